@@ -1,0 +1,63 @@
+# Each target installs what it needs into .venv first, says so, and installs nothing the
+# second time. PYTHON=... names another Python; ARGS=... is passed on.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS :=
+# Files of tests that run side by side; each starts real processes, so more need more cores.
+WORKERS := 2
+export VENV
+# Stops the target, with its message, when there is no control plane and none can be had.
+WITH_KUBERNETES = KUBEBUILDER_ASSETS="$$(scripts/kube-assets)" || exit; export KUBEBUILDER_ASSETS;
+
+.DEFAULT_GOAL := help
+.PHONY: help compiled demo lab test check bench screenshots format clean
+
+help: ## say what the targets do
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/installed-demo compiled ## the whole story in a terminal: a job survives its JobManager
+	@$(BIN)/hawork demo $(ARGS)
+
+lab: $(VENV)/installed-lab compiled ## JupyterLab on the notebooks, beginning with the tour
+	@$(BIN)/hawork lab $(ARGS)
+
+test: $(VENV)/installed-test compiled ## all tests, also on real processes and in a real browser
+	@scripts/debian-packages
+	$(WITH_KUBERNETES) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+check: $(VENV)/installed-dev ## formatting, types, layers and notebooks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
+	$(BIN)/python scripts/options-table --check
+
+bench: $(VENV)/installed-test compiled ## how fast: failover, recovery, start, stores
+	@scripts/debian-packages
+	$(WITH_KUBERNETES) $(BIN)/python -m pytest tests/benchmarks -o python_files='bench_*.py' -s -q $(ARGS)
+
+screenshots: $(VENV)/installed-test ## the pictures of docs/images, from a real run
+	@scripts/debian-packages
+	$(BIN)/python scripts/screenshots $(ARGS)
+
+format: $(VENV)/installed-dev ## formatted sources, and docs/options.md from the options
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/nbstripout --keep-id notebooks/*.ipynb
+	$(BIN)/python scripts/options-table
+
+clean: ## the checkout as it was cloned: removes .venv and everything generated
+	rm -rf $(VENV) build dist runs *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .import_linter_cache test-results
+	find hawork tests notebooks scripts -depth \
+		\( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +
+
+# A lab starts many processes: none should have to compile the sources again.
+compiled:
+	@$(BIN)/python -m compileall -q hawork
+
+$(VENV)/installed-%: pyproject.toml
+	@scripts/install $*

@@ -1,0 +1,99 @@
+"""Where the embedded backend keeps its files, and which directories it refuses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hawork.core import options
+from hawork.core.configuration import Configuration
+from hawork.core.errors import ConfigurationError, StoreUnavailableError
+from hawork.ha.layout import cluster_url, storage_dir
+from hawork.ha.storage import local_path
+
+_NETWORK_PREFIXES = ("nfs", "smb")
+_NETWORK_TYPES = frozenset({
+    "9p", "acfs", "afp", "afpfs", "afs", "beegfs", "ceph", "cifs", "davfs", "fuse.ceph",
+    "fuse.davfs2", "fuse.gcsfuse", "fuse.glusterfs", "fuse.goofys", "fuse.rclone", "fuse.s3fs",
+    "fuse.sshfs", "glusterfs", "gpfs", "kafs", "lustre", "ncpfs", "ocfs2", "orangefs", "webdav",
+})  # fmt: skip
+"""File systems shared between machines: SQLite's locks do not hold across those."""
+
+
+def directory_of(config: Configuration) -> Path:
+    """The directory that ``config`` asks for; ``ConfigurationError`` when there is none."""
+    key = options.EMBEDDED_DIRECTORY.key
+    configured = config.get_option(options.EMBEDDED_DIRECTORY)
+    if configured is not None:
+        if not Path(configured).is_absolute():
+            raise ConfigurationError(f"option {key} is {configured!r}: write an absolute path")
+        return Path(configured)
+    if not config.contains(options.STORAGE_DIR):
+        raise ConfigurationError(
+            f"neither {key} nor {options.STORAGE_DIR.key} is set: write a directory of this machine"
+        )
+    path = local_path(cluster_url(config))
+    if path is None:
+        raise ConfigurationError(
+            f"option {key} is not set and {options.STORAGE_DIR.key} is {storage_dir(config)}, "
+            "which is no directory of this machine: set the former to one"
+        )
+    return path / "ha"
+
+
+def prepare_directory(path: Path) -> None:
+    """Make the directory if need be, for this user alone, and refuse an unsuitable one.
+
+    ``ConfigurationError`` for a network file system or somebody else's directory,
+    ``StoreUnavailableError`` when it cannot be made or used.
+    """
+    key = options.EMBEDDED_DIRECTORY.key
+    kind = file_system_of(_nearest(path))
+    if is_network_file_system(kind):
+        raise ConfigurationError(
+            f"directory {path} is on a network file system ({kind}), where SQLite's locks do not "
+            f"hold: set {key} to a directory of this machine's own disk"
+        )
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = path.stat().st_uid
+    except OSError as error:
+        raise StoreUnavailableError(
+            f"directory {path} of the HA store cannot be made ({error.strerror}): make it "
+            f"writable, or set {key} to another one"
+        ) from error
+    if owner != os.geteuid():
+        raise ConfigurationError(
+            f"directory {path} belongs to the user with id {owner}, this process runs as "
+            f"{os.geteuid()}: run it as that user, or set {key} to a directory of its own"
+        )
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise StoreUnavailableError(
+            f"directory {path} of the HA store is not writable: allow it with chmod u+rwx, or "
+            f"set {key} to another one"
+        )
+
+
+def is_network_file_system(kind: str) -> bool:
+    return kind.lower() in _NETWORK_TYPES or kind.lower().startswith(_NETWORK_PREFIXES)
+
+
+def file_system_of(path: Path) -> str:
+    """The type of the file system that holds ``path``; empty when it cannot be told."""
+    # Imported here: only opening a store needs it.
+    import psutil
+
+    resolved = os.path.realpath(path)
+    kind, longest = "", -1
+    for partition in psutil.disk_partitions(all=True):
+        point = partition.mountpoint
+        inside = point == "/" or resolved == point or resolved.startswith(f"{point}/")
+        # A later mount hides an earlier one at the same place.
+        if inside and len(point) >= longest:
+            kind, longest = partition.fstype, len(point)
+    return kind
+
+
+def _nearest(path: Path) -> Path:
+    """The directory, or the nearest one above it that exists."""
+    return next(candidate for candidate in (path, *path.parents) if os.access(candidate, os.F_OK))

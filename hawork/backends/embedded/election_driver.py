@@ -1,0 +1,242 @@
+"""Leader election: one thread that does what the lease machine decides."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import uuid
+from dataclasses import astuple
+
+from hawork.backends.embedded.crash_lock import CrashLock, sweep
+from hawork.backends.embedded.holder_watch import HolderWatch
+from hawork.backends.embedded.lease_table import (
+    LeaseRow,
+    acquire_lease,
+    fence,
+    read_lease,
+    release_lease,
+    renew_lease,
+)
+from hawork.backends.embedded.process_identity import start_time_of
+from hawork.backends.embedded.store import EmbeddedStore
+from hawork.backends.embedded.store_watcher import Snapshot
+from hawork.backends.embedded.wakeup import Wakeup
+from hawork.core.errors import CorruptStateError, HaworkError, LeaderElectionError
+from hawork.core.events import EventKind
+from hawork.core.types import LeaderInformation, LeaderInformationRegister, LeaderSessionID
+from hawork.ha.leader_election import LeaderElectionListener
+from hawork.ha.lease_state import (
+    Acquire,
+    LeaseRecord,
+    LeaseState,
+    Observe,
+    Renew,
+    StopLeading,
+    Wait,
+)
+
+_JOIN_SECONDS = 20.0
+
+
+class EmbeddedElectionDriver:
+    """One contender for the lease row; a ``LeaderElectionDriver``.
+
+    The lease is written without forcing the disk, so that a renewal waits for nobody's
+    disk: who leads need not survive the machine.
+    """
+
+    def __init__(self, store: EmbeddedStore, listener: LeaderElectionListener) -> None:
+        self._store = store
+        self._listener = listener
+        self._clock = store.clock
+        self._contender = uuid.uuid4().hex
+        self._pid, self._start_time = os.getpid(), start_time_of(os.getpid())
+        self._database = store.open_database(durable=False)
+        try:
+            self._lock = CrashLock(store.contenders, self._contender)
+        except BaseException:
+            self._database.close()
+            raise
+        self._holder = HolderWatch(store.contenders if store.crash_detection else None)
+        self._lease = LeaseState(self._contender, store.timeouts)
+        self._row: LeaseRow | None = None
+        # What other threads look at: replaced as a whole, never changed.
+        self._leadership: tuple[LeaderSessionID, float] | None = None
+        self._granted: LeaderSessionID | None = None
+        self._register: LeaderInformationRegister | None = None
+        self._problem: str | None = None
+        self._closing = False
+        self._store_changed = threading.Event()
+        self._wakeup = Wakeup()
+        self._thread = threading.Thread(target=self._run, name="embedded-election", daemon=True)
+        self._thread.start()
+        self._unsubscribe = store.watcher.subscribe(self._changed)
+
+    # --- the driver's contract, on any thread ---------------------------------------------
+
+    def has_leadership(self, session_id: LeaderSessionID) -> bool:
+        leadership = self._leadership
+        return (
+            not self._closing
+            and leadership is not None
+            and leadership[0] == session_id
+            and self._clock.monotonic() < leadership[1]
+        )
+
+    def publish_leader_information(self, component_id: str, information: LeaderInformation) -> None:
+        row = component_id, str(information.session_id), information.address
+        with self._store.writer.writing() as connection:
+            fence(connection, information.session_id, f"publishing the leader of {component_id!r}")
+            # Only what differs is written: a write wakes every process of the cluster.
+            connection.execute(
+                "INSERT INTO leader_information (component_id, session_id, address) "
+                "VALUES (?, ?, ?) ON CONFLICT (component_id) DO UPDATE SET "
+                "session_id = excluded.session_id, address = excluded.address "
+                "WHERE (session_id, address) <> (excluded.session_id, excluded.address)",
+                row,
+            )
+
+    def delete_leader_information(self, component_id: str, session_id: LeaderSessionID) -> None:
+        with self._store.writer.writing() as connection:
+            fence(connection, session_id, f"removing the leader of {component_id!r}")
+            connection.execute(
+                "DELETE FROM leader_information WHERE component_id = ?", (component_id,)
+            )
+
+    def ticket(self) -> dict[str, str]:
+        return {"type": "embedded", "contender": self._contender}
+
+    def close(self) -> None:
+        self._unsubscribe()
+        self._closing = True
+        self._wakeup.wake()
+        if threading.current_thread() is not self._thread:
+            # Bounded: a disk that hangs must not keep a process from shutting down.
+            self._thread.join(_JOIN_SECONDS)
+
+    # --- on the watcher's thread ------------------------------------------------------------
+
+    def _changed(self, state: Snapshot | HaworkError) -> None:
+        if self._closing or not isinstance(state, Snapshot):
+            return
+        leadership = self._leadership
+        leads = leadership is not None and state.lease is not None and (
+            str(leadership[0]) == state.lease.session_id
+        )  # fmt: skip
+        if leads:
+            if state.information != self._register:
+                self._register = state.information
+                self._listener.on_leader_information_register(state.information)
+        else:
+            # Only a hint: the election thread reads for itself, after its own last write.
+            self._store_changed.set()
+            self._wakeup.wake()
+
+    # --- on the election's own thread -------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._closing:
+                try:
+                    self._step()
+                except HaworkError as error:
+                    self._lease.failed(self._clock.monotonic())
+                    self._report(error)
+                except Exception as error:  # noqa: BLE001 - an election must not end silently
+                    self._lease.failed(self._clock.monotonic())
+                    self._report(LeaderElectionError(f"leader election failed: {error!r}"))
+        finally:
+            self._resign()
+
+    def _step(self) -> None:
+        if self._store_changed.is_set():
+            self._store_changed.clear()
+            self._lease.record_changed()
+        if self._holder.is_dead():
+            self._lease.holder_dead(self._holder.contender)
+        now = self._clock.monotonic()
+        match self._lease.decide(now):
+            case Observe():
+                self._observe()
+            case Acquire(expected):
+                self._acquire(expected)
+            case Renew(deadline):
+                self._renew(deadline)
+            case StopLeading():
+                self._stop_leading()
+            case Wait(until):
+                seconds = min(until - now, self._holder.interval())
+                self._wakeup.wait(seconds, self._holder.descriptor())
+                return
+        self._problem = None
+
+    def _observe(self) -> None:
+        with self._database.reading() as connection:
+            row = read_lease(connection)
+        self._lease.observe(None if row is None else row.record(), self._clock.monotonic())
+        if row is None or row.contender == self._contender:
+            self._holder.forget()
+        else:
+            self._holder.follow(row)
+
+    def _acquire(self, expected: LeaseRecord | None) -> None:
+        session_id = uuid.uuid4()
+        timeouts = astuple(self._store.timeouts)
+        row = LeaseRow(self._contender, str(session_id), 0, self._pid, self._start_time, *timeouts)
+        sent_at = self._clock.monotonic()
+        # No longer than this: the row may change meanwhile, and is worth another look.
+        with self._database.writing(self._store.timeouts.retry_period) as connection:
+            acquired = acquire_lease(connection, expected, row)
+        if not acquired:
+            self._lease.refused()
+            return
+        self._holder.forget()
+        self._row = row
+        self._lease.renewed(row.record(), sent_at, self._clock.monotonic())
+        if self._lease.believes(self._clock.monotonic()):
+            self._leadership = session_id, self._lease.belief_until
+            self._granted = session_id
+            if not self._closing:
+                self._listener.on_grant_leadership(session_id)
+        sweep(self._store.contenders)
+
+    def _renew(self, deadline: float) -> None:
+        assert self._row is not None and self._granted is not None
+        sent_at = self._clock.monotonic()
+        # The belief ends while another process keeps the store locked: do not outwait it.
+        patience = min(self._store.timeouts.retry_period, deadline - sent_at)
+        with self._database.writing(patience) as connection:
+            row = renew_lease(connection, self._row)
+        if row is None:
+            self._lease.refused()
+            return
+        self._row = row
+        self._lease.renewed(row.record(), sent_at, self._clock.monotonic())
+        if self._lease.believes(self._clock.monotonic()):
+            self._leadership = self._granted, self._lease.belief_until
+
+    def _stop_leading(self) -> None:
+        granted, self._granted = self._granted, None
+        self._leadership = self._row = None
+        if granted is not None and not self._closing:
+            self._listener.on_revoke_leadership()
+
+    def _resign(self) -> None:
+        self._lease.resign()
+        with contextlib.suppress(HaworkError), self._database.writing() as connection:
+            release_lease(connection, self._contender)
+        self._database.close()
+        self._holder.forget()
+        self._wakeup.close()
+        self._lock.release()
+
+    def _report(self, error: HaworkError) -> None:
+        """A store that cannot be reached is an event; one that is damaged is fatal. Told once."""
+        problem, self._problem = self._problem, str(error)
+        if problem == str(error) or self._closing:
+            return
+        if isinstance(error, (CorruptStateError, LeaderElectionError)):
+            self._listener.on_error(error)
+        else:
+            self._store.events.emit(EventKind.ERROR, session_id=self._granted, message=str(error))

@@ -1,0 +1,83 @@
+"""The lease row: read, acquired, renewed and released by guarded statements."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import astuple, dataclass, replace
+
+from hawork.core.errors import LeadershipLostError
+from hawork.core.types import LeaderSessionID
+from hawork.ha.lease_state import LeaseRecord
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRow:
+    """Who holds the lease. Every write of it changes ``session_id`` or ``renewals``."""
+
+    contender: str
+    session_id: str
+    renewals: int
+    pid: int
+    start_time: str
+    lease_duration: float
+    renew_deadline: float
+    retry_period: float
+
+    def record(self) -> LeaseRecord:
+        """The row as the lease machine sees it."""
+        # A challenger must outwait the holder's belief, whatever was configured where.
+        longest = max(self.lease_duration, self.renew_deadline)
+        return LeaseRecord(self.contender, (self.session_id, self.renewals), longest)
+
+
+_COLUMNS = ", ".join(LeaseRow.__slots__)
+
+
+def read_lease(connection: sqlite3.Connection) -> LeaseRow | None:
+    row = connection.execute(f"SELECT {_COLUMNS} FROM lease").fetchone()
+    return None if row is None else LeaseRow(*row)
+
+
+def acquire_lease(
+    connection: sqlite3.Connection, expected: LeaseRecord | None, row: LeaseRow
+) -> bool:
+    """Make ``row`` the lease if the present one is ``expected``; whether it was.
+
+    What earlier leaders had published goes with their lease.
+    """
+    present = read_lease(connection)
+    if (None if present is None else present.record()) != expected:
+        return False
+    connection.execute("DELETE FROM leader_information")
+    connection.execute("DELETE FROM lease")
+    connection.execute(
+        f"INSERT INTO lease (one, {_COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(row)
+    )
+    return True
+
+
+def renew_lease(connection: sqlite3.Connection, row: LeaseRow) -> LeaseRow | None:
+    """Renew the lease that ``row`` is a state of; ``None`` when it is not there any more."""
+    present = read_lease(connection)
+    if present is None or present.session_id != row.session_id:
+        return None
+    connection.execute("UPDATE lease SET renewals = renewals + 1")
+    return replace(present, renewals=present.renewals + 1)
+
+
+def release_lease(connection: sqlite3.Connection, contender: str) -> bool:
+    """Remove the contender's lease and what it published; whether it held the lease."""
+    present = read_lease(connection)
+    if present is None or present.contender != contender:
+        return False
+    connection.execute("DELETE FROM leader_information")
+    connection.execute("DELETE FROM lease")
+    return True
+
+
+def fence(connection: sqlite3.Connection, session_id: LeaderSessionID, what: str) -> None:
+    """``LeadershipLostError`` unless ``session_id`` leads, as seen by this transaction."""
+    present = connection.execute("SELECT session_id FROM lease").fetchone()
+    if present is None or present[0] != str(session_id):
+        leader = "nobody leads" if present is None else f"{present[0]} leads"
+        raise LeadershipLostError(f"{what} was refused: {session_id} does not lead, {leader}")

@@ -1,0 +1,160 @@
+"""Claims: which leadership may write the ConfigMaps of the jobs.
+
+A write to a job's ConfigMap cannot check the lock, which is on another one. So each says in an
+annotation which leadership it belongs to, and a new leader writes its session id there, into
+all of them, before it is told that it leads. After that no earlier leader's write is accepted:
+it was decided on an older resource version, and, decided again, finds another session id.
+
+A claim is itself safe against a process that wakes up late: the map is read first, then the
+lock is found to be ours still, then the claim is written on what was read. And a ConfigMap is
+created only for a job that is noted in the cluster's map, by a fenced write, so that the next
+leader knows of it and creates it in its own name if the other one did not.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from hawork.backends.kubernetes.client import ConfigMap, KubernetesClient, OutcomeUnknownError
+from hawork.backends.kubernetes.guarded_map import Change, GuardedMap
+from hawork.backends.kubernetes.layout import CLAIMED_BY, OURS, Names, job_key, jobs_of
+from hawork.backends.kubernetes.lock_record import check_leads
+from hawork.core.errors import LeadershipLostError, StoreUnavailableError
+from hawork.core.events import EventSink
+from hawork.core.types import JobID, LeaderSessionID
+
+_AT_ONCE = 8
+"""Claims in flight: enough for the API server to write several to disk together."""
+
+
+class Claims:
+    """The ConfigMaps of one cluster, as one process sees them. Thread-safe."""
+
+    def __init__(
+        self, client: KubernetesClient, names: Names, max_retries: int, events: EventSink
+    ) -> None:
+        self._client = client
+        self._names = names
+        self._max_retries = max_retries
+        self._events = events
+        self._lock = threading.Lock()
+        self._jobs: dict[JobID, GuardedMap] = {}
+        self.cluster = self._guarded(names.cluster_map)
+
+    def job(self, job_id: JobID) -> GuardedMap:
+        """The ConfigMap of a job; nothing is created."""
+        with self._lock:
+            if job_id not in self._jobs:
+                self._jobs[job_id] = self._guarded(self._names.job_map(job_id))
+            return self._jobs[job_id]
+
+    def claim_all(self, session_id: LeaderSessionID) -> None:
+        """Claim what there is, before the leadership is granted.
+
+        ``LeadershipLostError`` when somebody else leads by now; may be repeated.
+        """
+        before = self.cluster.known or self.cluster.read()
+        noted = set() if before is None else set(jobs_of(before.data))
+        if not noted:
+            with self._lock:
+                self._jobs.clear()
+            return
+        found = dict.fromkeys(noted) | {
+            job_id: found
+            for job_id, found in self._list().items()
+            if job_id in noted or CLAIMED_BY in found.annotations
+        }
+        # After the list and before the claims: see the top of this file.
+        check_leads(self.cluster.read(), session_id, "claiming the jobs' ConfigMaps")
+        with self._lock:
+            self._jobs.clear()
+
+        def claim(job_id: JobID) -> None:
+            job = self.job(job_id)
+            job.saw(found[job_id])
+            self._claim(job, session_id, verified=found[job_id])
+
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="kubernetes-claim") as pool:
+            for _ in pool.map(claim, found):
+                pass
+
+    def ensure(self, job_id: JobID, session_id: LeaderSessionID) -> None:
+        """Have the job's ConfigMap, claimed by a leadership. ``LeadershipLostError``."""
+        key, job = job_key(job_id), self.job(job_id)
+
+        def note(found: ConfigMap | None) -> Change | None:
+            present = check_leads(found, session_id, f"creating the ConfigMap of job {job_id}")
+            if key in present.data:
+                return None
+            return Change(lambda after: after is not None and key in after.data, {key: ""})
+
+        self.cluster.write(note)
+        vanished, job.vanished = job.vanished, None
+        if vanished is not None and is_claimed(vanished, session_id):
+            # What we knew of it is all there was, for only we write it.
+            job.was_deleted(vanished)
+        self._claim(job, session_id, verified=None)
+
+    def forget(self, job_id: JobID, session_id: LeaderSessionID) -> None:
+        """Note that the job has no ConfigMap any more; after it was deleted."""
+        key = job_key(job_id)
+
+        def unnote(found: ConfigMap | None) -> Change | None:
+            present = check_leads(found, session_id, f"forgetting the ConfigMap of job {job_id}")
+            if key not in present.data:
+                return None
+            return Change(lambda after: after is None or key not in after.data, {key: None})
+
+        self.cluster.write(unnote)
+        with self._lock:
+            self._jobs.pop(job_id, None)
+
+    def check_leads(self, session_id: LeaderSessionID, what: str) -> None:
+        """Ask the server whether the session id leads. ``LeadershipLostError`` if not."""
+        check_leads(self.cluster.read(), session_id, what)
+
+    def _guarded(self, name: str) -> GuardedMap:
+        return GuardedMap(self._client, name, self._names.labels, self._max_retries, self._events)
+
+    def _claim(
+        self, job: GuardedMap, session_id: LeaderSessionID, verified: ConfigMap | None
+    ) -> None:
+        def claim(found: ConfigMap | None) -> Change | None:
+            if found is not None and is_claimed(found, session_id):
+                return None
+            if found is None or found is not verified:
+                self.check_leads(session_id, f"claiming ConfigMap {job.name}")
+            return Change(
+                lambda after: after is not None and is_claimed(after, session_id),
+                annotations={CLAIMED_BY: str(session_id)},
+            )
+
+        job.write(claim)
+
+    def _list(self) -> Mapping[JobID, ConfigMap]:
+        try:
+            found, _ = self._client.list({"labelSelector": self._names.selector})
+        except OutcomeUnknownError as error:
+            raise StoreUnavailableError(f"the ConfigMaps cannot be listed: {error}") from None
+        jobs = ((self._names.job_of(each.name), each) for each in found)
+        return {job_id: each for job_id, each in jobs if job_id is not None}
+
+
+def is_claimed(found: ConfigMap, session_id: LeaderSessionID) -> bool:
+    return found.annotations.get(CLAIMED_BY) == str(session_id)
+
+
+def check_claim(found: ConfigMap, session_id: LeaderSessionID, what: str) -> None:
+    """The fence of a job's ConfigMap. ``LeadershipLostError``."""
+    if not is_claimed(found, session_id):
+        raise LeadershipLostError(
+            f"{what} was refused: ConfigMap {found.name} is claimed by "
+            f"{found.annotations.get(CLAIMED_BY, 'nobody')}, not by {session_id}"
+        )
+
+
+def is_ours(key: str) -> bool:
+    """Whether a key of a job's ConfigMap is hawork's, and not Flink's or somebody else's."""
+    return key.startswith(OURS)

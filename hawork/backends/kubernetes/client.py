@@ -1,0 +1,361 @@
+"""The requests to the Kubernetes API that hawork makes, each for a bounded time.
+
+The official client reads the configuration and authenticates; requests go over its pool of
+connections, as JSON. It would send a write again when the answer was lost (urllib3's retries),
+and has no time limit of its own: both are switched here. After a request one of three things
+is known: it was answered, it was surely not carried out (``StoreUnavailableError``), or
+nobody knows (``OutcomeUnknownError``); callers of writes find out by reading back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import urllib3
+from kubernetes import config as kubernetes_config
+from kubernetes.client import Configuration
+from kubernetes.client.rest import RESTClientObject
+from kubernetes.config.config_exception import ConfigException
+
+from hawork.backends.kubernetes.settings import KubernetesSettings
+from hawork.core import options
+from hawork.core.errors import ConfigurationError, HighAvailabilityError, StoreUnavailableError
+
+_FIELD_MANAGER = "hawork"
+_MERGE_PATCH = "application/merge-patch+json"
+_VERBS = {"GET": "get", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
+_BROKEN_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+"""What TLS calls a server that goes down; nothing is wrong with its certificate."""
+_REFUSED_UNDONE = (400, 405, 413, 415, 422, 429)
+"""Statuses that say that nothing was changed."""
+
+
+class OutcomeUnknownError(HighAvailabilityError):
+    """A request was sent, its answer did not come: it was carried out or not."""
+
+
+class SilentError(OutcomeUnknownError):
+    """Nothing came for longer than a leader may be silent."""
+
+
+class AccessDeniedError(StoreUnavailableError):
+    """The server refused us, or we refused to trust it; nothing was changed."""
+
+
+class ConflictError(HighAvailabilityError):
+    """The object is there already, or is not the one we had read; nothing was changed."""
+
+
+class AbsentError(HighAvailabilityError):
+    """There is no such object, or no such namespace; nothing was changed."""
+
+
+class ExpiredError(HighAvailabilityError):
+    """A watch asks for changes that the server does not keep any more: list again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigMap:
+    """A ConfigMap as it was at one ``resource_version``."""
+
+    name: str
+    uid: str
+    resource_version: str
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> ConfigMap:
+        metadata = found["metadata"]
+        return cls(
+            metadata["name"],
+            metadata["uid"],
+            metadata["resourceVersion"],
+            metadata.get("annotations") or {},
+            found.get("data") or {},
+        )
+
+    def is_older_than(self, other: ConfigMap) -> bool:
+        """Source: KEP-5504, which makes the long practice of comparing them a promise."""
+        return self.uid == other.uid and int(self.resource_version) < int(other.resource_version)
+
+
+class KubernetesClient:
+    """ConfigMaps of one namespace. Thread-safe."""
+
+    def __init__(self, settings: KubernetesSettings) -> None:
+        """``ConfigurationError`` for a kubeconfig that cannot be used."""
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._configuration, self._pool = self._connect()
+        self._path = f"/api/v1/namespaces/{settings.namespace}/configmaps"
+
+    @property
+    def server(self) -> str:
+        return str(self._configuration.host)
+
+    def close(self) -> None:
+        self._pool.clear()
+
+    # --- objects --------------------------------------------------------------------------
+
+    def get(self, name: str, timeout: float | None = None) -> ConfigMap | None:
+        try:
+            return ConfigMap.of(self._call("GET", f"{self._path}/{name}", timeout=timeout))
+        except AbsentError:
+            return None
+
+    def list(self, query: Mapping[str, str]) -> tuple[list[ConfigMap], str]:
+        """What is there, and the resource version from which to watch."""
+        found = self._call("GET", self._path, query=query)
+        return [ConfigMap.of(item) for item in found["items"]], found["metadata"]["resourceVersion"]
+
+    def create(self, body: Mapping[str, Any], timeout: float | None = None) -> ConfigMap:
+        """``ConflictError`` when the name is taken."""
+        query = {"fieldManager": _FIELD_MANAGER}
+        return ConfigMap.of(self._call("POST", self._path, body, query, timeout))
+
+    def patch(self, name: str, body: Mapping[str, Any], timeout: float | None = None) -> ConfigMap:
+        """A JSON merge patch; ``ConflictError`` unless its resource version is the present one."""
+        query = {"fieldManager": _FIELD_MANAGER}
+        return ConfigMap.of(self._call("PATCH", f"{self._path}/{name}", body, query, timeout))
+
+    def delete(self, found: ConfigMap) -> None:
+        """Exactly this version of it; ``ConflictError`` for another, ``AbsentError`` for none."""
+        preconditions = {"uid": found.uid, "resourceVersion": found.resource_version}
+        body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": preconditions}
+        self._call("DELETE", f"{self._path}/{found.name}", body)
+
+    def may(self, verb: str) -> bool:
+        """Whether we may do this to ConfigMaps; asks for a ``SelfSubjectAccessReview``."""
+        attributes = {
+            "namespace": self._settings.namespace, "verb": verb, "resource": "configmaps",
+        }  # fmt: skip
+        answer = self._call(
+            "POST",
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+            {
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SelfSubjectAccessReview",
+                "spec": {"resourceAttributes": attributes},
+            },
+        )
+        return bool(answer["status"]["allowed"])
+
+    def watch(self, name: str, resource_version: str, seconds: float, silence: float) -> Watch:
+        """Changes of one ConfigMap from a version on, for so many seconds.
+
+        A connection on which nothing comes for ``silence`` seconds counts as broken.
+        """
+        query = {
+            "fieldSelector": f"metadata.name={name}",
+            "resourceVersion": resource_version,
+            "watch": "true",
+            "timeoutSeconds": str(int(seconds)),
+        }
+        timeout = urllib3.Timeout(connect=self._settings.call_timeout, read=silence)
+        response = self._send("GET", self._path, None, query, timeout, stream=True)
+        if response.status != 200:
+            self._raise_for(response.status, response.data, "watch", self._path)
+        return Watch(response)
+
+    # --- sending --------------------------------------------------------------------------
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        seconds = self._settings.call_timeout if timeout is None else max(0.05, timeout)
+        limit = urllib3.Timeout(connect=seconds, read=seconds)
+        response = self._send(method, path, body, query, limit)
+        if response.status == 401:
+            # The kubeconfig may hold a newer token than the one we read.
+            with self._lock, contextlib.suppress(ConfigurationError):
+                self._configuration, self._pool = self._connect()
+            response = self._send(method, path, body, query, limit)
+        if not 200 <= response.status < 300:
+            self._raise_for(response.status, response.data, _VERBS[method], path)
+        try:
+            return json.loads(response.data)
+        except ValueError:
+            raise StoreUnavailableError(
+                f"{self.server} answered something that is not JSON: it is no Kubernetes API "
+                f"server; correct {self._settings.where}"
+            ) from None
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        query: Mapping[str, str] | None,
+        timeout: urllib3.Timeout,
+        *,
+        stream: bool = False,
+    ) -> urllib3.BaseHTTPResponse:
+        headers = {"Accept": "application/json", "User-Agent": _FIELD_MANAGER}
+        if body is not None:
+            headers["Content-Type"] = _MERGE_PATCH if method == "PATCH" else "application/json"
+        settings: Any = self._configuration.auth_settings()
+        for setting in settings.values():
+            if setting["value"]:
+                headers[setting["key"]] = setting["value"]
+        url = self.server + path + (f"?{urlencode(query)}" if query else "")
+        try:
+            return self._pool.request(
+                method,
+                url,
+                body=None if body is None else json.dumps(body).encode(),
+                headers=headers,
+                timeout=timeout,
+                retries=False,
+                redirect=False,
+                preload_content=not stream,
+            )
+        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
+            raise StoreUnavailableError(
+                f"the Kubernetes API server {self.server} cannot be reached: start it, or correct "
+                f"{self._settings.where}"
+            ) from None
+        except urllib3.exceptions.SSLError as error:
+            if isinstance(error.args[0], _BROKEN_OFF):
+                raise OutcomeUnknownError(f"{self.server} broke off the connection") from None
+            raise AccessDeniedError(
+                f"the certificate of {self.server} cannot be trusted ({_last(error)}): correct "
+                f"certificate-authority in {self._settings.where}"
+            ) from None
+        except urllib3.exceptions.HTTPError as error:
+            raise OutcomeUnknownError(
+                f"{self.server} did not answer: {type(error).__name__}"
+            ) from None
+
+    def _raise_for(self, status: int, answer: bytes, verb: str, path: str) -> None:
+        reason, message = _status_of(answer)
+        what = path.rpartition("/v1/")[2]
+        if status == 401:
+            raise AccessDeniedError(
+                f"{self.server} does not accept our credentials: renew the token or the "
+                f"certificate in {self._settings.where}"
+            )
+        if status == 403:
+            raise AccessDeniedError(
+                f"we may not {verb} configmaps in namespace {self._settings.namespace} "
+                f"({message}): add the verb {verb} for configmaps to our Role, as "
+                "'hawork manifests' prints it"
+            )
+        if status == 404:
+            raise AbsentError(message or what)
+        if status == 409:
+            raise ConflictError(message or what)
+        if status == 410 or reason == "Expired":
+            raise ExpiredError(message)
+        if status in _REFUSED_UNDONE or "too large" in message or verb in ("get", "watch"):
+            raise StoreUnavailableError(
+                f"{self.server} refused to {verb} {what}: {status} {message[:200]}"
+            )
+        raise OutcomeUnknownError(f"{self.server} failed to {verb} {what}: {status} {message}")
+
+    # --- configuration --------------------------------------------------------------------
+
+    def _connect(self) -> tuple[Configuration, urllib3.PoolManager]:
+        configuration = Configuration()
+        settings, load = self._settings, cast(Any, kubernetes_config)
+        try:
+            if settings.kubeconfig is None:
+                load.load_incluster_config(client_configuration=configuration)
+            else:
+                load.load_kube_config(
+                    settings.kubeconfig, settings.context,
+                    client_configuration=configuration, persist_config=False,
+                )  # fmt: skip
+        except ConfigException as error:
+            raise self._bad_configuration(str(error)) from None
+        except Exception as error:  # noqa: BLE001 - its parser raises whatever YAML holds
+            raise self._bad_configuration(f"{type(error).__name__}: {error}") from None
+        configuration.connection_pool_maxsize = 16
+        configuration.retries = False
+        try:
+            return configuration, RESTClientObject(configuration).pool_manager
+        except Exception as error:  # noqa: BLE001 - of files that cannot be read
+            raise self._bad_configuration(str(error)) from None
+
+    def _bad_configuration(self, reason: str) -> ConfigurationError:
+        settings = self._settings
+        if settings.context is not None and "context" in reason:
+            return ConfigurationError(
+                f"option {options.K8S_CONTEXT.key} is {settings.context!r}: {settings.where} has "
+                "no such context; 'kubectl config get-contexts' lists them"
+            )
+        return ConfigurationError(
+            f"{settings.where} cannot be used ({' '.join(reason.split())[:200]}): correct it, or "
+            f"set option {options.K8S_CONFIG_FILE.key} to another one"
+        )
+
+
+class Watch:
+    """An open watch. Iterate on one thread, ``close`` on any."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
+        self._response = response
+        connection = getattr(response, "connection", None) or getattr(response, "_connection", None)
+        self._socket: socket.socket | None = getattr(connection, "sock", None)
+
+    def __iter__(self) -> Iterator[tuple[str, ConfigMap]]:
+        """``ADDED``, ``MODIFIED`` or ``DELETED``, and the object; ends with the watch.
+
+        ``ExpiredError`` when changes were missed, ``OutcomeUnknownError`` when it broke.
+        """
+        pending = b""
+        try:
+            for chunk in self._response.stream(1 << 16, decode_content=True):
+                *lines, pending = (pending + chunk).split(b"\n")
+                for line in lines:
+                    yield self._event(json.loads(line))
+        except urllib3.exceptions.ReadTimeoutError:
+            raise SilentError("nothing came from the watch") from None
+        except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
+            # ValueError and AttributeError: what urllib3 raises when it is closed meanwhile.
+            raise OutcomeUnknownError(f"the watch broke: {type(error).__name__}") from None
+
+    @staticmethod
+    def _event(event: Mapping[str, Any]) -> tuple[str, ConfigMap]:
+        kind, found = event["type"], event["object"]
+        if kind == "ERROR":
+            if found.get("code") == 410:
+                raise ExpiredError(found.get("message", ""))
+            raise OutcomeUnknownError(f"the watch ended: {found.get('message', '')}")
+        return kind, ConfigMap.of(found)
+
+    def close(self) -> None:
+        if self._socket is not None:
+            # Wakes the thread that reads, which closing alone would not do.
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(Exception):
+            self._response.release_conn()
+
+
+def _status_of(answer: bytes) -> tuple[str, str]:
+    """The reason and the message of a ``Status`` object, as far as it is one."""
+    try:
+        status = json.loads(answer)
+        return str(status.get("reason", "")), str(status.get("message", ""))
+    except (ValueError, AttributeError):
+        return "", answer[:200].decode(errors="replace").strip()
+
+
+def _last(error: BaseException) -> str:
+    """The reason in OpenSSL's words, without the place in its source."""
+    return str(error).rpartition("] ")[2].partition(" (_ssl")[0] or str(error)

@@ -1,0 +1,305 @@
+"""``GuardedMap``: one ConfigMap, and every write that this process makes to it.
+
+A write is decided on what the map held, and is sent with that resource version, so that the
+server refuses it when anybody else came in between; then it is decided again. Writes of one
+process go one after the other. When the answer to one is lost, the map is read back: each
+change knows how to recognize itself.
+
+Source of the guarded update: Flink's ``Fabric8FlinkKubeClient.checkAndUpdateConfigMap``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hawork.backends.kubernetes.client import (
+    AbsentError,
+    ConfigMap,
+    ConflictError,
+    KubernetesClient,
+    OutcomeUnknownError,
+)
+from hawork.backends.kubernetes.layout import OURS
+from hawork.core.errors import (
+    ConfigurationError,
+    HighAvailabilityError,
+    PossibleInconsistentStateError,
+    StoreUnavailableError,
+)
+from hawork.core.events import EventKind, EventSink
+
+LARGEST = 1 << 20
+"""Bytes of a ConfigMap's data that the API server accepts, as it counts only the values.
+
+We count keys twice besides: they are also in the map's ``managedFields``, and etcd refuses
+what is larger than 1.5 MiB as a whole.
+"""
+_OVERHEAD = 16  # bytes of punctuation around a key and its value, twice
+_RESERVE = 32 << 10  # left free for addresses: the leader must be found when the map is full
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Keys to set, or to remove (``None``), and how to find out whether that was done."""
+
+    landed: Callable[[ConfigMap | None], bool | None]
+    """Whether what was read shows the change; ``None`` when that cannot be told."""
+    data: Mapping[str, str | None] = field(default_factory=dict)
+    annotations: Mapping[str, str | None] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    delete: bool = False
+
+
+Decide = Callable[[ConfigMap | None], Change | None]
+"""What to do to the map as it is; ``None`` for nothing. Raises to refuse."""
+
+
+class GuardedMap:
+    """Thread-safe; what is known of the map comes from own writes, reads and the watch."""
+
+    def __init__(
+        self,
+        client: KubernetesClient,
+        name: str,
+        labels: Mapping[str, str],
+        max_retries: int,
+        events: EventSink,
+    ) -> None:
+        self.name = name
+        self._client = client
+        self.labels = labels
+        self._max_retries = max_retries
+        self._turns = _Turns()
+        self._lock = threading.Lock()
+        self._events = events
+        self._known: ConfigMap | None = None
+        self._deleted: ConfigMap | None = None
+        self.vanished: ConfigMap | None = None
+        """What we last knew of the map when a write of ours found it gone."""
+
+    @property
+    def known(self) -> ConfigMap | None:
+        """The newest state that was seen; ``None`` when nothing is known, or nothing is there."""
+        return self._known
+
+    def saw(self, found: ConfigMap | None) -> None:
+        """Somebody else saw this state; an older one than the known is ignored."""
+        with self._lock:
+            if found is None or self._known is None or self._known.is_older_than(found):
+                self._known = found
+
+    def was_deleted(self, last: ConfigMap) -> None:
+        """Somebody deleted the map, which was ``last``: whoever creates it restores our entries."""
+        with self._lock:
+            self._known, self._deleted = None, last
+
+    def read(self, timeout: float | None = None) -> ConfigMap | None:
+        """The map as it is now. ``StoreUnavailableError`` when it cannot be read."""
+        try:
+            found = self._client.get(self.name, timeout)
+        except OutcomeUnknownError as error:
+            raise StoreUnavailableError(f"ConfigMap {self.name} cannot be read: {error}") from None
+        with self._lock:
+            self._known = found
+        return found
+
+    def write(
+        self, decide: Decide, timeout: float | None = None, urgent: float | None = None
+    ) -> ConfigMap | None:
+        """Do what ``decide`` says; the map afterwards.
+
+        ``timeout`` in seconds is for all requests together. An ``urgent`` write goes before
+        others that wait, and itself waits at most so many seconds for the one under way.
+        What ``decide`` refuses, and what it leaves as it is, is decided on a fresh read.
+        ``StoreUnavailableError`` when nothing was changed, ``PossibleInconsistentStateError``
+        when that is unknown.
+        """
+        with self._turn(urgent):
+            left = _Budget(timeout)
+            found = self._known
+            fresh = False
+            doubtful: list[Change] = []
+            for _ in range(self._max_retries + 1):
+                if found is None and not fresh:
+                    found, fresh = self.read(left()), True
+                try:
+                    change = decide(found)
+                except HighAvailabilityError:
+                    if fresh:
+                        raise
+                    change = None
+                if change is None and fresh:
+                    return found
+                if change is not None:
+                    try:
+                        return self._send(found, change, left())
+                    except ConflictError:
+                        pass
+                    except AbsentError:
+                        self.vanished = found
+                    except OutcomeUnknownError:
+                        doubtful.append(change)
+                    except StoreUnavailableError as error:
+                        raise self._in_doubt(error) if doubtful else error from None
+                found, fresh = self._read_back(doubtful, left()), True
+                if any(self._has_landed(each, found) for each in doubtful):
+                    return found
+        raise StoreUnavailableError(
+            f"ConfigMap {self.name} was changed by others {self._max_retries + 1} times while we "
+            "wrote: find out who else writes it"
+        )
+
+    @contextlib.contextmanager
+    def _turn(self, urgent: float | None) -> Iterator[None]:
+        if not self._turns.take(urgent):
+            raise StoreUnavailableError(f"another write to ConfigMap {self.name} takes too long")
+        try:
+            yield
+        finally:
+            self._turns.give()
+
+    def _read_back(self, doubtful: list[Change], timeout: float | None) -> ConfigMap | None:
+        try:
+            return self.read(timeout)
+        except StoreUnavailableError as error:
+            raise self._in_doubt(error) if doubtful else error from None
+
+    def _in_doubt(self, error: StoreUnavailableError) -> PossibleInconsistentStateError:
+        with self._lock:
+            self._known = None
+        return PossibleInconsistentStateError(
+            f"it is unknown whether a write to ConfigMap {self.name} landed: {error}"
+        )
+
+    def _has_landed(self, change: Change, found: ConfigMap | None) -> bool:
+        landed = change.landed(found)
+        if landed is None:
+            raise PossibleInconsistentStateError(
+                f"it is unknown whether a write to ConfigMap {self.name} landed: its answer was "
+                "lost, and the map was changed since"
+            )
+        return landed
+
+    def _send(
+        self, found: ConfigMap | None, change: Change, timeout: float | None
+    ) -> ConfigMap | None:
+        self._check_size(found, change)
+        if change.delete:
+            if found is not None:
+                self._client.delete(found)
+            after = None
+            with self._lock:
+                self._known = self._deleted = None
+        elif found is None:
+            after = self._create(change, timeout)
+        else:
+            metadata: dict[str, Any] = {"resourceVersion": found.resource_version}
+            for name in ("annotations", "labels"):
+                if values := getattr(change, name):
+                    metadata[name] = dict(values)
+            body: dict[str, Any] = {"metadata": metadata}
+            if change.data:
+                body["data"] = dict(change.data)
+            after = self._client.patch(self.name, body, timeout)
+        with self._lock:
+            if after is None or self._known is None or self._known.is_older_than(after):
+                self._known = after
+        return after
+
+    def _create(self, change: Change, timeout: float | None) -> ConfigMap:
+        def present(values: Mapping[str, str | None]) -> dict[str, str]:
+            return {key: value for key, value in values.items() if value is not None}
+
+        deleted = self._deleted
+        restored = {} if deleted is None else {
+            key: value for key, value in deleted.data.items() if key.startswith(OURS)
+        }  # fmt: skip
+        try:
+            created = self._client.create(
+                {
+                    "apiVersion": "v1",
+                    "kind": "ConfigMap",
+                    "metadata": {
+                        "name": self.name,
+                        "labels": dict(self.labels),
+                        "annotations": present(change.annotations),
+                    },
+                    "data": present({**restored, **change.data}),
+                },
+                timeout,
+            )
+        except AbsentError as error:
+            # It is the namespace that is not there.
+            raise ConfigurationError(
+                f"ConfigMap {self.name} cannot be created ({error}): create the namespace with "
+                "kubectl create namespace, or correct option kubernetes.namespace"
+            ) from None
+        if restored:
+            self._deleted = None
+            self._events.emit(
+                EventKind.ERROR,
+                message=f"ConfigMap {self.name} was deleted by somebody: it was created again "
+                f"with the {len(restored)} entries it had",
+            )
+        return created
+
+    def _check_size(self, found: ConfigMap | None, change: Change) -> None:
+        """Refuse what makes the map too large; what makes it smaller always goes."""
+        before = {} if found is None else found.data
+        after = {**before, **change.data}
+        present = {key: value for key, value in after.items() if value is not None}
+        size = size_of(present)
+        if size > LARGEST - _RESERVE and size > size_of(before) + _RESERVE // 64:
+            raise StoreUnavailableError(
+                f"ConfigMap {self.name} would take {size} bytes, and {LARGEST - _RESERVE} is the "
+                "most: let jobs finish or cancel some first, or use a second cluster-id"
+            )
+
+
+def size_of(data: Mapping[str, str]) -> int:
+    """Bytes that data takes in a ConfigMap, counted generously."""
+    return sum(2 * (len(key) + _OVERHEAD) + len(value.encode()) for key, value in data.items())
+
+
+class _Budget:
+    """Seconds that are left of a time limit; ``None`` without one."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._until = None if seconds is None else time.monotonic() + seconds
+
+    def __call__(self) -> float | None:
+        return None if self._until is None else max(0.0, self._until - time.monotonic())
+
+
+class _Turns:
+    """One writer at a time; whoever must not be late goes first."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._taken = False
+        self._urgent = 0
+
+    def take(self, urgent: float | None) -> bool:
+        """Wait for the turn, an urgent writer at most so many seconds; whether it came."""
+        with self._changed:
+            if urgent is None:
+                self._changed.wait_for(lambda: not self._taken and not self._urgent)
+            else:
+                self._urgent += 1
+                came = self._changed.wait_for(lambda: not self._taken, max(0.0, urgent))
+                self._urgent -= 1
+                if not came:
+                    self._changed.notify_all()
+                    return False
+            self._taken = True
+            return True
+
+    def give(self) -> None:
+        with self._changed:
+            self._taken = False
+            self._changed.notify_all()

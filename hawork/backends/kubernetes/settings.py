@@ -1,0 +1,119 @@
+"""The Kubernetes options as values, checked; what cannot be honoured is refused here."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from hawork.core import options
+from hawork.core.configuration import Configuration, Option
+from hawork.core.errors import ConfigurationError
+from hawork.ha.lease_state import LeaseTimeouts
+
+LONGEST_CLUSTER_ID = 45
+"""As Flink checks: room is left for what is appended, in names of 63 characters."""
+_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
+_DEFAULT_FILE = "~/.kube/config"
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesSettings:
+    """Which API server, and which ConfigMaps there. Times are in seconds."""
+
+    cluster_id: str
+    namespace: str
+    kubeconfig: str | None
+    """Paths as in ``KUBECONFIG``; ``None`` for the credentials of the pod we run in."""
+    context: str | None
+    timeouts: LeaseTimeouts
+    max_retries: int
+
+    @property
+    def call_timeout(self) -> float:
+        """Seconds for one request: a leader must be able to renew after one that got lost."""
+        return max(1.0, min(10.0, self.timeouts.renew_deadline / 3))
+
+    @property
+    def where(self) -> str:
+        """Where the credentials come from, for messages."""
+        if self.kubeconfig is None:
+            return "the credentials of this pod"
+        return f"kubeconfig {self.kubeconfig}"
+
+    @classmethod
+    def of(cls, config: Configuration) -> KubernetesSettings:
+        """``ConfigurationError`` names option, value and fix."""
+        cluster_id, namespace = names_of(config)
+        return cls(
+            cluster_id=cluster_id,
+            namespace=namespace,
+            kubeconfig=_kubeconfig(config),
+            context=config.get_option(options.K8S_CONTEXT),
+            timeouts=LeaseTimeouts(
+                config.get_option(options.K8S_LEASE_DURATION),
+                config.get_option(options.K8S_RENEW_DEADLINE),
+                config.get_option(options.K8S_RETRY_PERIOD),
+            ),
+            max_retries=config.get_option(options.K8S_MAX_RETRIES),
+        )
+
+
+def names_of(config: Configuration) -> tuple[str, str]:
+    """Cluster-id and namespace. ``ConfigurationError`` for what Kubernetes would refuse."""
+    cluster_id = str(config.require(options.K8S_CLUSTER_ID, "write a name, such as my-cluster"))
+    if len(cluster_id) > LONGEST_CLUSTER_ID:
+        raise _bad(
+            options.K8S_CLUSTER_ID,
+            cluster_id,
+            f"it has {len(cluster_id)} characters; write at most {LONGEST_CLUSTER_ID}",
+        )
+    if not _LABEL.fullmatch(cluster_id):
+        raise _bad(
+            options.K8S_CLUSTER_ID,
+            cluster_id,
+            "write lower-case letters, digits and '-', with a letter first and no '-' last",
+        )
+    namespace = str(config.get_option(options.K8S_NAMESPACE))
+    if not _NAMESPACE.fullmatch(namespace):
+        raise _bad(
+            options.K8S_NAMESPACE,
+            namespace,
+            "write the name of a namespace, at most 63 lower-case letters, digits and '-'",
+        )
+    return cluster_id, namespace
+
+
+def _kubeconfig(config: Configuration) -> str | None:
+    """The option, ``KUBECONFIG``, the pod we run in, or the file in the home directory."""
+    named = config.get_option(options.K8S_CONFIG_FILE)
+    if named is not None:
+        path = Path(str(named)).expanduser()
+        if not path.is_file():
+            raise _bad(options.K8S_CONFIG_FILE, str(named), "there is no such file")
+        return str(path)
+    from_environment = os.environ.get("KUBECONFIG", "")
+    if from_environment:
+        found = [name for name in from_environment.split(os.pathsep) if Path(name).is_file()]
+        if not found:
+            raise ConfigurationError(
+                f"KUBECONFIG is {from_environment!r}: there is no such file; correct it, or set "
+                f"option {options.K8S_CONFIG_FILE.key}"
+            )
+        return os.pathsep.join(found)
+    if os.environ.get(_IN_CLUSTER):
+        return None
+    default = Path(_DEFAULT_FILE).expanduser()
+    if not default.is_file():
+        raise ConfigurationError(
+            f"no kubeconfig was found (option {options.K8S_CONFIG_FILE.key}, KUBECONFIG or "
+            f"{_DEFAULT_FILE}), and this is no pod of a cluster: set the option to the path of one"
+        )
+    return str(default)
+
+
+def _bad(option: Option[str], value: str, fix: str) -> ConfigurationError:
+    return ConfigurationError(f"option {option.key} is {value!r}: {fix}")

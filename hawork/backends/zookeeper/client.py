@@ -1,0 +1,268 @@
+"""The only module that knows kazoo: how a client is made, and what its errors are called.
+
+Four things of kazoo's are put right here. The session timeout that the server granted is
+kept. A server that swallows bytes is given up after the connection timeout, not after a whole
+session timeout, and the session with it when that lasts. A connection can be dropped: while
+requests are being sent kazoo sends no pings, hence does not notice that nobody answers any more.
+And over TLS several answers may arrive at once, of which kazoo would take in the first and wait
+for more bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import select
+import socket
+import ssl
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from kazoo.client import KazooClient
+from kazoo.exceptions import (
+    APIError,
+    AuthFailedError,
+    BadVersionError,
+    ConnectionClosedError,
+    ConnectionDropped,
+    ConnectionLoss,
+    InvalidACLError,
+    KazooException,
+    NoAuthError,
+    NoChildrenForEphemeralsError,
+    NodeExistsError,
+    NoNodeError,
+    NotEmptyError,
+    OperationTimeoutError,
+    RolledBackError,
+    RuntimeInconsistency,
+    SessionExpiredError,
+    SessionMovedError,
+    ZookeeperError,
+)
+from kazoo.handlers.threading import KazooTimeoutError, SequentialThreadingHandler
+from kazoo.protocol.connection import ConnectionHandler
+from kazoo.protocol.serialization import Connect
+from kazoo.protocol.states import EventType, KazooState, KeeperState, WatchedEvent, ZnodeStat
+from kazoo.retry import KazooRetry
+from kazoo.security import CREATOR_ALL_ACL
+
+from hawork.backends.zookeeper.settings import ZooKeeperSettings
+from hawork.core import options
+
+__all__ = [
+    "APIError",
+    "AuthFailedError",
+    "BadVersionError",
+    "ConnectionClosedError",
+    "ConnectionLoss",
+    "EventType",
+    "InvalidACLError",
+    "KazooException",
+    "KazooState",
+    "KazooTimeoutError",
+    "KeeperState",
+    "NoAuthError",
+    "NoChildrenForEphemeralsError",
+    "NoNodeError",
+    "NodeExistsError",
+    "NotEmptyError",
+    "OperationTimeoutError",
+    "RolledBackError",
+    "RuntimeInconsistency",
+    "SessionExpiredError",
+    "SessionMovedError",
+    "WatchedEvent",
+    "ZnodeStat",
+    "ZooKeeperClient",
+    "ZookeeperError",
+]
+
+_FIRST_PAUSE = 0.05  # seconds between rounds of tries to connect; doubles
+_LONGEST_PAUSE = 1.0  # as in ZooKeeper's own client
+
+_SHARE_OF_TRIES = 0.8
+"""Part of the connection timeout for one round of tries: its failure is known before the end."""
+
+_READABLE = select.POLLIN | select.POLLPRI
+
+_log = logging.getLogger("hawork.zookeeper")
+_log.addHandler(logging.NullHandler())  # kazoo's warnings are for whoever sets up logging
+
+
+class ZooKeeperClient(KazooClient):  # type: ignore[misc]
+    """A kazoo client set up from the options; ``client_id`` takes over an open session."""
+
+    def __init__(
+        self, settings: ZooKeeperSettings, client_id: tuple[int, bytes] | None = None
+    ) -> None:
+        retry = KazooRetry(max_tries=-1, delay=_FIRST_PAUSE, backoff=2, max_delay=_LONGEST_PAUSE)
+        sasl = None if settings.sasl is None else dict(settings.sasl)
+        super().__init__(
+            hosts=settings.quorum,
+            timeout=settings.session_timeout,
+            client_id=client_id,
+            handler=_Handler(settings.tls),
+            default_acl=CREATOR_ALL_ACL if settings.creator_acl else None,
+            auth_data=list(settings.authorization),
+            connection_retry=retry,
+            logger=_log,
+        )
+        self._connection = _Connection(self, settings.connection_timeout, sasl)
+
+    @property
+    def negotiated_timeout(self) -> float:
+        """The session timeout in seconds that the server granted last."""
+        return float(self._connection.negotiated_timeout)
+
+    @property
+    def last_failure(self) -> BaseException | None:
+        """Why the last try to connect failed."""
+        failure: BaseException | None = self.handler.last_failure
+        return failure
+
+    def drop_connection(self) -> None:
+        """Cut the connection; kazoo connects again, to any server, in the same session."""
+        self._connection.drop()
+
+
+class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
+    """Connects with our own TLS context, closes what failed, remembers why."""
+
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        super().__init__()
+        self._tls = tls
+        self.connect_timeout: float | None = None
+        self.last_failure: BaseException | None = None
+
+    def create_connection(
+        self, address: tuple[str, int], hostname: str | None = None, **_: Any
+    ) -> socket.socket:
+        try:
+            return self._connect(address, hostname)
+        except OSError as error:
+            self.last_failure = error
+            raise
+
+    def select(
+        self, readable: Sequence[Any], writable: Sequence[Any], failed: Sequence[Any],
+        timeout: float | None = None,
+    ) -> tuple[list[Any], list[Any], list[Any]]:  # fmt: skip
+        # kazoo's own makes an epoll object each time, and takes most of a request's time.
+        poller = select.poll()
+        events: dict[int, int] = {}
+        for each in readable:
+            events[each.fileno()] = _READABLE
+        for each in writable:
+            events[each.fileno()] = events.get(each.fileno(), 0) | select.POLLOUT
+        for descriptor, mask in events.items():
+            poller.register(descriptor, mask)
+        # What TLS has decrypted already makes no socket readable any more.
+        waiting = [each for each in readable if isinstance(each, ssl.SSLSocket) and each.pending()]
+        milliseconds = None if timeout is None else max(0, math.ceil(timeout * 1000))
+        found = dict(poller.poll(0 if waiting else milliseconds))
+        ready = [
+            each
+            for each in readable
+            if each in waiting or found.get(each.fileno(), 0) & ~select.POLLOUT
+        ]
+        return ready, [each for each in writable if each.fileno() in found], []
+
+    def _connect(self, address: tuple[str, int], hostname: str | None) -> socket.socket:
+        connection = socket.create_connection(address, self.connect_timeout)
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is None:
+                return connection
+            return self._tls.wrap_socket(connection, server_hostname=hostname or address[0])
+        except BaseException:
+            connection.close()
+            raise
+
+
+class _Connection(ConnectionHandler):  # type: ignore[misc]
+    def __init__(
+        self, client: ZooKeeperClient, connection_timeout: float, sasl: dict[str, str] | None
+    ) -> None:
+        super().__init__(client, client._conn_retry.copy(), logger=_log, sasl_options=sasl)
+        self._connection_timeout = connection_timeout
+        self.negotiated_timeout = client._session_timeout / 1000
+        self._unanswered_since: float | None = None
+
+    def _expand_client_hosts(self) -> list[tuple[str, str, int]]:
+        found: list[tuple[str, str, int]] = super()._expand_client_hosts()
+        if not found:
+            names = " and ".join(dict.fromkeys(host for host, _ in self.client.hosts))
+            self.handler.last_failure = OSError(f"no address is known for {names}")
+        return found
+
+    def _connect_attempt(self, host: str, hostip: str, port: int, retry: KazooRetry) -> Any:
+        try:
+            return super()._connect_attempt(host, hostip, port, retry)
+        except Exception:  # noqa: BLE001 - of whatever kind: kazoo did not understand what came
+            if self.client.client_state != KeeperState.CONNECTING:
+                self.client._session_callback(KeeperState.CONNECTING)
+            return None  # tried again, like a connection that broke
+
+    def _connect(self, host: str, hostip: str, port: int) -> Any:
+        # One server must not use up the time in which another one could save the session.
+        seconds = min(self._connection_timeout, self.negotiated_timeout)
+        if not self.client._session_id:
+            seconds *= _SHARE_OF_TRIES
+        self.handler.connect_timeout = seconds / len(self.client.hosts)
+        return super()._connect(host, hostip, port)
+
+    def _invoke(self, timeout: float, request: Any, xid: int | None = None) -> Any:
+        if not isinstance(request, Connect):
+            return super()._invoke(timeout, request, xid)
+        if self._unanswered_since is None:
+            self._unanswered_since = time.monotonic()
+        try:
+            answer = super()._invoke(min(timeout, self.handler.connect_timeout), request, xid)
+        except KazooTimeoutError:
+            self.handler.last_failure = OSError("the connection was taken, but nobody answered")
+            if request.session_id and self._is_lost():
+                raise SessionExpiredError("nobody answered for a session timeout") from None
+            raise
+        except Exception:
+            self.handler.last_failure = OSError(
+                "what answered is no ZooKeeper server that serves, or wants TLS or wants none"
+            )
+            raise
+        self._unanswered_since = None
+        granted = answer[0].time_out
+        if granted > 0:
+            self.negotiated_timeout = granted / 1000
+            if self.sasl_options is None:
+                self.handler.last_failure = None
+        return answer
+
+    def _is_lost(self) -> bool:
+        """Whether to let the session go, for which each try to connect asks the servers to wait.
+
+        Where our requests get through and the answers do not, they would wait for ever, and so
+        would everybody who stands behind our latch node.
+        """
+        since = self._unanswered_since
+        return since is not None and time.monotonic() - since >= self.negotiated_timeout
+
+    def _authenticate_with_sasl(self, host: str, timeout: float) -> None:
+        try:
+            super()._authenticate_with_sasl(host, min(timeout, self.handler.connect_timeout))
+        except (ConnectionDropped, KazooTimeoutError):
+            # Some servers that know no SASL do not answer at all, others close the connection.
+            self.handler.last_failure = OSError(
+                f"the server did not answer to SASL: see whether it knows it, or correct option "
+                f"{options.ZK_SASL_MECHANISM.key}"
+            )
+            raise
+        self.handler.last_failure = None
+
+    def drop(self) -> None:
+        connection = self._socket
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                # Not the method of SSLSocket, which would unwrap it under the reader's feet.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)

@@ -1,0 +1,228 @@
+"""Pointers as znodes, every write one transaction that checks the leader's latch node.
+
+The version of an entry is the id of the transaction that changed it last (``mzxid``), which is
+never used again, not even by an entry that is removed and created anew.
+
+A write whose answer did not come is read back. When it turns out not to have been carried out
+it is sent again, a few times, as long as the leadership is the same: a lost connection, say to
+a server that ended, is then nothing that a caller hears of.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hawork.backends.zookeeper import client as zk
+from hawork.backends.zookeeper.latch import Latch, ensure_path
+from hawork.backends.zookeeper.paths import ZNodePaths, entry_name, name_of_entry
+from hawork.backends.zookeeper.session import OutcomeUnknownError, Send, ZooKeeperSession
+from hawork.core.errors import (
+    AlreadyExistsError,
+    NotExistError,
+    PossibleInconsistentStateError,
+    StoreUnavailableError,
+    VersionMismatchError,
+)
+from hawork.core.types import LeaderSessionID, Versioned
+from hawork.ha.pointer_store import Namespace
+
+_TRIES = 3  # connections break, and Curator's containers go as soon as they are empty
+_BATCH = 250  # operations of one transaction, requests under way at once
+
+
+def read_together(
+    session: ZooKeeperSession, stores: Sequence[ZooKeeperPointerStore]
+) -> list[list[tuple[str, Versioned[bytes]]]]:
+    """The entries of each store; a few hundred requests are under way at once."""
+    what = " and ".join(sorted({store.parent for store in stores[:2]}))
+    what += f" and {len(stores) - 2} others" if len(stores) > 2 else ""
+    listed = _read_batches(session, [_get_children(store.parent) for store in stores], what)
+    nodes = [
+        (number, child, f"{stores[number].parent}/{child}")
+        for number, children in enumerate(listed)
+        for child in children or ()
+    ]
+    answers = _read_batches(session, [_get(path) for _, _, path in nodes], what)
+    found: list[list[tuple[str, Versioned[bytes]]]] = [[] for _ in stores]
+    for (number, child, path), answer in zip(nodes, answers, strict=True):
+        if answer is not None:
+            found[number].append((name_of_entry(child), stores[number].entry(path, *answer)))
+    for entries in found:
+        entries.sort(key=lambda entry: entry[0])
+    return found
+
+
+def _read_batches(session: ZooKeeperSession, sends: Sequence[Send], what: str) -> list[Any]:
+    starts = range(0, len(sends), _BATCH)
+    batches = (session.read_all(sends[start : start + _BATCH], what) for start in starts)
+    return list(itertools.chain.from_iterable(batches))
+
+
+def _get(path: str) -> Send:
+    return lambda client: client.get_async(path)
+
+
+def _get_children(path: str) -> Send:
+    return lambda client: client.get_children_async(path)
+
+
+class ZooKeeperPointerStore:
+    """The pointers of one namespace. Thread-safe."""
+
+    def __init__(
+        self, session: ZooKeeperSession, paths: ZNodePaths, latch: Latch, namespace: Namespace
+    ) -> None:
+        self._session = session
+        self._paths = paths
+        self._latch = latch
+        self._versions = latch.versions
+        self._namespace = namespace
+        self.parent = paths.namespace(namespace)
+
+    # --- reading --------------------------------------------------------------------------
+
+    def read(self, name: str) -> Versioned[bytes] | None:
+        return self._read(self._path(name), self._session.read)
+
+    def entries(self) -> Sequence[tuple[str, Versioned[bytes]]]:
+        return read_together(self._session, [self])[0]
+
+    # --- writing --------------------------------------------------------------------------
+
+    def create(self, name: str, value: bytes, session_id: LeaderSessionID) -> None:
+        path = self._path(name)
+        with self._versions.changing(path):
+            self._create(name, path, value, session_id)
+
+    def _create(self, name: str, path: str, value: bytes, session_id: LeaderSessionID) -> None:
+        reason = f"{self.parent} is removed as soon as it is created"
+        for _ in range(_TRIES):
+            try:
+                fence = self._latch.fence(session_id)
+                self._latch.commit(fence, lambda tx: tx.create(path, value), path)
+                return
+            except zk.NodeExistsError:
+                raise AlreadyExistsError(f"{self._namespace}/{name} exists already") from None
+            except zk.NoNodeError:
+                ensure_path(self._session, self._paths, self.parent)
+            except OutcomeUnknownError as error:
+                entry = self._read_back(path, error)
+                if entry is None:
+                    reason = _not_written(path, error)
+                elif entry.value == value:
+                    return
+                else:
+                    raise AlreadyExistsError(f"{self._namespace}/{name} exists already") from None
+        raise StoreUnavailableError(reason)
+
+    def replace(self, name: str, version: int, value: bytes, session_id: LeaderSessionID) -> None:
+        path = self._path(name)
+        fence = self._latch.fence(session_id)
+        data_version = self._versions.data_version(path, version, session_id)
+        if data_version is None:
+            stat = self._session.read(lambda client: client.exists_async(path), path)
+            if stat is not None and stat.mzxid != version:
+                self._latch.commit(fence, lambda _: None, path)  # a deposed leader hears that first
+                raise self._mismatch(name)
+            # Of an absent entry the transaction says so, unless the leadership is over.
+            data_version = -1 if stat is None else stat.version
+        for _ in range(_TRIES):
+            try:
+                fence = self._latch.fence(session_id)
+                self._latch.commit(fence, lambda tx: tx.set_data(path, value, data_version), path)
+                return
+            except zk.NoNodeError:
+                raise NotExistError(f"{self._namespace}/{name} does not exist") from None
+            except zk.BadVersionError:
+                raise self._mismatch(name) from None
+            except OutcomeUnknownError as error:
+                entry = self._read_back(path, error)
+                if entry is None or (entry.version != version and entry.value != value):
+                    raise _unknown(path, error) from None
+                if entry.version != version:
+                    return
+                reason = _not_written(path, error)
+        raise StoreUnavailableError(reason)
+
+    def delete(self, name: str, session_id: LeaderSessionID) -> bool:
+        path = self._path(name)
+        for _ in range(_TRIES):
+            fence = self._latch.fence(session_id)
+            try:
+                with self._versions.changing(path):
+                    self._latch.commit(fence, lambda tx: tx.delete(path), path)
+                return True
+            except zk.NoNodeError:
+                return False
+            except OutcomeUnknownError as error:
+                if self._read_back(path, error) is None:
+                    return True
+                reason = _not_written(path, error)
+        raise StoreUnavailableError(reason)
+
+    def drop(self, session_id: LeaderSessionID) -> None:
+        """Remove the namespace with all its entries, fenced; may be repeated."""
+        fence = self._latch.fence(session_id)
+        while children := self._children():
+            for start in range(0, len(children), _BATCH):
+                batch = [f"{self.parent}/{child}" for child in children[start:][:_BATCH]]
+                with self._versions.changing(f"{self.parent}/"):
+                    self._remove(fence, batch)
+        self._remove(fence, [self.parent])
+        if self._namespace.job_id is not None:
+            self._remove(fence, [self._paths.job(self._namespace)])
+
+    def _remove(self, fence: str, paths: Sequence[str]) -> None:
+        def build(transaction: Any) -> None:
+            for path in paths:
+                transaction.delete(path)
+
+        try:
+            self._latch.commit(fence, build, self.parent)
+        except zk.NotEmptyError:
+            return  # the parent of something else, too
+        except zk.NoNodeError:
+            # One of several is gone, which undid the transaction: one by one, then.
+            for path in paths if len(paths) > 1 else ():
+                self._remove(fence, [path])
+        except OutcomeUnknownError as error:
+            raise _unknown(self.parent, error) from None
+
+    # --- helpers --------------------------------------------------------------------------
+
+    def _path(self, name: str) -> str:
+        return f"{self.parent}/{entry_name(name)}"
+
+    def _children(self) -> list[str]:
+        return list(self._session.read_all([_get_children(self.parent)], self.parent)[0] or ())
+
+    def _read(self, path: str, read: Callable[..., Any]) -> Versioned[bytes] | None:
+        try:
+            data, stat = read(_get(path), path)
+        except zk.NoNodeError:
+            return None
+        return self.entry(path, data, stat)
+
+    def entry(self, path: str, data: bytes, stat: Any) -> Versioned[bytes]:
+        self._versions.note(path, stat)
+        return Versioned(data, stat.mzxid)
+
+    def _read_back(self, path: str, error: OutcomeUnknownError) -> Versioned[bytes] | None:
+        """What is there after a write whose answer did not come."""
+        try:
+            return self._read(path, self._session.read_back)
+        except StoreUnavailableError:
+            raise _unknown(path, error) from None
+
+    def _mismatch(self, name: str) -> VersionMismatchError:
+        return VersionMismatchError(f"{self._namespace}/{name} was changed by somebody else")
+
+
+def _not_written(path: str, error: OutcomeUnknownError) -> str:
+    return f"{path} was not written, as reading back shows: {error}"
+
+
+def _unknown(path: str, error: OutcomeUnknownError) -> PossibleInconsistentStateError:
+    return PossibleInconsistentStateError(f"it is unknown whether {path} was written: {error}")

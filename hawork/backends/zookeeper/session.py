@@ -1,0 +1,367 @@
+"""``ZooKeeperSession``: one connection of a process to the ensemble, and how requests are sent.
+
+Every request is asynchronous in kazoo and waited for here, for a bounded time. What is known
+afterwards is one of three things: it was answered, it was surely not carried out, or nobody
+knows (``OutcomeUnknownError``); the callers of writes find out by reading back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hawork.backends.zookeeper import client as zk
+from hawork.backends.zookeeper.settings import ZooKeeperSettings
+from hawork.core import options
+from hawork.core.clock import Clock
+from hawork.core.connection import ConnectionState
+from hawork.core.errors import ConfigurationError, HighAvailabilityError, StoreUnavailableError
+from hawork.core.events import EventKind, EventSink
+
+Send = Callable[[zk.ZooKeeperClient], Any]
+"""Starts one request and returns kazoo's asynchronous result."""
+
+_PATIENCE = 2 / 3
+"""Part of the session timeout without an answer after which a connection counts as broken;
+the same as in ZooKeeper's own client."""
+
+
+_UNANSWERED = (
+    zk.KazooTimeoutError,
+    zk.ConnectionLoss,
+    zk.OperationTimeoutError,
+    zk.SessionExpiredError,
+    zk.SessionMovedError,
+    zk.ConnectionClosedError,
+)
+
+
+_SASL_OPTIONS = f"{options.ZK_SASL_MECHANISM.key}, or what goes with it"
+
+
+class OutcomeUnknownError(HighAvailabilityError):
+    """A request was sent, its answer did not come: it was carried out or not."""
+
+
+class AccessDeniedError(StoreUnavailableError):
+    """The servers refused a request for lack of rights; nothing was changed."""
+
+
+class NotConnectedError(StoreUnavailableError):
+    """No server is connected; nothing was sent."""
+
+
+class ZooKeeperSession:
+    """A session, and the one that follows it when it is lost. Thread-safe.
+
+    ``client_id`` takes over the open session of another process.
+    """
+
+    def __init__(
+        self,
+        settings: ZooKeeperSettings,
+        clock: Clock,
+        events: EventSink,
+        client_id: tuple[int, bytes] | None = None,
+    ) -> None:
+        self.settings = settings
+        self._clock = clock
+        self._events = events
+        self._client = zk.ZooKeeperClient(settings, client_id)
+        self._client.add_listener(self._on_kazoo_state)
+        self._lock = threading.Lock()
+        self._listeners: list[Callable[[ConnectionState], None]] = []
+        self._connected = threading.Event()
+        self._state = ConnectionState.LOST
+        self._was_connected = False
+        self._expiry: threading.Timer | None = None
+        self._closed = False
+        self._refused = False
+
+    # --- state ----------------------------------------------------------------------------
+
+    @property
+    def state(self) -> ConnectionState:
+        """The present state; ``LOST`` before the first connection."""
+        return self._state
+
+    @property
+    def timeout(self) -> float:
+        """The session timeout in seconds that the servers granted."""
+        return self._client.negotiated_timeout
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for an answer before the connection counts as broken."""
+        return self.timeout * _PATIENCE
+
+    @property
+    def identity(self) -> tuple[int, bytes] | None:
+        """Id and password of the connected session; ``None`` while not connected."""
+        identity: tuple[int, bytes] | None = self._client.client_id
+        return identity
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def add_listener(self, listener: Callable[[ConnectionState], None]) -> None:
+        """Tell ``listener`` every change of state; it must return at once."""
+        with self._lock:
+            self._listeners.append(listener)
+
+    def remove_listener(self, listener: Callable[[ConnectionState], None]) -> None:
+        with self._lock, contextlib.suppress(ValueError):
+            self._listeners.remove(listener)
+
+    # --- opening and closing --------------------------------------------------------------
+
+    def open(self, timeout: float | None = None) -> None:
+        """Connect, within the connection timeout.
+
+        ``StoreUnavailableError`` names the servers; ``ConfigurationError`` when they refuse
+        the authentication or have no such chroot.
+        """
+        seconds = self.settings.connection_timeout if timeout is None else timeout
+        try:
+            self._client.start_async()
+            if not self._connected.wait(seconds) and not self._refused:
+                raise self._unreachable(seconds)
+            root = self.perform(
+                lambda client: client.exists_async("/"),
+                "the root znode",
+                min(seconds, self.patience),
+            )
+            if root is None:
+                raise ConfigurationError(
+                    f"the chroot {self.settings.chroot} in option {options.ZK_QUORUM.key} does not "
+                    f"exist: create it (zkCli.sh create {self.settings.chroot}) or correct it"
+                )
+        except (NotConnectedError, OutcomeUnknownError):
+            self.close()
+            if self._refused:
+                raise self._bad_credentials() from None
+            raise self._unreachable(seconds) from None
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the session, so that everything ephemeral of it goes; may be repeated.
+
+        Waits no longer than the option ``max-close-wait`` says. When no server can be told,
+        the session ends by its timeout.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._listeners.clear()
+            self._cancel_expiry()
+        # kazoo's stop has no bound: it waits for its threads.
+        stopper = threading.Thread(target=self._stop, name="zookeeper-stop", daemon=True)
+        stopper.start()
+        stopper.join(self.settings.close_wait)
+
+    def drop(self) -> None:
+        """Give up a connection on which nobody answers; another one is made."""
+        self._client.drop_connection()
+
+    def _stop(self) -> None:
+        with contextlib.suppress(Exception):  # nothing is left to be done about it
+            self._client.stop()
+            self._client.close()
+
+    # --- requests -------------------------------------------------------------------------
+
+    def perform(self, send: Send, what: str, patience: float | None = None) -> Any:
+        """Send one request and return its answer; ``what`` names its object in errors.
+
+        kazoo's errors about the object itself (absent, exists, other version, not empty)
+        pass through. ``StoreUnavailableError``: it was surely not carried out.
+        ``OutcomeUnknownError``: it may have been.
+        """
+        self.wait_connected(self._wait_of_writes())
+        sent = send(self._client)
+        patience = self.patience if patience is None else patience
+        try:
+            return sent.get(timeout=patience)
+        except zk.KazooTimeoutError:
+            # Dropped, so that a request that is still queued cannot go out later.
+            self.drop()
+            raise OutcomeUnknownError(f"{what}: no answer within {patience:g} s") from None
+        except (zk.ConnectionLoss, zk.OperationTimeoutError):
+            raise OutcomeUnknownError(f"{what}: the connection broke") from None
+        except (zk.SessionExpiredError, zk.SessionMovedError, zk.ConnectionClosedError):
+            raise NotConnectedError(f"{what}: the ZooKeeper session ended before") from None
+        except zk.AuthFailedError:
+            self._refused = True
+            raise NotConnectedError(f"{what}: the servers refused our authentication") from None
+        except (zk.NoAuthError, zk.InvalidACLError) as error:
+            raise access_denied(what, error) from None
+
+    def send(self, send: Send, done: Callable[[Any], None]) -> None:
+        """Send one request; ``done`` gets kazoo's result on one of kazoo's threads."""
+        send(self._client).rawlink(done)
+
+    def read(self, send: Send, what: str) -> Any:
+        """Like ``perform`` for a request that changes nothing: repeated when unanswered.
+
+        At most ``max-retry-attempts`` times, each time as soon as there is a connection but
+        no later than after ``retry-wait``, which doubles; all within the connection timeout.
+        ``StoreUnavailableError`` in the end.
+        """
+        until = self._clock.monotonic() + self.settings.connection_timeout
+        wait = self.settings.retry_wait
+        for attempt in range(self.settings.max_retries + 1):
+            try:
+                return self.perform(send, what)
+            except (OutcomeUnknownError, NotConnectedError) as error:
+                left = until - self._clock.monotonic()
+                if attempt == self.settings.max_retries or left <= 0 or self._closed:
+                    raise _unreadable(error) from None
+                self._connected.wait(min(wait, left))
+                wait *= 2
+        raise AssertionError("unreachable")
+
+    def read_all(self, sends: Sequence[Send], what: str) -> list[Any]:
+        """The answers to several reads that are under way at once; ``None`` for absent nodes."""
+        try:
+            self.wait_connected(self.settings.connection_timeout)
+        except NotConnectedError as error:
+            raise _unreadable(error) from None
+        started = [(send, send(self._client)) for send in sends]
+        return [self._answer_of(send, result, what) for send, result in started]
+
+    def _answer_of(self, send: Send, result: Any, what: str) -> Any:
+        try:
+            try:
+                return result.get(timeout=self.patience)
+            except _UNANSWERED:
+                return self.read(send, what)
+        except zk.NoNodeError:
+            return None
+        except zk.NoAuthError as error:
+            raise access_denied(what, error) from None
+
+    def use_servers(self, servers: Sequence[str]) -> None:
+        """Connect to one of these from the next time on."""
+        self._client.set_hosts(",".join(servers) + self.settings.chroot)
+
+    def read_back(self, send: Send, what: str) -> Any:
+        """Like ``read``, after everything that was sent before has been decided.
+
+        kazoo never sends a request twice, a server forgets the old connection of a session
+        that connects again, and ``sync`` brings a follower up to date: what is read now stays
+        true for the requests that were sent before.
+        """
+        self.wait_connected(self.settings.connection_timeout)
+        self.read(lambda client: client.sync_async("/"), what)
+        return self.read(send, what)
+
+    def wait_connected(self, seconds: float) -> None:
+        """Wait until a server is connected. ``NotConnectedError`` when it takes longer."""
+        if self._closed:
+            raise NotConnectedError("the ZooKeeper session is closed: open the HA services again")
+        if not self._connected.wait(seconds):
+            raise NotConnectedError(
+                f"no ZooKeeper server of {self.settings.quorum} is connected: see that they run"
+            )
+
+    def _wait_of_writes(self) -> float:
+        # Without tolerance leadership ended with the connection: no write can succeed.
+        tolerated = self.settings.tolerate_suspended
+        return min(self.settings.connection_timeout, self.patience) if tolerated else 0.0
+
+    # --- called by kazoo ------------------------------------------------------------------
+
+    def _on_kazoo_state(self, kazoo_state: str) -> None:
+        """On kazoo's connection thread: must not block."""
+        if kazoo_state == zk.KazooState.CONNECTED:
+            again, self._was_connected = self._was_connected, True
+            self._change(ConnectionState.RECONNECTED if again else ConnectionState.CONNECTED)
+            self._connected.set()
+        elif kazoo_state == zk.KazooState.SUSPENDED:
+            self._connected.clear()
+            self._change(ConnectionState.SUSPENDED)
+        else:
+            self._connected.clear()
+            self._refused |= self._client.client_state == zk.KeeperState.AUTH_FAILED
+            self._change(ConnectionState.LOST)
+            if self._client.client_state == zk.KeeperState.CLOSED and not self._closed:
+                # kazoo's thread ends on bytes it does not understand; go on with a new one.
+                threading.Thread(target=self._client.start_async, daemon=True).start()
+
+    def _change(self, state: ConnectionState) -> None:
+        with self._lock:
+            if self._closed or state == self._state:
+                return
+            self._cancel_expiry()
+            self._state = state
+            if state == ConnectionState.SUSPENDED:
+                # kazoo would stay suspended for ever while no server answers.
+                seconds = self.timeout * self.settings.lost_share
+                self._expiry = threading.Timer(seconds, self._change, (ConnectionState.LOST,))
+                self._expiry.daemon = True
+                self._expiry.start()
+            listeners = list(self._listeners)
+        note = self._negotiated() if state == ConnectionState.CONNECTED else None
+        self._events.emit(
+            EventKind.STORE_CONNECTION,
+            state=str(state),
+            session=f"{identity[0]:#x}" if (identity := self.identity) else None,
+            session_timeout=self.timeout,
+            requested_timeout=self.settings.session_timeout,
+            **({"note": note} if note else {}),
+        )
+        for listener in listeners:
+            listener(state)
+
+    def _cancel_expiry(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+
+    def _negotiated(self) -> str | None:
+        """A sentence when the servers granted another session timeout than was asked for."""
+        wanted, granted = self.settings.session_timeout, self.timeout
+        if abs(wanted - granted) < 0.001:
+            return None
+        least_or_most = "least" if granted > wanted else "most"
+        return (
+            f"the ZooKeeper servers of {self.settings.quorum} granted a session timeout of "
+            f"{granted:g} s, the {least_or_most} they allow, and not the {wanted:g} s of option "
+            f"{options.ZK_SESSION_TIMEOUT.key}: it is what counts from now on; correct the option, "
+            f"or the servers' {'min' if granted > wanted else 'max'}SessionTimeout"
+        )
+
+    # --- errors ---------------------------------------------------------------------------
+
+    def _unreachable(self, seconds: float) -> StoreUnavailableError:
+        failure = self._client.last_failure
+        reason = f" ({failure})" if failure else ""
+        return StoreUnavailableError(
+            f"no ZooKeeper server of {self.settings.quorum} answered within {seconds:g} s{reason}: "
+            f"see that the servers run, or correct option {options.ZK_QUORUM.key}"
+        )
+
+    def _bad_credentials(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"the ZooKeeper servers of {self.settings.quorum} refused our authentication "
+            f"({self.settings.authentication}): correct option "
+            f"{options.ZK_AUTHORIZATION.key if self.settings.sasl is None else _SASL_OPTIONS}"
+        )
+
+
+def _unreadable(error: Exception) -> StoreUnavailableError:
+    return StoreUnavailableError(f"ZooKeeper cannot be read: {error}")
+
+
+def access_denied(what: str, error: Exception) -> AccessDeniedError:
+    return AccessDeniedError(
+        f"ZooKeeper gives us no rights on {what} ({type(error).__name__}): set option "
+        f"{options.ZK_AUTHORIZATION.key} to a user who has them, or {options.ZK_ROOT.key} to "
+        "another path"
+    )

@@ -1,0 +1,45 @@
+"""What a supervisor does for a dead JobManager: it closes its ZooKeeper session.
+
+The session is re-attached with its id and password (the driver's ticket) and closed, so that
+its latch node goes at once and the next contender leads, whatever the session timeout is. The
+servers cannot know whether the process is dead: whoever calls this must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from hawork.backends.zookeeper.session import ZooKeeperSession
+from hawork.backends.zookeeper.settings import ZooKeeperSettings
+from hawork.core.clock import SYSTEM_CLOCK
+from hawork.core.configuration import Configuration
+from hawork.core.errors import ConfigurationError
+from hawork.core.events import NullEventSink
+
+_MOST_SECONDS = 10.0  # by then most sessions have ended by themselves
+
+
+def release_leadership(config: Configuration, ticket: Mapping[str, str]) -> bool:
+    """Close the session of ``ticket``; whether it was still open.
+
+    ``StoreUnavailableError`` when no server answers, ``ConfigurationError`` for what is no
+    ticket.
+    """
+    try:
+        client_id = int(ticket["session"], 16), bytes.fromhex(ticket["password"])
+    except (KeyError, ValueError):
+        raise ConfigurationError(
+            f"{dict(ticket)!r} is no ticket of a ZooKeeper session: pass the driver's ticket()"
+        ) from None
+    settings = replace(ZooKeeperSettings.of(config), track_ensemble=False)
+    session = ZooKeeperSession(settings, SYSTEM_CLOCK, NullEventSink(), client_id)
+    session.open(min(settings.connection_timeout, _MOST_SECONDS))
+    identity = session.identity
+    session.close()
+    return identity is not None and identity[0] == client_id[0]
+
+
+def write_lock_holder(config: Configuration) -> int | None:
+    """Nobody: the store is a server, and no client holds a lock in it."""
+    return None

@@ -1,0 +1,84 @@
+"""What several commands share: the configuration, the client, tables."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hawork.core.configuration import Configuration
+from hawork.core.errors import ConfigurationError
+from hawork.runtime.client import ClusterClient
+
+CONFIG_VARIABLE = "HAWORK_CONFIG"
+FLINK_VARIABLE = "FLINK_CONF_DIR"
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help=f"Flink's config.yaml (default: ${CONFIG_VARIABLE}, ${FLINK_VARIABLE}/config.yaml, "
+        "./config.yaml)",
+    )
+    parser.add_argument(
+        "-D",
+        dest="options",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="an option that wins over the file; may be repeated",
+    )
+
+
+def find_config(given: str | None) -> Path:
+    """The configuration file: as given, from the environment, or in this directory."""
+    if given is not None:
+        return Path(given)
+    if path := os.environ.get(CONFIG_VARIABLE):
+        return Path(path)
+    places = [Path("config.yaml")]
+    if directory := os.environ.get(FLINK_VARIABLE):
+        places.insert(0, Path(directory) / "config.yaml")
+    for place in places:
+        if place.exists():
+            return place
+    raise ConfigurationError(
+        f"no configuration was found: name a config.yaml with --config, or set {CONFIG_VARIABLE}"
+    )
+
+
+def read_config(arguments: argparse.Namespace) -> Configuration:
+    """The checked configuration of a command line."""
+    from hawork.core.options import checked
+    from hawork.ha.configuration_file import load_configuration
+
+    config = load_configuration(find_config(arguments.config))
+    return checked(config.with_values(option_pairs(arguments.options)))
+
+
+def open_client(arguments: argparse.Namespace) -> ClusterClient:
+    return ClusterClient(read_config(arguments))
+
+
+def option_pairs(given: Sequence[str]) -> dict[str, str]:
+    """The options of ``-D key=value``. ``ConfigurationError`` for one that is none."""
+    return dict(map(_pair, given))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigurationError(f"'-D {text}' is no option: write -D key=value")
+    return key, value
+
+
+def write_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table in plain text, readable by people and by ``awk``."""
+    lines = [list(head), *[[str(cell) for cell in row] for row in rows]]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")

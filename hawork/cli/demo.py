@@ -1,0 +1,83 @@
+"""``hawork demo``: the main job in a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from hawork.lab.demonstration import DemoResult, Teller, run_demo
+from hawork.lab.progress import open_progress
+from hawork.runtime.job_details import JobDetails
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ha", default="embedded", metavar="TYPE", help="high-availability.type (embedded)"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object as the last line"
+    )
+    parser.add_argument("--seed", type=int, help="repeat a run's moment of the kill")
+    parser.add_argument("--directory", metavar="DIR", help="keep everything of the run there")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Status 0 only when the recovered result equals the batch result."""
+    from hawork.lab.flights import DEPARTED
+
+    # With --json, standard output belongs to the machine that reads it.
+    story = sys.stderr if arguments.json else sys.stdout
+
+    def say(sentence: str) -> None:
+        view.pause()
+        story.write(f"{sentence}\n")
+        story.flush()
+
+    view = _Progress(DEPARTED)
+    directory = Path(arguments.directory) if arguments.directory else None
+    try:
+        result, timeline = run_demo(
+            Teller(say, view.update), ha=arguments.ha, seed=arguments.seed, directory=directory
+        )
+    finally:
+        view.pause()
+    story.write(f"\n{_verdict(result)}\n\n{timeline}\n\n{_how_to_go_on(arguments)}\n")
+    story.flush()
+    if arguments.json:
+        sys.stdout.write(json.dumps(result.to_json()) + "\n")
+    return 0 if result.equal and result.failovers else 1
+
+
+class _Progress:
+    """A progress view that makes room for sentences."""
+
+    def __init__(self, expected: int) -> None:
+        self._expected = expected
+        self._view = open_progress(expected)
+
+    def update(self, details: JobDetails) -> None:
+        self._view.update(details)
+
+    def pause(self) -> None:
+        self._view.close()
+        self._view = open_progress(self._expected)
+
+
+def _verdict(result: DemoResult) -> str:
+    equal = "equals" if result.equal else "DIFFERS from"
+    return (
+        f"The streamed, crashed and recovered result {equal} pandas' groupby of the same file:\n"
+        f"  {result.records:,} flights in {result.groups} groups, {result.lost} lost, "
+        f"{result.duplicated} duplicated.\n"
+        f"  {result.checkpoints} checkpoints; after the kill the job went on from checkpoint "
+        f"{result.restored_from}.\n"
+        f"  Failover took {result.failover_seconds:.3f} s, all of it {result.seconds:.1f} s "
+        f"(seed {result.seed})."
+    )
+
+
+def _how_to_go_on(arguments: argparse.Namespace) -> str:
+    kept = f"Everything of this run is in {arguments.directory}.\n" if arguments.directory else ""
+    return f"{kept}See the same in the browser, step by step: make lab (or: hawork lab)"

@@ -1,0 +1,60 @@
+"""Running one process of a cluster in the foreground, supervised."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from hawork.cli.common import find_config, read_config
+from hawork.core import options
+from hawork.core.configuration import Configuration
+from hawork.core.events import EventLog, EventSink, NullEventSink
+
+
+def add_process_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", help="name in events, such as jm-1 (default: role and pid)")
+    parser.add_argument(
+        "--run-directory", metavar="DIR", help="where events are written (default: nowhere)"
+    )
+
+
+def run_process(role: str, arguments: argparse.Namespace) -> int:
+    """Run ``python -m hawork.runtime <role>`` under a supervisor; returns its exit status."""
+    from hawork.runtime.supervisor import supervise
+
+    config = read_config(arguments)
+    name = arguments.name or f"{role}-{os.getpid()}"
+    directory = arguments.run_directory or config.get_option(options.RUN_DIRECTORY)
+    events: EventSink = NullEventSink()
+    if directory:
+        events = EventLog(
+            f"supervisor-{name}", Path(directory) / "events" / f"supervisor-{name}.jsonl"
+        )
+    with tempfile.TemporaryDirectory(prefix="hawork-options-") as scratch:
+        argv = [
+            sys.executable, "-m", "hawork.runtime", role,
+            "--config", str(_options_file(arguments, config, Path(scratch))), "--name", name,
+        ]  # fmt: skip
+        if directory:
+            argv += ["--run-directory", str(directory)]
+        release = config.get_option(options.SUPERVISOR)
+        return supervise(name, argv, config, release=release, events=events)
+
+
+def _options_file(arguments: argparse.Namespace, config: Configuration, scratch: Path) -> Path:
+    """The file as given, or a copy with the options of the command line."""
+    if not arguments.options:
+        return find_config(arguments.config)
+    path = scratch / "config.yaml"
+    path.write_text(config_yaml(config), encoding="utf-8")
+    return path
+
+
+def config_yaml(config: Configuration) -> str:
+    """A configuration as flat ``config.yaml``; JSON's quoted texts are YAML's, too."""
+    import json
+
+    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in sorted(config.items()))

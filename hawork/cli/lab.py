@@ -1,0 +1,56 @@
+"""``hawork lab``: JupyterLab on the notebooks."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from hawork.core.errors import LabError
+
+TOUR = "00_tour.ipynb"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--notebooks", metavar="DIR", help="where the notebooks are (default: found)"
+    )
+    parser.add_argument(
+        "jupyter", nargs="*", metavar="-- ARGUMENT", help="passed on to 'jupyter lab'"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Become JupyterLab; does not return when that works."""
+    directory = find_notebooks(arguments.notebooks)
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise LabError("package jupyterlab is not installed: run 'pip install hawork[lab]'")
+    command = [
+        sys.executable, "-m", "jupyterlab", f"--notebook-dir={directory}",
+        f"--LabApp.default_url=/lab/tree/{TOUR}", *arguments.jupyter,
+    ]  # fmt: skip
+    if os.geteuid() == 0:
+        # Jupyter asks root to be sure; in a container there often is nobody else.
+        command.append("--allow-root")
+    sys.stdout.flush()
+    os.execv(sys.executable, command)
+
+
+def find_notebooks(given: str | None) -> Path:
+    """The directory of ``00_tour.ipynb``: as given, below here or above, or in the checkout."""
+    if given is not None:
+        if not (Path(given) / TOUR).exists():
+            raise LabError(f"directory {given} holds no {TOUR}: name hawork's notebooks directory")
+        return Path(given).absolute()
+    here = Path.cwd()
+    checkout = Path(__file__).resolve().parents[2]
+    for place in (here, *here.parents, checkout):
+        for directory in (place / "notebooks", place):
+            if (directory / TOUR).exists():
+                return directory
+    raise LabError(
+        "the notebooks were not found here: run this in a clone of hawork, or name them with "
+        "--notebooks DIR"
+    )

@@ -1,0 +1,119 @@
+"""``hawork``: finds the command, runs it, and turns errors into one sentence.
+
+Exit status: 0 done, 1 it did not work, 2 the command line was wrong, 130 interrupted. Set
+``HAWORK_DEBUG=1`` to see tracebacks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from hawork import __version__
+from hawork.core.errors import HaworkError
+
+COMMANDS = {
+    "demo": ("kill the leader of a real job and compare the result", "hawork demo"),
+    "lab": ("open the notebooks in JupyterLab", "hawork lab"),
+    "jobmanager": (
+        "run a JobManager, supervised",
+        "hawork jobmanager --config config.yaml --name jm-1",
+    ),
+    "taskmanager": (
+        "run a TaskManager",
+        "hawork taskmanager --config config.yaml --name tm-1",
+    ),
+    "submit": (
+        "submit a job to the leader",
+        "hawork submit job.py:build --config config.yaml --set output=/tmp/out",
+    ),
+    "list": ("list the jobs", "hawork list --config config.yaml"),
+    "cancel": ("cancel a job", "hawork cancel 3f1c... --config config.yaml"),
+    "leader": ("say who leads, and at which address", "hawork leader --config config.yaml"),
+    "manifests": (
+        "print the Kubernetes objects of a cluster",
+        "hawork manifests --image hawork:latest --cluster-id my-cluster --storage-dir s3://ha",
+    ),
+    "doctor": ("check this machine, and say how to fix what is missing", "hawork doctor"),
+}
+"""What each command does, and an example. Its code is in the module of the same name."""
+
+_MODULES = {"list": "list_jobs"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        # Only the chosen command's module is imported, to be quick and to need little.
+        command = next((word for word in given if not word.startswith("-")), None)
+        parsed = build_parser(command).parse_args(given)
+        status: int = parsed.run(parsed)
+        sys.stdout.flush()
+        return status
+    except SystemExit as end:  # argparse: help was shown, or the command line is wrong
+        return end.code if isinstance(end.code, int) else 2
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Whoever read our output, such as 'head', has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        if os.environ.get("HAWORK_DEBUG"):
+            raise
+        sys.stderr.write(f"hawork: {sentence_of(error)}\n")
+        return 1
+
+
+def sentence_of(error: BaseException) -> str:
+    """An error as one line for people."""
+    if isinstance(error, HaworkError):
+        return " ".join(str(error).split())
+    if isinstance(error, ModuleNotFoundError):
+        return f"package {error.name} is not installed: run 'pip install hawork[demo]'"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or type(error).__name__}: {error.strerror}"
+    return (
+        f"{type(error).__name__}: {error} (this is a mistake in hawork; run the command again "
+        "with HAWORK_DEBUG=1 and report the traceback)"
+    )
+
+
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The parser; only ``command``'s own arguments are known to it."""
+    width = max(map(len, COMMANDS)) + 2
+    listed = "\n".join(
+        f"  {name:<{width}}{meaning}\n  {'':<{width}}$ {example}"
+        for name, (meaning, example) in COMMANDS.items()
+    )
+    parser = argparse.ArgumentParser(
+        prog="hawork",
+        description="JobManager High Availability as Apache Flink 1.20 defines it.",
+        epilog=f"commands, with an example each:\n{listed}\n\n'hawork COMMAND --help' says more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"hawork {__version__}")
+    commands = parser.add_subparsers(
+        metavar="COMMAND", required=True, help="one of the commands below"
+    )
+    for name, (meaning, example) in COMMANDS.items():
+        sub = commands.add_parser(
+            name,
+            description=f"{meaning[0].upper()}{meaning[1:]}.",
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name == command:
+            module = importlib.import_module(f"hawork.cli.{_MODULES.get(name, name)}")
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

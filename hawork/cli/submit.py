@@ -1,0 +1,76 @@
+"""``hawork submit``: submit a job, and wait for its end if wanted."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hawork.cli.common import add_config, open_client
+from hawork.core.errors import JobSubmissionError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config(parser)
+    parser.add_argument("job", help="file.py:function, or a package directory or zip and :function")
+    parser.add_argument("--name", help="the job's name (default: the function's)")
+    parser.add_argument("--parallelism", type=int, metavar="N", help="number of subtasks")
+    parser.add_argument(
+        "--checkpoint-interval", metavar="TIME", help="pause between checkpoints, such as '500 ms'"
+    )
+    parser.add_argument(
+        "--set", dest="values", metavar="KEY=VALUE", action="append", default=[],
+        help="an entry of the job's config; VALUE is JSON or else text; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--job-config", metavar="FILE", help="a JSON file with the job's config")
+    parser.add_argument("--wait", action="store_true", help="wait for the job's end")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the job id; with ``--wait`` status 0 only when the job FINISHED."""
+    from hawork.lab.progress import open_progress
+    from hawork.lab.submission import make_submission
+
+    with tempfile.TemporaryDirectory(prefix="hawork-submit-") as scratch:
+        submission = make_submission(
+            arguments.job, job_config(arguments), Path(scratch), arguments.parallelism,
+            arguments.checkpoint_interval, arguments.name,
+        )  # fmt: skip
+    with open_client(arguments) as client:
+        job_id = client.submit(submission)
+        sys.stdout.write(f"{job_id}\n")
+        sys.stdout.flush()
+        if not arguments.wait:
+            return 0
+        view = open_progress()
+        try:
+            details = client.wait(job_id, on_progress=view.update)
+        finally:
+            view.close()
+    if details.failure:
+        sys.stderr.write(f"hawork: job {job_id} is {details.status}: {details.failure}\n")
+    return 0 if details.status == "FINISHED" else 1
+
+
+def job_config(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The job's config from ``--job-config`` and ``--set``, which wins."""
+    config: dict[str, Any] = {}
+    if arguments.job_config:
+        try:
+            config = json.loads(Path(arguments.job_config).read_bytes())
+        except ValueError as error:
+            raise JobSubmissionError(f"{arguments.job_config} is not JSON: {error}") from None
+        if not isinstance(config, dict):
+            raise JobSubmissionError(f"{arguments.job_config} is no JSON object: write {{...}}")
+    for text in arguments.values:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise JobSubmissionError(f"'--set {text}' is no entry: write --set key=value")
+        try:
+            config[key] = json.loads(value)
+        except ValueError:
+            config[key] = value
+    return config

@@ -1,0 +1,1 @@
+"""Layer 1: values, rules and names. Standard library only, no I/O but the event log."""

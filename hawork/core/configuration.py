@@ -1,0 +1,201 @@
+"""Options with Flink's names, and the configuration that holds their values.
+
+``options.py`` lists the options; this module knows how one is read and checked.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from hawork.core.errors import ConfigurationError
+from hawork.core.units import format_duration, parse_boolean, parse_duration, parse_map, parse_size
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Option(Generic[T]):
+    """One key: how its text is read, its default, its meaning and its older names."""
+
+    key: str
+    parse: Callable[[str], T]
+    default: T
+    meaning: str
+    deprecated: tuple[str, ...] = ()
+    show: Callable[[T], str] = str
+    effective: bool = True
+    """False for a key that Flink still accepts and that has no effect any more."""
+
+    def read(self, text: str) -> T:
+        try:
+            return self.parse(text)
+        except ValueError as error:
+            raise ConfigurationError(f"option {self.key} is {text!r}: {error}") from None
+
+
+def duration(key: str, default: float | None, meaning: str, **more: Any) -> Option[Any]:
+    """An option in seconds, written as Flink writes durations."""
+    show = lambda seconds: "-" if seconds is None else format_duration(seconds)  # noqa: E731
+    return Option(key, parse_duration, default, meaning, show=show, **more)
+
+
+def text(key: str, default: str | None, meaning: str, **more: Any) -> Option[Any]:
+    return Option(key, _nonempty, default, meaning, **more)
+
+
+def integer(
+    key: str, default: int | None, meaning: str, *, least: int = 0, most: int = 2**31 - 1,
+    **more: Any,
+) -> Option[Any]:  # fmt: skip
+    def parse(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError("it is no whole number") from None
+        if not least <= number <= most:
+            raise ValueError(f"write a whole number from {least} to {most}")
+        return number
+
+    return Option(key, parse, default, meaning, **more)
+
+
+def number(key: str, default: float, meaning: str, *, least: float = 0.0) -> Option[float]:
+    def parse(value: str) -> float:
+        try:
+            result = float(value)
+        except ValueError:
+            raise ValueError("it is no number") from None
+        if not least <= result < float("inf"):
+            raise ValueError(f"write a number of at least {least:g}")
+        return result
+
+    return Option(key, parse, default, meaning)
+
+
+def boolean(key: str, default: bool, meaning: str, **more: Any) -> Option[bool]:
+    show = lambda value: str(value).lower()  # noqa: E731
+    return Option(key, parse_boolean, default, meaning, show=show, **more)
+
+
+def size(key: str, default: int, meaning: str, **more: Any) -> Option[int]:
+    return Option(key, parse_size, default, meaning, **more)
+
+
+def mapping(key: str, meaning: str) -> Option[dict[str, str]]:
+    return Option(key, parse_map, {}, meaning)
+
+
+def choice(
+    key: str, default: str | None, meaning: str, choices: Mapping[str, str], **more: Any
+) -> Option[Any]:
+    """One of several words in any case; ``choices`` maps each spelling to its meaning."""
+
+    def parse(value: str) -> str:
+        if value.lower() not in choices:
+            raise ValueError(f"write one of {', '.join(dict.fromkeys(choices.values()))}")
+        return choices[value.lower()]
+
+    return Option(key, parse, default, meaning, **more)
+
+
+def _nonempty(value: str) -> str:
+    if not value.strip():
+        raise ValueError("it is empty: write a value or leave the key out")
+    return value.strip()
+
+
+class Configuration(Mapping[str, str]):
+    """The texts of a configuration by key, as in Flink's ``config.yaml``.
+
+    >>> from hawork.core import options
+    >>> config = Configuration({"high-availability.type": "embedded"})
+    >>> config.get_option(options.HA_TYPE)
+    'embedded'
+    """
+
+    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+        self._values = {key: _as_text(key, value) for key, value in (values or {}).items()}
+
+    def __getitem__(self, key: str) -> str:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Configuration({self._values!r})"
+
+    def get_option(self, option: Option[T]) -> T:
+        """The option's value, under its own name first, then under a deprecated one.
+
+        ``ConfigurationError`` names key, value and fix when the text cannot be read.
+        """
+        for key in (option.key, *option.deprecated):
+            if key in self._values:
+                return option.read(self._values[key])
+        return option.default
+
+    def contains(self, option: Option[Any]) -> bool:
+        return any(key in self._values for key in (option.key, *option.deprecated))
+
+    def require(self, option: Option[T | None], why: str) -> T:
+        """Like ``get_option``, but ``ConfigurationError`` when nothing is set."""
+        value = self.get_option(option)
+        if value is None:
+            raise ConfigurationError(f"option {option.key} is not set: {why}")
+        return value
+
+    def with_values(self, values: Mapping[str, Any]) -> Configuration:
+        """A copy in which ``values`` win."""
+        return Configuration({**self._values, **values})
+
+    def check(self, known: Mapping[str, Option[Any]], namespaces: tuple[str, ...]) -> None:
+        """Read every known option once and refuse unknown keys in ``namespaces``.
+
+        ``known`` holds every accepted key, the deprecated ones included. Keys outside the
+        namespaces are somebody else's (a Flink file has many) and are left alone.
+        """
+        for key, value in self._values.items():
+            option = known.get(key)
+            if option is not None:
+                option.read(value)
+            elif key.startswith(namespaces):
+                near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+                hint = f"did you mean {near[0]}?" if near else "remove it"
+                raise ConfigurationError(f"option {key} (= {value!r}) is unknown: {hint}")
+
+
+def _as_text(key: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}:{part}" for name, part in value.items())
+    raise ConfigurationError(
+        f"option {key} is {value!r}: write text, a number, true or false, "
+        f"not {type(value).__name__}"
+    )
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys joined by dots, as in Flink 1.20's ``config.yaml``.
+
+    Flat and nested spellings mix freely; ``ConfigurationError`` when the same key is given
+    twice in both.
+    """
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        nested = flatten(value, f"{key}.") if isinstance(value, Mapping) else {key: value}
+        for inner, leaf in nested.items():
+            if inner in flat:
+                raise ConfigurationError(f"option {inner} is given twice: keep one of them")
+            flat[inner] = leaf
+    return flat

@@ -1,0 +1,119 @@
+"""Every exception hawork raises, in one tree.
+
+::
+
+    HaworkError
+      ConfigurationError              an option, an argument or a set-up is wrong
+      HighAvailabilityError
+        StoreUnavailableError         the store could not be reached; nothing was written
+        PossibleInconsistentStateError  it is unknown whether a write landed
+        LeadershipLostError           the store refused a write of a deposed leader
+        AlreadyExistsError            the name is taken
+        NotExistError                 the name is absent
+        VersionMismatchError          somebody else changed the entry first
+        CorruptStateError             what was read is not what was written
+        LeaderElectionError
+        LeaderRetrievalError
+      JobError
+        JobSubmissionError            the submission was refused; nothing of it is kept
+        DuplicateJobSubmissionError
+        JobNotFoundError
+        ArtifactError                 the artifact is damaged, unsafe or not importable
+        JobExecutionError             user code or the cluster made the job fail
+      RestError                       a JobManager answered with an error
+      LabError                        the workbench cannot do what it was asked
+
+Messages are one sentence that names the thing, its value and the fix.
+"""
+
+from __future__ import annotations
+
+
+class HaworkError(Exception):
+    """Base of every error raised on purpose by hawork."""
+
+
+class ConfigurationError(HaworkError):
+    """An option, argument or set-up is wrong. The message names key, value and fix."""
+
+
+class HighAvailabilityError(HaworkError):
+    """Base of the errors of HA services."""
+
+
+class StoreUnavailableError(HighAvailabilityError):
+    """The HA store or storageDir could not be reached or written; nothing was changed."""
+
+
+class PossibleInconsistentStateError(HighAvailabilityError):
+    """It is unknown whether a write landed: nothing may be deleted on its account.
+
+    Source: ``PossibleInconsistentStateException``.
+    """
+
+
+class LeadershipLostError(HighAvailabilityError):
+    """The leadership an action was made under is gone; the action changed nothing."""
+
+
+class AlreadyExistsError(HighAvailabilityError):
+    """An entry of that name exists already; it was left as it was."""
+
+
+class NotExistError(HighAvailabilityError):
+    """There is no entry of that name."""
+
+
+class VersionMismatchError(HighAvailabilityError):
+    """The entry changed since it was read; it was left as it is now."""
+
+
+class CorruptStateError(HighAvailabilityError):
+    """Bytes read from storageDir or the HA store are not the bytes that were written."""
+
+
+class LeaderElectionError(HighAvailabilityError):
+    """Leader election cannot go on."""
+
+
+class LeaderRetrievalError(HighAvailabilityError):
+    """Leader retrieval cannot go on, or found something that is no leader information."""
+
+
+class JobError(HaworkError):
+    """Base of the errors of jobs."""
+
+
+class JobSubmissionError(JobError):
+    """The job was not accepted; nothing of it is kept."""
+
+
+class DuplicateJobSubmissionError(JobSubmissionError):
+    """A job of this id is running, or reached a globally terminal state before."""
+
+
+class JobNotFoundError(JobError):
+    """The cluster does not know this job."""
+
+
+class ArtifactError(JobError):
+    """An artifact is damaged, unsafe or cannot be imported."""
+
+
+class JobExecutionError(JobError):
+    """A job failed while running."""
+
+
+class RestError(HaworkError):
+    """A JobManager answered a request with an error.
+
+    ``status`` is the HTTP status, 0 when no answer came.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class LabError(HaworkError):
+    """The workbench cannot do what it was asked; the lab can go on or be reset."""

@@ -1,0 +1,93 @@
+"""The values that leader election, retrieval and the stores exchange."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from hawork.core.errors import ConfigurationError
+
+T = TypeVar("T")
+
+LeaderSessionID = uuid.UUID
+"""The fencing token: one random id per grant, shared by all components of a process."""
+
+NO_LEADERSHIP: LeaderSessionID = uuid.UUID(int=0)
+"""The session id of nobody: stores bound to it can be read, the store refuses every write."""
+
+DISPATCHER = "dispatcher"
+RESOURCE_MANAGER = "resource_manager"
+REST_SERVER = "rest_server"
+"""Component ids, in ZooKeeper's spelling; a backend maps them to its own."""
+
+
+class JobID(str):
+    """32 lower-case hexadecimal characters (Flink's ``JobID``).
+
+    Raises ``ConfigurationError`` for anything else.
+
+    >>> JobID("0000000000000000000000000000000A")
+    '0000000000000000000000000000000a'
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, value: str) -> JobID:
+        text = value.lower()
+        if len(text) != 32 or any(c not in "0123456789abcdef" for c in text):
+            raise ConfigurationError(
+                f"job id {value!r} is not a job id: write 32 hexadecimal characters, "
+                "as printed by 'hawork list'"
+            )
+        return super().__new__(cls, text)
+
+    @classmethod
+    def random(cls) -> JobID:
+        return cls(secrets.token_hex(16))
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderInformation:
+    """Who leads a component: the session id of the grant, and where to reach the leader."""
+
+    session_id: LeaderSessionID
+    address: str
+
+
+LeaderInformationRegister = Mapping[str, LeaderInformation]
+"""Leader information by component id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Versioned(Generic[T]):
+    """A value read from a store, and the version to expect when replacing it."""
+
+    value: T
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateHandle:
+    """A pointer to a file below the cluster's directory in storageDir.
+
+    ``path`` is relative to ``<storageDir>/<cluster-id>``, ``size`` in bytes; ``sha256``
+    is verified on every read.
+    """
+
+    path: str
+    size: int
+    sha256: str
+
+    def to_json(self) -> dict[str, object]:
+        return {"path": self.path, "size": self.size, "sha256": self.sha256}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, object]) -> StateHandle:
+        """Raises ``ValueError`` or ``KeyError`` when ``data`` is no state handle."""
+        path, size, sha256 = data["path"], data["size"], data["sha256"]
+        if not (isinstance(path, str) and isinstance(size, int) and isinstance(sha256, str)):
+            raise ValueError("a state handle has a text path, a whole size and a text sha256")
+        return cls(path, size, sha256)

@@ -1,0 +1,33 @@
+"""``BlobStore``: artifacts of jobs, addressed by what they hold.
+
+Source: Flink's ``FileSystemBlobStore``; sha256 takes the place of its sha1 and random key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from hawork.core.types import JobID, StateHandle
+from hawork.ha.layout import BLOBS, job_directory
+from hawork.ha.state_files import read_state, write_state
+from hawork.ha.state_storage import StateStorage
+
+
+class BlobStore:
+    """Blobs of each job, in the job's own directory; they go when the job's data goes."""
+
+    def __init__(self, storage: StateStorage) -> None:
+        self._storage = storage
+
+    def put(self, job_id: JobID, data: bytes) -> StateHandle:
+        """Store ``data``; storing the same bytes again changes nothing.
+
+        ``StoreUnavailableError`` when storageDir cannot be written. Not fenced: what names
+        a blob is a job graph, and that is.
+        """
+        digest = hashlib.sha256(data).hexdigest()
+        return write_state(self._storage, f"{job_directory(job_id)}/{BLOBS}/{digest}", data)
+
+    def get(self, handle: StateHandle) -> bytes:
+        """The blob, verified; ``CorruptStateError`` when it is damaged or missing."""
+        return read_state(self._storage, handle)

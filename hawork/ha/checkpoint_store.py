@@ -1,0 +1,210 @@
+"""``CompletedCheckpointStore``: the newest checkpoints of one job.
+
+Source: Flink's ``DefaultCompletedCheckpointStore`` and ``CheckpointSubsumeHelper``. Other
+than there, an unreadable newest checkpoint is skipped with a report, not fatal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+
+from hawork.core.errors import AlreadyExistsError, CorruptStateError, HighAvailabilityError
+from hawork.core.events import EventKind, EventSink
+from hawork.core.jobs import CompletedCheckpoint, JobStatus
+from hawork.core.steps import Steps
+from hawork.core.types import JobID, LeaderSessionID
+from hawork.ha.json_state import decode_json, encode_json
+from hawork.ha.layout import CHECKPOINT, job_directory
+from hawork.ha.state_files import discard_state, read_state
+from hawork.ha.state_handle_store import StateHandleStore, StoredState
+from hawork.ha.state_storage import StateStorage
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredCheckpoint:
+    """The newest readable checkpoint, and the newer ones that are not: ``(id, reason)``."""
+
+    checkpoint: CompletedCheckpoint | None
+    skipped: tuple[tuple[int, str], ...]
+
+
+def checkpoint_name(checkpoint_id: int) -> str:
+    """19 digits, so that the order of names is that of ids (``ZooKeeperCheckpointStoreUtil``)."""
+    return f"{checkpoint_id:019d}"
+
+
+def checkpoint_ids(names: Sequence[str]) -> list[int]:
+    """The ids that names of pointers stand for, in order; other names are left out."""
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+
+
+class CompletedCheckpointStore:
+    """The checkpoints of one job, written under one leadership. For one thread at a time."""
+
+    def __init__(
+        self,
+        job_id: JobID,
+        retained: int,
+        handles: StateHandleStore,
+        storage: StateStorage,
+        session_id: LeaderSessionID,
+        steps: Steps,
+        events: EventSink,
+    ) -> None:
+        self._job_id = job_id
+        self._retained = retained
+        self._handles = handles
+        self._storage = storage
+        self._session_id = session_id
+        self._steps = steps
+        self._events = events
+        self._unreadable: set[int] = set()
+        self._state_files: dict[int, frozenset[str]] = {}
+        self._shut_down = False
+
+    def add(self, checkpoint: CompletedCheckpoint) -> None:
+        """Store a checkpoint, then subsume the oldest beyond the number retained.
+
+        When it returns the checkpoint is complete; a subsumption that fails is tried again
+        with the next one. Adding the identical checkpoint again changes nothing.
+        ``AlreadyExistsError`` for another one of the same id; ``LeadershipLostError`` and
+        ``StoreUnavailableError`` leave nothing behind.
+        """
+        if self._shut_down:
+            raise HighAvailabilityError(
+                f"the checkpoint store of job {self._job_id} was shut down: open a new one"
+            )
+        name = checkpoint_name(checkpoint.checkpoint_id)
+        payload = encode_json(checkpoint.to_json())
+        try:
+            self._handles.add(
+                name,
+                payload,
+                f"{job_directory(self._job_id)}/{CHECKPOINT}",
+                lambda _: self._reached("checkpoint.written", checkpoint.checkpoint_id),
+            )
+        except AlreadyExistsError:
+            stored = self._handles.get(name)
+            if stored is None or stored.payload != payload:
+                raise
+        self._state_files[checkpoint.checkpoint_id] = _paths(checkpoint)
+        self._reached("checkpoint.pointer_added", checkpoint.checkpoint_id)
+        try:
+            subsumed = self._subsume()
+        except HighAvailabilityError as error:
+            self._events.emit(
+                EventKind.ERROR,
+                session_id=self._session_id,
+                job_id=self._job_id,
+                message=f"older checkpoints could not be removed: {error}",
+            )
+            return
+        if subsumed:
+            self._reached("checkpoint.subsumed", checkpoint.checkpoint_id)
+
+    def recover(self) -> RecoveredCheckpoint:
+        """The newest checkpoint whose file and whose state files can all be read.
+
+        ``StoreUnavailableError`` when that cannot be found out now.
+        """
+        skipped: list[tuple[int, str]] = []
+        # One look at all pointers, then the files, of which the newest is nearly always enough.
+        for name, state in self._handles.load_all(backwards=True):
+            if not checkpoint_ids([name]):
+                continue
+            checkpoint_id = int(name)
+            try:
+                if isinstance(state, CorruptStateError):
+                    raise state
+                checkpoint = self._decode(checkpoint_id, state)
+                for subtask in checkpoint.subtasks:
+                    if subtask.handle is not None:
+                        read_state(self._storage, subtask.handle)
+            except CorruptStateError as error:
+                skipped.append((checkpoint_id, str(error)))
+                self._unreadable.add(checkpoint_id)
+                self._events.emit(
+                    EventKind.STATE_SET_ASIDE,
+                    session_id=self._session_id,
+                    job_id=self._job_id,
+                    what=f"checkpoint {checkpoint_id}",
+                    reason=str(error),
+                )
+                continue
+            return RecoveredCheckpoint(checkpoint, tuple(skipped))
+        return RecoveredCheckpoint(None, tuple(skipped))
+
+    def all_ids(self) -> Sequence[int]:
+        """The ids of all stored checkpoints, in order; unreadable ones included."""
+        return checkpoint_ids(self._handles.names())
+
+    def shutdown(self, status: JobStatus) -> None:
+        """Nothing can be added any more; with a globally terminal status all is removed.
+
+        May be repeated after an error.
+        """
+        self._shut_down = True
+        if status.globally_terminal:
+            for checkpoint_id in self.all_ids():
+                self._remove(checkpoint_id, shared=set())
+
+    def discard(self, checkpoint: CompletedCheckpoint) -> None:
+        """Remove the state files of a checkpoint that was refused and will not be added."""
+        for path in _paths(checkpoint) - self._state_files_of(self.all_ids()):
+            discard_state(self._storage, path)
+
+    def _subsume(self) -> bool:
+        ids = self.all_ids()
+        readable = [number for number in ids if number not in self._unreadable]
+        kept = readable[-self._retained :]
+        subsumed = [number for number in ids if number not in kept and number < readable[-1]]
+        if subsumed:
+            shared = self._state_files_of(kept)
+            for checkpoint_id in subsumed:
+                self._remove(checkpoint_id, shared)
+        return bool(subsumed)
+
+    def _remove(self, checkpoint_id: int, shared: Set[str]) -> None:
+        """Pointer and file first, then the state files that no kept checkpoint shares."""
+        state_files = self._state_files_of([checkpoint_id])
+        self._handles.remove(checkpoint_name(checkpoint_id))
+        self._unreadable.discard(checkpoint_id)
+        self._state_files.pop(checkpoint_id, None)
+        for path in state_files - shared:
+            discard_state(self._storage, path)
+
+    def _state_files_of(self, checkpoint_ids: Sequence[int]) -> Set[str]:
+        """The state files of checkpoints; those of an unreadable one go with the job."""
+        paths: frozenset[str] = frozenset()
+        for checkpoint_id in checkpoint_ids:
+            if checkpoint_id not in self._state_files:
+                with contextlib.suppress(CorruptStateError):
+                    self._load(checkpoint_id)
+            paths |= self._state_files.get(checkpoint_id, frozenset())
+        return paths
+
+    def _load(self, checkpoint_id: int) -> CompletedCheckpoint | None:
+        state = self._handles.get(checkpoint_name(checkpoint_id))
+        return None if state is None else self._decode(checkpoint_id, state)
+
+    def _decode(self, checkpoint_id: int, state: StoredState) -> CompletedCheckpoint:
+        what = f"checkpoint {state.handle.path}"
+        checkpoint = decode_json(what, state.payload, CompletedCheckpoint.from_json)
+        if (checkpoint.job_id, checkpoint.checkpoint_id) != (self._job_id, checkpoint_id):
+            raise CorruptStateError(
+                f"{what} is checkpoint {checkpoint.checkpoint_id} of job {checkpoint.job_id}, "
+                f"not {checkpoint_id} of {self._job_id}"
+            )
+        self._state_files[checkpoint_id] = _paths(checkpoint)
+        return checkpoint
+
+    def _reached(self, step: str, checkpoint_id: int) -> None:
+        self._steps.reached(
+            step, session_id=self._session_id, job_id=self._job_id, checkpoint_id=checkpoint_id
+        )
+
+
+def _paths(checkpoint: CompletedCheckpoint) -> frozenset[str]:
+    return frozenset(subtask.handle.path for subtask in checkpoint.subtasks if subtask.handle)

@@ -1,0 +1,132 @@
+"""What is left of a job that ended is removed; repeatable, so any later leader can finish it.
+
+Source: Flink's ``CleanupRetryStrategyFactory`` and ``DispatcherResourceCleanerFactory``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from hawork.core import options
+from hawork.core.configuration import Configuration
+from hawork.core.errors import NotExistError
+from hawork.core.jobs import JobResult
+from hawork.core.steps import Steps
+from hawork.core.types import JobID, LeaderSessionID
+from hawork.ha.backend import Backend
+from hawork.ha.job_graph_store import JobGraphStore
+from hawork.ha.job_result_store import JobResultStore
+from hawork.ha.layout import job_directory
+from hawork.ha.pointer_store import checkpoints, counters
+from hawork.ha.state_storage import StateStorage
+
+_MOST_DOUBLINGS = 64
+
+
+class RetryStrategy(Protocol):
+    """When something that failed is tried again; it only calculates."""
+
+    def delay_before(self, retry: int) -> float | None:
+        """Seconds to wait before the ``retry``-th retry (1 is the first); ``None``: give up."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoRetry:
+    """One try."""
+
+    def delay_before(self, retry: int) -> float | None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class FixedDelay:
+    """The same pause before each retry."""
+
+    delay: float
+    attempts: int
+
+    def delay_before(self, retry: int) -> float | None:
+        return self.delay if retry <= self.attempts else None
+
+
+@dataclass(frozen=True, slots=True)
+class ExponentialDelay:
+    """A pause that doubles, up to a longest one."""
+
+    initial_backoff: float
+    max_backoff: float
+    attempts: int
+
+    def delay_before(self, retry: int) -> float | None:
+        if retry > self.attempts:
+            return None
+        doublings = min(retry - 1, _MOST_DOUBLINGS)
+        return float(min(self.initial_backoff * 2**doublings, self.max_backoff))
+
+
+def cleanup_strategy(config: Configuration) -> RetryStrategy:
+    """What ``cleanup-strategy.*`` asks for."""
+    kind = config.get_option(options.CLEANUP_STRATEGY)
+    if kind == "none":
+        return NoRetry()
+    if kind == "fixed-delay":
+        return FixedDelay(
+            delay=config.get_option(options.CLEANUP_FIXED_DELAY),
+            attempts=config.get_option(options.CLEANUP_FIXED_ATTEMPTS),
+        )
+    return ExponentialDelay(
+        initial_backoff=config.get_option(options.CLEANUP_INITIAL_BACKOFF),
+        max_backoff=config.get_option(options.CLEANUP_MAX_BACKOFF),
+        attempts=config.get_option(options.CLEANUP_EXPONENTIAL_ATTEMPTS),
+    )
+
+
+class JobCleanup:
+    """Removes all HA data of a job, under one leadership."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        storage: StateStorage,
+        session_id: LeaderSessionID,
+        job_graphs: JobGraphStore,
+        job_results: JobResultStore,
+        steps: Steps,
+    ) -> None:
+        self._backend = backend
+        self._storage = storage
+        self._session_id = session_id
+        self._job_graphs = job_graphs
+        self._job_results = job_results
+        self._steps = steps
+
+    def run(self, result: JobResult) -> None:
+        """Remove everything of a job whose result is dirty, then mark the result clean.
+
+        To be repeated after any error but ``LeadershipLostError``; what is done is done.
+        """
+        self.remove(result.job_id)
+        try:
+            self._job_results.mark_clean(result.job_id)
+        except NotExistError:
+            return  # an earlier try got that far and was told that it had not
+
+    def remove(self, job_id: JobID) -> None:
+        """Remove a job's checkpoints, counter, job graph, state and artifacts.
+
+        Each part may be gone already.
+        """
+        self._backend.drop(checkpoints(job_id), self._session_id)
+        self._backend.drop(counters(job_id), self._session_id)
+        self._reached("cleanup.checkpoints_removed", job_id)
+        self._job_graphs.remove(job_id)
+        self._reached("cleanup.pointer_removed", job_id)
+        # Files are not fenced; this is, though nothing is left to be removed: a process
+        # that was paused at the step, past its lease, stops here.
+        self._job_graphs.remove(job_id)
+        self._storage.delete(job_directory(job_id))
+        self._reached("cleanup.artifacts_removed", job_id)
+
+    def _reached(self, step: str, job_id: JobID) -> None:
+        self._steps.reached(step, session_id=self._session_id, job_id=job_id)

@@ -1,0 +1,112 @@
+"""storageDir on anything fsspec knows: S3, GCS, HDFS and so on."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import secrets
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hawork.core.errors import (
+    ConfigurationError,
+    HaworkError,
+    NotExistError,
+    StoreUnavailableError,
+)  # fmt: skip
+from hawork.ha.state_storage import checked_path
+
+_WHOLE_OBJECTS = frozenset(
+    {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "r2", "memory"}
+)
+"""Stores on which an object appears whole or not at all, so that no rename is needed."""
+
+
+class FsspecStateStorage:
+    """A ``StateStorage`` below a URL; fsspec is imported here, when it is first needed."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        try:
+            fsspec = importlib.import_module("fsspec.core")
+            fs, root = fsspec.url_to_fs(url, use_listings_cache=False)
+        except ImportError as error:
+            raise ConfigurationError(
+                f"storageDir {url} needs a package that is not installed ({error}): "
+                "install 'hawork[storage]' and fsspec's driver for it, such as s3fs or gcsfs"
+            ) from error
+        except ValueError as error:
+            raise ConfigurationError(
+                f"storageDir {url} cannot be opened ({error}): write file:/path, an absolute "
+                "path, or a URL that fsspec knows"
+            ) from error
+        self._fs: Any = fs
+        self._root = str(root).rstrip("/")
+
+    def __repr__(self) -> str:
+        return f"FsspecStateStorage({self._url!r})"
+
+    def write(self, path: str, data: bytes) -> None:
+        target = self._resolve(path)
+        with self._translated("written", path):
+            folder, _, name = target.rpartition("/")
+            if _WHOLE_OBJECTS & set(self._protocols()):
+                if "memory" in self._protocols():
+                    self._fs.makedirs(folder, exist_ok=True)
+                self._fs.pipe_file(target, data)
+                return
+            self._fs.makedirs(folder, exist_ok=True)
+            temporary = f"{folder}/.{name}.{secrets.token_hex(6)}.tmp"
+            self._fs.pipe_file(temporary, data)
+            self._fs.mv(temporary, target)
+
+    def read(self, path: str) -> bytes:
+        with self._translated("read", path):
+            data: bytes = self._fs.cat_file(self._resolve(path))
+            return data
+
+    def delete(self, path: str) -> bool:
+        target = self._resolve(path)
+        with self._translated("deleted", path):
+            self._fs.invalidate_cache()
+            try:
+                self._fs.rm(target, recursive=True)
+            except FileNotFoundError:
+                return False
+            return True
+
+    def list(self, path: str) -> Sequence[str]:
+        target = self._resolve(path)
+        with self._translated("listed", path):
+            self._fs.invalidate_cache()
+            try:
+                found = self._fs.ls(target, detail=False)
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+        names = {str(item).rstrip("/").rpartition("/")[2] for item in found}
+        return sorted(name for name in names if name and not name.startswith("."))
+
+    def rename(self, source: str, target: str) -> None:
+        """On object stores a copy and a deletion: repeat it after a failure."""
+        with self._translated("renamed", source):
+            self._fs.mv(self._resolve(source), self._resolve(target))
+
+    def _resolve(self, path: str) -> str:
+        return f"{self._root}/{checked_path(path)}" if path else self._root
+
+    def _protocols(self) -> tuple[str, ...]:
+        protocol = self._fs.protocol
+        return (protocol,) if isinstance(protocol, str) else tuple(protocol)
+
+    @contextlib.contextmanager
+    def _translated(self, done: str, path: str) -> Iterator[None]:
+        try:
+            yield
+        except HaworkError:
+            raise
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise NotExistError(f"file {path} does not exist in {self._url}") from error
+        except Exception as error:  # every driver of fsspec has exceptions of its own
+            raise StoreUnavailableError(
+                f"file {path} of {self._url} could not be {done}: {error or type(error).__name__}"
+            ) from error

@@ -1,0 +1,244 @@
+"""``JobGraphStore``: the jobs that a new leader has to run again.
+
+Source: Flink's ``DefaultJobGraphStore``. A submission is safe as soon as the pointer is
+there. Before that its directory carries a marker; a directory with a marker and without a
+pointer belongs to a submission that was never acknowledged, and the next leader sweeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from hawork.core.errors import (
+    AlreadyExistsError,
+    ConfigurationError,
+    CorruptStateError,
+    LeadershipLostError,
+    NotExistError,
+)
+from hawork.core.events import EventKind, EventSink
+from hawork.core.jobs import JobGraph
+from hawork.core.steps import Steps
+from hawork.core.types import JobID, LeaderSessionID
+from hawork.ha.json_state import decode_json, encode_json
+from hawork.ha.layout import BLOBS, JOB_GRAPH, JOBS, SUBMITTING, job_directory, submitting_marker
+from hawork.ha.state_handle_store import StateHandleStore, StoredState
+from hawork.ha.state_storage import StateStorage
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredJobGraphs:
+    """What a new leader runs again, and what it cannot read: ``(job id, reason)``."""
+
+    graphs: tuple[JobGraph, ...]
+    set_aside: tuple[tuple[str, str], ...]
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of all entries that there are."""
+        return [graph.job_id for graph in self.graphs] + [name for name, _ in self.set_aside]
+
+
+@dataclass(frozen=True, slots=True)
+class SweptSubmissions:
+    """Job ids whose unfinished submission was removed, and directories left in doubt."""
+
+    removed: tuple[JobID, ...]
+    set_aside: tuple[tuple[str, str], ...]
+
+
+class JobGraphStore:
+    """Job graphs by job id, written under one leadership."""
+
+    def __init__(
+        self,
+        handles: StateHandleStore,
+        storage: StateStorage,
+        session_id: LeaderSessionID,
+        has_result: Callable[[JobID], bool],
+        steps: Steps,
+        events: EventSink,
+    ) -> None:
+        self._handles = handles
+        self._storage = storage
+        self._session_id = session_id
+        self._has_result = has_result
+        self._steps = steps
+        self._events = events
+        self._known: set[JobID] = set()
+
+    def announce(self, job_id: JobID) -> None:
+        """Mark the job's directory as that of a submission under way.
+
+        To be called before the job's artifact is stored; ``put`` takes the mark away.
+        """
+        self._storage.write(submitting_marker(job_id, self._session_id), b"")
+
+    def put(self, graph: JobGraph) -> None:
+        """Store a job graph, or replace that of a job put or recovered by this store.
+
+        When it returns the job is safe. Putting the identical graph again changes nothing.
+        ``AlreadyExistsError`` when there is a job of this id that this store does not know,
+        ``LeadershipLostError`` and ``StoreUnavailableError`` leave no job graph behind;
+        after ``PossibleInconsistentStateError`` put it again, or leave it to the next leader.
+        """
+        payload = encode_json(graph.to_json())
+        if not self._put_over_existing(graph.job_id, payload):
+            self._put_new(graph.job_id, payload)
+        self._known.add(graph.job_id)
+        self._storage.delete(submitting_marker(graph.job_id, self._session_id))
+
+    def recover(self, job_id: JobID) -> JobGraph | None:
+        """The job graph, or ``None``; ``CorruptStateError`` when it cannot be read."""
+        state = self._handles.get(job_id)
+        return None if state is None else self._decode(job_id, state)
+
+    def recover_all(self) -> RecoveredJobGraphs:
+        """Every job graph. An unreadable one is reported and kept, not fatal."""
+        graphs: list[JobGraph] = []
+        set_aside: list[tuple[str, str]] = []
+        for name, state in self._handles.load_all():
+            try:
+                if isinstance(state, CorruptStateError):
+                    raise state
+                graphs.append(self._decode(JobID(name), state))
+            except (CorruptStateError, ConfigurationError) as error:
+                set_aside.append((name, str(error)))
+                self._report(name, f"job graph {name}", str(error))
+        return RecoveredJobGraphs(tuple(graphs), tuple(set_aside))
+
+    def job_ids(self) -> Sequence[JobID]:
+        """The ids of all stored job graphs; names that are no job ids are left out."""
+        found = (_job_id(name) for name in self._handles.names())
+        return [job_id for job_id in found if job_id is not None]
+
+    def remove(self, job_id: JobID) -> bool:
+        """Remove pointer, then file; whether there was one. May be repeated."""
+        removed = self._handles.remove(job_id)
+        self._known.discard(job_id)
+        return removed
+
+    def sweep_unacknowledged(self, stored: Collection[str] | None = None) -> SweptSubmissions:
+        """Remove what submissions left behind that were never acknowledged; at takeover.
+
+        ``stored`` are the names of all entries, where they have been read under this
+        leadership already.
+
+        A job's directory without pointer and without marker is in doubt, and so is one that
+        holds more than a submission writes: it is reported and kept, unless the job has a
+        result, whose cleanup will remove it.
+        """
+        stored = self._handles.names() if stored is None else stored
+        stored = frozenset(stored)
+        removed: list[JobID] = []
+        set_aside: list[tuple[str, str]] = []
+        for name in self._storage.list(JOBS):
+            job_id = _job_id(name)
+            if name in stored:
+                continue
+            if job_id is None:
+                self._set_aside(set_aside, name, "its name is no job id")
+                continue
+            files = self._storage.list(job_directory(job_id))
+            under_way = f"{SUBMITTING}{self._session_id}" in files
+            if not files or under_way or self._has_result(job_id):
+                continue
+            beyond = [file for file in files if not _written_by_submission(file)]
+            if beyond or not any(file.startswith(SUBMITTING) for file in files):
+                reason = f"no job graph points to it and it holds {', '.join(files[:5])}"
+                self._set_aside(set_aside, name, reason)
+                continue
+            # Fenced, though nothing is there to be removed: a deposed leader stops here.
+            self._handles.remove(job_id)
+            self._storage.delete(job_directory(job_id))
+            removed.append(job_id)
+        return SweptSubmissions(tuple(removed), tuple(set_aside))
+
+    def _put_over_existing(self, job_id: JobID, payload: bytes) -> bool:
+        try:
+            existing = self._handles.get(job_id)
+        except CorruptStateError as error:
+            raise AlreadyExistsError(
+                f"job {job_id} is stored already and its job graph is damaged: remove it or "
+                f"choose another job id ({error})"
+            ) from error
+        if existing is None:
+            return False
+        if existing.payload == payload:
+            return True
+        if job_id not in self._known:
+            raise AlreadyExistsError(
+                f"job {job_id} is stored already with another job graph: choose another job id"
+            )
+        self._handles.replace(job_id, existing, payload, self._prefix(job_id))
+        return True
+
+    def _put_new(self, job_id: JobID, payload: bytes) -> None:
+        marker = submitting_marker(job_id, self._session_id)
+        try:
+            self._storage.read(marker)
+        except NotExistError:
+            self.announce(job_id)
+        try:
+            self._handles.add(
+                job_id,
+                payload,
+                self._prefix(job_id),
+                lambda _: self._reached("submit.graph_written", job_id),
+            )
+        except LeadershipLostError:
+            self._withdraw(job_id)
+            raise
+        self._reached("submit.pointer_added", job_id)
+
+    def _withdraw(self, job_id: JobID) -> None:
+        """Take our mark away if it is all that is left: the job may have ended elsewhere.
+
+        Together with a blob it stays, for the next leader's sweep: without it the directory
+        would be in doubt.
+        """
+        marker = submitting_marker(job_id, self._session_id)
+        left = self._storage.list(job_directory(job_id))
+        if [f"{job_directory(job_id)}/{name}" for name in left] == [marker]:
+            self._storage.delete(marker)
+
+    def _decode(self, job_id: JobID, state: StoredState) -> JobGraph:
+        graph = decode_json(f"job graph {state.handle.path}", state.payload, JobGraph.from_json)
+        if graph.job_id != job_id:
+            raise CorruptStateError(
+                f"job graph {state.handle.path} is that of job {graph.job_id}, not of {job_id}"
+            )
+        self._known.add(job_id)
+        return graph
+
+    def _prefix(self, job_id: JobID) -> str:
+        return f"{job_directory(job_id)}/{JOB_GRAPH}"
+
+    def _reached(self, step: str, job_id: JobID) -> None:
+        self._steps.reached(step, session_id=self._session_id, job_id=job_id)
+
+    def _set_aside(self, found: list[tuple[str, str]], name: str, reason: str) -> None:
+        found.append((name, reason))
+        self._report(name, f"{JOBS}/{name}", reason)
+
+    def _report(self, job_id: str, what: str, reason: str) -> None:
+        self._events.emit(
+            EventKind.STATE_SET_ASIDE,
+            session_id=self._session_id,
+            job_id=job_id,
+            what=what,
+            reason=reason,
+        )
+
+
+def _job_id(name: str) -> JobID | None:
+    try:
+        job_id = JobID(name)
+    except ConfigurationError:
+        return None
+    return job_id if job_id == name else None
+
+
+def _written_by_submission(file: str) -> bool:
+    return file == BLOBS or file.startswith((SUBMITTING, JOB_GRAPH))

@@ -1,0 +1,249 @@
+"""``JobResultStore``: how jobs ended, until nothing else is left of them.
+
+Source: Flink's ``JobResultStore`` and ``FileSystemJobResultStore``. Files cannot be fenced,
+so a result is *decided* first, by a fenced pointer that holds the file's bytes; any later
+leader can write the same file. While there is a decision, it is right and the file follows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hawork.core.errors import (
+    AlreadyExistsError,
+    ConfigurationError,
+    CorruptStateError,
+    LeadershipLostError,
+    NotExistError,
+)
+from hawork.core.events import EventKind, EventSink
+from hawork.core.jobs import ApplicationStatus, JobResult
+from hawork.core.steps import Steps
+from hawork.core.types import NO_LEADERSHIP, JobID, LeaderSessionID
+from hawork.ha.job_result_files import JobResultFiles
+from hawork.ha.job_result_json import decode_job_result, encode_job_result
+from hawork.ha.pointer_store import RESULTS, PointerStore
+from hawork.ha.state_handle_store import reported_write
+
+
+@dataclass(frozen=True, slots=True)
+class DirtyResults:
+    """Jobs that ended and are not cleaned up, and what cannot be used: ``(job id, reason)``."""
+
+    results: tuple[JobResult, ...]
+    set_aside: tuple[tuple[str, str], ...]
+
+
+class JobResultStore:
+    """Job results by job id: decided, dirty, clean; written under one leadership."""
+
+    def __init__(
+        self,
+        pointers: PointerStore,
+        files: JobResultFiles,
+        session_id: LeaderSessionID,
+        delete_on_commit: bool,
+        has_job_graph: Callable[[JobID], bool],
+        steps: Steps,
+        events: EventSink,
+    ) -> None:
+        self._pointers = pointers
+        self._files = files
+        self._session_id = session_id
+        self._delete_on_commit = delete_on_commit
+        self._has_job_graph = has_job_graph
+        self._steps = steps
+        self._events = events
+        self._begun: set[JobID] = set()
+
+    def create_dirty(self, result: JobResult) -> None:
+        """Store how a job ended; from now on it is not run any more.
+
+        ``AlreadyExistsError`` when the job has a result, dirty or clean. After
+        ``StoreUnavailableError`` or ``PossibleInconsistentStateError`` repeat it with the
+        same result, or leave it to the next leader.
+        """
+        job_id, payload = result.job_id, encode_job_result(result)
+        if self._session_id == NO_LEADERSHIP:
+            raise LeadershipLostError("job results were opened for reading, without a leadership")
+        self._decide(job_id, payload)
+        self._reached("result.decided", job_id)
+        self._fence(job_id)
+        self._files.write_dirty(job_id, payload)
+        self._begun.discard(job_id)
+        self._emit(result, "dirty")
+        self._reached("result.dirty", job_id)
+
+    def mark_clean(self, job_id: JobID) -> None:
+        """Nothing but its result is left of the job: keep or delete that, as configured.
+
+        Marking a clean result again changes nothing. ``NotExistError`` when there is none.
+        """
+        decision = self._pointers.read(job_id)
+        clean, dirty = self._files.read_clean(job_id), self._files.read_dirty(job_id)
+        if decision is None and dirty is None:
+            if clean is None:
+                raise NotExistError(f"job {job_id} has no result to be marked clean")
+            return
+        self._fence(job_id)
+        if clean is not None or self._delete_on_commit:
+            self._files.delete_dirty(job_id)
+        elif dirty is not None:
+            self._files.rename_to_clean(job_id)
+        elif decision is not None:
+            self._files.write_clean(job_id, decision.value)
+        self._remove_decision(job_id)
+        payload = decision.value if decision is not None else dirty
+        with contextlib.suppress(CorruptStateError):
+            self._emit(decode_job_result(job_id, payload or b""), "clean")
+        self._reached("result.clean", job_id)
+
+    def has_entry(self, job_id: JobID) -> bool:
+        """Whether the job has ended, as far as this store knows."""
+        return self.has_dirty(job_id) or self.has_clean(job_id)
+
+    def has_dirty(self, job_id: JobID) -> bool:
+        """Whether the job has ended and may not be cleaned up."""
+        return self._files.read_dirty(job_id) is not None or self._pointers.read(job_id) is not None
+
+    def has_clean(self, job_id: JobID) -> bool:
+        """Whether the job has ended and is cleaned up."""
+        return self._files.read_clean(job_id) is not None
+
+    def result(self, job_id: JobID) -> JobResult | None:
+        """How the job ended; ``CorruptStateError`` when that cannot be read."""
+        decision = self._pointers.read(job_id)
+        payload = decision.value if decision is not None else None
+        payload = payload or self._files.read_dirty(job_id) or self._files.read_clean(job_id)
+        if payload is None:
+            return None
+        return decode_job_result(f"result of job {job_id}", payload)
+
+    def dirty_results(self) -> DirtyResults:
+        """Every job that has ended and is not known to be cleaned up; at takeover.
+
+        Decisions without their file get it again. A file that cannot be read, or is older
+        than the job of that id which is stored now, is renamed and reported, never fatal.
+        """
+        results: dict[JobID, JobResult] = {}
+        set_aside: list[tuple[str, str]] = []
+        for name, entry in self._pointers.entries():
+            try:
+                job_id = JobID(name)
+                result = _checked(job_id, decode_job_result(f"decision {name}", entry.value))
+            except (CorruptStateError, ConfigurationError) as error:
+                self._report(set_aside, name, f"decision {name} = {entry.value!r}", str(error))
+                if self._session_id != NO_LEADERSHIP:
+                    self._remove_decision(name)
+                continue
+            if self._carry_out(job_id, entry.value, set_aside):
+                results[job_id] = result
+        for name in self._files.dirty_ids():
+            if name in results:
+                continue
+            try:
+                result = self._foreign(name)
+            except (CorruptStateError, ConfigurationError) as error:
+                self._set_file_aside(set_aside, name, str(error))
+                continue
+            results[result.job_id] = result
+        return DirtyResults(tuple(results.values()), tuple(set_aside))
+
+    def _decide(self, job_id: JobID, payload: bytes) -> None:
+        decision, dirty = self._pointers.read(job_id), self._files.read_dirty(job_id)
+        if decision is not None and decision.value == payload and job_id in self._begun:
+            return  # a repetition: an earlier try failed half-way
+        if decision is None and dirty is not None and self._has_job_graph(job_id):
+            # Left by a leader that was paused: the job of this id that ran now is another.
+            self._set_file_aside([], job_id, "a job of this id was running")
+            dirty = None
+        if dirty is not None or self.has_clean(job_id):
+            raise AlreadyExistsError(f"job {job_id} has a result already: it stays as it is")
+        if decision is None:
+            self._begun.add(job_id)
+            self._write(
+                "add", job_id, lambda: self._pointers.create(job_id, payload, self._session_id)
+            )
+        elif decision.value != payload:
+            raise AlreadyExistsError(f"job {job_id} was decided already: its result stays")
+
+    def _carry_out(self, job_id: JobID, payload: bytes, set_aside: list[tuple[str, str]]) -> bool:
+        """Let the file follow the decision; whether the job may still have to be cleaned up."""
+        if self._session_id == NO_LEADERSHIP:
+            return True
+        dirty = self._files.read_dirty(job_id)
+        if dirty is None and self.has_clean(job_id):
+            self._remove_decision(job_id)
+            return False
+        if dirty is not None and dirty != payload:
+            self._set_file_aside(set_aside, job_id, "it differs from what was decided")
+        if dirty != payload:
+            self._files.write_dirty(job_id, payload)
+        return True
+
+    def _foreign(self, name: str) -> JobResult:
+        """The dirty result of a file that nobody here decided, such as Flink's own."""
+        job_id = JobID(name)
+        payload = self._files.read_dirty(name)
+        if payload is None:
+            raise CorruptStateError(f"file {name}_DIRTY.json vanished")
+        result = _checked(job_id, decode_job_result(f"file {name}_DIRTY.json", payload))
+        if self._has_job_graph(job_id):
+            raise CorruptStateError("it is older than the job of this id that is stored now")
+        return result
+
+    def _set_file_aside(self, set_aside: list[tuple[str, str]], name: str, reason: str) -> None:
+        what = f"file {name}_DIRTY.json"
+        if self._session_id != NO_LEADERSHIP:
+            what += f", now {self._files.set_aside(name)}"
+        self._report(set_aside, name, what, reason)
+
+    def _fence(self, job_id: JobID) -> None:
+        """Raise ``LeadershipLostError`` in a deposed leader; changes nothing otherwise.
+
+        Asked before a file is touched, because files are not fenced: a process that was
+        paused past its lease must not write a result again that was carried out and removed.
+        """
+        decision = self._pointers.read(job_id)
+        if decision is None:
+            self._pointers.delete(job_id, self._session_id)
+        else:
+            self._pointers.replace(job_id, decision.version, decision.value, self._session_id)
+
+    def _remove_decision(self, name: str) -> None:
+        self._write("remove", name, lambda: self._pointers.delete(name, self._session_id))
+
+    def _write(self, operation: str, name: str, write: Callable[[], object]) -> None:
+        reported_write(self._events, self._session_id, RESULTS, name, operation, write)
+
+    def _report(self, set_aside: list[tuple[str, str]], name: str, what: str, reason: str) -> None:
+        set_aside.append((name, f"{what}: {reason}"))
+        self._events.emit(
+            EventKind.STATE_SET_ASIDE,
+            session_id=self._session_id,
+            job_id=name,
+            what=what,
+            reason=reason,
+        )
+
+    def _emit(self, result: JobResult, state: str) -> None:
+        self._events.emit(
+            EventKind.JOB_RESULT,
+            session_id=self._session_id,
+            job_id=result.job_id,
+            application_status=result.application_status.value,
+            state=state,
+        )
+
+    def _reached(self, step: str, job_id: JobID) -> None:
+        self._steps.reached(step, session_id=self._session_id, job_id=job_id)
+
+
+def _checked(job_id: JobID, result: JobResult) -> JobResult:
+    if result.job_id != job_id:
+        raise CorruptStateError(f"it is the result of job {result.job_id}, not of {job_id}")
+    if result.application_status is ApplicationStatus.UNKNOWN:
+        raise CorruptStateError("status UNKNOWN stands for no job status")
+    return result

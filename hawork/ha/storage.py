@@ -1,0 +1,74 @@
+"""From the option ``high-availability.storageDir`` to a ``StateStorage``."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from hawork.core.errors import ConfigurationError, StoreUnavailableError
+from hawork.ha.local_storage import LocalStateStorage
+from hawork.ha.state_storage import StateStorage
+
+
+def local_path(url: str) -> Path | None:
+    """The directory of a ``file:`` URL or an absolute path; ``None`` for any other URL.
+
+    As in Flink nothing is percent-decoded. ``ConfigurationError`` for a relative path and
+    for a ``file:`` URL of another host.
+    """
+    scheme, colon, rest = url.partition(":")
+    if not (colon and scheme.isalnum() and "/" not in scheme):
+        scheme, rest = "file", url
+    if scheme.lower() != "file":
+        return None
+    if rest.startswith("//") and scheme != url:
+        host, slash, tail = rest[2:].partition("/")
+        if host not in ("", "localhost"):
+            raise ConfigurationError(
+                f"storageDir {url} names the host {host!r}: write file:/path or an absolute path"
+            )
+        rest = slash + tail
+    if not rest.startswith("/"):
+        raise ConfigurationError(
+            f"storageDir {url!r} is relative: write an absolute path, file:/path or another URL"
+        )
+    return Path(rest)
+
+
+def open_storage(url: str) -> StateStorage:
+    """The storage below ``url``: ``file:`` and absolute paths built in, the rest by fsspec.
+
+    Nothing is read or written. ``ConfigurationError`` when the URL cannot be understood or
+    a package is missing.
+    """
+    path = local_path(url)
+    if path is not None:
+        return LocalStateStorage(path)
+    from hawork.ha.fsspec_storage import FsspecStateStorage
+
+    return FsspecStateStorage(url)
+
+
+def join_url(url: str, path: str) -> str:
+    """``path`` below ``url``.
+
+    >>> join_url("file:/ha/", "default")
+    'file:/ha/default'
+    """
+    return f"{url.rstrip('/')}/{path}"
+
+
+def check_storage(storage: StateStorage, url: str) -> None:
+    """Write, read and delete a small file, so that a wrong storageDir shows at the start.
+
+    A directory that does not exist is created. ``StoreUnavailableError`` names the reason.
+    """
+    name, data = f".probe-{secrets.token_hex(6)}", b"hawork"
+    storage.write(name, data)
+    found = storage.read(name)
+    storage.delete(name)
+    if found != data:
+        raise StoreUnavailableError(
+            f"storageDir {url} returned {len(found)} other bytes than the {len(data)} just "
+            "written: choose a file system that reads what was written"
+        )

@@ -1,0 +1,61 @@
+"""Layer 5: the workbench. A whole cluster on this machine, to look at and to break.
+
+>>> from hawork.lab import LabCluster, flights                           # doctest: +SKIP
+>>> %load_ext hawork.lab                        # in a notebook: %%artifact  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hawork.lab import flights as flights
+    from hawork.lab.cluster import LabCluster
+    from hawork.lab.comparison import compare_values
+    from hawork.lab.flink_cluster import FlinkCluster
+    from hawork.lab.job import Job
+    from hawork.lab.panels.replay import replay
+    from hawork.lab.store_difference import store_changes
+    from hawork.lab.timeline import Timeline
+    from hawork.lab.verdict import Verdict, judge
+
+__all__ = [
+    "FlinkCluster",
+    "Job",
+    "LabCluster",
+    "Timeline",
+    "Verdict",
+    "compare_values",
+    "flights",
+    "judge",
+    "replay",
+    "store_changes",
+]
+
+_HOMES = {
+    "FlinkCluster": "hawork.lab.flink_cluster",
+    "Job": "hawork.lab.job",
+    "LabCluster": "hawork.lab.cluster",
+    "Timeline": "hawork.lab.timeline",
+    "Verdict": "hawork.lab.verdict",
+    "compare_values": "hawork.lab.comparison",
+    "judge": "hawork.lab.verdict",
+    "replay": "hawork.lab.panels.replay",
+    "store_changes": "hawork.lab.store_difference",
+}
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Called by ``%load_ext hawork.lab``."""
+    from hawork.lab.artifact_magic import register_magic
+
+    register_magic(shell)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "flights":
+        return importlib.import_module("hawork.lab.flights")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hawork.lab' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

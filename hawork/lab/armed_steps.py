@@ -1,0 +1,108 @@
+"""Steps of the protocol that a reader holds, pauses or crashes on purpose."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hawork.core import steps
+from hawork.core.events import Event, EventKind
+from hawork.lab.waiting import Waiting
+
+
+@dataclass(frozen=True, slots=True)
+class HeldStep:
+    """A process that stands at a step: ``action`` is ``hold`` or ``pause``."""
+
+    step: str
+    action: str
+    process: str
+    file: Path
+
+    @property
+    def meaning(self) -> str:
+        return steps.STEPS[self.step].meaning
+
+    def __str__(self) -> str:
+        return f"{self.process} stands at {self.step}: {self.meaning}"
+
+
+@dataclass(frozen=True, slots=True)
+class ArmedStep:
+    """An order for whoever reaches a step first."""
+
+    step: str
+    action: str
+    process: str | None
+    since: float
+    events: Callable[[], list[Event]] = field(repr=False)
+
+    def reached(self, timeout: float = 30.0) -> Waiting[Event]:
+        """Wait until a process stands there, or has crashed there; gives its event."""
+
+        def look() -> Event | None:
+            for event in reversed(self.events()):
+                if event.monotonic < self.since:
+                    return None
+                if event.kind is EventKind.STEP_ARMED and event.step == self.step:
+                    return event
+            return None
+
+        return Waiting(f"a process to reach {self.step}", look, timeout=timeout)
+
+
+class ArmedSteps:
+    """What is armed and held in one run's control directory."""
+
+    def __init__(self, control: Path, events: Callable[[], list[Event]]) -> None:
+        self._control = control
+        self._events = events
+
+    def arm(self, step: str, action: str = "hold", process: str | None = None) -> ArmedStep:
+        since = time.monotonic()
+        steps.arm(self._control, step, action, process)
+        return ArmedStep(step, action, process, since, self._events)
+
+    def held(self) -> list[HeldStep]:
+        """Where processes stand now, the oldest first; a crash leaves nobody standing."""
+        return [hit for hit in self._hits() if hit.action != "crash"]
+
+    def proceed(self, wake: Callable[[str], object]) -> list[HeldStep]:
+        """Let every held process go on; ``wake`` continues one that was stopped."""
+        hits = self._hits()
+        for hit in hits:
+            hit.file.unlink(missing_ok=True)
+            if hit.action == "pause":
+                wake(hit.process)
+        return [hit for hit in hits if hit.action != "crash"]
+
+    def leave(self, process: str) -> None:
+        """Let a process that was paused at a step leave it, once it is woken."""
+        for hit in self._hits():
+            if hit.process == process and hit.action == "pause":
+                hit.file.unlink(missing_ok=True)
+
+    def abandon(self, process: str) -> None:
+        """Forget where a process stood that is dead: one of its name starts afresh."""
+        for hit in self._hits():
+            if hit.process == process:
+                hit.file.unlink(missing_ok=True)
+
+    def disarm(self) -> None:
+        """Forget what is armed and was not reached yet."""
+        for path in self._control.glob("*.armed"):
+            path.unlink(missing_ok=True)
+
+    def _hits(self) -> list[HeldStep]:
+        found = []
+        for path in steps.held(self._control):
+            try:
+                order = json.loads(path.read_bytes())
+            except (OSError, ValueError):
+                continue
+            process = path.name.removesuffix(".hit").partition(f".{order['step']}.")[2]
+            found.append(HeldStep(order["step"], order["action"], process, path))
+        return found

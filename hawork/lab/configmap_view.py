@@ -1,0 +1,56 @@
+"""The ConfigMaps of a cluster at this moment, decoded. Only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from hawork.backends.kubernetes.client import ConfigMap, KubernetesClient
+from hawork.backends.kubernetes.layout import CLAIMED_BY, LOCK, OURS, Names, decode_entry
+from hawork.backends.kubernetes.lock_record import Lock
+from hawork.backends.kubernetes.settings import KubernetesSettings
+from hawork.core.configuration import Configuration
+
+
+def config_maps(
+    config: Configuration, names: Mapping[str, str]
+) -> Iterator[tuple[str, str, str, str]]:
+    """Each annotation and key: its ConfigMap, its name, its version, what it says.
+
+    ``names`` are processes by the session id of their leadership. hawork's entries have a
+    version of their own; for all else it is the ConfigMap's. Flink's keys are shown as they are.
+    ``StoreUnavailableError`` when the server does not answer.
+    """
+    settings = KubernetesSettings.of(config)
+    client = KubernetesClient(settings)
+    try:
+        found, _ = client.list({"labelSelector": Names(settings.cluster_id).selector})
+    finally:
+        client.close()
+    for each in sorted(found, key=lambda each: (not _is_cluster_map(each), each.name)):
+        for key, version, text in _entries(each, names):
+            yield each.name, key, version, text
+
+
+def _entries(found: ConfigMap, names: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    for key, text in sorted(found.annotations.items()):
+        shown = _lock(found, names) if key == LOCK else text
+        if key == CLAIMED_BY:
+            shown = f"{text} ({names.get(text, 'unknown')})"
+        yield key, found.resource_version, shown
+    for key, text in sorted(found.data.items()):
+        if key.startswith(OURS) and text:
+            entry = decode_entry(text)
+            yield key, str(entry.version), entry.value.decode(errors="replace")
+        else:
+            yield key, found.resource_version, text
+
+
+def _lock(found: ConfigMap, names: Mapping[str, str]) -> str:
+    lock = Lock.of(found)
+    if lock is None or not lock.holder:
+        return f"nobody; {lock.text}" if lock else ""
+    return f"{names.get(lock.holder, 'unknown')}; {lock.text}"
+
+
+def _is_cluster_map(found: ConfigMap) -> bool:
+    return LOCK in found.annotations

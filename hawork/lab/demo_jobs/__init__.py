@@ -1,0 +1,1 @@
+"""Jobs that come with hawork. They are packed as artifacts, not imported from here."""

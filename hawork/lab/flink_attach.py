@@ -1,0 +1,228 @@
+"""Looking at a Flink cluster that somebody else started: everything is read, nothing changed."""
+
+from __future__ import annotations
+
+import html
+import tempfile
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from hawork.core import options
+from hawork.core.configuration import Configuration, flatten
+from hawork.core.errors import LabError, RestError
+from hawork.core.events import Event, EventKind
+from hawork.core.types import JobID, LeaderInformation
+from hawork.ha.configuration_file import load_configuration
+from hawork.ha.layout import storage_dir
+from hawork.ha.storage import local_path
+from hawork.lab.event_reader import EventReader
+from hawork.lab.flink_events import FlinkEvents
+from hawork.lab.flink_rest import ask, with_checkpoints, with_records
+from hawork.lab.flink_watch import FlinkWatch, host_and_port
+from hawork.lab.snapshot import ClusterSnapshot
+from hawork.lab.timeline import Timeline
+from hawork.lab.waiting import Waiting
+from hawork.runtime.job_details import JobDetails
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class AttachedCluster:
+    """A running Flink cluster, seen from outside; made by ``FlinkCluster.attach``.
+
+    >>> with FlinkCluster.attach("conf/config.yaml") as cluster:           # doctest: +SKIP
+    ...     print(cluster.leader(), cluster.jobs())
+
+    With a ``config.yaml`` (or options) the leader is found by leader retrieval, and the HA
+    store can be looked into. With the URL of a REST endpoint there are jobs, checkpoints and
+    TaskManagers only: over REST Flink does not tell who leads. The timeline begins now.
+
+    ``ConfigurationError`` when the file or an option is wrong, ``RestError`` when nobody
+    answers at the URL.
+    """
+
+    def __init__(self, config: Path | str | Mapping[str, Any]) -> None:
+        self.config: Configuration | None = None
+        self._url: str | None = None
+        if isinstance(config, Mapping):
+            self.config = options.checked(flatten(config))
+        elif str(config).startswith(("http://", "https://")):
+            self._url = str(config).rstrip("/")
+            ask(self._url, "/overview")
+        else:
+            self.config = load_configuration(config)
+        self._directory = tempfile.TemporaryDirectory(prefix="hawork-attached-")
+        self._events = FlinkEvents(Path(self._directory.name))
+        self._reader = EventReader(Path(self._directory.name))
+        self._closed_at: float | None = None
+        self._watch = FlinkWatch(self.config, self._events, address=self._url)
+        try:
+            self._watch.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Stop looking; what was seen stays readable. Repeatable."""
+        if self._closed_at is None:
+            self._closed_at = time.monotonic()
+            self._watch.close()
+            self._events.close()
+            self._reader.events()
+            self._directory.cleanup()
+
+    def __enter__(self) -> AttachedCluster:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- who is who ----------------------------------------------------------------------
+    def leader_information(self) -> LeaderInformation | None:
+        """Session id and address as leader retrieval sees them now; ``None``: nobody leads."""
+        self._configured("who leads")
+        return self._watch.leader
+
+    def leader(self, timeout: float = 30.0) -> str:
+        """The host and port of the leader's REST endpoint; waits for one if need be."""
+        self._configured("who leads")
+
+        def look() -> str | None:
+            information = self._watch.leader
+            return host_and_port(information.address) if information else None
+
+        return Waiting("a leader", look, timeout=timeout).wait()
+
+    def taskmanagers(self) -> list[dict[str, Any]]:
+        """The TaskManagers that the leader knows, as Flink's REST shows them."""
+        found: list[dict[str, Any]] = self._ask("/taskmanagers").get("taskmanagers", [])
+        return found
+
+    # --- jobs ----------------------------------------------------------------------------
+    def jobs(self) -> list[JobDetails]:
+        """The jobs that the leader knows: those that have not ended first, then the newest."""
+        found = [self.job(each["jid"]) for each in self._ask("/jobs/overview").get("jobs", [])]
+        return sorted(found, key=lambda job: (job.status.globally_terminal, -job.start_time))
+
+    def job(self, job_id: str) -> JobDetails:
+        """One job. ``RestError`` when the cluster does not know it."""
+        job = self._ask(f"/jobs/{JobID(job_id)}")
+        details = with_records(JobDetails.from_flink(job), job)
+        return with_checkpoints(details, self._ask(f"/jobs/{details.job_id}/checkpoints"))
+
+    def checkpoints(self, job_id: str) -> pandas.DataFrame:
+        """The newest checkpoints of a job, newest first."""
+        import pandas
+
+        return pandas.DataFrame(self._ask(f"/jobs/{JobID(job_id)}/checkpoints")["history"])
+
+    # --- looking -------------------------------------------------------------------------
+    def snapshot(self) -> ClusterSnapshot:
+        """The cluster at this moment, as one frozen value; without processes, which are not ours.
+
+        Jobs and TaskManagers are empty while no leader answers.
+        """
+        information = self._watch.leader if self.config is not None else None
+        try:
+            jobs, taskmanagers = tuple(self.jobs()), tuple(self.taskmanagers())
+        except RestError:
+            jobs, taskmanagers = (), ()
+        return ClusterSnapshot(
+            wall=time.time(),
+            leader=host_and_port(information.address) if information else None,
+            session_id=str(information.session_id) if information else None,
+            address=information.address if information else self._url,
+            processes=(),
+            jobs=jobs,
+            taskmanagers=taskmanagers,
+        )
+
+    def event_list(self) -> list[Event]:
+        """What was seen so far, in the order in which it happened."""
+        return self._reader.events()
+
+    def events(self) -> pandas.DataFrame:
+        """The same as a frame: seconds since the first event, process, kind, step, facts."""
+        from hawork.lab.frames import events_frame
+
+        return events_frame(self._reader.events())
+
+    def wait_for_event(
+        self,
+        kind: EventKind | str,
+        process: str | None = None,
+        after: Event | None = None,
+        timeout: float = 30.0,
+    ) -> Waiting[Event]:
+        """Wait for the first event of a kind: of one process or any, after another or ever."""
+        look = partial(self._reader.first, EventKind(kind), process, after)
+        return Waiting(f"event {kind}", look, timeout=timeout)
+
+    def timeline(self) -> Timeline:
+        """Who led when, and what became of the jobs, since this view was opened."""
+        return Timeline.of(self._reader.events(), self._closed_at)
+
+    def store_rows(self) -> pandas.DataFrame:
+        """Everything of the cluster in the HA store right now, decoded."""
+        from hawork.lab.store_view import store_rows
+
+        return store_rows(self._configured("what is in the HA store"), {})
+
+    def storage_tree(self) -> pandas.DataFrame:
+        """Every file below storageDir right now; ``LabError`` when it is on no local disk."""
+        from hawork.lab.store_view import storage_tree
+
+        url = storage_dir(self._configured("where storageDir is"))
+        path = local_path(url)
+        if path is None:
+            raise LabError(f"{url} is not on this machine: look at it with its own tools")
+        return storage_tree(path)
+
+    def job_results(self) -> pandas.DataFrame:
+        """What the JobResultStore says now, dirty or clean."""
+        from hawork.lab.store_view import job_results
+
+        return job_results(self._configured("where the job results are"))
+
+    def __repr__(self) -> str:
+        where = self._url
+        if self.config is not None:
+            information = self._watch.leader
+            where = f"leader={host_and_port(information.address) if information else None}"
+        return f"AttachedCluster({where}, {'closed' if self._closed_at else 'read-only'})"
+
+    def _repr_html_(self) -> str:
+        if self._closed_at:
+            return f"<code>{html.escape(repr(self))}</code>"
+        return self.snapshot()._repr_html_()
+
+    # --- within --------------------------------------------------------------------------
+    def _configured(self, what: str) -> Configuration:
+        if self.config is None:
+            raise LabError(
+                f"{what} is not told by {self._url}: attach with the cluster's config.yaml instead"
+            )
+        return self.config
+
+    def _ask(self, path: str) -> dict[str, Any]:
+        """Ask whoever leads now; ``RestError`` when nobody does, or the leader is silent."""
+        if self._closed_at is not None:
+            raise LabError("this view is closed: attach again")
+        address = self._url
+        if address is None:
+            self.leader()
+            information = self._watch.leader
+            if information is None:
+                raise RestError("nobody leads the cluster at the moment: ask again")
+            address = information.address
+        return ask(address, path)

@@ -1,0 +1,260 @@
+"""A cluster of real Apache Flink on this machine, with the face of ``LabCluster``."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hawork.core import options
+from hawork.core.configuration import flatten
+from hawork.core.errors import HaworkError, LabError, LeaderRetrievalError
+from hawork.core.jobs import RestartStrategy
+from hawork.core.types import JobID, LeaderInformation
+from hawork.lab.armed_steps import ArmedStep
+from hawork.lab.cluster import LabCluster
+from hawork.lab.flink_client import FlinkClient
+from hawork.lab.flink_distribution import FlinkDistribution
+from hawork.lab.flink_events import FlinkEvents
+from hawork.lab.flink_job import FlinkJob
+from hawork.lab.flink_memory import check_memory
+from hawork.lab.flink_processes import FlinkProcesses
+from hawork.lab.flink_script import SqlScript
+from hawork.lab.flink_watch import FlinkWatch
+from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER
+from hawork.lab.submission import seconds, send
+from hawork.lab.waiting import Waiting
+
+if TYPE_CHECKING:
+    from hawork.lab.flink_attach import AttachedCluster
+
+_START_SECONDS = 180.0  # JVMs on a busy machine
+_STORES = ("zookeeper",)
+_LOOK_SECONDS = 1.0
+ZK_QUORUM = options.ZK_QUORUM.key
+
+
+class FlinkCluster(LabCluster):
+    """JobManagers and TaskManagers of real Apache Flink, and everything to do with them.
+
+    >>> from hawork.lab import FlinkCluster                                # doctest: +SKIP
+    >>> with FlinkCluster(job_managers=3, task_managers=1) as lab:         # doctest: +SKIP
+    ...     job = lab.submit("flights.sql", config={"flights": arrivals, "output": out})
+    ...     fault = lab.kill("leader")
+    ...     print(lab.wait_for_leader(other_than=fault).wait())
+    ...     print(lab.timeline())
+
+    As ``LabCluster``, but: ``submit`` takes Flink SQL; no step can be armed; ``supervisor``
+    is off, because Flink has none. With it the lab closes the ZooKeeper session of a
+    JobManager that died, and the next one leads at once. ``flink_home`` is the folder of an
+    unpacked Flink; without it the installed ``apache-flink-libraries`` are used. Flink's REST
+    wants no token: everybody on this machine can use the cluster while it runs.
+
+    Raises ``LabError`` when Java, Flink or memory is missing, before anything is started.
+    """
+
+    def __init__(
+        self,
+        job_managers: int = 3,
+        task_managers: int = 1,
+        ha: str = "zookeeper",
+        directory: Path | str | None = None,
+        options: Mapping[str, Any] | None = None,
+        slots: int = 2,
+        supervisor: bool = False,
+        *,
+        keep: bool = False,
+        store_servers: int = 1,
+        flink_home: Path | str | None = None,
+    ) -> None:
+        if ha.lower() not in _STORES:
+            raise LabError(
+                f"ha={ha!r} is nothing that a lab of real Flink can start: use "
+                f"{' or '.join(map(repr, _STORES))}, or LabCluster for hawork's own JobManagers"
+            )
+        self.flink = FlinkDistribution.find(flink_home)
+        self._given_store = ZK_QUORUM in flatten(options or {})
+        super().__init__(
+            job_managers, task_managers, ha, directory, options, slots, supervisor,
+            keep=keep, store_servers=store_servers,
+        )  # fmt: skip
+        self._told = FlinkEvents(self._run.events)
+        self._watch = FlinkWatch(self.config, self._told, self._logs)
+        self._sql = FlinkClient(self._run.path / "client", self._client_options(), self.flink)
+
+    # --- life ----------------------------------------------------------------------------
+    def start(self) -> FlinkCluster:
+        """Start all processes, wait until one leads and every TaskManager is registered."""
+        if self._closed:
+            raise LabError("this lab is closed: make a new one")
+        if self._processes is not None:
+            return self
+        try:
+            check_memory(self._counts[JOB_MANAGER], self._counts[TASK_MANAGER])
+            atexit.register(self.close)
+            self._store.start()
+            self._processes = processes = FlinkProcesses(
+                self._run, self.config, self.flink, self._told, self._store.config_file
+            )
+            self._watch.supervised = (
+                processes if self.config.get_option(options.SUPERVISOR) else None
+            )
+            self._watch.start()
+            self._check_alone()
+            for role, count in self._counts.items():
+                for _ in range(count):
+                    processes.add(role)
+            self._wait_until_ready(processes)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def close(self) -> None:
+        """End all processes; a temporary run directory goes. Repeatable."""
+        if not self._closed:
+            self._sql.close()
+            self._watch.close()
+            self._told.close()
+        super().close()
+
+    def __enter__(self) -> FlinkCluster:
+        return self.start()
+
+    @staticmethod
+    def attach(config: Path | str | Mapping[str, Any]) -> AttachedCluster:
+        """A view of a cluster that somebody else started; it only reads.
+
+        ``config`` is the path of its ``config.yaml``, its options, or the URL of a REST
+        endpoint. See ``AttachedCluster``.
+        """
+        from hawork.lab.flink_attach import AttachedCluster
+
+        return AttachedCluster(config)
+
+    # --- jobs ----------------------------------------------------------------------------
+    def submit(
+        self,
+        job: str,
+        config: Mapping[str, Any] | None = None,
+        *,
+        parallelism: int = 1,
+        checkpoint_interval: str | float | None = "500 ms",
+        name: str | None = None,
+        retained_checkpoints: int | None = None,
+        restart_strategy: RestartStrategy | None = None,
+        expected_records: int | None = None,
+        wait: bool = True,
+    ) -> FlinkJob:
+        """Submit a streaming Flink SQL script and return its job once Flink has accepted it.
+
+        ``job`` is the script itself, the path of a ``.sql`` file, or the name of one written by
+        ``%%artifact``. ``${name}`` in it stands for a value of ``config``. It has one
+        ``INSERT``; ``SET 'key' = 'value'`` wins over the arguments. Flink's own client submits
+        it. ``JobSubmissionError`` has Flink's message.
+        """
+        self._started()
+        if retained_checkpoints is not None:
+            raise LabError(
+                "retained_checkpoints is the same for all jobs of a Flink cluster: give option "
+                f"{options.RETAINED_CHECKPOINTS.key} to FlinkCluster"
+            )
+        config = dict(config or {})
+        script = SqlScript.of(job, config)
+        interval = seconds(checkpoint_interval)
+        settings = {
+            options.PARALLELISM.key: str(parallelism),
+            **({"pipeline.name": name} if name else {}),
+            **({options.CHECKPOINT_INTERVAL.key: f"{interval * 1000:.0f} ms"} if interval else {}),
+            **_restart_settings(restart_strategy),
+        }
+        job_id, columns = JobID.random(), list[str]()
+
+        def submit(_: bool) -> JobID:
+            columns[:] = self._sql.submit(script, settings, job_id)
+            return job_id
+
+        sent = send(submit, wait=wait)
+        submitted = FlinkJob(
+            lambda: self.client, job_id, name or job_name(job), config, sent, self.config,
+            columns, expected_records,
+        )  # fmt: skip
+        self._jobs.append(submitted)
+        return submitted
+
+    def arm(self, step: str, action: str = "hold", process: str | None = None) -> ArmedStep:
+        """Steps are hawork's: a process of Flink cannot be held at one. Always ``LabError``."""
+        raise LabError(
+            f"step {step} cannot be armed in real Flink: arm it in a LabCluster, or pause a process"
+        )
+
+    def last_words(self, process: str) -> str:
+        """Why a process ended, from its log, in one sentence."""
+        processes = self._started()
+        processes.state(process)
+        return processes.last_words(process)
+
+    # --- within --------------------------------------------------------------------------
+    def _client_options(self) -> dict[str, str]:
+        """What a client has to know to find the leader: no address, no storageDir."""
+        keys = (options.HA_TYPE, options.ZK_QUORUM, options.CLUSTER_ID)
+        return {option.key: self.config[option.key] for option in keys}
+
+    def _retrieve(self) -> LeaderInformation | None:
+        """What the timeline knows, too: who waits for a leader looks at it next."""
+        return self._watch.published
+
+    def _logs(self) -> dict[str, Path]:
+        processes = self._processes
+        names = processes.names(JOB_MANAGER) if processes is not None else []
+        return {name: self._run.logs / f"{name}.log" for name in names}
+
+    def _check_alone(self) -> None:
+        """``LabError`` when somebody else leads under our cluster-id in a store that was given."""
+        if not self._given_store:
+            return
+        with contextlib.suppress(LeaderRetrievalError):
+            found = self.client.leader(_LOOK_SECONDS)
+            raise LabError(
+                f"cluster-id {self.config.get_option(options.CLUSTER_ID)} is used by somebody else "
+                f"(the leader at {found.address}): give another one in option "
+                f"{options.CLUSTER_ID.key}, or look at that cluster with FlinkCluster.attach"
+            )
+
+    def _wait_until_ready(self, processes: FlinkProcesses) -> None:
+        def ready() -> bool | None:
+            processes.check_started()
+            if self._leadership.name() is None:
+                return None
+            with contextlib.suppress(HaworkError):
+                found = len(self.client.taskmanagers())
+                return True if found >= self._counts[TASK_MANAGER] else None
+            return None
+
+        Waiting("the Flink cluster to start", ready, timeout=_START_SECONDS).wait()
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace("LabCluster", f"FlinkCluster {self.flink.version} ", 1)
+
+
+def job_name(script: str) -> str:
+    """A short name for a script that has none: that of its file."""
+    return Path(script.strip()).stem if script.strip().endswith(".sql") else "sql"
+
+
+def _restart_settings(strategy: RestartStrategy | None) -> dict[str, str]:
+    """A restart strategy in Flink's options."""
+    if strategy is None:
+        return {}
+    prefix = f"restart-strategy.{strategy.type}"
+    settings = {options.RESTART_STRATEGY.key: strategy.type}
+    if strategy.type == "fixed-delay":
+        settings[f"{prefix}.delay"] = f"{strategy.delay * 1000:.0f} ms"
+    elif strategy.type == "exponential-delay":
+        settings[f"{prefix}.initial-backoff"] = f"{strategy.initial_backoff * 1000:.0f} ms"
+        settings[f"{prefix}.max-backoff"] = f"{strategy.max_backoff * 1000:.0f} ms"
+    if strategy.attempts is not None and strategy.type == "fixed-delay":
+        settings[f"{prefix}.attempts"] = str(strategy.attempts)
+    return settings

@@ -1,0 +1,102 @@
+"""JobManagers and TaskManagers of real Apache Flink: their configuration, start and end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from hawork.core.events import EventKind
+from hawork.lab.flink_distribution import LOGGING, FlinkDistribution
+from hawork.lab.flink_events import FlinkEvents
+from hawork.lab.flink_log import why_it_ended
+from hawork.lab.flink_memory import (
+    JOB_MANAGER_JVM,
+    TASK_MANAGER_JVM,
+    TASK_MANAGER_OPTIONS,
+)
+from hawork.lab.processes import JOB_MANAGER, LabProcesses
+from hawork.lab.run_directory import RunDirectory
+
+JOB_MANAGER_MAIN = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
+TASK_MANAGER_MAIN = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+_LOOPBACK = {
+    "jobmanager.rpc.address": "127.0.0.1",
+    "jobmanager.bind-host": "127.0.0.1",
+    "rest.address": "127.0.0.1",
+    "rest.bind-address": "127.0.0.1",
+    "rest.bind-port": "0",
+    "blob.server.port": "0",
+    "taskmanager.host": "127.0.0.1",
+    "taskmanager.bind-host": "127.0.0.1",
+    "taskmanager.rpc.port": "0",
+    # Anybody on this machine may ask; nobody needs a page to upload jars with.
+    "web.submit.enable": "false",
+    "metrics.fetcher.update-interval": "300",  # ms; how fresh a job's records are
+}
+
+
+class FlinkProcesses(LabProcesses):
+    """``jm-1``, ``jm-2``, ... and ``tm-1``, ...: one JVM each, with a ``conf`` of its own."""
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        config: Mapping[str, str],
+        flink: FlinkDistribution,
+        events: FlinkEvents,
+        config_file: Callable[[str], Path] | None = None,
+    ) -> None:
+        super().__init__(run, config, release=False, config_file=config_file)
+        self._flink = flink
+        self._events = events
+
+    def start(self, name: str) -> None:
+        """Start a process of the lab that is not running, under its own name."""
+        role = self._roles[name]
+        conf = self._run.path / "conf" / name
+        own = {"taskmanager.resource-id": name, "jobmanager.resource-id": name}
+        write_conf(conf, self._config_file(name), flink_options(self._run, own))
+        manages = role == JOB_MANAGER
+        main = JOB_MANAGER_MAIN if manages else TASK_MANAGER_MAIN
+        memory = JOB_MANAGER_JVM if manages else TASK_MANAGER_JVM
+        argv = self._flink.command(
+            main, "--configDir", str(conf), memory=memory, conf=conf
+        )  # fmt: skip
+        pid = self.control.start(name, argv, log=self.log(name))
+        self._events.write(EventKind.PROCESS_STARTED, name, pid=pid, role=role)
+
+    def log(self, name: str) -> Path:
+        return self._run.logs / f"{name}.log"
+
+    def last_words(self, name: str) -> str:
+        """Why a process ended, from its log, in one sentence."""
+        try:
+            text = self.log(name).read_text(errors="replace")
+        except FileNotFoundError:
+            text = ""
+        return why_it_ended(text)
+
+
+def flink_options(run: RunDirectory, own: Mapping[str, str]) -> dict[str, str]:
+    """What Flink must be told besides the options that it shares with hawork."""
+    temporary = run.path / "tmp"
+    temporary.mkdir(exist_ok=True)
+    return {
+        **_LOOPBACK,
+        **TASK_MANAGER_OPTIONS,
+        "io.tmp.dirs": str(temporary),
+        "execution.checkpointing.dir": f"file://{run.storage}/checkpoints",
+        "execution.checkpointing.savepoint-dir": f"file://{run.storage}/savepoints",
+        **own,
+    }
+
+
+def write_conf(conf: Path, shared: Path, more: Mapping[str, str]) -> None:
+    """A folder for ``--configDir``: the lines of ``shared``, and those of ``more`` it lacks."""
+    conf.mkdir(parents=True, exist_ok=True)
+    lines = shared.read_text(encoding="utf-8").splitlines()
+    given = {line.partition(":")[0] for line in lines}
+    lines += [f"{key}: {json.dumps(value)}" for key, value in more.items() if key not in given]
+    (conf / "config.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (conf / "log4j2.properties").write_text(LOGGING)

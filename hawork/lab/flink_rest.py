@@ -1,0 +1,89 @@
+"""What Flink's REST tells of a job, and the questions that wait for nobody."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.parse
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from hawork.core.configuration import Configuration
+from hawork.core.errors import CorruptStateError, RestError
+from hawork.core.types import JobID
+from hawork.ha.job_result_files import JobResultFiles
+from hawork.ha.job_result_json import decode_job_result
+from hawork.ha.layout import job_result_url
+from hawork.ha.storage import open_storage
+from hawork.runtime.client import error_text
+from hawork.runtime.job_details import JobDetails
+
+_SECONDS = 3.0
+"""How long a JobManager may take to answer; a paused one never does."""
+
+
+def ask(address: str, path: str, timeout: float = _SECONDS) -> dict[str, Any]:
+    """``GET`` a path of ``/v1``, once. ``RestError`` with Flink's words, status 0 for no answer."""
+    url = urllib.parse.urlsplit(address)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise RestError(f"{address} is no address of a REST endpoint: write http://host:port")
+    kind = http.client.HTTPConnection if url.scheme == "http" else http.client.HTTPSConnection
+    connection = kind(url.hostname, url.port, timeout=timeout)
+    try:
+        connection.request("GET", f"/v1{path}")
+        response = connection.getresponse()
+        answer = json.loads(response.read() or b"{}")
+        if not isinstance(answer, dict):
+            raise ValueError("no JSON object")
+    except (OSError, http.client.HTTPException) as error:
+        raise RestError(f"{address} gave no answer: {error}") from None
+    except ValueError:
+        raise RestError(f"{address} answered {path} with no JSON: is it a JobManager?") from None
+    finally:
+        connection.close()
+    if response.status >= 300:
+        raise RestError(error_text(answer, response.reason), response.status)
+    return answer
+
+
+def with_records(details: JobDetails, job: Mapping[str, Any]) -> JobDetails:
+    """``details`` and the records that the job's sources have sent on in this attempt.
+
+    ``job`` is Flink's ``GET /v1/jobs/<id>``. A restart counts from zero again.
+    """
+    nodes = (job.get("plan") or {}).get("nodes", ())
+    sources = {str(node.get("id")) for node in nodes if not node.get("inputs")}
+    records = sum(
+        int(vertex.get("metrics", {}).get("write-records", 0))
+        for vertex in job.get("vertices", ())
+        if vertex.get("id") in sources
+    )
+    return replace(details, records=records)
+
+
+def with_checkpoints(details: JobDetails, checkpoints: Mapping[str, Any]) -> JobDetails:
+    """``details`` and what Flink's ``GET /v1/jobs/<id>/checkpoints`` says, by this leader."""
+    counts, latest = checkpoints.get("counts", {}), checkpoints.get("latest", {})
+    completed, restored = latest.get("completed"), latest.get("restored")
+    return replace(
+        details,
+        checkpoints=int(counts.get("completed", 0)),
+        latest_checkpoint_id=completed["id"] if completed else None,
+        restored_checkpoint_id=restored["id"] if restored else None,
+    )
+
+
+def stored_result(config: Configuration, job_id: JobID) -> JobDetails | None:
+    """How a job ended, from Flink's own file in the JobResultStore; ``None``: no such file.
+
+    A leader forgets the jobs that ended before its time; the files remember.
+    """
+    files = JobResultFiles(open_storage(job_result_url(config)))
+    payload = files.read_clean(job_id) or files.read_dirty(job_id)
+    if payload is None:
+        return None
+    try:
+        return JobDetails.of_result(decode_job_result(f"the result of job {job_id}", payload))
+    except CorruptStateError:
+        return None  # it is being written: Flink writes in place

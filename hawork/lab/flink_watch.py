@@ -1,0 +1,296 @@
+"""Watching a Flink cluster from outside: leader retrieval, REST, and the logs of its processes.
+
+What is seen becomes events of the same kinds as hawork's own processes write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import urllib.parse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import hawork
+from hawork.backends.registry import release_leadership
+from hawork.core.configuration import Configuration
+from hawork.core.errors import HaworkError, RestError
+from hawork.core.events import EventKind
+from hawork.core.types import (
+    DISPATCHER,
+    NO_LEADERSHIP,
+    RESOURCE_MANAGER,
+    REST_SERVER,
+    LeaderInformation,
+)
+from hawork.lab.flink_events import FlinkEvents
+from hawork.lab.flink_log import LogReader
+from hawork.lab.flink_rest import ask
+from hawork.lab.processes import JOB_MANAGER, LabProcesses
+from hawork.lab.zookeeper_sessions import session_ticket
+
+COMPONENTS = (REST_SERVER, RESOURCE_MANAGER, DISPATCHER)
+_LOG_SECONDS = 0.05
+_REST_SECONDS = 0.25
+_UNKNOWN_SECONDS = 2.0
+"""How long the log may lag behind the published address before the address names the process."""
+
+
+class FlinkWatch:
+    """Watches from ``start`` to ``close`` and writes events; asks nobody for more than reads.
+
+    ``logs`` gives the log of each process of a lab. Without it the processes are somebody
+    else's: a JobManager is called by the host and port of its REST endpoint, and begins when
+    it is first seen. ``address`` is a REST endpoint to ask when there is no ``config``.
+    """
+
+    def __init__(
+        self,
+        config: Configuration | None,
+        events: FlinkEvents,
+        logs: Callable[[], Mapping[str, Path]] | None = None,
+        address: str | None = None,
+    ) -> None:
+        self._config = config
+        self._events = events
+        self._foreign = logs is None
+        self._logs = logs or dict
+        self._readers: dict[str, LogReader] = {}
+        self._processes: dict[str, str] = {}  # by leader session id
+        self._sessions: dict[str, int] = {}  # of each process with the store, the newest
+        self.leader: LeaderInformation | None = None
+        """Who leads the REST endpoint, as leader retrieval sees it now."""
+        if address is not None:
+            self.leader = LeaderInformation(NO_LEADERSHIP, address)
+        self.published: LeaderInformation | None = None
+        """The same, but only after the event that tells of it."""
+        self._unnamed: list[tuple[str, LeaderInformation, float]] = []
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._woken = threading.Event()
+        self._rest = _RestWatch(events)
+        self._threads = [
+            threading.Thread(target=self._follow, name="flink-logs", daemon=True),
+            threading.Thread(target=self._poll, name="flink-rest", daemon=True),
+        ]
+        self._ha: Any = None
+        self.supervised: LabProcesses | None = None
+        """Processes whose leadership is given up, in their name, when they died."""
+        self._released: set[int] = set()
+
+    def start(self) -> FlinkWatch:
+        if self._config is not None:
+            self._ha = hawork.open_ha_services(self._config)
+            for component in COMPONENTS:
+                self._ha.leader_retrieval(component, _Listener(component, self._heard))
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def close(self) -> None:
+        """Stop watching, after a last look at the logs."""
+        self._done.set()
+        self._woken.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+        if self._ha is not None:
+            self._ha.close()
+            self._look_at_logs()
+
+    # --- leaders -------------------------------------------------------------------------
+    def _heard(self, component: str, information: LeaderInformation | None) -> None:
+        with self._lock:
+            if component == REST_SERVER:
+                if self._foreign:
+                    self._note_foreign(self.leader, information)
+                self.leader, self.published = information, None
+            if information is not None:
+                self._unnamed.append((component, information, time.time()))
+        self._woken.set()
+
+    def _note_foreign(
+        self, before: LeaderInformation | None, now: LeaderInformation | None
+    ) -> None:
+        """What the processes would tell themselves, if they were of the lab."""
+        if before is not None:
+            self._events.write(
+                EventKind.LEADERSHIP_REVOKED, host_and_port(before.address),
+                session_id=str(before.session_id), reason="its address is no longer published",
+            )  # fmt: skip
+        if now is None:
+            return
+        name = host_and_port(now.address)
+        session_id = str(now.session_id)
+        if name not in self._processes.values():
+            self._events.write(EventKind.PROCESS_STARTED, name, role=JOB_MANAGER)
+        self._processes[session_id] = name
+        self._events.write(EventKind.LEADERSHIP_GRANTED, name, session_id=session_id)
+
+    def _name_leaders(self) -> None:
+        """A session id says whose address it is, once that process has logged its grant."""
+        with self._lock:
+            waiting, self._unnamed = self._unnamed, []
+        for component, information, wall in waiting:
+            name = self._processes.get(str(information.session_id))
+            if name is None and time.time() - wall < _UNKNOWN_SECONDS:
+                with self._lock:
+                    self._unnamed.append((component, information, wall))
+                continue
+            self._events.write(
+                EventKind.LEADERSHIP_CONFIRMED,
+                name or host_and_port(information.address),
+                wall=wall,
+                session_id=str(information.session_id),
+                component=component,
+                address=information.address,
+            )
+            with self._lock:
+                if component == REST_SERVER and self.leader == information:
+                    self.published = information
+
+    # --- logs ----------------------------------------------------------------------------
+    def _follow(self) -> None:
+        while not self._done.is_set():
+            self._woken.wait(_LOG_SECONDS)
+            self._woken.clear()
+            self._look_at_logs()
+            self._name_leaders()
+            if self.supervised is not None:
+                self._release_dead(self.supervised)
+
+    def _release_dead(self, processes: LabProcesses) -> None:
+        """What hawork's supervisor does for its own: close the sessions of a dead JobManager."""
+        for state in processes.states().values():
+            session = self._sessions.get(state.name)
+            dead = not state.alive and state.pid not in self._released
+            if self._config is None or session is None or not dead:
+                continue
+            self._released.add(state.pid)
+            with contextlib.suppress(HaworkError):  # the store is away: the session times out
+                if release_leadership(self._config, session_ticket(session)):
+                    self._events.write(
+                        EventKind.LEADERSHIP_RELEASED, "lab", of=state.name, pid=state.pid
+                    )
+
+    def _look_at_logs(self) -> None:
+        for name, path in self._logs().items():
+            reader = self._readers.setdefault(name, LogReader(path))
+            for entry in reader.read_on():
+                if entry.kind is EventKind.LEADERSHIP_GRANTED and entry.session_id:
+                    self._processes[entry.session_id] = name
+                if session := entry.facts.get("session"):
+                    self._sessions[name] = int(session, 16)
+                self._events.write(
+                    entry.kind,
+                    name,
+                    wall=entry.wall,
+                    session_id=entry.session_id,
+                    job_id=entry.job_id,
+                    step=entry.step,
+                    **entry.facts,
+                )
+
+    # --- REST ----------------------------------------------------------------------------
+    def _poll(self) -> None:
+        while not self._done.wait(_REST_SECONDS):
+            leader = self.leader
+            if leader is None:
+                continue
+            session_id = str(leader.session_id) if leader.session_id != NO_LEADERSHIP else None
+            name = self._processes.get(session_id or "") or host_and_port(leader.address)
+            with contextlib.suppress(RestError):  # it is dead, hung, or not ready yet
+                self._rest.look(leader.address, name, session_id)
+
+
+class _Listener:
+    def __init__(
+        self, component: str, heard: Callable[[str, LeaderInformation | None], None]
+    ) -> None:
+        self._component = component
+        self._heard = heard
+
+    def notify_leader(self, information: LeaderInformation | None) -> None:
+        self._heard(self._component, information)
+
+    def handle_error(self, error: Exception) -> None:
+        """Retrieval goes on by itself; what it cannot read is nobody's address."""
+
+
+class _RestWatch:
+    """Jobs, checkpoints and TaskManagers: what is new since the last look."""
+
+    def __init__(self, events: FlinkEvents) -> None:
+        self._events = events
+        self._status: dict[str, tuple[str | None, str]] = {}
+        self._seen: set[tuple[str, int, int]] = set()
+        self._taskmanagers: dict[str, int] = {}
+
+    def look(self, address: str, process: str, session_id: str | None) -> None:
+        for job in ask(address, "/jobs/overview").get("jobs", ()):
+            self._job(job, process, session_id)
+            with contextlib.suppress(RestError):
+                self._checkpoints(job["jid"], ask(address, f"/jobs/{job['jid']}/checkpoints"),
+                                  process, session_id)  # fmt: skip
+        found = ask(address, "/taskmanagers").get("taskmanagers", ())
+        self._note_taskmanagers({str(each["id"]): int(each["slotsNumber"]) for each in found},
+                                process, session_id)  # fmt: skip
+
+    def _job(self, job: Mapping[str, Any], process: str, session_id: str | None) -> None:
+        job_id, status = str(job["jid"]), str(job["state"])
+        if job_id not in self._status:
+            self._events.write(
+                EventKind.JOB_ACKNOWLEDGED, process, wall=job["start-time"] / 1000,
+                session_id=session_id, job_id=job_id, name=job["name"],
+            )  # fmt: skip
+        changed = max(job["last-modification"], job["start-time"]) / 1000
+        if self._status.get(job_id) != (session_id, status):
+            self._status[job_id] = (session_id, status)
+            self._events.write(
+                EventKind.JOB_STATUS, process, wall=changed,
+                session_id=session_id, job_id=job_id, status=status,
+            )  # fmt: skip
+
+    def _checkpoints(
+        self, job_id: str, answer: Mapping[str, Any], process: str, session_id: str | None
+    ) -> None:
+        restored = (answer.get("latest") or {}).get("restored")
+        if restored and self._is_new(job_id, -restored["id"], restored["restore_timestamp"]):
+            self._events.write(
+                EventKind.JOB_RESTORED, process, wall=restored["restore_timestamp"] / 1000,
+                session_id=session_id, job_id=job_id, checkpoint_id=restored["id"],
+                savepoint=bool(restored.get("is_savepoint")),
+            )  # fmt: skip
+        for each in reversed(answer.get("history", ())):
+            ended = each.get("status") == "COMPLETED"
+            if ended and self._is_new(job_id, each["id"], each["trigger_timestamp"]):
+                self._events.write(
+                    EventKind.CHECKPOINT_COMPLETED, process,
+                    wall=each["latest_ack_timestamp"] / 1000, session_id=session_id,
+                    job_id=job_id, checkpoint_id=each["id"], bytes=each["checkpointed_size"],
+                    milliseconds=each["end_to_end_duration"],
+                )  # fmt: skip
+
+    def _is_new(self, job_id: str, number: int, moment: int) -> bool:
+        key = (job_id, number, moment)
+        new = key not in self._seen
+        self._seen.add(key)
+        return new
+
+    def _note_taskmanagers(
+        self, found: Mapping[str, int], process: str, session_id: str | None
+    ) -> None:
+        for name in found.keys() - self._taskmanagers.keys():
+            self._events.write(EventKind.TASKMANAGER_REGISTERED, process, session_id=session_id,
+                               taskmanager=name, slots=found[name])  # fmt: skip
+        for name in self._taskmanagers.keys() - found.keys():
+            self._events.write(EventKind.TASKMANAGER_LOST, process, session_id=session_id,
+                               taskmanager=name, reason="the leader does not list it")  # fmt: skip
+        self._taskmanagers = dict(found)
+
+
+def host_and_port(address: str) -> str:
+    """``127.0.0.1:8081``, of a REST address or of an RPC one."""
+    return urllib.parse.urlsplit(address).netloc.rpartition("@")[2] or address

@@ -1,0 +1,168 @@
+"""A job of the lab, from its submission to its output."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hawork.core.errors import JobNotFoundError, LabError, RestError
+from hawork.core.jobs import JobStatus
+from hawork.core.types import JobID
+from hawork.lab.progress import ProgressView, describe, open_progress
+from hawork.lab.waiting import Waiting
+from hawork.runtime.client import ClusterClient
+from hawork.runtime.job_details import JobDetails
+
+if TYPE_CHECKING:
+    import pandas
+
+JOB_POLL = 0.1
+"""Seconds between looks at a job: each one is a REST call to the leader."""
+
+
+class Job:
+    """A submitted job. Made by ``LabCluster.submit``.
+
+    >>> job = lab.submit("flights.py:delays", config={...}, parallelism=2)  # doctest: +SKIP
+    >>> await job.finished()                            # in a notebook     # doctest: +SKIP
+    >>> job.wait()                                      # anywhere else     # doctest: +SKIP
+    >>> job.output()                                                        # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        client: Callable[[], ClusterClient],
+        job_id: JobID,
+        name: str,
+        config: Mapping[str, Any],
+        submission: Future[JobID],
+        expected_records: int | None = None,
+    ) -> None:
+        self.job_id = job_id
+        self.name = name
+        self.config = dict(config)
+        self.expected_records = expected_records
+        self._client = client
+        self._submission = submission
+        self._last: JobDetails | None = None
+
+    @property
+    def details(self) -> JobDetails:
+        """The job as the leader sees it now; waits for a leader if there is none."""
+        self._last = self._client().job(self.job_id)
+        return self._last
+
+    @property
+    def status(self) -> JobStatus:
+        """RUNNING, FINISHED, ...; see ``details`` for more."""
+        return self.details.status
+
+    def acknowledged(self, timeout: float = 60.0) -> Waiting[JobID]:
+        """Wait until the cluster has accepted the job: from then on it is never lost.
+
+        Raises ``JobSubmissionError`` when it was refused. ``submit`` waits for this itself
+        unless it is told not to.
+        """
+
+        def look() -> JobID | None:
+            return self._submission.result() if self._submission.done() else None
+
+        return Waiting(f"the acknowledgement of job {self.name}", look, timeout=timeout)
+
+    def finished(
+        self, timeout: float | None = None, *, progress: bool = True
+    ) -> Waiting[JobDetails]:
+        """Wait until the job has ended, over any failover, and show its progress.
+
+        What is awaited is the job's last ``JobDetails``: FINISHED, FAILED or CANCELED.
+        """
+        view = open_progress(self.expected_records) if progress else None
+        return self._until(lambda details: details.status.globally_terminal, "end", timeout, view)
+
+    def running(self, records: int = 1, timeout: float | None = 60.0) -> Waiting[JobDetails]:
+        """Wait until the job has processed that many records, or has ended.
+
+        Used to do something *in the middle* of a job:
+        ``await job.running(100_000); lab.kill("leader")``.
+        """
+        return self._until(
+            lambda details: details.records >= records or details.status.globally_terminal,
+            f"{records:,} records",
+            timeout,
+            None,
+        )
+
+    def wait(self, timeout: float | None = None, *, progress: bool = True) -> JobDetails:
+        """Block until the job has ended; see ``finished``. ``LabError`` after ``timeout`` s."""
+        return self.finished(timeout, progress=progress).wait()
+
+    def cancel(self) -> None:
+        """Ask the leader to cancel the job; ``finished`` tells when it is done."""
+        self._client().cancel(self.job_id)
+
+    def checkpoints(self) -> pandas.DataFrame:
+        """The newest checkpoints of the job, newest first."""
+        import pandas
+
+        return pandas.DataFrame(self._client().checkpoints(self.job_id))
+
+    def output(self) -> pandas.DataFrame:
+        """What the job has committed so far, in columns of numbers where they are numbers."""
+        import pandas
+
+        from hawork.job import read_output
+
+        directory = self.config.get("output")
+        if directory is None:
+            raise LabError(
+                f"job {self.name} has no 'output' in its config: read the directory that its "
+                "sink writes to with hawork.job.read_output(directory)"
+            )
+        frame = pandas.DataFrame(read_output(Path(directory)))
+        for column in frame.columns:
+            try:
+                frame[column] = pandas.to_numeric(frame[column])
+            except (ValueError, TypeError):
+                continue
+        return frame
+
+    def __repr__(self) -> str:
+        known = describe(self._last) if self._last is not None else "submitted"
+        return f"Job({self.name}, {self.job_id[:8]}…: {known})"
+
+    def _repr_html_(self) -> str:
+        try:
+            known = describe(self.details)
+        except (RestError, JobNotFoundError) as error:
+            known = str(error)
+        return f"<b>{html.escape(self.name)}</b> <code>{self.job_id}</code><br>{html.escape(known)}"
+
+    def _until(
+        self,
+        there: Callable[[JobDetails], bool],
+        what: str,
+        timeout: float | None,
+        view: ProgressView | None,
+    ) -> Waiting[JobDetails]:
+        def look() -> JobDetails | None:
+            if not self._submission.done():
+                return None
+            self._submission.result()
+            details = self.details
+            return details if there(details) else None
+
+        def show() -> None:
+            if view is not None and self._last is not None:
+                view.update(self._last)
+
+        return Waiting(
+            f"the {what} of job {self.name}",
+            look,
+            timeout=timeout,
+            poll=JOB_POLL,
+            show=show,
+            done=view.close if view is not None else lambda: None,
+        )

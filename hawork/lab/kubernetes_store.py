@@ -1,0 +1,143 @@
+"""The HA store of a lab on Kubernetes: a control plane of its own, or a given cluster."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hawork.core import options
+from hawork.core.configuration import Configuration
+from hawork.core.errors import HaworkError, LabError
+from hawork.lab.kubernetes_rights import JOB_MANAGER_VERBS, TASK_MANAGER_VERBS
+from hawork.lab.kubernetes_server import NAMESPACE, ControlPlane
+from hawork.lab.run_directory import RunDirectory
+from hawork.lab.store_network import break_network, check_outage, own_configuration
+
+MOST = 64
+"""JobManagers, and TaskManagers: their tokens must be there before the API server starts."""
+LAB = "lab"
+"""The user of the lab itself and of its supervisor, whom no partition concerns."""
+
+SHORT_LEASE: Mapping[str, str] = {
+    options.K8S_LEASE_DURATION.key: "4 s",
+    options.K8S_RENEW_DEADLINE.key: "3 s",
+    options.K8S_RETRY_PERIOD.key: "500 ms",
+}
+"""Short enough to watch, long enough for a busy machine."""
+
+_NO_SESSIONS = (
+    "expire_session needs sessions, and on Kubernetes nobody has one: a leadership lasts as long "
+    "as its lease is renewed; use pause, partition or revoke_right"
+)
+
+
+class KubernetesStore:
+    """A control plane for one lab, a user for each process, a proxy for each JobManager."""
+
+    no_sessions = _NO_SESSIONS
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._run = run
+        users: dict[str, Sequence[str]] = {LAB: JOB_MANAGER_VERBS}
+        users |= {f"jm-{number + 1}": JOB_MANAGER_VERBS for number in range(MOST)}
+        users |= {f"tm-{number + 1}": TASK_MANAGER_VERBS for number in range(MOST)}
+        self.control_plane = ControlPlane(run.path / "kubernetes", users, audit=True)
+        self._cut_off: set[str] = set()
+        self.options: Mapping[str, str] = {
+            **SHORT_LEASE,
+            options.K8S_CLUSTER_ID.key: LAB,
+            options.K8S_NAMESPACE.key: NAMESPACE,
+            options.K8S_CONFIG_FILE.key: str(self.control_plane.kubeconfig_file(LAB)),
+        }
+
+    def start(self) -> None:
+        self.control_plane.start().kubeconfig(LAB)
+
+    def stop(self) -> None:
+        self.control_plane.stop()
+
+    def config_file(self, process: str) -> Path:
+        role, _, number = process.partition("-")
+        if int(number) > MOST:
+            raise LabError(f"a lab on Kubernetes has at most {MOST} JobManagers and TaskManagers")
+        kubeconfig = self.control_plane.kubeconfig(process, proxied=role == "jm")
+        return own_configuration(self._run, process, {options.K8S_CONFIG_FILE.key: str(kubeconfig)})
+
+    def partition(self, process: str, how: str) -> None:
+        if not process.startswith("jm-"):
+            raise LabError(f"{process} cannot be cut off from the store: choose a JobManager")
+        break_network(self.control_plane.proxy(process), how)
+        self._cut_off.add(process)
+
+    def outage(self, server: str | None, how: str) -> None:
+        check_outage(how)
+        if how == "pause":
+            self.control_plane.pause(server)
+        else:
+            self.control_plane.kill(server)
+
+    def heal(self) -> None:
+        for process in self._cut_off:
+            self.control_plane.proxy(process).heal()
+        self._cut_off.clear()
+        self.control_plane.resume()
+        self.control_plane.restart()
+
+    def expire_session(self, config: Configuration, session: str) -> None:
+        raise LabError(self.no_sessions)
+
+
+class GivenKubernetesStore:
+    """The API server of a kubeconfig that the options name. The lab removes what it leaves."""
+
+    no_sessions = _NO_SESSIONS
+
+    def __init__(self, run: RunDirectory, given: Mapping[str, object]) -> None:
+        self._run = run
+        # A name of its own: others may have a lab on the same cluster.
+        own = {**SHORT_LEASE, options.K8S_CLUSTER_ID.key: f"{LAB}-{secrets.token_hex(4)}"}
+        self.options: Mapping[str, str] = own
+        self._config = Configuration({**own, **{key: str(given[key]) for key in given}})
+        self._ours = options.K8S_CLUSTER_ID.key not in given
+
+    def start(self) -> None:
+        return
+
+    def stop(self) -> None:
+        if not self._ours:
+            return
+        from hawork.backends.kubernetes.services import open_backend
+        from hawork.core.clock import SYSTEM_CLOCK
+        from hawork.core.events import NullEventSink
+
+        try:
+            backend = open_backend(self._config, SYSTEM_CLOCK, NullEventSink())
+            try:
+                backend.drop(None, None)
+            finally:
+                backend.close()
+        except HaworkError:
+            return  # the cluster is gone; a lab that is closed has nobody to complain to
+
+    def config_file(self, process: str) -> Path:
+        return self._run.config_file
+
+    def partition(self, process: str, how: str) -> None:
+        raise self._impossible("partition")
+
+    def outage(self, server: str | None, how: str) -> None:
+        raise self._impossible("store_outage")
+
+    def heal(self) -> None:
+        raise self._impossible("heal")
+
+    def expire_session(self, config: Configuration, session: str) -> None:
+        raise LabError(self.no_sessions)
+
+    def _impossible(self, verb: str) -> LabError:
+        return LabError(
+            f"{verb} is not for a cluster that was given: leave out options "
+            f"{options.K8S_CONFIG_FILE.key} and {options.K8S_CONTEXT.key}, and the lab starts a "
+            "control plane of its own"
+        )

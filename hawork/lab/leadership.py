@@ -1,0 +1,69 @@
+"""Who leads, by the name of the process: retrieval knows the session, the events whose it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hawork.core.errors import LabError
+from hawork.core.events import Event, EventKind
+from hawork.core.types import LeaderInformation
+from hawork.lab.waiting import Waiting
+
+
+class Leadership:
+    """The leader's name; ``retrieve`` gives what leader retrieval says now, never waiting."""
+
+    def __init__(
+        self,
+        retrieve: Callable[[], LeaderInformation | None],
+        events: Callable[[], list[Event]],
+        check: Callable[[], None],
+    ) -> None:
+        self._retrieve = retrieve
+        self._events = events
+        self._check = check
+        self._names: dict[str, str] = {}
+
+    def information(self) -> LeaderInformation | None:
+        return self._retrieve()
+
+    def name(self) -> str | None:
+        """The process whose address is published now."""
+        information = self._retrieve()
+        if information is None:
+            return None
+        session_id = str(information.session_id)
+        if session_id not in self._names:
+            for event in self._events():
+                if event.kind is EventKind.LEADERSHIP_GRANTED and event.session_id is not None:
+                    self._names[event.session_id] = event.process
+        return self._names.get(session_id)
+
+    def wait(self, other_than: str | Event | None, timeout: float) -> Waiting[str]:
+        """Wait for a leader, or for another one than before (a name or a fault's event)."""
+        before = _target(other_than)
+
+        def look() -> str | None:
+            name = self.name()
+            if name is not None and name != before:
+                return name
+            self._check()
+            return None
+
+        what = "a leader" if before is None else f"another leader than {before}"
+        return Waiting(what, look, timeout=timeout)
+
+    def resolve(self, target: str) -> str:
+        """``"leader"`` as a name; every other name as it is."""
+        if target != "leader":
+            return target
+        name = self.name()
+        if name is None:
+            raise LabError("nobody leads now: wait for a leader, or name a process such as 'jm-1'")
+        return name
+
+
+def _target(other_than: str | Event | None) -> str | None:
+    if isinstance(other_than, Event):
+        return str(other_than.facts.get("target", other_than.process))
+    return other_than

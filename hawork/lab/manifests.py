@@ -1,0 +1,262 @@
+"""The Kubernetes objects of a whole cluster, as plain dictionaries for ``kubectl apply``.
+
+JobManagers and TaskManagers are two Deployments of the same image. They find each other through
+the leader's ConfigMap, so the Service is for people and programs outside only. Two things are
+not here, because they must outlive the cluster or stay secret: the volume behind a local
+storageDir, and the Secret with the token of REST.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from hawork.backends.kubernetes.rights import READING, WRITING
+from hawork.backends.kubernetes.settings import names_of
+from hawork.core import options
+from hawork.core.configuration import Configuration
+from hawork.core.errors import ConfigurationError
+from hawork.ha.storage import local_path
+from hawork.lab.kubernetes_rights import RBAC, role
+
+REST_PORT = 8081
+JOB_MANAGER, TASK_MANAGER = "jobmanager", "taskmanager"
+_CONFIG = "/etc/hawork"
+_TOKEN = "/etc/hawork-token"
+_MEMORY = {JOB_MANAGER: ("128Mi", "384Mi"), TASK_MANAGER: ("256Mi", "1Gi")}
+"""Asked for, and the limit: a JobManager takes about 110 MB with its supervisor, a TaskManager
+50 MB and what its tasks need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """What the objects depend on. ``ConfigurationError`` for what Kubernetes would refuse.
+
+    ``storage_dir`` is a URL. One that names a local path needs ``storage_claim``, a
+    PersistentVolumeClaim that many pods may write (``ReadWriteMany``); it is mounted there.
+    ``options`` go into config.yaml, too, and win.
+    """
+
+    image: str
+    cluster_id: str
+    storage_dir: str
+    namespace: str = "default"
+    job_managers: int = 2
+    task_managers: int = 2
+    storage_claim: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for role_name, count in (
+            ("JobManagers", self.job_managers), ("TaskManagers", self.task_managers),
+        ):  # fmt: skip
+            if count < 1:
+                raise ConfigurationError(f"{count} {role_name} make no cluster: use at least 1")
+        path = self._storage_path()
+        if path is not None and self.storage_claim is None:
+            raise ConfigurationError(
+                f"storageDir {self.storage_dir} is a path that all pods must share: name a "
+                "PersistentVolumeClaim with --storage-claim, or use a URL such as s3://bucket/ha"
+            )
+        if path is None and self.storage_claim is not None:
+            raise ConfigurationError(
+                f"storageDir {self.storage_dir} is no path: leave out --storage-claim, or name "
+                "the path where the claim is to be mounted"
+            )
+        names_of(self.config())
+
+    def config(self) -> Configuration:
+        """The cluster's configuration, checked."""
+        return options.checked(
+            {
+                options.HA_TYPE.key: "kubernetes",
+                options.CLUSTER_ID.key: f"/{self.cluster_id}",
+                options.STORAGE_DIR.key: self.storage_dir,
+                options.K8S_CLUSTER_ID.key: self.cluster_id,
+                options.K8S_NAMESPACE.key: self.namespace,
+                options.REST_BIND_ADDRESS.key: "0.0.0.0",
+                options.REST_PORT.key: REST_PORT,
+                options.REST_TOKEN_FILE.key: f"{_TOKEN}/token",
+                **self.options,
+            }
+        )
+
+    def objects(self) -> list[dict[str, Any]]:
+        """All of them, in the order in which they are to be applied."""
+        made = [self._config_map()]
+        for component, verbs in (
+            (JOB_MANAGER, (*READING, *WRITING)), (TASK_MANAGER, READING),
+        ):  # fmt: skip
+            name = f"{self.cluster_id}-{component}"
+            account = {"kind": "ServiceAccount", "name": name}
+            made += [
+                self._object("v1", "ServiceAccount", component),
+                role(name, verbs) | {"metadata": self._metadata(component)},
+                self._object(
+                    f"{RBAC}/v1", "RoleBinding", component,
+                    subjects=[{**account, "namespace": self.namespace}],
+                    roleRef={"kind": "Role", "name": name, "apiGroup": RBAC},
+                ),
+            ]  # fmt: skip
+        return [*made, self._service(), self._job_managers(), self._task_managers()]
+
+    def to_yaml(self) -> str:
+        """The objects as one stream of YAML documents."""
+        head = (
+            f"# A hawork cluster of {self.job_managers} JobManagers and {self.task_managers} "
+            "TaskManagers, made by 'hawork manifests'.\n"
+            "# It needs a Secret, once; its value lets clients in:\n"
+            f"#   kubectl --namespace {self.namespace} create secret generic {self._secret} "
+            '--from-literal=token="$(openssl rand -hex 32)"\n'
+        )
+        return head + yaml.dump_all(self.objects(), Dumper=_Dumper, sort_keys=False)
+
+    # --- objects --------------------------------------------------------------------------
+
+    def _config_map(self) -> dict[str, Any]:
+        lines = [f"{key}: {json.dumps(value)}" for key, value in sorted(self.config().items())]
+        text = "\n".join(lines) + "\n"
+        return self._object("v1", "ConfigMap", "config", data={"config.yaml": text})
+
+    def _service(self) -> dict[str, Any]:
+        ports = [{"name": "rest", "port": REST_PORT, "targetPort": "rest"}]
+        spec = {"selector": self._labels(JOB_MANAGER), "ports": ports}
+        return self._object("v1", "Service", "rest", spec=spec)
+
+    def _job_managers(self) -> dict[str, Any]:
+        listening = {"tcpSocket": {"port": "rest"}}
+        return self._deployment(
+            JOB_MANAGER,
+            self.job_managers,
+            {
+                "ports": [{"name": "rest", "containerPort": REST_PORT}],
+                # A standby is as alive as a leader, so nothing asks who leads; and an answer
+                # would need the token.
+                "startupProbe": {**listening, "periodSeconds": 2, "failureThreshold": 60},
+                "readinessProbe": {**listening, "periodSeconds": 5},
+                "livenessProbe": {**listening, "periodSeconds": 10, "failureThreshold": 6},
+            },
+        )
+
+    def _task_managers(self) -> dict[str, Any]:
+        # It listens nowhere. What can be asked is whether it can find the leader from its pod;
+        # when it hangs, the leader notices by its heartbeats and deploys elsewhere.
+        find = ["hawork", "leader", "--config", f"{_CONFIG}/config.yaml"]
+        probe = {
+            "exec": {"command": find}, "initialDelaySeconds": 5, "periodSeconds": 30,
+            "timeoutSeconds": 20,
+        }  # fmt: skip
+        return self._deployment(TASK_MANAGER, self.task_managers, {"readinessProbe": probe})
+
+    def _deployment(
+        self, component: str, replicas: int, container: dict[str, Any]
+    ) -> dict[str, Any]:
+        labels = self._labels(component)
+        spread = {
+            "maxSkew": 1, "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": {"matchLabels": labels},
+        }  # fmt: skip
+        pod = {
+            "serviceAccountName": f"{self.cluster_id}-{component}",
+            "securityContext": {
+                "runAsNonRoot": True, "runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "topologySpreadConstraints": [spread],
+            "containers": [self._container(component) | container],
+            "volumes": self._volumes(),
+        }  # fmt: skip
+        spec = {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        }
+        return self._object("apps/v1", "Deployment", component, spec=spec)
+
+    def _container(self, component: str) -> dict[str, Any]:
+        asked, limit = _MEMORY[component]
+        command = ["hawork", component, "--config", f"{_CONFIG}/config.yaml"]
+        command += ["--name", "$(POD_NAME)"]
+        if component == JOB_MANAGER:
+            command += ["-D", f"{options.REST_ADDRESS.key}=$(POD_IP)"]
+        mounts = [("config", _CONFIG), ("token", _TOKEN), ("scratch", "/tmp")]
+        path = self._storage_path()
+        if path is not None:
+            mounts.append(("storage", path))
+        return {
+            "name": component,
+            "image": self.image,
+            "command": command,
+            "env": [_of_pod("POD_NAME", "metadata.name"), _of_pod("POD_IP", "status.podIP")],
+            "resources": {
+                "requests": {"cpu": "100m", "memory": asked}, "limits": {"memory": limit},
+            },
+            "securityContext": {
+                "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            },
+            "volumeMounts": [{"name": name, "mountPath": where} for name, where in mounts],
+        }  # fmt: skip
+
+    def _volumes(self) -> list[dict[str, Any]]:
+        volumes: list[dict[str, Any]] = [
+            {"name": "config", "configMap": {"name": f"{self.cluster_id}-config"}},
+            {"name": "token", "secret": {"secretName": self._secret}},
+            {"name": "scratch", "emptyDir": {}},
+        ]
+        if self.storage_claim is not None:
+            claim = {"claimName": self.storage_claim}
+            volumes.append({"name": "storage", "persistentVolumeClaim": claim})
+        return volumes
+
+    # --- parts ----------------------------------------------------------------------------
+
+    @property
+    def _secret(self) -> str:
+        return f"{self.cluster_id}-token"
+
+    def _storage_path(self) -> str | None:
+        path = local_path(self.storage_dir)
+        return None if path is None else str(path)
+
+    def _object(self, version: str, kind: str, suffix: str, **rest: Any) -> dict[str, Any]:
+        metadata = self._metadata(suffix)
+        return {"apiVersion": version, "kind": kind, "metadata": metadata, **rest}
+
+    def _metadata(self, suffix: str) -> dict[str, Any]:
+        return {
+            "name": f"{self.cluster_id}-{suffix}",
+            "namespace": self.namespace,
+            "labels": self._labels(suffix),
+        }
+
+    def _labels(self, component: str) -> dict[str, str]:
+        # Not Flink's labels of HA data: those objects are deleted with a cluster's data.
+        return {
+            "app.kubernetes.io/name": "hawork",
+            "app.kubernetes.io/instance": self.cluster_id,
+            "app.kubernetes.io/component": component,
+        }
+
+
+def _of_pod(variable: str, path: str) -> dict[str, Any]:
+    return {"name": variable, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as blocks, and everything in full, without aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)

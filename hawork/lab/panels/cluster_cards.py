@@ -1,0 +1,88 @@
+"""The section *cluster*: a card for each process and for the HA store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hawork.core import options
+from hawork.core.types import LeaderInformation
+from hawork.lab.panels.commands import buttons
+from hawork.lab.timeline import DOWN, PAUSED
+
+if TYPE_CHECKING:
+    from hawork.lab.armed_steps import HeldStep
+    from hawork.lab.panels.facts import Facts
+    from hawork.lab.panels.live_timeline import LiveTimeline
+    from hawork.lab.panels.watched import Watched
+    from hawork.runtime.process_control import ProcessState
+
+
+def cluster_section(lab: Watched, timeline: LiveTimeline) -> dict[str, Any]:
+    """What there is now, without asking any process: this is looked at ten times a second."""
+    kind = lab.config.get_option(options.HA_TYPE).lower()
+    information = lab.leader_information()
+    facts = timeline.facts
+    leader = facts.owners.get(str(information.session_id)) if information else None
+    held = lab.held()
+    states = lab.processes
+    cards = {
+        name: _card(state, timeline, held, leads=name == leader, kind=kind)
+        for name, state in states.items()
+    }
+    return {
+        "leader": leader or "",
+        "session": str(information.session_id) if information else "",
+        "address": information.address if information else "",
+        "order": list(states),
+        "cards": cards,
+        "store": _store(kind, facts, information),
+    }
+
+
+def _card(
+    state: ProcessState, timeline: LiveTimeline, held: Sequence[HeldStep], *,
+    leads: bool, kind: str,
+) -> dict[str, Any]:  # fmt: skip
+    name, facts = state.name, timeline.facts
+    told = timeline.state(name)
+    role = "taskmanager" if name.startswith("tm-") else "jobmanager"
+    shown = {"paused": PAUSED, "exited": DOWN}.get(state.state) or (told[0] if told else "starting")
+    card: dict[str, Any] = {
+        "role": role,
+        "state": shown,
+        "leads": leads,
+        "pid": state.pid,
+        "session": (told[1] if told and told[1] and state.alive else "") or "",
+        "buttons": buttons(role, state.state, kind),
+        "facts": [],
+    }
+    if role == "jobmanager":
+        address = facts.addresses.get(name)
+        if address and card["session"]:
+            card["facts"].append(["address", address])
+        connection = facts.connections.get(name, "the file, directly" if kind == "embedded" else "")
+        if name in facts.partitioned:
+            connection = f"{connection}, cut off"
+        card["facts"].append(["store", connection])
+    else:
+        _, slots = facts.registered.get(name, ("", None))
+        card["facts"].append(["slots", "not registered" if slots is None else str(slots)])
+    if state.state == "exited" and state.status is not None:
+        card["facts"].append(["exit status", str(state.status)])
+    for step in held:
+        if step.process == name:
+            card["facts"].append(["stands at", step.step])
+    return card
+
+
+def _store(kind: str, facts: Facts, information: LeaderInformation | None) -> dict[str, Any]:
+    state = "paused" if facts.outage else "running"
+    trouble = [f"outage: {facts.outage}"] if facts.outage else []
+    trouble += [f"{name} is cut off" for name in sorted(facts.partitioned)]
+    return {
+        "kind": kind,
+        "state": "; ".join(trouble) or "up",
+        "publishes": information.address if information else "nobody",
+        "buttons": buttons("store", state, kind),
+    }

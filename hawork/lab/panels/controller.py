@@ -1,0 +1,119 @@
+"""One thread that owns the state of all panels of a lab.
+
+It looks at the sources ten times a second, sends what changed, and does what buttons ask for.
+A view only enqueues. The thread is not the kernel's, so panels go on moving while a cell
+blocks; it sends through the hub's model and never prints or displays
+(docs/decisions, "A thread moves the panels").
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from hawork.core.errors import HaworkError
+from hawork.lab.panels.feed import Feed, Json
+from hawork.lab.panels.live_timeline import LiveTimeline
+
+PAUSE = 0.1
+"""Seconds between looks: at most ten changes and one keyframe in 1.5 s go out, for all panels."""
+
+
+class Transport(Protocol):
+    """Where messages go: the hub's model."""
+
+    def send_delta(self, message: Json) -> None: ...
+
+    def send_keyframe(self, message: Json) -> None: ...
+
+
+class Controller:
+    """``sections`` give the state of each panel by name; ``perform`` does one request.
+
+    Every request is answered by a sentence in the section ``answer``, never by an exception.
+    """
+
+    def __init__(
+        self,
+        timeline: LiveTimeline,
+        sections: Callable[[float], Mapping[str, Json]],
+        perform: Callable[[Mapping[str, Any]], str],
+        transport: Transport,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._timeline = timeline
+        self._sections = sections
+        self._perform = perform
+        self._transport = transport
+        self._clock = clock
+        self._feed = Feed()
+        self._answer: Json = {"number": 0, "text": "", "ok": True}
+        self._requests: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
+        self._ended = threading.Event()
+        self._keyframe_wanted = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        self._threads = [
+            threading.Thread(target=self._watch, name="panels", daemon=True),
+            threading.Thread(target=self._act, name="panel-buttons", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def enqueue(self, request: Mapping[str, Any]) -> None:
+        """Called on any thread; returns at once."""
+        if request.get("do") == "keyframe":
+            self._keyframe_wanted.set()
+        else:
+            self._requests.put(request)
+
+    def close(self) -> None:
+        """End both threads, and tell the views the end of the story. Repeatable."""
+        if self._ended.is_set():
+            return
+        self._ended.set()
+        self._requests.put(None)
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(5.0)
+        self.tick(last=True)
+
+    def tick(self, *, last: bool = False) -> None:
+        """Look once, and send what changed."""
+        now = self._clock()
+        added, incomplete = self._timeline.advance(now, last=last)
+        sections = {**self._sections(now), "answer": self._answer, "life": {"closed": last}}
+        sections["timeline"] = self._timeline.section(now)
+        moment = self._timeline.milliseconds(now)
+        delta = self._feed.delta(sections, added, moment)
+        if delta is not None and not incomplete:
+            self._transport.send_delta(delta)
+        force = incomplete or last or self._keyframe_wanted.is_set()
+        if self._feed.keyframe_due(now, force=force):
+            self._keyframe_wanted.clear()
+            keyframe = self._feed.keyframe(self._timeline.lists(), moment)
+            self._transport.send_keyframe(keyframe)
+
+    def act(self, request: Mapping[str, Any]) -> None:
+        """Do one request; its answer is shown with the next look."""
+        try:
+            text, ok = self._perform(request), True
+        except HaworkError as error:
+            text, ok = str(error), False
+        self._answer = {"number": self._answer["number"] + 1, "text": text, "ok": ok}
+
+    def _watch(self) -> None:
+        while not self._ended.wait(PAUSE):
+            try:
+                self.tick()
+            except HaworkError:
+                # The lab is being closed, or a process list changed under our eyes.
+                continue
+
+    def _act(self) -> None:
+        while (request := self._requests.get()) is not None:
+            self.act(request)

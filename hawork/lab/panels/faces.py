@@ -1,0 +1,84 @@
+"""The static faces of panels: what they show, as a table and as text, without any script."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+
+from hawork.lab.panels.feed import Json
+
+Table = tuple[str, Sequence[str], list[Sequence[str]]]
+"""A title, its header, and its rows."""
+
+
+def face(state: Mapping[str, Json], names: Iterable[str]) -> dict[str, str]:
+    """``state`` is what the controller's sections give; unknown names are left out."""
+    tables = [_TABLES[name](state[name]) for name in names if name in _TABLES and name in state]
+    plain = "\n\n".join(_text(table) for table in tables) or "nothing to show yet"
+    return {"text/plain": plain, "text/html": "".join(map(_html, tables))}
+
+
+def _cluster(section: Json) -> Table:
+    rows: list[Sequence[str]] = []
+    for name in section.get("order", ()):
+        card = section["cards"][name]
+        said = ", ".join(f"{key} {value}" for key, value in card["facts"])
+        leads = "leads" if card["leads"] else ""
+        rows.append((name, card["state"], leads, card["session"], str(card["pid"]), said))
+    store = section.get("store", {})
+    rows.append((f"HA store ({store.get('kind', '')})", store.get("state", ""), "", "", "", ""))
+    return "Cluster", ("process", "state", "", "session id", "pid", ""), rows
+
+
+def _jobs(section: Json) -> Table:
+    rows: list[Sequence[str]] = []
+    for job_id in section.get("order", ()):
+        job = section["jobs"][job_id]
+        restored = str(job.get("restored", ""))
+        rows.append(
+            (
+                job["name"], job["status"], f"{job['records']:,}", f"{job['rate']:,}",
+                str(job["checkpoints"]), restored, job.get("result", ""),
+            )
+        )  # fmt: skip
+    header = ("job", "status", "records", "per second", "checkpoints", "restored from", "result")
+    return "Jobs", header, rows
+
+
+def _store(section: Json) -> Table:
+    rows = [section["rows"][key] for key in section.get("order", ())]
+    shown: list[Sequence[str]] = [(row[1], row[2], row[3], row[4][:120], row[6]) for row in rows]
+    return "HA store and storageDir", ("place", "name", "version", "value", "file"), shown
+
+
+def _stepper(section: Json) -> Table:
+    held = {step: process for process, step, _ in section.get("held", ())}
+    reached = section.get("reached", {})
+    rows: list[Sequence[str]] = [
+        (name, meaning, str(reached.get(name, [0])[0]), held.get(name, ""))
+        for name, meaning, _, _ in section.get("steps", ())
+    ]
+    return "Steps of the protocol", ("step", "meaning", "reached", "stands here"), rows
+
+
+_TABLES = {"cluster": _cluster, "jobs": _jobs, "store": _store, "stepper": _stepper}
+
+
+def _html(table: Table) -> str:
+    title, header, rows = table
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows
+    )
+    return f"<table><caption>{html.escape(title)}</caption><tr>{head}</tr>{body}</table>"
+
+
+def _text(table: Table) -> str:
+    title, header, rows = table
+    cells = [header, *rows]
+    widths = [max(len(str(row[column])) for row in cells) for column in range(len(header))]
+    lines = [
+        "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+    return "\n".join([title, *lines])

@@ -1,0 +1,117 @@
+"""What the newest events say about each process and step: the small facts on the cards."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from hawork.core.events import Event, EventKind
+from hawork.core.jobs import JobStatus
+from hawork.core.types import REST_SERVER
+
+_NEWS = 20
+
+
+@dataclass
+class Reached:
+    """How often a step was reached, and when and by whom the last time."""
+
+    times: int = 0
+    monotonic: float = 0.0
+    process: str = ""
+
+
+@dataclass
+class Facts:
+    """Fed with events in their order by ``see``."""
+
+    connections: dict[str, str] = field(default_factory=dict)
+    addresses: dict[str, str] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
+    registered: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """TaskManagers: the leader that knows each, and its slots."""
+
+    woken: dict[str, float] = field(default_factory=dict)
+    partitioned: set[str] = field(default_factory=set)
+    outage: str | None = None
+    steps: dict[str, Reached] = field(default_factory=dict)
+    news: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=_NEWS))
+    """Wall-clock time and a sentence, the newest last."""
+
+    def see(self, event: Event) -> None:
+        self._connections(event)
+        self._processes(event)
+        if event.kind is EventKind.STEP_REACHED and event.step:
+            reached = self.steps.setdefault(event.step, Reached())
+            reached.times += 1
+            reached.monotonic, reached.process = event.monotonic, event.process
+        if event.kind is EventKind.STEP_CONTINUED:
+            self.woken[event.process] = event.monotonic
+        sentence = tell(event)
+        if sentence is not None and not self._was_paused(event):
+            self.news.append((event.wall, sentence))
+
+    def _was_paused(self, event: Event) -> bool:
+        """Whether the machine went on, and only this process had been stopped on purpose."""
+        if event.kind is not EventKind.HOST_STALLED:
+            return False
+        began = event.monotonic - float(event.facts.get("seconds", 0.0))
+        return self.woken.get(event.process, float("-inf")) > began
+
+    def _connections(self, event: Event) -> None:
+        facts = event.facts
+        if event.kind is EventKind.STORE_CONNECTION:
+            self.connections[event.process] = str(facts.get("state"))
+        elif event.kind is EventKind.FAULT:
+            verb = facts.get("verb")
+            if verb == "partition":
+                self.partitioned.add(str(facts.get("target")))
+            elif verb == "store_outage":
+                self.outage = f"{facts.get('how')} ({facts.get('server')})"
+            elif verb == "resume":
+                self.woken[str(facts.get("target"))] = event.monotonic
+            elif verb == "heal":
+                self.partitioned.clear()
+                self.outage = None
+
+    def _processes(self, event: Event) -> None:
+        kind, facts, process = event.kind, event.facts, event.process
+        if kind is EventKind.LEADERSHIP_GRANTED and event.session_id:
+            self.owners[event.session_id] = process
+        elif kind is EventKind.LEADERSHIP_CONFIRMED and facts.get("component") == REST_SERVER:
+            self.addresses[process] = str(facts.get("address"))
+        elif kind is EventKind.PROCESS_STARTED:
+            self.connections.pop(process, None)
+            self.addresses.pop(process, None)
+        elif kind is EventKind.TASKMANAGER_REGISTERED:
+            self.registered[str(facts.get("taskmanager"))] = (process, int(facts.get("slots", 0)))
+        elif kind is EventKind.TASKMANAGER_LOST:
+            # A deposed leader that wakes up loses its TaskManagers, which have long gone over.
+            name = str(facts.get("taskmanager"))
+            if self.registered.get(name, ("", 0))[0] == process:
+                del self.registered[name]
+        elif kind is EventKind.PROCESS_EXITED:
+            self.registered.pop(str(facts.get("of")), None)
+
+
+def tell(event: Event) -> str | None:
+    """One sentence for what a reader should hear of; ``None`` for everything else."""
+    facts, kind = event.facts, event.kind
+    if kind is EventKind.LEADERSHIP_CONFIRMED and facts.get("component") == REST_SERVER:
+        return f"{event.process} became leader"
+    if kind is EventKind.LEADERSHIP_REVOKED:
+        return f"{event.process} lost leadership"
+    if kind is EventKind.PROCESS_EXITED:
+        return f"{facts.get('of')} ended"
+    if kind is EventKind.FAULT:
+        return f"fault: {facts.get('verb')} {facts.get('target')}"
+    if kind is EventKind.STEP_ARMED:
+        return f"{event.process} reached {event.step}: {facts.get('action')}"
+    if kind is EventKind.HOST_STALLED:
+        return f"this machine stood still for {facts.get('seconds')} s"
+    if kind is EventKind.JOB_STATUS and facts.get("status") in _ENDED:
+        return f"a job is {facts.get('status')}"
+    return None
+
+
+_ENDED = {status.value for status in JobStatus if status.globally_terminal}

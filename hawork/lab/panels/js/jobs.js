@@ -1,0 +1,53 @@
+// A row for each job: how far it is, what it goes back to, how it ended.
+
+import { button, el, enable, keyed, put, say } from "./dom.js";
+
+const COLUMNS = ["job", "state", "progress", "records per second", "checkpoints", "restored from",
+  "restarts", "result", ""];
+
+export function jobsView(send) {
+  const note = el("p", { class: "hw-note" });
+  const body = el("tbody", {});
+  const table = el("table", { class: "hw-table" },
+    el("thead", {}, el("tr", {}, ...COLUMNS.map((name) => el("th", { scope: "col" }, name)))), body);
+  const root = el("div", {}, note, el("div", { class: "hw-scroll", tabindex: "0" }, table));
+
+  function update(model) {
+    const jobs = model.state.jobs ?? {};
+    const order = jobs.order ?? [];
+    say(note, jobs.error || jobs.note || (order.length ? "" : "No job was submitted yet."));
+    keyed(body, order, (id) => jobRow(id, send), (row, id) => row.show(jobs.jobs[id]));
+  }
+
+  return { root, title: "Jobs", update };
+}
+
+function jobRow(id, send) {
+  const cells = COLUMNS.map((_, at) => el(at ? "td" : "th", at ? {} : { scope: "row" }));
+  const bar = el("progress", { max: "1" });
+  const count = el("span", {});
+  cells[2].append(bar, count);
+  const cancel = button("Cancel", () => send({ do: "cancel", job: id }), { "data-verb": "cancel" });
+  cells[8].append(cancel);
+  const row = el("tr", { "data-job": id }, ...cells);
+  row.show = (job) => {
+    put(row, "data-status", job.status);
+    say(cells[0], job.name);
+    put(cells[0], "title", id);
+    say(cells[1], job.status);
+    const known = job.expected || (job.ended && job.records);
+    put(bar, "aria-label", `Progress of ${job.name}`);
+    put(bar, "hidden", !known);
+    if (known) put(bar, "value", Math.min(1, job.records / (job.expected || job.records)).toFixed(3));
+    say(count, `${job.records.toLocaleString("en")} records`);
+    say(cells[3], job.rate ? job.rate.toLocaleString("en") : "");
+    say(cells[4], job.latest === undefined ? String(job.checkpoints)
+      : `${job.checkpoints} by this leader, the last is ${job.latest}`);
+    say(cells[5], job.restored === undefined ? "" : `checkpoint ${job.restored}`);
+    say(cells[6], String(job.restarts));
+    say(cells[7], [job.result, job.failure].filter(Boolean).join(" · "));
+    put(cancel, "aria-label", `Cancel ${job.name}`);
+    enable(cancel, !job.ended);
+  };
+  return row;
+}

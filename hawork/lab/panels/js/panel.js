@@ -1,0 +1,113 @@
+// Where a panel begins: it finds the hub, keeps its own copy of the state, and draws when the
+// browser has time. Several panels in one place share one copy.
+
+import { adoptKeyframe, applyDelta, emptyModel } from "./state.js";
+import { el, keyed, put, say } from "./dom.js";
+import { clusterView } from "./cluster.js";
+import { timelineView } from "./timeline.js";
+import { jobsView } from "./jobs.js";
+import { storeView } from "./store.js";
+import { stepperView } from "./stepper.js";
+
+const VIEWS = {
+  cluster: clusterView,
+  timeline: timelineView,
+  jobs: jobsView,
+  store: storeView,
+  stepper: stepperView,
+};
+const ASK_AGAIN = 1000;
+
+async function render({ model: panel, el: host }) {
+  const id = panel.get("hub").replace("IPY_MODEL_", "");
+  const hub = await panel.widget_manager.get_model(id);
+  const model = emptyModel();
+  model.received = performance.now();
+  model.replay = panel.get("replay");
+  const send = (request) => hub.send(request);
+  const views = panel.get("panels").map((name) => ({ name, ...VIEWS[name](send, model) }));
+  const frame = frameOf(views);
+  host.classList.add("hw-host");
+  host.append(frame.root);
+
+  let scheduled = 0;
+  const draw = () => {
+    scheduled = 0;
+    frame.update(model);
+    for (const view of views) view.update(model);
+    put(frame.root, "data-seq", model.seq);
+  };
+  const schedule = () => {
+    if (!scheduled) scheduled = requestAnimationFrame(draw);
+  };
+
+  let asked = -ASK_AGAIN;
+  const onMessage = (message) => {
+    const result = applyDelta(model, message);
+    if (result === "applied") {
+      model.received = performance.now();
+      schedule();
+    } else if (result === "gap" && performance.now() - asked > ASK_AGAIN) {
+      asked = performance.now();
+      send({ do: "keyframe" });
+    }
+  };
+  const onKeyframe = () => {
+    const keyframe = hub.get("keyframe");
+    if (keyframe?.seq === undefined) return;
+    model.received = performance.now();
+    adoptKeyframe(model, keyframe);
+    schedule();
+  };
+  // The kernel is gone: what is shown stays, and says so.
+  const onLife = () => {
+    model.orphaned = hub.comm_live === false;
+    schedule();
+  };
+  hub.on("msg:custom", onMessage);
+  hub.on("change:keyframe", onKeyframe);
+  hub.on("comm_live_update", onLife);
+  onKeyframe();
+  if (!model.replay && !model.state.life?.closed) send({ do: "keyframe" });
+
+  return () => {
+    hub.off("msg:custom", onMessage);
+    hub.off("change:keyframe", onKeyframe);
+    hub.off("comm_live_update", onLife);
+    cancelAnimationFrame(scheduled);
+    for (const view of views) view.close?.();
+  };
+}
+
+// Around the views: a title each, what was asked for and became of it, and the newest news.
+function frameOf(views) {
+  const answer = el("p", { class: "hw-answer", role: "status" });
+  const news = el("ol", { class: "hw-news", "aria-live": "polite", "aria-label": "What happened" });
+  const trouble = el("p", { class: "hw-trouble", role: "status" });
+  const sections = views.map((view) =>
+    el("section", { class: "hw-panel", "data-panel": view.name, "aria-label": view.title },
+      el("h3", { class: "hw-title" }, view.title), view.root));
+  const root = el("div", { class: "hw-frame" }, ...sections, trouble, answer, news);
+  // Keys pressed here are for the panel, not for the notebook: "d d" would delete its cell.
+  // JupyterLab looks at the focused element first, so each of them has to say so itself.
+  root.addEventListener("focusin", ({ target }) => {
+    put(target, "data-lm-suppress-shortcuts", "true");
+  });
+
+  function update(model) {
+    const { answer: said, life, news: told } = model.state;
+    put(root, "data-life", model.orphaned ? "orphaned" : life?.closed ? "closed" : "live");
+    say(trouble, model.orphaned ? "The kernel has ended: this is what was seen last." : "");
+    if (said?.number) {
+      say(answer, said.ok ? `${said.text} was done` : said.text);
+      put(answer, "data-ok", String(said.ok));
+    }
+    const lines = told?.lines ?? [];
+    keyed(news, lines.map(([time, text]) => `${time} ${text}`), (line) => el("li", {}, line),
+      () => {});
+  }
+
+  return { root, update };
+}
+
+export default { render };

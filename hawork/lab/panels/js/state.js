@@ -1,0 +1,53 @@
+// What a view knows, and how messages change it. No browser here: tests run it in node.
+
+const LISTS = ["segments", "marks"];
+
+export function emptyModel() {
+  return { seq: -1, now: 0, synced: false, state: {}, lists: { segments: [], marks: [] } };
+}
+
+// A JSON merge patch (RFC 7396): null removes, objects are merged, everything else replaces.
+export function applyPatch(target, patch) {
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) {
+      delete target[key];
+    } else if (isPlain(value) && isPlain(target[key])) {
+      applyPatch(target[key], value);
+    } else {
+      target[key] = value;
+    }
+  }
+  return target;
+}
+
+function isPlain(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+// Says whether anything is new. A keyframe older than what is known is left alone.
+export function adoptKeyframe(model, keyframe) {
+  if (!keyframe || keyframe.seq === undefined) return false;
+  if (model.synced && keyframe.seq < model.seq) return false;
+  const news = !model.synced || keyframe.seq !== model.seq;
+  model.seq = keyframe.seq;
+  model.synced = true;
+  model.now = keyframe.now;
+  // The widget's own copy must not change when patches come.
+  model.state = structuredClone(keyframe.state);
+  for (const name of LISTS) model.lists[name] = [...(keyframe.lists[name] ?? [])];
+  return news;
+}
+
+// "applied", or "gap": something was missed, and only a keyframe can help.
+export function applyDelta(model, message) {
+  if (!model.synced || message.seq !== model.seq + 1) {
+    if (model.synced && message.seq <= model.seq) return "known";
+    model.synced = false;
+    return "gap";
+  }
+  model.seq = message.seq;
+  model.now = message.now;
+  applyPatch(model.state, message.patch ?? {});
+  for (const name of LISTS) model.lists[name].push(...(message.append?.[name] ?? []));
+  return "applied";
+}

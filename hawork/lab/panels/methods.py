@@ -1,0 +1,98 @@
+"""The panels as methods of ``LabCluster``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from hawork.core.errors import LabError
+from hawork.core.events import Event
+from hawork.lab.event_reader import EventReader
+
+if TYPE_CHECKING:
+    from hawork.lab.panels.panel import Panel
+    from hawork.lab.panels.station import Station
+
+
+class Panels:
+    """What ``LabCluster`` can show live.
+
+    A panel goes on moving while cells run, and stays as it was when the lab is closed. Its
+    buttons do what methods of the lab do, and say which. Where there are no widgets it is a
+    table; several panels of one lab show one state.
+    """
+
+    _reader: EventReader
+    _closed: bool
+    _station: Station | None = None
+
+    def cluster_panel(self) -> Panel:
+        """A card for each process and for the HA store: state, session id, pid, connection.
+
+        Whoever leads is marked. Buttons: kill, terminate, pause, resume, restart and, with a
+        store that is a server, expire session, partition, outage and heal.
+
+        >>> lab.cluster_panel()                                            # doctest: +SKIP
+        """
+        return self._panel("cluster")
+
+    def timeline_panel(self) -> Panel:
+        """The timeline as it grows, to zoom, pan, pause and follow; belief against truth.
+
+        Of a lab that is closed it is a replay, with a slider.
+
+        >>> lab.timeline_panel()                                           # doctest: +SKIP
+        """
+        if self._closed:
+            from hawork.lab.panels.replay import replay
+
+            return replay(self._reader.events())
+        return self._panel("timeline")
+
+    def jobs_panel(self) -> Panel:
+        """Progress, records per second, checkpoints, restored from, and how each job ended.
+
+        >>> lab.jobs_panel()                                               # doctest: +SKIP
+        """
+        return self._panel("jobs")
+
+    def store_panel(self) -> Panel:
+        """Rows of the HA store and files of storageDir; what has just changed is marked.
+
+        Each pointer says whether its file is there and has the sha256 it was written with.
+
+        >>> lab.store_panel()                                              # doctest: +SKIP
+        """
+        return self._panel("store")
+
+    def stepper_panel(self) -> Panel:
+        """The protocol step by step: arm a step, and go on, crash or pause where it stands.
+
+        On arrival it shows what the HA store and storageDir say that they did not say before.
+
+        >>> lab.stepper_panel()                                            # doctest: +SKIP
+        """
+        return self._panel("stepper")
+
+    def panels(self) -> Panel:
+        """All panels, docked together.
+
+        >>> lab.panels()                                                   # doctest: +SKIP
+        """
+        return self._panel("cluster", "timeline", "jobs", "stepper", "store")
+
+    def arrived_events(self, known: int = 0) -> list[Event]:
+        """The events after the first ``known`` ones, in the order in which they were read."""
+        return self._reader.arrived(known)
+
+    def _panel(self, *names: str) -> Panel:
+        if self._closed:
+            raise LabError("this lab is closed: only timeline_panel() can show it now")
+        if self._station is None:
+            from hawork.lab.panels.station import Station
+
+            self._station = Station(cast("Any", self))
+        return self._station.panel(*names)
+
+    def _close_panels(self) -> None:
+        if self._station is not None:
+            self._station.close()

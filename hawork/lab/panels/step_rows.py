@@ -1,0 +1,146 @@
+"""The section *stepper*: the protocol in its order, who stands where, what a step changed."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Any
+
+from hawork.core.errors import LabError
+from hawork.core.steps import STEPS
+from hawork.lab.panels.live_timeline import LiveTimeline
+from hawork.lab.panels.store_rows import RENEWALS
+from hawork.lab.panels.watched import Watched
+from hawork.lab.store_difference import store_changes
+
+if TYPE_CHECKING:
+    import pandas
+
+CLIENT, MANAGER, STORAGE, STORE, TASKS = "client", "JobManager", "storageDir", "HA store", "tasks"
+ACTORS = (CLIENT, MANAGER, STORAGE, STORE, TASKS)
+
+ARROWS: dict[str, tuple[str, str]] = {
+    "submit.artifact_stored": (MANAGER, STORAGE),
+    "submit.graph_written": (MANAGER, STORAGE),
+    "submit.pointer_added": (MANAGER, STORE),
+    "submit.acknowledged": (MANAGER, CLIENT),
+    "checkpoint.triggered": (MANAGER, TASKS),
+    "checkpoint.written": (MANAGER, STORAGE),
+    "checkpoint.pointer_added": (MANAGER, STORE),
+    "checkpoint.subsumed": (MANAGER, STORE),
+    "checkpoint.notified": (MANAGER, TASKS),
+    "takeover.granted": (STORE, MANAGER),
+    "takeover.results_cleaned": (MANAGER, STORAGE),
+    "takeover.graphs_recovered": (STORE, MANAGER),
+    "takeover.confirmed": (MANAGER, MANAGER),
+    "takeover.published": (MANAGER, STORE),
+    "takeover.job_restored": (STORE, MANAGER),
+    "result.decided": (MANAGER, STORE),
+    "result.dirty": (MANAGER, STORAGE),
+    "cleanup.checkpoints_removed": (MANAGER, STORE),
+    "cleanup.pointer_removed": (MANAGER, STORE),
+    "cleanup.artifacts_removed": (MANAGER, STORAGE),
+    "result.clean": (MANAGER, STORAGE),
+    "leadership.revoked": (STORE, MANAGER),
+    "task.started": (MANAGER, TASKS),
+    "task.snapshot_taken": (TASKS, STORAGE),
+    "task.output_committed": (TASKS, STORAGE),
+}
+"""From whom to whom each step goes; both the same: it happens within."""
+
+MOST_CHANGES = 40
+BASELINE_EVERY = 1.0
+"""Seconds between looks at the store while nobody stands at a step. What somebody finds on
+arrival is compared with the last one, or with the step before if that is not so long ago."""
+
+
+class StepRows:
+    """``look`` runs on one thread, ``reached`` on another; they share nothing that changes."""
+
+    def __init__(self, lab: Watched, timeline: LiveTimeline) -> None:
+        self._lab = lab
+        self._timeline = timeline
+        self._standing: list[str] = []
+        self._looked = 0.0
+        self._before: pandas.DataFrame | None = None
+        self._difference: dict[str, Any] = {"since": "", "changes": []}
+        self._since = ""
+
+    def look(self) -> dict[str, Any]:
+        """Who stands where, what is armed, and what the HA store says against the step before."""
+        held = self._lab.held()
+        armed = self._orders()
+        standing = [f"{each.process} {each.step}" for each in held]
+        arrived = [each for each in held if f"{each.process} {each.step}" not in self._standing]
+        now = time.monotonic()
+        if self._before is None or (not held and now - self._looked >= BASELINE_EVERY):
+            self._before, self._looked = self._everything(), now
+            self._since = "the second before"
+        elif arrived:
+            found = self._everything()
+            self._difference = {
+                "since": self._since,
+                "at": str(arrived[-1]),
+                "changes": _changes(self._before, found),
+            }
+            self._before, self._looked = found, now
+            self._since = f"the step before, {arrived[-1].step}"
+        if held:
+            self._looked = now
+        self._standing = standing
+        return {
+            "held": [[each.process, each.step, each.action] for each in held],
+            "armed": armed,
+            "difference": self._difference,
+        }
+
+    def reached(self) -> dict[str, Any]:
+        """The steps in their order, how often each was reached, and who may be armed."""
+        facts = self._timeline.facts
+        counts = {
+            name: [reached.times, reached.process, self._timeline.milliseconds(reached.monotonic)]
+            for name, reached in list(facts.steps.items())
+        }
+        processes = list(self._lab.processes)
+        steps = [[name, step.meaning, *ARROWS[name]] for name, step in STEPS.items()]
+        return {"actors": list(ACTORS), "steps": steps, "reached": counts, "processes": processes}
+
+    def _orders(self) -> list[str]:
+        found = []
+        for path in sorted((self._lab.directory / "control").glob("*.armed")):
+            try:
+                order = json.loads(path.read_bytes())
+            except (OSError, ValueError):
+                continue  # it was reached, or forgotten, just now
+            who = order.get("process") or "whoever comes first"
+            found.append(f"{order.get('action')} at {order.get('step')} for {who}")
+        return found
+
+    def _everything(self) -> pandas.DataFrame:
+        """Rows of the HA store and files of storageDir in one frame."""
+        import pandas
+
+        try:
+            rows = self._lab.store_rows()
+        except sqlite3.Error as error:
+            raise LabError(f"the HA store cannot be read now: {error}") from None
+        tree = self._lab.storage_tree()
+        shown = tree[~tree.what.isin(["HA store", "lock of a contender"])]
+        files = pandas.DataFrame(
+            {
+                "table": "file",
+                "name": shown.path,
+                "version": shown.bytes.astype(str),
+                "value": shown.content,
+            }
+        )
+        # A lease that is renewed is no change; one that changes hands is.
+        rows = rows.assign(value=rows.value.str.replace(RENEWALS, "", regex=True))
+        rows.loc[rows.table == "lease", "version"] = ""
+        return pandas.concat([rows, files], ignore_index=True)
+
+
+def _changes(before: pandas.DataFrame, after: pandas.DataFrame) -> list[list[str]]:
+    changes = store_changes(before, after).astype(str)
+    return [list(row) for row in changes.itertuples(index=False)][:MOST_CHANGES]

@@ -1,0 +1,129 @@
+"""The section *store*: rows of the HA store and files of storageDir, and what changed when.
+
+A pointer is held against the file it points to: present, of that size, with that sha256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hawork.core.errors import LabError
+from hawork.lab.panels.watched import Watched
+
+MOST_ROWS = 300
+"""Rows and files that are sent; ``lab.store_rows()`` has all of them."""
+
+LARGEST = 64 << 20
+"""Bytes of a file up to which its sha256 is computed for a verdict."""
+
+RENEWALS = r'"renewals": \d+(, )?'
+"""A lease that is renewed is no change that a reader looks for."""
+
+
+class StoreRows:
+    """Remembers what it saw, to tell what changed; ``look`` is called on one thread."""
+
+    def __init__(self, lab: Watched) -> None:
+        self._lab = lab
+        self._known: dict[str, str] = {}
+        self._changed: dict[str, float] = {}
+        self._gone: dict[str, tuple[float, list[Any]]] = {}
+        self._rows: dict[str, list[Any]] = {}
+        self._verdicts: dict[tuple[str, int, int, str], str] = {}
+
+    def look(self) -> dict[str, Any]:
+        """Rows as ``[kind, place, name, version, text, link, verdict, changed]``.
+
+        ``changed`` is wall-clock milliseconds. ``LabError`` for a store that cannot be shown.
+        """
+        now = time.time()
+        root = self._lab.directory / "storage"
+        rows = dict(self._pointers(root))
+        rows.update(self._files(rows))
+        if len(rows) > MOST_ROWS:
+            rows = dict(list(rows.items())[:MOST_ROWS])
+        self._compare(rows, now)
+        for key, row in rows.items():
+            row.append(round(self._changed.get(key, 0.0) * 1000))
+        gone = {
+            key: [*row[:-1], round(at * 1000)]
+            for key, (at, row) in self._gone.items()
+            if now - at < 5.0
+        }
+        self._rows = rows
+        return {"rows": rows, "gone": gone, "order": list(rows)}
+
+    def _pointers(self, root: Path) -> Iterable[tuple[str, list[Any]]]:
+        try:
+            frame = self._lab.store_rows()
+        except sqlite3.Error as error:
+            raise LabError(f"the HA store cannot be read now: {error}") from None
+        files = {path.name: path for path in root.rglob("*") if path.is_file()}
+        for table, name, version, value in frame.itertuples(index=False):
+            link, verdict = self._verdict(value, files, root)
+            yield f"{table} {name}", ["row", table, name, version, value, link, verdict]
+
+    def _files(self, rows: Mapping[str, list[Any]]) -> Iterable[tuple[str, list[Any]]]:
+        pointed = {row[5] for row in rows.values() if row[5]}
+        for path, what, size, _, content in self._lab.storage_tree().itertuples(index=False):
+            if what in ("HA store", "lock of a contender"):
+                continue
+            needs_one = what in ("job graph", "completed checkpoint")
+            verdict = "nothing points to it" if needs_one and path not in pointed else ""
+            yield f"file {path}", ["file", what, path, f"{size:,} bytes", content, "", verdict]
+
+    def _compare(self, rows: Mapping[str, list[Any]], now: float) -> None:
+        said = {
+            key: re.sub(RENEWALS, "", f"{row[3]} {row[4]} {row[6]}") if row[1] != "lease"
+            else re.sub(RENEWALS, "", str(row[4]))
+            for key, row in rows.items()
+        }  # fmt: skip
+        if self._known:
+            for key, text in said.items():
+                if self._known.get(key) != text:
+                    self._changed[key] = now
+            for key in self._known.keys() - said.keys():
+                self._gone[key] = (now, self._rows[key])
+                self._changed.pop(key, None)
+        self._gone = {
+            key: (at, row) for key, (at, row) in self._gone.items()
+            if now - at < 5.0 and key not in rows
+        }  # fmt: skip
+        self._known = said
+
+    def _verdict(self, value: str, files: Mapping[str, Path], root: Path) -> tuple[str, str]:
+        """The file that a pointer names, relative to storageDir, and whether it is that file."""
+        try:
+            pointer = json.loads(value)
+            path, size, digest = pointer["path"], int(pointer["size"]), pointer["sha256"]
+        except (ValueError, KeyError, TypeError):
+            return "", ""
+        found = files.get(Path(path).name)
+        if found is None:
+            return path, "the file is missing"
+        link = found.relative_to(root).as_posix()
+        try:
+            status = found.stat()
+            key = (link, status.st_size, status.st_mtime_ns, digest)
+            if key not in self._verdicts:
+                self._verdicts[key] = _check(found, status.st_size, size, digest)
+        except FileNotFoundError:
+            return link, "the file is missing"
+        return link, self._verdicts[key]
+
+
+def _check(path: Path, found: int, size: int, digest: str) -> str:
+    if found != size:
+        return f"altered: {found} bytes, not {size}"
+    if found > LARGEST:
+        return f"{found:,} bytes: too large to check here"
+    if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        return "altered: another sha256"
+    return "sha256 verified"

@@ -1,0 +1,50 @@
+"""The two kinds of widgets: one hub per lab, and panels that listen to it.
+
+Importing this module imports anywidget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import anywidget
+import traitlets
+
+from hawork.lab.panels.bundle import script, style
+from hawork.lab.panels.feed import Json
+
+
+class HubWidget(anywidget.AnyWidget):
+    """The model of all panels of a lab: it has no view of its own.
+
+    ``keyframe`` stays with the model, so that a page that is loaded again has something to
+    show; changes are messages. Views only ever send requests.
+    """
+
+    _esm = "export default {};"
+    keyframe = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, enqueue: Callable[[Mapping[str, Any]], None] | None = None) -> None:
+        super().__init__()
+        if enqueue is not None:
+            self.on_msg(lambda _, content, __: enqueue(content))
+
+    def send_delta(self, message: Json) -> None:
+        self.send(message)
+
+    def send_keyframe(self, message: Json) -> None:
+        self.keyframe = message
+
+
+class PanelWidget(anywidget.AnyWidget):
+    """One or more panels in one place; any number of them listen to the same hub."""
+
+    _esm = script()
+    _css = style()
+    hub = traitlets.Unicode().tag(sync=True)
+    panels = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    replay = traitlets.Bool().tag(sync=True)
+
+    def __init__(self, hub: HubWidget, panels: list[str], *, replay: bool = False) -> None:
+        super().__init__(hub=hub.model_id, panels=panels, replay=replay)

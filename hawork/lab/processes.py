@@ -1,0 +1,77 @@
+"""The processes of a lab: their names, how they are started, how they are doing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from hawork.core.errors import LabError
+from hawork.lab.run_directory import RunDirectory
+from hawork.runtime.process_control import ProcessControl, ProcessState
+
+JOB_MANAGER = "jobmanager"
+TASK_MANAGER = "taskmanager"
+_PREFIX = {JOB_MANAGER: "jm", TASK_MANAGER: "tm"}
+
+
+class LabProcesses:
+    """JobManagers ``jm-1``, ``jm-2``, ... and TaskManagers ``tm-1``, ``tm-2``, ..."""
+
+    def __init__(
+        self, run: RunDirectory, options: Mapping[str, str], *, release: bool,
+        config_file: Callable[[str], Path] | None = None,
+    ) -> None:  # fmt: skip
+        self._run = run
+        self._config_file = config_file or (lambda _: run.config_file)
+        self._roles: dict[str, str] = {}
+        self.control = ProcessControl(run.path, options, release=release)
+
+    def add(self, role: str) -> str:
+        """Start one more process of a role; returns its name."""
+        number = 1 + sum(known == role for known in self._roles.values())
+        name = f"{_PREFIX[role]}-{number}"
+        self._roles[name] = role
+        self.start(name)
+        return name
+
+    def start(self, name: str) -> None:
+        """Start a process of the lab that is not running, under its own name."""
+        argv = [
+            sys.executable, "-m", "hawork.runtime", self._roles[name],
+            "--config", str(self._config_file(name)),
+            "--name", name,
+            "--run-directory", str(self._run.path),
+        ]  # fmt: skip
+        self.control.start(name, argv, log=self._run.logs / f"{name}.log")
+
+    def names(self, role: str | None = None) -> list[str]:
+        return [name for name, known in self._roles.items() if role in (None, known)]
+
+    def states(self) -> dict[str, ProcessState]:
+        known = self.control.processes()
+        return {name: known[name] for name in self._roles if name in known}
+
+    def state(self, name: str) -> ProcessState:
+        """One process; ``LabError`` when the lab has none of that name."""
+        states = self.states()
+        if name not in states:
+            raise LabError(
+                f"the lab has no process {name!r}: choose one of {', '.join(states)} or 'leader'"
+            )
+        return states[name]
+
+    def check_started(self) -> None:
+        """``LabError`` with the reason when a process has ended although nobody asked it to."""
+        for state in self.states().values():
+            if state.state == "exited":
+                raise LabError(f"process {state.name} ended: {self.last_words(state.name)}")
+
+    def last_words(self, name: str) -> str:
+        """The last line that a process printed."""
+        try:
+            lines = (self._run.logs / f"{name}.log").read_text(errors="replace").splitlines()
+        except FileNotFoundError:
+            lines = []
+        written = [line for line in lines if line.strip()]
+        return written[-1].strip() if written else "it printed nothing"

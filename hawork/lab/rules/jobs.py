@@ -1,0 +1,106 @@
+"""No acknowledged job is lost, and none ends twice.
+
+Whoever takes over finds every job that was acknowledged before, or the result of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hawork.core.events import Event, EventKind
+from hawork.lab.rules.history import History
+from hawork.lab.rules.rule import Rule, Violation, count
+
+
+def _broken(history: History) -> Iterator[Violation]:
+    results = _results(history)
+    yield from _lost(history, results)
+    yield from _ended_twice(history, results)
+    yield from _ran_again(history, results)
+
+
+def _results(history: History) -> dict[str, Event]:
+    """The first result of every job that has ended."""
+    results: dict[str, Event] = {}
+    for event in history.of(EventKind.JOB_RESULT):
+        results.setdefault(event.job_id or "", event)
+    return results
+
+
+def _lost(history: History, results: dict[str, Event]) -> Iterator[Violation]:
+    """A job acknowledged before a leader was granted is missing among what it recovered."""
+    told: set[str] = set()
+    ended_of: dict[str, set[str]] = {}
+    for event in history.steps("takeover.results_cleaned"):
+        ended_of.setdefault(event.session_id or "", set()).update(event.facts.get("job_ids", ()))
+    for recovered in history.steps("takeover.graphs_recovered"):
+        session_id = recovered.session_id or ""
+        grant = history.grants.get(session_id)
+        if grant is None or "job_ids" not in recovered.facts:
+            continue
+        found = {*recovered.facts["job_ids"], *ended_of.get(session_id, ())}
+        for acknowledged in history.of(EventKind.JOB_ACKNOWLEDGED):
+            job_id = acknowledged.job_id or ""
+            result = results.get(job_id)
+            ended = result is not None and result.monotonic < recovered.monotonic
+            if job_id in found | told or ended or acknowledged.monotonic >= grant.monotonic:
+                continue
+            told.add(job_id)
+            why = _set_aside(history, recovered, job_id)
+            reason = f": {why[0].facts.get('reason')}" if why else ""
+            yield Violation(
+                f"job {job_id[:8]}… was acknowledged, but {recovered.process} did not find it when "
+                f"it took over{reason}",
+                (acknowledged, grant, *why, recovered),
+            )
+
+
+def _set_aside(history: History, recovered: Event, job_id: str) -> tuple[Event, ...]:
+    """What the leader itself said about a job that it could not recover."""
+    said = [
+        event
+        for event in history.of(EventKind.STATE_SET_ASIDE)
+        if event.job_id == job_id and event.session_id == recovered.session_id
+    ]
+    return tuple(said[:1])
+
+
+def _ended_twice(history: History, results: dict[str, Event]) -> Iterator[Violation]:
+    for event in history.of(EventKind.JOB_RESULT):
+        first = results[event.job_id or ""]
+        one, other = (each.facts.get("application_status") for each in (first, event))
+        if one != other:
+            yield Violation(
+                f"job {(event.job_id or '')[:8]}… ended twice: {one} under {first.process}, then "
+                f"{other} under {event.process}",
+                (first, event),
+            )
+            return
+
+
+def _ran_again(history: History, results: dict[str, Event]) -> Iterator[Violation]:
+    for event in history.of(EventKind.JOB_STATUS):
+        result = results.get(event.job_id or "")
+        grant = history.grants.get(event.session_id or "")
+        if event.facts.get("status") != "RUNNING" or result is None or grant is None:
+            continue
+        if result.monotonic < grant.monotonic:
+            yield Violation(
+                f"{event.process} ran job {(event.job_id or '')[:8]}… again, which had ended "
+                f"{result.facts.get('application_status')}",
+                (result, grant, event),
+            )
+
+
+def _looked_at(history: History) -> str:
+    jobs = count(len(history.of(EventKind.JOB_ACKNOWLEDGED)), "acknowledged job")
+    takeovers = count(len(list(history.steps("takeover.graphs_recovered"))), "takeover")
+    return f"{jobs}, {takeovers}"
+
+
+JOBS = Rule(
+    name="no job is lost",
+    meaning="each leader finds every job acknowledged before it, or its one result",
+    looked_at=_looked_at,
+    broken=_broken,
+)

@@ -1,0 +1,60 @@
+"""At most one accepted leader per term.
+
+A term is a leader session id. Accepted is who was granted it, and whose address the HA store
+took under it. What a paused process *believes* is no part of this: it may believe what it
+likes, as long as nobody acts on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hawork.core.events import EventKind
+from hawork.lab.rules.history import History
+from hawork.lab.rules.rule import Rule, Violation, count
+
+
+def _broken(history: History) -> Iterator[Violation]:
+    for event in history.of(EventKind.LEADERSHIP_GRANTED):
+        first = history.grants[event.session_id or ""]
+        if first is not event:
+            yield Violation(
+                f"session {event.session_id} was granted to {first.process}, and again to "
+                f"{event.process}",
+                (first, event),
+            )
+    for published in history.publications:
+        event = published.event
+        grant = history.grants.get(published.session_id)
+        if grant is None:
+            yield Violation(
+                f"{event.process} was published as leader under session {event.session_id}, "
+                "which was never granted",
+                (event,),
+            )
+        elif grant.process != event.process:
+            yield Violation(
+                f"{event.process} was published as leader under session {event.session_id}, "
+                f"which had been granted to {grant.process}",
+                (grant, event),
+            )
+        elif proof := history.proof_of_another_leader(published):
+            yield Violation(
+                f"{event.process} was published as {event.facts.get('component')} under session "
+                f"{event.session_id} although {proof[1].process} had led since",
+                (*proof, event),
+            )
+
+
+def _looked_at(history: History) -> str:
+    return (
+        f"{count(len(history.grants), 'term')}, {count(len(history.publications), 'publication')}"
+    )
+
+
+LEADERSHIP = Rule(
+    name="one leader per term",
+    meaning="a leader session id is granted once, and an address is published only under it",
+    looked_at=_looked_at,
+    broken=_broken,
+)

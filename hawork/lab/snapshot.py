@@ -1,0 +1,70 @@
+"""The cluster at one moment, as a frozen value that views can render."""
+
+from __future__ import annotations
+
+import html
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hawork.core.errors import HaworkError
+from hawork.runtime.job_details import JobDetails
+from hawork.runtime.process_control import ProcessState
+
+if TYPE_CHECKING:
+    from hawork.lab.cluster import LabCluster
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSnapshot:
+    """``wall`` in seconds since 1970; jobs and TaskManagers are what the leader told, or
+    empty while nobody leads.
+    """
+
+    wall: float
+    leader: str | None
+    session_id: str | None
+    address: str | None
+    processes: tuple[ProcessState, ...]
+    jobs: tuple[JobDetails, ...] = ()
+    taskmanagers: tuple[dict[str, Any], ...] = ()
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for state in self.processes:
+            leads = state.name == self.leader
+            role = f"<b>leads</b> <code>{self.session_id}</code>" if leads else ""
+            rows.append(
+                f"<tr><td>{html.escape(state.name)}</td><td>{state.state}</td>"
+                f"<td>{state.pid}</td><td style='text-align:left'>{role}</td></tr>"
+            )
+        for job in self.jobs:
+            rows.append(
+                f"<tr><td>job {html.escape(job.name)}</td><td>{job.status}</td>"
+                f"<td>{job.records:,}</td>"
+                f"<td style='text-align:left'>{job.checkpoints} checkpoints</td></tr>"
+            )
+        head = "<tr><th>process</th><th>state</th><th>pid / records</th><th></th></tr>"
+        return f"<table>{head}{''.join(rows)}</table>"
+
+
+def take_snapshot(lab: LabCluster, leader: str | None) -> ClusterSnapshot:
+    """Ask the leader, if somebody leads (``leader`` is its name); never wait for one."""
+    information = lab.leader_information()
+    jobs: tuple[JobDetails, ...] = ()
+    taskmanagers: tuple[dict[str, Any], ...] = ()
+    if information is not None:
+        try:
+            jobs = tuple(lab.client.jobs())
+            taskmanagers = tuple(lab.client.taskmanagers())
+        except HaworkError:
+            information = lab.leader_information()
+    return ClusterSnapshot(
+        wall=time.time(),
+        leader=leader,
+        session_id=str(information.session_id) if information else None,
+        address=information.address if information else None,
+        processes=tuple(lab.processes.values()),
+        jobs=jobs,
+        taskmanagers=taskmanagers,
+    )

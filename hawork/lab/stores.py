@@ -1,0 +1,184 @@
+"""The HA store of a lab: what has to be started for it, and the faults it can have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from hawork.backends.zookeeper.settings import parse_quorum
+from hawork.core import options
+from hawork.core.configuration import Configuration, flatten
+from hawork.core.errors import LabError
+from hawork.lab.kubernetes_store import GivenKubernetesStore, KubernetesStore
+from hawork.lab.run_directory import RunDirectory
+from hawork.lab.store_network import break_network, check_outage, own_configuration
+from hawork.lab.tcp_proxy import TcpProxy
+from hawork.lab.zookeeper_server import ZooKeeperServers
+
+SESSION_TIMEOUT = "4 s"
+"""Short enough to watch, long enough for a busy machine."""
+
+
+class LabStore(Protocol):
+    """The store of one lab; ``LabError`` for a fault that this store cannot have."""
+
+    options: Mapping[str, str]
+    """What the lab's processes must know to reach it."""
+    no_sessions: str
+    """Why no process has a session with it; empty where each has one."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def config_file(self, process: str) -> Path:
+        """The configuration of one process."""
+
+    def partition(self, process: str, how: str) -> None: ...
+
+    def outage(self, server: str | None, how: str) -> None: ...
+
+    def heal(self) -> None:
+        """End every partition and outage."""
+
+    def expire_session(self, config: Configuration, session: str) -> None: ...
+
+
+def lab_store(run: RunDirectory, ha: str, more: Mapping[str, Any] | None, servers: int) -> LabStore:
+    """The store for ``high-availability.type`` ``ha``; servers are started by ``start``.
+
+    No server is started when the options name a quorum, a kubeconfig or a context of one.
+    """
+    values = flatten(more or {})
+    if ha.lower() == "kubernetes":
+        named = any(key.key in values for key in (options.K8S_CONFIG_FILE, options.K8S_CONTEXT))
+        return GivenKubernetesStore(run, values) if named else KubernetesStore(run)
+    if ha.lower() != "zookeeper":
+        return _FileStore(run, ha)
+    quorum = values.get(options.ZK_QUORUM.key)
+    return _ZooKeeperStore(run, None if quorum is None else str(quorum), servers)
+
+
+class _FileStore:
+    """Nothing to start, and no network between a process and its store."""
+
+    options: Mapping[str, str] = {}
+
+    def __init__(self, run: RunDirectory, ha: str) -> None:
+        self._run = run
+        self._ha = ha
+        self.no_sessions = str(self._impossible("expire_session"))
+
+    def start(self) -> None:
+        return
+
+    def stop(self) -> None:
+        return
+
+    def config_file(self, process: str) -> Path:
+        return self._run.config_file
+
+    def partition(self, process: str, how: str) -> None:
+        raise self._impossible("partition")
+
+    def outage(self, server: str | None, how: str) -> None:
+        raise self._impossible("store_outage")
+
+    def heal(self) -> None:
+        raise self._impossible("heal")
+
+    def expire_session(self, config: Configuration, session: str) -> None:
+        raise LabError(self.no_sessions)
+
+    def _impossible(self, verb: str) -> LabError:
+        return LabError(
+            f'{verb} needs a store that is a server: use ha="zookeeper" or "kubernetes", '
+            f"not {self._ha}"
+        )
+
+
+class _ZooKeeperStore:
+    """Servers of the lab's own, or a given quorum, and a proxy in front of each JobManager."""
+
+    no_sessions = ""
+
+    def __init__(self, run: RunDirectory, quorum: str | None, servers: int) -> None:
+        self._run = run
+        self._servers = None
+        if quorum is None:
+            self._servers = ZooKeeperServers(run.path / "zookeeper", servers)
+            quorum = self._servers.quorum
+        self._addresses, self._chroot = parse_quorum(quorum)
+        self._proxies: dict[str, list[TcpProxy]] = {}
+        self.options: Mapping[str, str] = {
+            options.ZK_QUORUM.key: quorum,
+            options.ZK_SESSION_TIMEOUT.key: SESSION_TIMEOUT,
+            # The servers' own addresses would lead around the proxies.
+            options.ZK_ENSEMBLE_TRACKER.key: "false",
+        }
+
+    def start(self) -> None:
+        if self._servers is not None:
+            self._servers.start()
+
+    def stop(self) -> None:
+        for proxy in self._all_proxies():
+            proxy.close()
+        self._proxies.clear()
+        if self._servers is not None:
+            self._servers.stop()
+
+    def config_file(self, process: str) -> Path:
+        if not process.startswith("jm-"):
+            return self._run.config_file
+        if process not in self._proxies:
+            self._proxies[process] = [TcpProxy(_address(server)) for server in self._addresses]
+        addresses = ",".join(proxy.address for proxy in self._proxies[process])
+        return own_configuration(
+            self._run, process, {options.ZK_QUORUM.key: addresses + self._chroot}
+        )
+
+    def partition(self, process: str, how: str) -> None:
+        if process not in self._proxies:
+            raise LabError(f"{process} cannot be cut off from the store: choose a JobManager")
+        for proxy in self._proxies[process]:
+            break_network(proxy, how)
+
+    def outage(self, server: str | None, how: str) -> None:
+        check_outage(how)
+        servers = self._own_servers("store_outage")
+        target = servers.leader() if server == "leader" else server
+        if how == "pause":
+            servers.pause(target)
+        else:
+            servers.kill(target)
+
+    def heal(self) -> None:
+        for proxy in self._all_proxies():
+            proxy.heal()
+        if self._servers is not None:
+            self._servers.resume()
+            self._servers.restart()
+
+    def expire_session(self, config: Configuration, session: str) -> None:
+        from hawork.backends.zookeeper.supervision import release_leadership
+        from hawork.lab.zookeeper_sessions import session_ticket
+
+        release_leadership(config, session_ticket(int(session, 16)))
+
+    def _own_servers(self, verb: str) -> ZooKeeperServers:
+        if self._servers is None:
+            raise LabError(
+                f"{verb} is not for servers that were given: leave out option "
+                f"{options.ZK_QUORUM.key} and the lab starts its own"
+            )
+        return self._servers
+
+    def _all_proxies(self) -> Iterable[TcpProxy]:
+        return [proxy for proxies in self._proxies.values() for proxy in proxies]
+
+
+def _address(server: str) -> tuple[str, int]:
+    host, _, port = server.rpartition(":")
+    return host.strip("[]"), int(port)

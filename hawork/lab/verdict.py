@@ -1,0 +1,191 @@
+"""Whether a run was right: every rule asked of its events, and why not, if not."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from hawork.core.events import Event
+from hawork.lab.rules import RULES, Rule, Violation
+from hawork.lab.rules.history import History
+from hawork.lab.timeline import LEADER_LANE, STORE_LANE, Timeline
+
+if TYPE_CHECKING:
+    import pandas
+
+SHOWN = 3
+"""Violations told per rule; one is enough to know, and a thousand say no more."""
+_MARGIN = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one rule says of a run. ``looked_at`` tells how much there was to judge."""
+
+    rule: str
+    meaning: str
+    looked_at: str
+    violations: tuple[Violation, ...]
+
+    @property
+    def kept(self) -> bool:
+        return not self.violations
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of a run, judged from its events and from nothing else.
+
+    >>> verdict = lab.verdict()                                            # doctest: +SKIP
+    >>> verdict.valid                                                      # doctest: +SKIP
+    True
+    >>> print(verdict)                                                     # doctest: +SKIP
+    valid
+      kept  one leader per term: 2 terms, 4 publications
+      ...
+
+    Of a run that is not valid, ``violations`` says in a sentence each what was broken, with
+    the fewest events that prove it; ``frame`` and ``timeline`` show those.
+    """
+
+    findings: tuple[Finding, ...]
+    events: tuple[Event, ...]
+
+    @property
+    def valid(self) -> bool:
+        """Whether every rule was kept."""
+        return all(finding.kept for finding in self.findings)
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        """Everything that was broken, in the order of the rules."""
+        return tuple(each for finding in self.findings for each in finding.violations)
+
+    def frame(self, violation: Violation) -> pandas.DataFrame:
+        """The events that prove a violation, as a frame; seconds since the run's start."""
+        from hawork.lab.frames import events_frame
+
+        frame = events_frame(violation.events, start=self._start)
+        return frame[["seconds", "process", "kind", "step", "session_id", "facts"]]
+
+    def timeline(self, violation: Violation) -> Timeline:
+        """The part of the run's timeline, and the lanes of it, in which a violation happened."""
+        whole = Timeline.of(self.events)
+        start = violation.events[0].monotonic - self._start - _MARGIN
+        end = violation.events[-1].monotonic - self._start + _MARGIN
+        concerned = {LEADER_LANE, STORE_LANE, *(event.process for event in violation.events)}
+        return part_of(whole, max(start, 0.0), min(end, whole.end), concerned)
+
+    @property
+    def _start(self) -> float:
+        return self.events[0].monotonic if self.events else 0.0
+
+    def __repr__(self) -> str:
+        said = "valid" if self.valid else f"NOT valid: {self.violations[0].sentence}"
+        return f"Verdict({said})"
+
+    def __str__(self) -> str:
+        lines = ["valid" if self.valid else "NOT valid"]
+        for finding in self.findings:
+            mark = "kept  " if finding.kept else "BROKEN"
+            lines.append(f"  {mark}  {finding.rule}: {finding.looked_at}")
+            for violation in finding.violations[:SHOWN]:
+                lines.append(f"          {violation.sentence}")
+                lines += [f"            {line}" for line in self._told(violation)]
+            lines += [f"          {_more(finding)}"] if _more(finding) else []
+        return "\n".join(lines)
+
+    def _told(self, violation: Violation) -> list[str]:
+        return [
+            f"{event.monotonic - self._start:8.3f} s  {event.process}  {event.kind} "
+            f"{event.step or ''} {_facts(event)}".rstrip()
+            for event in violation.events
+        ]
+
+    def _repr_html_(self) -> str:
+        said = "valid" if self.valid else "NOT valid"
+        rows = "".join(
+            "<tr><td style='text-align:left;white-space:nowrap'>"
+            f"{'✓ kept' if finding.kept else '✗ broken'}</td>"
+            f"<td style='text-align:left'>{html.escape(finding.rule)}</td>"
+            f"<td style='text-align:left'>{html.escape(finding.looked_at)}</td>"
+            f"<td style='text-align:left'>{html.escape(finding.meaning)}</td></tr>"
+            for finding in self.findings
+        )
+        parts = [
+            f"<p><b>Verdict: {said}</b></p>",
+            "<table><tr><th></th><th style='text-align:left'>rule</th>"
+            "<th style='text-align:left'>judged</th>"
+            f"<th style='text-align:left'>what it says</th></tr>{rows}</table>",
+        ]
+        for finding in self.findings:
+            parts += [self._shown(violation) for violation in finding.violations[:SHOWN]]
+            parts.append(f"<p>{_more(finding)}</p>" if _more(finding) else "")
+        return "".join(parts)
+
+    def _shown(self, violation: Violation) -> str:
+        """The sentence, the events and the part of the timeline, of one violation."""
+        from hawork.lab.timeline_picture import as_png
+
+        rows = "".join(
+            f"<tr><td style='white-space:nowrap'>{event.monotonic - self._start:.3f} s</td>"
+            f"<td>{html.escape(event.process)}"
+            f"</td><td style='text-align:left'>{html.escape(str(event.kind))} "
+            f"{html.escape(event.step or '')}</td><td style='text-align:left'>"
+            f"{html.escape((event.session_id or '')[:8])}</td>"
+            f"<td style='text-align:left'>{html.escape(_facts(event))}</td></tr>"
+            for event in violation.events
+        )
+        picture = base64.b64encode(as_png(self.timeline(violation))).decode()
+        sentence = html.escape(violation.sentence)
+        return (
+            f"<p>✗ {sentence}</p><table><tr><th>time</th><th>who</th><th>what</th><th>session</th>"
+            f"<th style='text-align:left'>facts</th></tr>{rows}</table>"
+            f"<img alt='{sentence}' src='data:image/png;base64,{picture}' style='max-width:100%'>"
+        )
+
+
+def judge(events: Iterable[Event], rules: Sequence[Rule] = RULES) -> Verdict:
+    """The verdict over any run's events, also of one that ended long ago.
+
+    >>> judge(hawork.read_events(directory)).valid                        # doctest: +SKIP
+    True
+    """
+    history = History(events)
+    findings = tuple(
+        Finding(rule.name, rule.meaning, rule.looked_at(history), tuple(rule.broken(history)))
+        for rule in rules
+    )
+    return Verdict(findings, tuple(history.events))
+
+
+def part_of(timeline: Timeline, start: float, end: float, lanes: Iterable[str]) -> Timeline:
+    """Some lanes of a timeline between two moments (seconds since its start)."""
+    kept = [lane for lane in timeline.lanes if lane in set(lanes)]
+    return replace(
+        timeline,
+        lanes=tuple(kept),
+        segments=tuple(
+            replace(each, start=max(each.start, start), end=min(each.end, end))
+            for each in timeline.segments
+            if each.lane in kept and each.start < end and each.end > start
+        ),
+        marks=tuple(
+            each for each in timeline.marks if each.lane in kept and start <= each.time <= end
+        ),
+        takeovers=(),
+        begin=start,
+        end=end,
+    )
+
+
+def _facts(event: Event) -> str:
+    return ", ".join(f"{name}={value}" for name, value in event.facts.items())
+
+
+def _more(finding: Finding) -> str:
+    more = len(finding.violations) - SHOWN
+    return f"and {more:,} more" if more > 0 else ""

@@ -1,0 +1,89 @@
+"""The znodes of a cluster at this moment, decoded. Only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hawork.backends.zookeeper.paths import CONNECTION_INFO, ZNodePaths, in_latch_order
+from hawork.backends.zookeeper.session import ZooKeeperSession
+from hawork.backends.zookeeper.settings import ZooKeeperSettings
+from hawork.core.clock import SYSTEM_CLOCK
+from hawork.core.configuration import Configuration
+from hawork.core.errors import CorruptStateError, HaworkError
+from hawork.core.events import NullEventSink
+from hawork.ha.java_serialization import (
+    FlinkStateHandle,
+    decode_leader_information,
+    decode_state_handle,
+)
+from hawork.ha.storage import local_path
+
+_COUNTER = "checkpoint_id_counter"
+_COUNTER_BYTES = 4  # hawork's own counters are decimal text
+
+
+def znodes(config: Configuration, names: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:
+    """Each znode of the cluster: its parent's path, its name, its version, what it says.
+
+    ``names`` are processes by session, as hexadecimal text. Znodes of Flink are decoded, too.
+    ``StoreUnavailableError`` when no server answers.
+    """
+    paths = ZNodePaths.of(config)
+    session = ZooKeeperSession(ZooKeeperSettings.of(config), SYSTEM_CLOCK, NullEventSink())
+    session.open()
+    try:
+        yield from _below(session, paths.cluster, names)
+    finally:
+        session.close()
+
+
+def _below(
+    session: ZooKeeperSession, path: str, owners: Mapping[str, str]
+) -> Iterator[tuple[str, str, str, str]]:
+    def listed(client: Any) -> Any:
+        return client.get_children_async(path)
+
+    (children,) = session.read_all([listed], path)
+    names = in_latch_order(children or [])
+    reads = [(lambda client, child=f"{path}/{name}": client.get_async(child)) for name in names]
+    for name, found in zip(names, session.read_all(reads, path), strict=True):
+        if found is not None:
+            data, stat = found
+            text = _text(name, data)
+            if stat.ephemeralOwner:
+                owner = f"session {stat.ephemeralOwner:#x}"
+                text = f"{text} ({owners.get(f'{stat.ephemeralOwner:#x}', 'unknown')}, {owner})"
+            yield path, name, str(stat.version), text.strip()
+            if stat.numChildren:
+                yield from _below(session, f"{path}/{name}", owners)
+
+
+def _text(name: str, data: bytes) -> str:
+    if not data:
+        return ""
+    if name == CONNECTION_INFO:
+        try:
+            information = decode_leader_information(data)
+        except HaworkError:
+            return f"{len(data)} bytes that are no leader information"
+        return f"{information.address} {information.session_id}" if information else ""
+    if name == _COUNTER and len(data) == _COUNTER_BYTES:
+        return f"next is {int.from_bytes(data, 'big')} (of Flink)"
+    try:
+        handle = decode_state_handle(data)
+    except CorruptStateError:
+        return data.decode(errors="replace")
+    return f"{handle.uri} ({handle.size} bytes, of Flink{_missing(handle)})"
+
+
+def _missing(handle: FlinkStateHandle) -> str:
+    """Flink ends when it recovers a pointer whose file is gone; look before it does."""
+    path = local_path(handle.uri)
+    if path is None:
+        return ""
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return "; the file is MISSING"
+    return "" if size == handle.size else f"; the file has {size} bytes"

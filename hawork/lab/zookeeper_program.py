@@ -1,0 +1,108 @@
+"""Finding a ZooKeeper server that is installed on this machine.
+
+Looked at in this order: the Debian and Ubuntu package ``zookeeper`` (which Binder has), a
+distribution below ``ZOOKEEPER_HOME``, and the ZooKeeper that Apache Flink carries inside the
+jars of PyPI's ``apache-flink-libraries``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hawork.core.errors import LabError
+
+_MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+_SHADED = "org.apache.flink.shaded.zookeeper3."
+_DEBIAN_JAR = Path("/usr/share/java/zookeeper.jar")  # its manifest names nearly all others
+# Not named in it: a logger that prints, and the parts of Netty that TLS needs.
+_DEBIAN_MORE = ("slf4j-simple.jar", "netty-[a-z]*.jar")
+
+_NO_JAVA = (
+    "Java is not installed, and ZooKeeper needs it: run 'apt-get install default-jre-headless' "
+    "or 'conda install openjdk', or use ha=\"embedded\""
+)
+_NO_ZOOKEEPER = (
+    "no ZooKeeper server is installed: run 'apt-get install zookeeper' or "
+    "'pip install apache-flink-libraries==1.20.5', set ZOOKEEPER_HOME to a distribution, or give "
+    "the quorum of running servers in option high-availability.zookeeper.quorum"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ZooKeeperProgram:
+    """How to run a ZooKeeper server: Java, class path and main class."""
+
+    java: str
+    class_path: str
+    main: str
+
+    @classmethod
+    def find(cls) -> ZooKeeperProgram:
+        """The first one installed. ``LabError`` says what to install when there is none."""
+        java = find_java()
+        for jars in server_jars():
+            of_flink = any(jar.name.startswith("flink-dist") for jar in jars)
+            return cls(java, _joined(jars), _SHADED + _MAIN if of_flink else _MAIN)
+        raise LabError(_NO_ZOOKEEPER)
+
+    @classmethod
+    def of_flink(cls) -> ZooKeeperProgram:
+        """The one in Flink's jars. ``LabError`` when they are not installed."""
+        java, jars = find_java(), flink_jars()
+        if not jars:
+            raise LabError(
+                "Apache Flink's jars are not installed: run 'pip install "
+                "apache-flink-libraries==1.20.5'"
+            )
+        return cls(java, _joined(jars), _SHADED + _MAIN)
+
+    def command(self, properties: dict[str, str], heap: str, config: Path) -> list[str]:
+        """The command line of a server with a small heap."""
+        return [
+            self.java, f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+            "-XX:-UsePerfData", "-Djava.net.preferIPv4Stack=true",
+            *(f"-D{key}={value}" for key, value in properties.items()),
+            "-cp", self.class_path, self.main, str(config),
+        ]  # fmt: skip
+
+
+def find_java() -> str:
+    """The path of Java. ``LabError`` says what to install when there is none."""
+    home = os.environ.get("JAVA_HOME")
+    candidates = [str(Path(home) / "bin" / "java")] if home else []
+    for candidate in (*candidates, "java"):
+        found = shutil.which(candidate)
+        if found is not None:
+            return found
+    raise LabError(_NO_JAVA)
+
+
+def flink_jars() -> list[Path]:
+    """The jars of ``apache-flink-libraries``; empty when it is not installed."""
+    spec = importlib.util.find_spec("pyflink")
+    places = (spec.submodule_search_locations if spec else None) or ()
+    jars = [jar for place in places for jar in sorted((Path(place) / "lib").glob("*.jar"))]
+    return jars if any(jar.name.startswith("flink-dist") for jar in jars) else []
+
+
+def server_jars() -> Iterator[list[Path]]:
+    """The jars of each server that is installed, the preferred one first."""
+    if _DEBIAN_JAR.is_file():
+        more = [jar for pattern in _DEBIAN_MORE for jar in sorted(_DEBIAN_JAR.parent.glob(pattern))]
+        yield [_DEBIAN_JAR, *more]
+    home = os.environ.get("ZOOKEEPER_HOME")
+    jars = sorted((Path(home) / "lib").glob("*.jar")) if home else []
+    if any(jar.name.startswith("zookeeper") for jar in jars):
+        yield jars
+    flink = flink_jars()
+    if flink:
+        yield flink
+
+
+def _joined(jars: list[Path]) -> str:
+    return os.pathsep.join(map(str, jars))

@@ -1,0 +1,250 @@
+"""Real ZooKeeper servers on this machine: one, or an ensemble of three."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from hawork.core.errors import LabError
+from hawork.lab.loopback import HOST, free_ports
+from hawork.lab.waiting import POLL
+from hawork.lab.zookeeper_program import ZooKeeperProgram
+from hawork.runtime.process_control import ProcessControl
+
+HEAP = "48m"
+TICK = 0.5
+"""Seconds; sessions last from two ticks to ``LONGEST_SESSION``."""
+LONGEST_SESSION = 120.0
+_START_SECONDS = 30.0
+
+_PROPERTIES = {
+    "zookeeper.4lw.commands.whitelist": "*",
+    "zookeeper.admin.enableServer": "false",
+    "zookeeper.preAllocSize": "1024",  # kB; the default reserves 64 MB per server
+    # The page cache outlives every fault of the lab, which are those of processes.
+    "zookeeper.forceSync": "no",
+    "org.slf4j.simpleLogger.defaultLogLevel": "warn",
+    "org.slf4j.simpleLogger.showDateTime": "true",
+    "zookeeper.cnxTimeout": "1",  # seconds; between servers of one machine
+}
+_LOG4J2 = """\
+rootLogger.level=WARN
+rootLogger.appenderRef.console.ref=console
+appender.console.name=console
+appender.console.type=CONSOLE
+appender.console.layout.type=PatternLayout
+appender.console.layout.pattern=%d %-5p %c{1} %m%n
+"""
+
+
+class ZooKeeperServers:
+    """Servers ``zk-1``, ``zk-2``, ... below ``directory``; a context manager.
+
+    ``settings`` are lines of ``zoo.cfg`` and win; ``properties`` are Java system properties.
+    Every method that names a server takes ``None`` for all of them. ``LabError`` when Java or
+    ZooKeeper is missing, says what to install, or when a server does not come up.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        servers: int = 1,
+        *,
+        tick: float = TICK,
+        settings: Mapping[str, str] | None = None,
+        properties: Mapping[str, str] | None = None,
+        program: ZooKeeperProgram | None = None,
+    ) -> None:
+        if servers not in (1, 3, 5):
+            raise LabError(f"{servers} servers are no ensemble: use 1, 3 or 5")
+        self._program = program or ZooKeeperProgram.find()
+        self._directory = directory.absolute()
+        self._properties = {**_PROPERTIES, **(properties or {})}
+        self.names = [f"zk-{number + 1}" for number in range(servers)]
+        ports = free_ports(3 * servers)
+        self._ports = dict(zip(self.names, ports, strict=False))
+        self._prepare(ports, tick, settings or {})
+        self._control: ProcessControl | None = None
+
+    def __enter__(self) -> ZooKeeperServers:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"ZooKeeperServers({self.quorum!r})"
+
+    @property
+    def quorum(self) -> str:
+        """The connect string."""
+        return ",".join(f"{HOST}:{self._ports[name]}" for name in self.names)
+
+    def port(self, name: str) -> int:
+        return self._ports[self._known(name)]
+
+    # --- life -----------------------------------------------------------------------------
+
+    def start(self) -> ZooKeeperServers:
+        """Start all servers and wait until they serve."""
+        if self._control is None:
+            self._control = ProcessControl(self._directory, {}, release=False)
+            try:
+                for name in self.names:
+                    self._launch(name)
+                self.wait_ready()
+            except BaseException:
+                self.stop()
+                raise
+        return self
+
+    def stop(self) -> None:
+        """End all servers at once; what they stored stays."""
+        control, self._control = self._control, None
+        if control is not None:
+            control.stop(grace=0)
+
+    def pause(self, name: str | None = None) -> None:
+        """SIGSTOP: connections stay open, nobody answers."""
+        self._signal(name, "STOP")
+
+    def resume(self, name: str | None = None) -> None:
+        self._signal(name, "CONT")
+
+    def kill(self, name: str | None = None) -> None:
+        """SIGKILL: connections break, new ones are refused."""
+        self._signal(name, "KILL")
+        for each in self._named(name):
+            self._running().wait_until(each, "exited")
+
+    def restart(self, name: str | None = None) -> None:
+        """Start again what was killed, and wait until it serves."""
+        states = self._running().processes()
+        for each in self._named(name):
+            if not states[each].alive:
+                self._launch(each)
+        self.wait_ready(name)
+
+    def wait_ready(self, name: str | None = None) -> None:
+        """Wait until the servers take requests."""
+        end = time.monotonic() + _START_SECONDS
+        for each in self._named(name):
+            while self.role(each) is None:
+                if time.monotonic() > end:
+                    raise LabError(f"{each} does not serve: {self.last_words(each)}")
+                if not self._running().processes()[each].alive:
+                    raise LabError(f"{each} ended: {self.last_words(each)}")
+                time.sleep(POLL)  # a server has nothing but its port to say that it is up
+
+    # --- looking --------------------------------------------------------------------------
+
+    def role(self, name: str) -> str | None:
+        """``standalone``, ``leader`` or ``follower``; ``None`` while it does not serve."""
+        for line in self.four_letters(name, "srvr").splitlines():
+            key, _, value = line.partition(": ")
+            if key == "Mode":
+                return value
+        return None
+
+    def leader(self) -> str:
+        """The server that leads the ensemble. ``LabError`` when none does."""
+        for name in self.names:
+            if self.role(name) in ("leader", "standalone"):
+                return name
+        raise LabError("no ZooKeeper server leads: see that most of them run")
+
+    def metrics(self, name: str) -> dict[str, str]:
+        """What the server counts (its command ``mntr``)."""
+        lines = self.four_letters(name, "mntr").splitlines()
+        pairs = (line.partition("\t") for line in lines)
+        return {key.removeprefix("zk_"): value for key, _, value in pairs}
+
+    def four_letters(self, name: str, command: str) -> str:
+        """The answer to one of the server's four-letter commands; empty when it is down."""
+        try:
+            with socket.create_connection((HOST, self.port(name)), timeout=1.0) as connection:
+                connection.sendall(command.encode())
+                return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+        except OSError:
+            return ""
+
+    def pid(self, name: str) -> int:
+        return self._running().processes()[self._known(name)].pid
+
+    def data(self, name: str) -> Path:
+        """Where a server keeps its snapshots and its log of transactions."""
+        return self._directory / self._known(name) / "data"
+
+    def last_words(self, name: str) -> str:
+        """The last line that a server printed."""
+        log = self._directory / "logs" / f"{name}.log"
+        text = log.read_text(errors="replace") if log.exists() else ""
+        lines = [line for line in text.splitlines() if line[:1].strip()]  # no stack traces
+        return lines[-1] if lines else "it printed nothing"
+
+    # --- helpers --------------------------------------------------------------------------
+
+    def _prepare(self, ports: Sequence[int], tick: float, settings: Mapping[str, str]) -> None:
+        count = len(self.names)
+        members = {}
+        if count > 1:
+            for index in range(count):
+                quorum, election = ports[count + index], ports[2 * count + index]
+                members[f"server.{index + 1}"] = f"{HOST}:{quorum}:{election}"
+        for index, name in enumerate(self.names):
+            home = self._directory / name
+            self.data(name).mkdir(parents=True, exist_ok=True)
+            (self.data(name) / "myid").write_text(f"{index + 1}\n")
+            (home / "log4j2.properties").write_text(_LOG4J2)
+            lines = {
+                "tickTime": str(round(tick * 1000)),
+                "initLimit": "20",
+                "syncLimit": "4",
+                "dataDir": str(self.data(name)),
+                "clientPort": str(ports[index]),
+                "clientPortAddress": HOST,
+                "maxClientCnxns": "0",
+                "maxSessionTimeout": str(round(LONGEST_SESSION * 1000)),
+                "standaloneEnabled": "true",
+                "quorumListenOnAllIPs": "false",
+                **members,
+                **settings,
+            }
+            text = "".join(f"{key}={value}\n" for key, value in lines.items())
+            (home / "zoo.cfg").write_text(text)
+
+    def _launch(self, name: str) -> None:
+        home = self._directory / name
+        properties = {
+            **self._properties,
+            "log4j.configurationFile": f"file:{home / 'log4j2.properties'}",
+        }
+        argv = self._program.command(properties, HEAP, home / "zoo.cfg")
+        self._running().start(name, argv, log=self._directory / "logs" / f"{name}.log")
+
+    def _signal(self, name: str | None, signal_name: str) -> None:
+        states = self._running().processes()
+        for each in self._named(name):
+            if states[each].alive:
+                self._running().signal(each, signal_name)
+
+    def _named(self, name: str | None) -> list[str]:
+        return self.names if name is None else [self._known(name)]
+
+    def _known(self, name: str) -> str:
+        if name not in self._ports:
+            raise LabError(f"there is no ZooKeeper server {name!r}: use {', '.join(self.names)}")
+        return name
+
+    def _running(self) -> ProcessControl:
+        if self._control is None:
+            raise LabError("the ZooKeeper servers are not running: start them first")
+        return self._control

@@ -1,0 +1,58 @@
+"""``python -m hawork.runtime jobmanager|taskmanager``: one process of a cluster.
+
+People use ``hawork jobmanager`` and ``hawork taskmanager``; this is what the supervisor
+starts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import faulthandler
+import os
+import signal
+import sys
+from collections import deque
+from pathlib import Path
+
+from hawork.core.errors import HaworkError
+from hawork.ha.configuration_file import load_configuration
+from hawork.runtime.process import ProcessContext, die_with_parent
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m hawork.runtime", description=__doc__)
+    parser.add_argument("role", choices=("jobmanager", "taskmanager"))
+    parser.add_argument("--config", type=Path, required=True, help="Flink's config.yaml")
+    parser.add_argument("--name", help="name in events, such as jm-1")
+    parser.add_argument("--run-directory", type=Path, help="where events and armed steps are kept")
+    given = parser.parse_args(arguments)
+    die_with_parent()
+    faulthandler.register(signal.SIGUSR1)
+    told: deque[str] = deque(maxlen=20)
+
+    def tell(message: str) -> None:
+        """Write a sentence, unless it was written a moment ago."""
+        if message not in told:
+            told.append(message)
+            sys.stderr.write(f"hawork {given.role}: {message}\n")
+            sys.stderr.flush()
+
+    try:
+        config = load_configuration(given.config)
+        name = given.name or f"{given.role}-{os.getpid()}"
+        context = ProcessContext.create(name, config, given.run_directory, tell)
+        if given.role == "jobmanager":
+            from hawork.runtime.job_manager import run_job_manager
+
+            return asyncio.run(run_job_manager(context))
+        from hawork.runtime.task_manager import run_task_manager
+
+        return asyncio.run(run_task_manager(context))
+    except HaworkError as error:
+        tell(str(error))
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

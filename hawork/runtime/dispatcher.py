@@ -1,0 +1,273 @@
+"""Accepts, recovers and ends jobs under one leadership (Flink's ``Dispatcher``).
+
+A new dispatcher is made for every grant and stopped at the revocation, as Flink's
+``DispatcherLeaderProcess`` does. Order of a takeover: results of finished jobs are cleaned
+up, job graphs recovered; then, when leadership is confirmed and the address published, the
+jobs are restored. Order of a submission: artifact, job graph file, pointer, acknowledgement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Coroutine
+from typing import Any
+
+from hawork.core.errors import (
+    DuplicateJobSubmissionError,
+    HaworkError,
+    JobNotFoundError,
+    LeadershipLostError,
+)
+from hawork.core.events import EventKind
+from hawork.core.jobs import ApplicationStatus, JobGraph, JobResult, JobStatus
+from hawork.core.types import JobID
+from hawork.ha.cleanup import cleanup_strategy
+from hawork.ha.serialized_throwable import failure_cause
+from hawork.runtime.job_details import JobDetails
+from hawork.runtime.job_master import JobMaster
+from hawork.runtime.term import Term
+
+_KEEP_FINISHED = 1000
+_RETRY_PAUSE = 0.2  # seconds between tries to reach a store that is away
+
+
+class Dispatcher:
+    """The jobs of one term of leadership."""
+
+    def __init__(self, term: Term) -> None:
+        self._term = term
+        self._jobs: dict[JobID, JobMaster] = {}
+        self._ended: OrderedDict[JobID, JobDetails] = OrderedDict()
+        self._recovered: list[JobGraph] = []
+        self._submitting: dict[JobID, asyncio.Event] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        self._strategy = cleanup_strategy(term.config)
+
+    @property
+    def term(self) -> Term:
+        return self._term
+
+    # --- takeover ----------------------------------------------------------------------
+
+    async def recover(self) -> None:
+        """First half of a takeover, before the address is published. May be repeated."""
+        stores = self._term.stores
+        dirty = await self._term.run_io(stores.job_results.dirty_results)
+        for result in dirty.results:
+            await self._clean_up(result)
+            self._remember(JobDetails.of_result(result))
+        ended = [result.job_id for result in dirty.results]
+        await self._term.step("takeover.results_cleaned", jobs=len(ended), job_ids=ended)
+        recovered = await self._term.run_io(stores.job_graphs.recover_all)
+        self._recovered = [graph for graph in recovered.graphs if not self._has_ended(graph.job_id)]
+        for job_id, reason in recovered.set_aside:
+            self._term.events.emit(EventKind.ERROR, job_id=job_id, message=reason)
+        names = recovered.names
+        await self._term.run_io(lambda: stores.job_graphs.sweep_unacknowledged(names))
+        found = [graph.job_id for graph in self._recovered]
+        await self._term.step("takeover.graphs_recovered", jobs=len(found), job_ids=found)
+
+    def restore_jobs(self) -> None:
+        """Second half of a takeover: run the recovered jobs."""
+        graphs, self._recovered = self._recovered, []
+        self._term.stores.expect_recovery([graph.job_id for graph in graphs])
+        for graph in graphs:
+            self._start(graph, recovered=True)
+
+    async def close(self) -> None:
+        """Suspend every job; HA data stays."""
+        for task in self._background:
+            task.cancel()
+        jobs, self._jobs = list(self._jobs.values()), {}
+        if jobs:
+            await asyncio.gather(*(job.suspend() for job in jobs))
+
+    # --- submission --------------------------------------------------------------------
+
+    async def submit(self, graph: JobGraph, artifact: bytes) -> JobID:
+        """Store a job durably, start it, and return its id: that is the acknowledgement.
+
+        ``graph.artifact`` is replaced by the stored artifact. Submitting the same job with
+        the same id again is acknowledged again, also while the first try is under way: its
+        client may have waited too long for the answer. ``DuplicateJobSubmissionError`` when
+        the id belongs to another job, or to one that has ended.
+        """
+        job_id = graph.job_id
+        while job_id in self._submitting:
+            await self._submitting[job_id].wait()
+        known = self._jobs.get(job_id)
+        if known is not None:
+            return self._acknowledge_again(known.graph, graph)
+        ended = self._submitting[job_id] = asyncio.Event()
+        try:
+            return await self._store_and_start(graph, artifact)
+        finally:
+            del self._submitting[job_id]
+            ended.set()
+
+    async def _store_and_start(self, graph: JobGraph, artifact: bytes) -> JobID:
+        stores, job_id = self._term.stores, graph.job_id
+
+        def store() -> JobGraph:
+            if stores.job_results.has_entry(job_id):
+                raise DuplicateJobSubmissionError(
+                    f"job {job_id} has ended before: submit it under another job id"
+                )
+            stores.job_graphs.announce(job_id)
+            handle = stores.blobs.put(job_id, artifact)
+            self._term.steps.reached(
+                "submit.artifact_stored", session_id=self._term.session_id, job_id=job_id
+            )
+            stored = JobGraph.from_json({**graph.to_json(), "artifact": handle.to_json()})
+            stores.job_graphs.put(stored)
+            return stored
+
+        stored = await self._term.run_io(store)
+        self._start(stored, recovered=False)
+        await self._term.step("submit.acknowledged", job_id=job_id)
+        self._term.events.emit(
+            EventKind.JOB_ACKNOWLEDGED,
+            session_id=self._term.session_id,
+            job_id=job_id,
+            name=graph.name,
+        )
+        return job_id
+
+    def _acknowledge_again(self, known: JobGraph, again: JobGraph) -> JobID:
+        ignored = {"artifact": None, "submitted_at": None}
+        same_artifact = known.artifact.sha256 == again.artifact.sha256
+        if not same_artifact or {**known.to_json(), **ignored} != {**again.to_json(), **ignored}:
+            raise DuplicateJobSubmissionError(
+                f"job id {known.job_id} belongs to another job ({known.name!r}): "
+                "submit under another job id"
+            )
+        return known.job_id
+
+    def _start(self, graph: JobGraph, *, recovered: bool) -> None:
+        if graph.job_id not in self._jobs:
+            self._jobs[graph.job_id] = JobMaster(
+                graph, self._term, self._conclude, recovered=recovered
+            )
+
+    # --- the end of a job --------------------------------------------------------------
+
+    async def _conclude(self, job: JobMaster, status: JobStatus) -> None:
+        """Store the result, show it, clean up. A crash in between is finished by the next."""
+        result = JobResult(
+            job_id=job.job_id,
+            application_status=ApplicationStatus.of(status),
+            net_runtime=max(0, self._term.now_millis() - job.graph.submitted_at),
+            failure_cause=failure_cause(job.failure or "") if status is JobStatus.FAILED else None,
+        )
+        while True:
+            try:
+                await self._term.run_io(lambda: self._term.stores.job_results.create_dirty(result))
+                break
+            except LeadershipLostError:
+                raise
+            except HaworkError as error:
+                # Nothing may be shown or deleted before the result is safe. Bounded by our
+                # leadership: losing it cancels this.
+                self._term.events.emit(EventKind.ERROR, job_id=job.job_id, message=str(error))
+                await asyncio.sleep(_RETRY_PAUSE)
+        job.show_end(status)
+        self._remember(JobDetails.of_job(job))
+        del self._jobs[job.job_id]
+        self._spawn(self._clean_up(result))
+
+    async def _clean_up(self, result: JobResult) -> None:
+        """One try now; the others later, as ``cleanup-strategy`` says."""
+        if not await self._try_to_clean_up(result):
+            self._spawn(self._clean_up_later(result))
+
+    async def _clean_up_later(self, result: JobResult) -> None:
+        attempt = 1
+        while (delay := self._strategy.delay_before(attempt)) is not None:
+            await asyncio.sleep(delay)
+            if await self._try_to_clean_up(result):
+                return
+            attempt += 1
+
+    async def _try_to_clean_up(self, result: JobResult) -> bool:
+        try:
+            await self._term.run_io(lambda: self._term.stores.cleanup.run(result))
+        except LeadershipLostError:
+            raise
+        except HaworkError as error:
+            self._term.events.emit(
+                EventKind.ERROR,
+                job_id=result.job_id,
+                message=f"cleanup of job {result.job_id} failed and stays to be done: {error}",
+            )
+            return False
+        return True
+
+    # --- what clients ask --------------------------------------------------------------
+
+    def jobs(self) -> list[JobDetails]:
+        """All jobs of this term, running ones first."""
+        running = [JobDetails.of_job(job, self._shortage(job)) for job in self._jobs.values()]
+        return running + list(reversed(self._ended.values()))
+
+    async def details(self, job_id: JobID) -> JobDetails:
+        """``JobNotFoundError`` when neither this term nor the JobResultStore knows the job."""
+        job = self._jobs.get(job_id)
+        if job is not None:
+            return JobDetails.of_job(job, self._shortage(job))
+        if job_id in self._ended:
+            return self._ended[job_id]
+        for graph in self._recovered:
+            if graph.job_id == job_id:
+                return JobDetails.of_graph(graph)
+        result = await self._term.run_io(lambda: self._term.stores.job_results.result(job_id))
+        if result is None:
+            raise JobNotFoundError(
+                f"job {job_id} is not known: 'hawork list' shows the jobs; the result of an ended "
+                "job is kept only with job-result-store.delete-on-commit: false"
+            )
+        return JobDetails.of_result(result)
+
+    def running(self, job_id: JobID) -> JobMaster:
+        """The job, if it has not ended; ``JobNotFoundError`` otherwise."""
+        job = self._jobs.get(job_id)
+        if job is None:
+            raise JobNotFoundError(f"job {job_id} is not running: 'hawork list' shows the jobs")
+        return job
+
+    async def cancel(self, job_id: JobID) -> None:
+        """Cancel a job; canceling one that has ended changes nothing."""
+        if job_id in self._jobs:
+            self._jobs[job_id].cancel()
+        else:
+            await self.details(job_id)
+
+    def task_event(self, message: dict[str, Any]) -> None:
+        """An event of a subtask, from its TaskManager; ignored for jobs that are gone."""
+        job = self._jobs.get(message["job_id"])
+        if job is not None:
+            job.task_event(message["attempt"], message["index"], message["event"])
+
+    def _shortage(self, job: JobMaster) -> str | None:
+        if not job.waiting_for_slots:
+            return None
+        return self._term.resource_manager.explain_shortage(job.slots_needed)
+
+    def _has_ended(self, job_id: JobID) -> bool:
+        return job_id in self._ended
+
+    def _remember(self, details: JobDetails) -> None:
+        self._ended[details.job_id] = details
+        while len(self._ended) > _KEEP_FINISHED:
+            self._ended.popitem(last=False)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._guarded(work))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except LeadershipLostError:
+            return  # the next leader goes on from here

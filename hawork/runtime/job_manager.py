@@ -1,0 +1,108 @@
+"""The JobManager process: HA services, REST, and what runs while it leads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import hawork
+from hawork.core import options
+from hawork.core.errors import ConfigurationError
+from hawork.core.events import EventKind
+from hawork.core.types import REST_SERVER, LeaderInformation
+from hawork.runtime.leader_process import LeaderProcess
+from hawork.runtime.process import (
+    ProcessContext,
+    report_start,
+    report_stop,
+    ticket_sink_of_environment,
+)
+from hawork.runtime.rest_access import RestAccess
+from hawork.runtime.rest_endpoint import RestEndpoint
+from hawork.runtime.rest_handlers import routes
+from hawork.runtime.token import ensure_token
+
+_STOP_STEPS = 8
+"""Extra I/O threads, so that steps held by a learner do not take all of them."""
+
+
+class _LeaderAddress:
+    """Remembers where the leader is, for standbys that are asked. Called by retrieval."""
+
+    def __init__(self, context: ProcessContext) -> None:
+        self._events = context.events
+        self.address: str | None = None
+
+    def notify_leader(self, information: LeaderInformation | None) -> None:
+        self.address = information.address if information else None
+
+    def handle_error(self, error: Exception) -> None:
+        self.address = None
+        self._events.emit(EventKind.ERROR, message=str(error))
+
+
+async def run_job_manager(context: ProcessContext) -> int:
+    """Run until SIGTERM or SIGINT (status 0), or until it cannot go on (status 1)."""
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[str] = loop.create_future()
+
+    def stop(reason: str) -> None:
+        if not stopped.done():
+            stopped.set_result(reason)
+
+    def fatal(message: str) -> None:
+        context.events.emit(EventKind.ERROR, message=message)
+        stop(f"fatal: {message}")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, signal.Signals(number).name)
+    report_start(context, "jobmanager")
+    threads = context.config.get_option(options.IO_THREADS) + _STOP_STEPS
+    with ThreadPoolExecutor(threads, thread_name_prefix="io") as io:
+        reason = await _serve(context, io, stopped, fatal)
+    report_stop(context, reason)
+    if reason.startswith("fatal: "):
+        raise ConfigurationError(reason.removeprefix("fatal: "))
+    return 0
+
+
+async def _serve(
+    context: ProcessContext,
+    io: ThreadPoolExecutor,
+    stopped: asyncio.Future[str],
+    fatal: Callable[[str], None],
+) -> str:
+    loop = asyncio.get_running_loop()
+    rest = RestEndpoint(context.config)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(rest.close)
+        ha = await loop.run_in_executor(io, lambda: _open_ha(context))
+        stack.push_async_callback(lambda: _in_thread(io, ha.close))
+        token = await loop.run_in_executor(io, ensure_token, context.config)
+        known = _LeaderAddress(context)
+        retrieval = ha.leader_retrieval(REST_SERVER, known)
+        stack.push_async_callback(lambda: _in_thread(io, retrieval.close))
+        leader = LeaderProcess(ha, context, io, rest.address, fatal)
+        stack.push_async_callback(leader.close)
+        access = RestAccess.of(context.config, token)
+        rest.serve(access, lambda: leader.dispatcher, lambda: known.address, routes())
+        leader.start()
+        return await stopped
+
+
+def _open_ha(context: ProcessContext) -> hawork.HighAvailabilityServices:
+    ha = hawork.open_ha_services(
+        context.config,
+        events=context.events,
+        steps=context.steps,
+        ticket_sink=ticket_sink_of_environment(),
+    )
+    ha.check_storage()
+    return ha
+
+
+async def _in_thread(io: ThreadPoolExecutor, action: Callable[[], object]) -> None:
+    await asyncio.get_running_loop().run_in_executor(io, action)

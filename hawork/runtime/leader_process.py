@@ -1,0 +1,203 @@
+"""What a JobManager does when it is granted leadership, and when it loses it.
+
+One contender stands for the whole process, as one latch or lease does: the grant makes a
+``Dispatcher`` and a ``ResourceManager`` bound to the new session id, the revocation ends
+them. The next grant is served only after the previous term has ended completely (Flink's
+``DefaultDispatcherRunner``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING
+
+from hawork.core import options
+from hawork.core.clock import SYSTEM_CLOCK
+from hawork.core.errors import HaworkError, LeadershipLostError
+from hawork.core.events import EventKind
+from hawork.core.types import DISPATCHER, RESOURCE_MANAGER, REST_SERVER, LeaderSessionID
+from hawork.runtime.dispatcher import Dispatcher
+from hawork.runtime.process import ProcessContext
+from hawork.runtime.resource_manager import ResourceManager
+from hawork.runtime.term import Term
+
+if TYPE_CHECKING:
+    from hawork.ha.leader_election import LeaderElection
+    from hawork.ha.services import HighAvailabilityServices
+
+COMPONENTS = (DISPATCHER, RESOURCE_MANAGER, REST_SERVER)
+_RETRY_PAUSE = 0.2  # seconds between tries to reach a store that is away
+
+
+class _Companion:
+    """A contender that follows: resource manager and REST lead when the dispatcher does."""
+
+    def grant_leadership(self, session_id: LeaderSessionID) -> None: ...
+
+    def revoke_leadership(self) -> None: ...
+
+    def handle_error(self, error: Exception) -> None: ...
+
+
+class LeaderProcess:
+    """The JobManager's contender. Its callbacks only pass on to the event loop."""
+
+    def __init__(
+        self,
+        ha: HighAvailabilityServices,
+        context: ProcessContext,
+        io: Executor,
+        address: str,
+        on_fatal: Callable[[str], None],
+    ) -> None:
+        self._ha = ha
+        self._context = context
+        self._io = io
+        self._address = address
+        self._on_fatal = on_fatal
+        self._loop = asyncio.get_running_loop()
+        self._elections: dict[str, LeaderElection] = {}
+        self._wanted: LeaderSessionID | None = None
+        self._changed = asyncio.Event()
+        self._serving: asyncio.Task[None] | None = None
+        self.dispatcher: Dispatcher | None = None
+        """The dispatcher of the present term once its address is published, else ``None``."""
+
+    def start(self) -> None:
+        """Take part in the election, for all components of the process at once."""
+        self._serving = self._loop.create_task(self._serve(), name="leader-process")
+        self._elections = {each: self._ha.leader_election(each) for each in COMPONENTS}
+        for component in (RESOURCE_MANAGER, REST_SERVER):
+            self._elections[component].start(_Companion())
+        self._elections[DISPATCHER].start(self)
+
+    async def close(self) -> None:
+        """Give up leadership gracefully: suspend the jobs, unpublish, release. Data stays."""
+        self._wanted = None
+        self._changed.set()
+        if self._serving is not None:
+            self._serving.cancel()
+            await asyncio.wait([self._serving])
+        await self._loop.run_in_executor(self._io, self._leave)
+
+    def _leave(self) -> None:
+        for component in reversed(COMPONENTS):
+            self._elections[component].close()
+
+    # --- LeaderContender: called on the leadership thread --------------------------------
+
+    def grant_leadership(self, session_id: LeaderSessionID) -> None:
+        self._loop.call_soon_threadsafe(self._want, session_id)
+
+    def revoke_leadership(self) -> None:
+        self._loop.call_soon_threadsafe(self._want, None)
+
+    def handle_error(self, error: Exception) -> None:
+        self._loop.call_soon_threadsafe(self._on_fatal, str(error))
+
+    # --- on the event loop -----------------------------------------------------------------
+
+    def _want(self, session_id: LeaderSessionID | None) -> None:
+        self._wanted = session_id
+        self._changed.set()
+
+    async def _serve(self) -> None:
+        """Serve one term after the other, each one only after the last has ended."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            session_id = self._wanted
+            if session_id is None:
+                continue
+            term = asyncio.ensure_future(self._lead(session_id))
+            try:
+                while self._wanted == session_id and not term.done():
+                    changed = asyncio.ensure_future(self._changed.wait())
+                    await asyncio.wait([term, changed], return_when=asyncio.FIRST_COMPLETED)
+                    changed.cancel()
+                    self._changed.clear()
+                self._changed.set()
+            finally:
+                term.cancel()
+                await asyncio.wait([term])
+            if not term.cancelled() and (error := term.exception()) is not None:
+                self._on_fatal(f"the JobManager cannot lead: {type(error).__name__}: {error}")
+                return
+
+    async def _lead(self, session_id: LeaderSessionID) -> None:
+        term = self._new_term(session_id)
+        dispatcher = Dispatcher(term)
+        heartbeats = asyncio.ensure_future(self._check_heartbeats(term.resource_manager))
+        try:
+            await term.step("takeover.granted")
+            await self._repeat_while_away(dispatcher.recover)
+            await term.step("takeover.confirmed")
+            await self._repeat_while_away(lambda: self._publish(session_id))
+            self.dispatcher = dispatcher
+            await term.step("takeover.published", address=self._address)
+            dispatcher.restore_jobs()
+            await asyncio.Event().wait()  # until the revocation cancels us
+        except LeadershipLostError:
+            await asyncio.Event().wait()  # the revocation is on its way
+        finally:
+            # First stop serving: nothing may be accepted while the jobs are suspended.
+            self.dispatcher = None
+            heartbeats.cancel()
+            await dispatcher.close()
+            term.resource_manager.close()
+            if self._wanted != session_id:
+                await asyncio.shield(term.step("leadership.revoked"))
+
+    def _new_term(self, session_id: LeaderSessionID) -> Term:
+        timeout = self._context.config.get_option(options.HEARTBEAT_TIMEOUT)
+        return Term(
+            session_id=session_id,
+            stores=self._ha.stores(session_id),
+            resource_manager=ResourceManager(
+                session_id, timeout, SYSTEM_CLOCK, self._context.events
+            ),
+            config=self._context.config,
+            clock=SYSTEM_CLOCK,
+            events=self._context.events,
+            steps=self._context.steps,
+            io=self._io,
+        )
+
+    async def _publish(self, session_id: LeaderSessionID) -> None:
+        """REST last: once a client finds it, everything behind it is there."""
+        for component in COMPONENTS:
+            confirmed = self._elections[component].confirm_leadership(session_id, self._address)
+            await asyncio.wrap_future(confirmed)
+
+    async def _repeat_while_away(self, action: Callable[[], Awaitable[None]]) -> None:
+        """Repeat an action while the store cannot be reached, for as long as we lead."""
+        reported = ""
+        while True:
+            try:
+                await action()
+                return
+            except LeadershipLostError:
+                raise
+            except HaworkError as error:
+                if str(error) != reported:
+                    reported = str(error)
+                    self._context.events.emit(EventKind.ERROR, message=reported)
+                await asyncio.sleep(_RETRY_PAUSE)
+
+    async def _check_heartbeats(self, resource_manager: ResourceManager) -> None:
+        config = self._context.config
+        pause = min(
+            config.get_option(options.HEARTBEAT_INTERVAL),
+            config.get_option(options.HEARTBEAT_TIMEOUT) / 4,
+        )
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(pause)
+            now = time.monotonic()
+            if now - last > pause + 1.0:
+                self._context.events.emit(EventKind.HOST_STALLED, seconds=round(now - last, 3))
+            last = now
+            resource_manager.check_heartbeats()

@@ -1,0 +1,118 @@
+"""What every hawork process has: a name, options, events, steps, and a parent to die with."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hawork.core import options
+from hawork.core.configuration import Configuration
+from hawork.core.errors import ConfigurationError
+from hawork.core.events import EventKind, EventLog
+from hawork.core.steps import StepGate
+from hawork.runtime.parent_death import die_with_creator
+from hawork.runtime.supervised_process import PARENT_FD, TICKET_FD
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessContext:
+    """A process's surroundings; made once at its start."""
+
+    name: str
+    config: Configuration
+    run_directory: Path | None
+    events: EventLog
+    steps: StepGate
+
+    @classmethod
+    def create(
+        cls,
+        name: str,
+        config: Configuration,
+        run_directory: Path | None,
+        tell: Callable[[str], None] | None = None,
+    ) -> ProcessContext:
+        """``tell`` hears errors and notes when no run directory keeps them."""
+        if run_directory is None:
+            configured = config.get_option(options.RUN_DIRECTORY)
+            run_directory = Path(configured) if configured else None
+        path = control = None
+        if run_directory is not None:
+            path = run_directory / "events" / f"{name}.jsonl"
+            control = run_directory / "control"
+        try:
+            events = EventLog(name, path)
+            if path is None and tell is not None:
+                events = _TellingEventLog(name, tell)
+        except OSError as error:
+            raise ConfigurationError(
+                f"run directory {run_directory} cannot be written ({error.strerror}): "
+                f"choose another with {options.RUN_DIRECTORY.key}"
+            ) from None
+        return cls(name, config, run_directory, events, StepGate(name, events, control))
+
+
+class _TellingEventLog(EventLog):
+    """Keeps events in memory, and tells those that somebody should read."""
+
+    def __init__(self, process: str, tell: Callable[[str], None]) -> None:
+        super().__init__(process)
+        self._tell = tell
+
+    def emit(self, kind: EventKind, **facts: Any) -> None:
+        super().emit(kind, **facts)
+        text = facts.get("message" if kind is EventKind.ERROR else "note")
+        if text:
+            self._tell(str(text))
+
+
+def die_with_parent() -> None:
+    """Make sure that this process does not outlive the one that started it.
+
+    The parent holds the other end of the pipe ``HAWORK_PARENT_FD``: its end means that the
+    parent is gone, however it went.
+    """
+    die_with_creator()
+    text = os.environ.pop(PARENT_FD, "")
+    if text:
+        threading.Thread(
+            target=_wait_for_end, args=(int(text),), name="parent-watch", daemon=True
+        ).start()
+
+
+def _wait_for_end(descriptor: int) -> None:
+    while os.read(descriptor, 1):
+        pass
+    os._exit(70)  # not sys.exit: nothing may delay or prevent it
+
+
+def ticket_sink_of_environment() -> TicketSink | None:
+    """Where the supervisor wants tickets to be sent, if there is a supervisor."""
+    text = os.environ.pop(TICKET_FD, "")
+    return TicketSink(int(text)) if text else None
+
+
+class TicketSink:
+    """Writes tickets as JSON lines to the supervisor's pipe."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __call__(self, ticket: dict[str, str]) -> None:
+        # A supervisor that is gone takes this process with it: nothing to handle here.
+        with contextlib.suppress(OSError):
+            os.write(self._descriptor, (json.dumps(ticket) + "\n").encode())
+
+
+def report_start(context: ProcessContext, role: str) -> None:
+    context.events.emit(EventKind.PROCESS_STARTED, pid=os.getpid(), role=role)
+
+
+def report_stop(context: ProcessContext, reason: str) -> None:
+    context.events.emit(EventKind.PROCESS_STOPPED, pid=os.getpid(), reason=reason)

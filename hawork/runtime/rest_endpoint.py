@@ -1,0 +1,187 @@
+"""The JobManager's REST server: tokens, limits, errors as JSON, and who may answer.
+
+Paths and answers follow Flink's v1 REST API where Flink has them (``rest_handlers.py``).
+Every request needs the cluster's token, sent as ``Authorization: Bearer <token>``, unless
+``rest_access.py`` lets it in. A standby sends clients on to the leader with status 307, or
+answers 503 while nobody leads.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tornado.httpserver
+import tornado.httputil
+import tornado.netutil
+import tornado.web
+
+from hawork.core import options
+from hawork.core.configuration import Configuration
+from hawork.core.errors import (
+    ArtifactError,
+    ConfigurationError,
+    DuplicateJobSubmissionError,
+    HaworkError,
+    JobNotFoundError,
+    LeadershipLostError,
+    PossibleInconsistentStateError,
+    StoreUnavailableError,
+)
+from hawork.runtime.dispatcher import Dispatcher
+from hawork.runtime.rest_access import RestAccess
+
+NO_LEADER = "Service temporarily unavailable due to an ongoing leader election. Please refresh."
+
+_STATUS_OF = (
+    (JobNotFoundError, 404),
+    (DuplicateJobSubmissionError, 409),
+    (ArtifactError, 400),
+    (ConfigurationError, 400),
+    (LeadershipLostError, 503),
+    (StoreUnavailableError, 507),
+    (PossibleInconsistentStateError, 503),
+)
+
+
+class RestEndpoint:
+    """Listens from its construction; ``serve`` begins to answer."""
+
+    def __init__(self, config: Configuration) -> None:
+        host = config.get_option(options.REST_BIND_ADDRESS)
+        port = config.get_option(options.REST_PORT)
+        try:
+            self._sockets = tornado.netutil.bind_sockets(port, host, family=socket.AF_INET)
+        except OSError as error:
+            raise ConfigurationError(
+                f"REST cannot listen on {host}:{port} ({error.strerror}): choose another "
+                f"{options.REST_PORT.key} (0 picks a free one) or {options.REST_BIND_ADDRESS.key}"
+            ) from None
+        self.port: int = self._sockets[0].getsockname()[1]
+        self.address = f"http://{config.get_option(options.REST_ADDRESS)}:{self.port}"
+        self._limit = config.get_option(options.REST_MAX_CONTENT_LENGTH)
+        self._server: tornado.httpserver.HTTPServer | None = None
+
+    def serve(
+        self,
+        access: RestAccess,
+        dispatcher: Callable[[], Dispatcher | None],
+        leader_address: Callable[[], str | None],
+        routes: list[Any],
+    ) -> None:
+        logging.getLogger("tornado.access").setLevel(logging.ERROR)
+        application = tornado.web.Application(
+            routes,
+            default_handler_class=UnknownPath,
+            access=access,
+            dispatcher=dispatcher,
+            leader_address=leader_address,
+            limit=self._limit,
+            websocket_max_message_size=self._limit,
+        )
+        self._server = tornado.httpserver.HTTPServer(
+            application, max_buffer_size=self._limit + (1 << 20), max_body_size=1 << 40
+        )
+        self._server.add_sockets(self._sockets)
+
+    async def close(self) -> None:
+        if self._server is None:
+            for each in self._sockets:
+                each.close()
+        else:
+            self._server.stop()  # closes the sockets, which have to be open
+            await self._server.close_all_connections()
+
+
+@tornado.web.stream_request_body
+class Handler(tornado.web.RequestHandler):
+    """Checks token and size before a body is read, and answers errors as Flink does."""
+
+    rights: Mapping[str, str] = {}
+    """What a request of each method needs, where it can be let in without a token."""
+
+    def initialize(self) -> None:
+        self.body = bytearray()
+
+    def prepare(self) -> None:
+        access: RestAccess = self.settings["access"]
+        if not access.allows(self.request, self.rights.get(self.request.method or "")):
+            self.refuse(
+                401, "the request has no valid token: send 'Authorization: Bearer <token>' with "
+                "the content of the cluster's token file ('hawork leader --flink-headers' says "
+                f"how for Flink's own client), or set {options.REST_WITHOUT_TOKEN.key}"
+            )  # fmt: skip
+            return
+        length = self.request.headers.get("Content-Length", "0")
+        if length.isdigit() and int(length) > self.settings["limit"]:
+            self._refuse_size(int(length))
+
+    def data_received(self, chunk: bytes) -> None:
+        self.body += chunk
+        if len(self.body) > self.settings["limit"] and not self._finished:
+            self._refuse_size(len(self.body))
+
+    def _refuse_size(self, size: int) -> None:
+        self.refuse(
+            413, f"the request has {size} bytes, more than the {self.settings['limit']} of "
+            f"{options.REST_MAX_CONTENT_LENGTH.key}: send less or raise it"
+        )  # fmt: skip
+
+    def refuse(self, status: int, message: str) -> None:
+        """Answer with an error and hang up: the rest of the request is not wanted."""
+        self.set_header("Connection", "close")
+        self.answer({"errors": [message]}, status)
+
+    def answer(self, data: Any, status: int = 200) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json; charset=UTF-8")
+        self.finish(json.dumps(data))
+
+    def leading(self) -> Dispatcher | None:
+        """The dispatcher, if this process leads; otherwise the request is answered here."""
+        dispatcher: Dispatcher | None = self.settings["dispatcher"]()
+        if dispatcher is not None:
+            return dispatcher
+        address: str | None = self.settings["leader_address"]()
+        if address is None:
+            self.answer({"errors": [NO_LEADER]}, 503)
+        else:
+            self.set_header("Location", f"{address}{self.request.uri}")
+            self.answer({"errors": [f"the leader is at {address}"]}, 307)
+        return None
+
+    def json_body(self) -> dict[str, Any]:
+        """The request's JSON object; ``ConfigurationError`` when it is none."""
+        try:
+            data = json.loads(bytes(self.body) or b"{}")
+        except (ValueError, RecursionError):
+            raise ConfigurationError("the request's body is not JSON: send a JSON object") from None
+        if not isinstance(data, dict):
+            raise ConfigurationError("the request's body is no JSON object: send {...}")
+        return data
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = kwargs["exc_info"][1] if "exc_info" in kwargs else None
+        message = f"{self.request.method} {self.request.path}: {self._reason}"
+        if isinstance(error, HaworkError):
+            message = str(error)
+            status_code = next(
+                (status for kind, status in _STATUS_OF if isinstance(error, kind)), 400
+            )
+        self.answer({"errors": [message]}, status_code)
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        if not isinstance(value, (HaworkError, tornado.web.HTTPError)):
+            super().log_exception(typ, value, tb)
+
+
+class UnknownPath(Handler):
+    """Every path that is not served."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        if not self._finished:
+            self.refuse(404, f"there is nothing at {self.request.path}: try /v1/jobs/overview")

@@ -1,0 +1,123 @@
+"""One task attempt's process, as its TaskManager holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_LONGEST_LINE = 64 << 20  # bytes; a snapshot is one line, its state may lie in it
+_STOP_GRACE = 0.5  # seconds a task has to stop by itself before it is killed
+
+
+class TaskChild:
+    """Starts a task process, passes on commands and events, and makes sure of its end.
+
+    ``on_event`` is told every event of the process, and at last one of type ``gone`` with
+    the reason, after which nothing of the process is left.
+    """
+
+    def __init__(
+        self,
+        environment: dict[str, str],
+        log: Path | None,
+        on_event: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._environment = environment
+        self._log = log
+        self._on_event = on_event
+        self._process: asyncio.subprocess.Process | None = None
+        self._killed = False
+        self._expected = False
+        self._kill_timer: asyncio.TimerHandle | None = None
+
+    async def run(self, deploy: dict[str, Any]) -> None:
+        """Run the process from its deployment to its end."""
+        if self._killed:
+            self._on_event({"type": "gone", "reason": "the subtask was stopped"})
+            return
+        log = os.open(self._log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "hawork.runtime.task_process",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, **self._environment},
+                limit=_LONGEST_LINE,
+            )
+        except OSError as error:
+            reason = f"the subtask's process could not be started: {error}"
+            self._on_event({"type": "failed", "reason": reason})
+            self._on_event({"type": "gone", "reason": reason})
+            return
+        finally:
+            os.close(log)
+        if self._killed:
+            self.kill()
+        self.command(deploy)
+        try:
+            await self._pump(self._process)
+        finally:
+            self.kill()
+            status = await self._process.wait()
+            if self._kill_timer is not None:
+                self._kill_timer.cancel()
+            self._on_event({"type": "gone", "reason": self._reason(status)})
+
+    def command(self, command: dict[str, Any]) -> None:
+        """Send a command; one to a process that has ended is dropped."""
+        if command["type"] == "stop":
+            self._expected = True
+            self._kill_timer = asyncio.get_running_loop().call_later(_STOP_GRACE, self.kill)
+        if self._process is None or self._process.stdin is None:
+            return
+        with contextlib.suppress(OSError, RuntimeError):
+            self._process.stdin.write((json.dumps(command) + "\n").encode())
+
+    def kill(self) -> None:
+        """End the process now: nothing of it may go on under another leadership."""
+        self._killed = True
+        if self._process is not None and self._process.returncode is None:
+            # Not Process.send_signal: it may reap the child behind asyncio's back, which then
+            # no longer learns the exit status.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
+
+    async def _pump(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        while True:
+            try:
+                line = await process.stdout.readline()
+            except ValueError:
+                self._on_event(
+                    {"type": "failed", "reason": f"a snapshot is larger than {_LONGEST_LINE} bytes"}
+                )
+                return
+            if not line:
+                return
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue  # not the protocol: a library wrote to the descriptor
+            if event.get("type") in ("failed", "stopped"):
+                self._expected = True
+            self._on_event(event)
+
+    def _reason(self, status: int) -> str:
+        if self._expected or (self._killed and status == 0):
+            return "the subtask was stopped"
+        if status < 0:
+            name = signal.Signals(-status).name
+            return f"the subtask's process was killed by {name}"
+        return (
+            f"the subtask's process ended with status {status}: its user code may have called exit"
+        )

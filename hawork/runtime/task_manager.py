@@ -1,0 +1,311 @@
+"""The TaskManager process: finds the leader, offers its slots, runs task attempts.
+
+It is one event loop; every task attempt is a child process (user code that hangs, exits or
+crashes takes only itself along). Messages of another leader session than the one it has
+registered with are ignored, and when the leader changes or its connection closes, every
+task is killed before the slots are offered to the next leader: what they had done since the
+last checkpoint is done again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import tornado.httpclient
+import tornado.websocket
+
+import hawork
+from hawork.core import options
+from hawork.core.errors import HaworkError
+from hawork.core.events import EventKind
+from hawork.core.types import NO_LEADERSHIP, RESOURCE_MANAGER, LeaderInformation, StateHandle
+from hawork.ha.layout import cluster_url
+from hawork.runtime.heartbeat import HeartbeatMonitor
+from hawork.runtime.process import ProcessContext, report_start, report_stop
+from hawork.runtime.task_child import TaskChild
+from hawork.runtime.token import read_token
+from hawork.runtime.web_socket import send_json
+
+_RECONNECT_PAUSE = 0.1  # seconds before the same leader is tried again
+
+
+class TaskManager:
+    """One TaskManager; ``run`` lasts until it is told to stop."""
+
+    def __init__(self, context: ProcessContext, io: ThreadPoolExecutor) -> None:
+        self._context = context
+        self._io = io
+        self._slots = context.config.get_option(options.SLOTS)
+        self._interval = context.config.get_option(options.HEARTBEAT_INTERVAL)
+        self._timeout = context.config.get_option(options.HEARTBEAT_TIMEOUT)
+        self._storage_url = cluster_url(context.config)
+        self._ha = hawork.open_ha_services(context.config, events=context.events)
+        self._loop = asyncio.get_running_loop()
+        self._leader: LeaderInformation | None = None
+        self._leader_changed = asyncio.Event()
+        self._connection: tornado.websocket.WebSocketClientConnection | None = None
+        self._children: dict[tuple[str, int], TaskChild] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._scratch = self._make_scratch()
+
+    async def run(self) -> None:
+        retrieval = self._ha.leader_retrieval(RESOURCE_MANAGER, self)
+        told = ""
+        try:
+            while True:
+                leader = await self._next_leader()
+                try:
+                    await self._serve(leader)
+                except (OSError, tornado.httpclient.HTTPError) as error:
+                    problem = f"the leader at {leader.address} cannot be reached: {error}"
+                    if problem != told:  # a dead leader's address may stay for a whole lease
+                        self._context.events.emit(EventKind.ERROR, message=problem)
+                    told = problem
+                finally:
+                    await self._kill_tasks()
+                if self._leader == leader:
+                    await self._wait_for_change(_RECONNECT_PAUSE)
+        finally:
+            await self._loop.run_in_executor(self._io, retrieval.close)
+            await self._loop.run_in_executor(self._io, self._ha.close)
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    # --- LeaderRetrievalListener: called on the retrieval thread ---------------------------
+
+    def notify_leader(self, information: LeaderInformation | None) -> None:
+        self._loop.call_soon_threadsafe(self._set_leader, information)
+
+    def handle_error(self, error: Exception) -> None:
+        self._context.events.emit(EventKind.ERROR, message=str(error))
+
+    # --- the leader --------------------------------------------------------------------------
+
+    def _set_leader(self, information: LeaderInformation | None) -> None:
+        self._leader = information
+        self._leader_changed.set()
+
+    async def _next_leader(self) -> LeaderInformation:
+        while self._leader is None:
+            await self._wait_for_change(None)
+        return self._leader
+
+    async def _wait_for_change(self, timeout: float | None) -> None:
+        self._leader_changed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._leader_changed.wait()
+
+    async def _serve(self, leader: LeaderInformation) -> None:
+        """Be registered with a leader until the connection closes or another one leads.
+
+        A leader that is merely *unsure* (``None``) keeps us: it may come back, and if not,
+        the connection or the next leader ends this.
+        """
+        connection = await self._connect(leader)
+        if connection is None:
+            return
+        session_id = str(leader.session_id)
+        self._connection = connection
+        monitor = HeartbeatMonitor(self._timeout)
+        monitor.watch("leader", time.monotonic())
+        helpers = [
+            asyncio.ensure_future(self._receive(connection, session_id, monitor)),
+            asyncio.ensure_future(self._heartbeat(session_id, monitor)),
+            asyncio.ensure_future(self._another_leader(leader)),
+        ]
+        try:
+            self._send(
+                {
+                    "type": "register",
+                    "session_id": session_id,
+                    "taskmanager_id": self._context.name,
+                    "slots": self._slots,
+                    "pid": os.getpid(),
+                }
+            )
+            await asyncio.wait(helpers, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._connection = None
+            connection.close()
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.wait(helpers)
+
+    async def _connect(
+        self, leader: LeaderInformation
+    ) -> tornado.websocket.WebSocketClientConnection | None:
+        """A connection; ``None`` when another one leads before the leader has answered.
+
+        The kernel takes connections for a process that is stopped, so that may be long.
+        """
+        if not leader.address.startswith(("http://", "https://")):
+            # Real Flink may stand in the same election; its TaskManagers speak another language.
+            raise ConnectionError("it is no JobManager of hawork")
+        token = await self._loop.run_in_executor(self._io, read_token, self._context.config)
+        request = tornado.httpclient.HTTPRequest(
+            leader.address.replace("http", "ws", 1) + "/v1/taskmanagers/connection",
+            headers={"Authorization": f"Bearer {token}"},
+            connect_timeout=self._timeout,
+            request_timeout=self._timeout,
+        )
+        connecting = asyncio.ensure_future(
+            tornado.websocket.websocket_connect(
+                request,
+                max_message_size=self._context.config.get_option(options.REST_MAX_CONTENT_LENGTH),
+            )
+        )
+        another = asyncio.ensure_future(self._another_leader(leader))
+        try:
+            await asyncio.wait([connecting, another], return_when=asyncio.FIRST_COMPLETED)
+            return connecting.result() if connecting.done() else None
+        finally:
+            connecting.cancel()
+            another.cancel()
+
+    async def _another_leader(self, leader: LeaderInformation) -> None:
+        while self._leader is None or self._leader == leader:
+            await self._wait_for_change(None)
+
+    async def _heartbeat(self, session_id: str, monitor: HeartbeatMonitor) -> None:
+        while not monitor.lost(time.monotonic()):
+            self._send({"type": "heartbeat", "session_id": session_id})
+            await asyncio.sleep(min(self._interval, self._timeout / 4))
+        self._context.events.emit(EventKind.ERROR, message="the leader's heartbeat timed out")
+
+    async def _receive(
+        self,
+        connection: tornado.websocket.WebSocketClientConnection,
+        session_id: str,
+        monitor: HeartbeatMonitor,
+    ) -> None:
+        while (text := await connection.read_message()) is not None:
+            message = json.loads(text)
+            if message["session_id"] != session_id:
+                continue
+            monitor.heard("leader", time.monotonic())
+            if message["type"] == "deploy_task":
+                self._deploy(message)
+            elif message["type"] == "task_command":
+                child = self._children.get((message["attempt"], message["index"]))
+                if child is not None:
+                    child.command(message["command"])
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if self._connection is not None:
+            send_json(self._connection, message)
+
+    # --- tasks -------------------------------------------------------------------------------
+
+    def _deploy(self, message: dict[str, Any]) -> None:
+        key = (message["attempt"], message["index"])
+        origin = {name: message[name] for name in ("session_id", "job_id", "attempt", "index")}
+
+        def report(event: dict[str, Any]) -> None:
+            if event["type"] == "gone":
+                self._children.pop(key, None)
+                self._remove_scratch(message)
+            self._send({"type": "task_event", **origin, "event": event})
+
+        log = None
+        if self._context.run_directory is not None:
+            log = self._context.run_directory / "logs" / f"{self._context.name}-tasks.log"
+            log.parent.mkdir(parents=True, exist_ok=True)
+        child = TaskChild({"PYTHONUNBUFFERED": "1"}, log, report)
+        self._children[key] = child
+        task = self._loop.create_task(self._run_task(child, message, report), name=f"task {key}")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _run_task(self, child: TaskChild, message: dict[str, Any], report: Any) -> None:
+        handle = StateHandle.from_json(message["artifact"])
+        try:
+            artifact = await self._loop.run_in_executor(self._io, self._fetch, handle)
+        except (HaworkError, OSError) as error:
+            report({"type": "failed", "reason": f"the artifact cannot be read: {error}"})
+            report({"type": "gone"})
+            return
+        config, run_directory = self._context.config, self._context.run_directory
+        await child.run(
+            {
+                "type": "deploy",
+                **{
+                    name: message[name]
+                    for name in (
+                        "job_id", "attempt", "index", "parallelism", "entry_point", "config",
+                        "restore", "session_id",
+                    )
+                },
+                "artifact": str(artifact),
+                "sha256": handle.sha256,
+                "storage_url": self._storage_url,
+                "memory_threshold": config.get_option(options.MEMORY_THRESHOLD),
+                "artifact_max_size": config.get_option(options.ARTIFACT_MAX_SIZE),
+                "run_directory": str(run_directory) if run_directory else None,
+                "process": self._context.name,
+            }
+        )  # fmt: skip
+
+    def _remove_scratch(self, message: dict[str, Any]) -> None:
+        """What an orderly task removes itself, and one that was killed could not."""
+        name = f"task-{message['attempt']}-{message['index']}"
+        shutil.rmtree(self._scratch / name, ignore_errors=True)
+
+    def _fetch(self, handle: StateHandle) -> Path:
+        """The artifact as a local file, verified by the blob store; fetched once."""
+        path = self._scratch / f"{handle.sha256}.zip"
+        if not path.exists():
+            data = self._ha.stores(NO_LEADERSHIP).blobs.get(handle)
+            descriptor, temporary = tempfile.mkstemp(dir=self._scratch)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            Path(temporary).rename(path)
+        return path
+
+    async def _kill_tasks(self) -> None:
+        for child in self._children.values():
+            child.kill()
+        if self._running:
+            await asyncio.wait(self._running)
+
+    def _make_scratch(self) -> Path:
+        if self._context.run_directory is None:
+            return Path(tempfile.mkdtemp(prefix="hawork-taskmanager-"))
+        path = self._context.run_directory / "taskmanagers" / self._context.name
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+        return path
+
+
+async def run_task_manager(context: ProcessContext) -> int:
+    """Run until SIGTERM or SIGINT; returns the exit status."""
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[str] = loop.create_future()
+
+    def stop(number: signal.Signals) -> None:
+        if not stopped.done():
+            stopped.set_result(number.name)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    report_start(context, "taskmanager")
+    threads = context.config.get_option(options.IO_THREADS)
+    with ThreadPoolExecutor(threads, thread_name_prefix="io") as io:
+        running = asyncio.ensure_future(TaskManager(context, io).run())
+        either: list[asyncio.Future[Any]] = [running, stopped]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+        running.cancel()
+        await asyncio.wait([running])
+    report_stop(context, stopped.result() if stopped.done() else "it ended")
+    return 0

@@ -1,0 +1,222 @@
+"""Credentials, rights and options: each thing that is wrong gets one clear sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+import yaml
+
+from hawork.backends.kubernetes.rights import READING, WRITING
+from hawork.core.errors import ConfigurationError, HaworkError, StoreUnavailableError
+from hawork.core.options import K8S_CLUSTER_ID, K8S_NAMESPACE
+from hawork.lab.kubernetes_server import ControlPlane
+from tests.backends.kubernetes.kubernetes_setup import ClusterUnderTest
+from tests.contract.harness import ElectionListener
+
+
+@pytest.fixture
+def changed(cluster: ClusterUnderTest, tmp_path: Path) -> Iterator[Any]:
+    """A kubeconfig in which one thing is another."""
+
+    def change(kind: str, **values: Any) -> str:
+        file = tmp_path / "kubeconfig.yaml"
+        content = yaml.safe_load(cluster.control_plane.kubeconfig("jm-1").read_text())
+        (entry,) = content[f"{kind}s"]
+        kept = entry[kind]
+        if "certificate-authority" in values:
+            kept.pop("certificate-authority-data", None)
+        entry[kind] = {**kept, **values}
+        file.write_text(json.dumps(content))
+        return str(file)
+
+    yield change
+
+
+def refused(cluster: ClusterUnderTest, **values: Any) -> str:
+    """What opening the backend says, in one line."""
+    with pytest.raises(HaworkError) as caught:
+        cluster.open(**values)
+    text = str(caught.value)
+    assert "\n" not in text and len(text) < 400
+    return text
+
+
+def test_an_unknown_context(cluster: ClusterUnderTest) -> None:
+    text = refused(cluster, K8S_CONTEXT="elsewhere")
+    assert "kubernetes.context is 'elsewhere'" in text and "get-contexts" in text
+
+
+def test_no_such_file(cluster: ClusterUnderTest) -> None:
+    text = refused(cluster, K8S_CONFIG_FILE="/nowhere/kubeconfig")
+    assert "'/nowhere/kubeconfig'" in text and "no such file" in text
+
+
+def test_no_kubeconfig_at_all(
+    cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    text = refused(cluster, K8S_CONFIG_FILE=None)
+    assert "no kubeconfig was found" in text and "kubernetes.config.file" in text
+    monkeypatch.setenv("KUBECONFIG", "/nowhere/a:/nowhere/b")
+    assert "KUBECONFIG is '/nowhere/a:/nowhere/b'" in refused(cluster, K8S_CONFIG_FILE=None)
+
+
+def test_the_environment_names_the_file(
+    cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(cluster.control_plane.kubeconfig("jm-1")))
+    assert cluster.contender(K8S_CONFIG_FILE=None).wait_for_grant()
+
+
+@pytest.mark.parametrize("content", ["", "- a list", "{not yaml", '{"clusters": 7}'])
+def test_a_file_that_is_no_kubeconfig(
+    cluster: ClusterUnderTest, tmp_path: Path, content: str
+) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text(content)
+    assert f"kubeconfig {file} cannot be used" in refused(cluster, K8S_CONFIG_FILE=str(file))
+
+
+def test_a_token_that_is_not_valid(cluster: ClusterUnderTest, changed: Any) -> None:
+    text = refused(cluster, K8S_CONFIG_FILE=changed("user", token="expired"))
+    assert "does not accept our credentials" in text and "renew the token" in text
+
+
+def test_an_authority_that_did_not_sign(
+    cluster: ClusterUnderTest, changed: Any, tmp_path: Path
+) -> None:
+    authority = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(authority))
+    file = changed("cluster", **{"certificate-authority": str(authority)})
+    text = refused(cluster, K8S_CONFIG_FILE=file)
+    assert "cannot be trusted" in text and "certificate-authority" in text
+
+
+def test_nobody_listens(cluster: ClusterUnderTest, changed: Any) -> None:
+    file = changed("cluster", server="https://127.0.0.1:9")
+    text = refused(cluster, K8S_CONFIG_FILE=file)
+    assert "https://127.0.0.1:9 cannot be reached" in text
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("K8S_CLUSTER_ID", "Capital", "lower-case letters"),
+        ("K8S_CLUSTER_ID", "under_score", "lower-case letters"),
+        ("K8S_CLUSTER_ID", "-first", "lower-case letters"),
+        ("K8S_CLUSTER_ID", "x" * 46, "46 characters; write at most 45"),
+        ("K8S_NAMESPACE", "Not/One", "the name of a namespace"),
+    ],
+)
+def test_names_that_cannot_be(
+    cluster: ClusterUnderTest, option: str, value: str, says: str
+) -> None:
+    text = refused(cluster, **{option: value})
+    key = {"K8S_CLUSTER_ID": K8S_CLUSTER_ID, "K8S_NAMESPACE": K8S_NAMESPACE}[option].key
+    assert f"option {key} is {value!r}" in text and says in text
+
+
+def test_a_cluster_id_is_needed(cluster: ClusterUnderTest) -> None:
+    assert "kubernetes.cluster-id" in refused(cluster, K8S_CLUSTER_ID=None)
+
+
+@pytest.mark.parametrize("verb", (*READING, *WRITING))
+def test_each_missing_verb_is_named(own_control_plane: ControlPlane, verb: str) -> None:
+    cluster = ClusterUnderTest(own_control_plane)
+    config_file = str(own_control_plane.kubeconfig("jm-3"))
+    own_control_plane.revoke_right("jm-3", verb)
+    try:
+        with pytest.raises(ConfigurationError, match=rf"may not {verb} configmaps in namespace"):
+            cluster.contender(K8S_CONFIG_FILE=config_file)
+    finally:
+        own_control_plane.grant_right("jm-3", verb)
+        cluster.close()
+
+
+def test_a_task_manager_needs_no_right_to_write(cluster: ClusterUnderTest) -> None:
+    backend = cluster.open(K8S_CONFIG_FILE=str(cluster.control_plane.kubeconfig("tm-1")))
+    with pytest.raises(ConfigurationError, match="may not create, patch, delete configmaps"):
+        backend.election_driver(ElectionListener())
+
+
+def test_a_namespace_that_is_not_there(own_control_plane: ControlPlane) -> None:
+    cluster = ClusterUnderTest(own_control_plane)
+    admin = str(own_control_plane.kubeconfig())
+    try:
+        contender = cluster.contender(K8S_CONFIG_FILE=admin, K8S_NAMESPACE="nowhere")
+        contender.wait_until(lambda: bool(contender.of("error")), "an error")
+        ((_, error),) = contender.of("error")
+        assert '"nowhere" not found' in str(error) and "create the namespace" in str(error)
+    finally:
+        cluster.close()
+
+
+def test_a_right_taken_away_from_a_leader_is_told(own_control_plane: ControlPlane) -> None:
+    cluster = ClusterUnderTest(own_control_plane)
+    try:
+        leader = cluster.contender(K8S_CONFIG_FILE=str(own_control_plane.kubeconfig("jm-3")))
+        leader.wait_for_grant()
+        own_control_plane.revoke_right("jm-3", "patch")
+        leader.wait_until(lambda: bool(leader.of("error")), "an error")
+        assert "we may not patch configmaps" in str(leader.of("error")[0][1])
+        leader.wait_for_revoke()
+    finally:
+        own_control_plane.grant_right("jm-3", "patch")
+        cluster.close()
+
+
+def test_an_api_server_that_starts_again_is_no_error(own_control_plane: ControlPlane) -> None:
+    """Behind a proxy it breaks off TLS; it refuses everybody until it has read the Roles."""
+    cluster = ClusterUnderTest(own_control_plane)
+    try:
+        kubeconfig = own_control_plane.kubeconfig("jm-3", proxied=True)
+        leader = cluster.contender(K8S_CONFIG_FILE=str(kubeconfig))
+        leader.wait_for_grant()
+        own_control_plane.kill("api")
+        leader.wait_for_revoke()
+        own_control_plane.restart("api")
+        leader.wait_for_grant()
+        assert not leader.of("error")
+    finally:
+        cluster.close()
+
+
+def test_something_else_that_speaks_https(
+    cluster: ClusterUnderTest, changed: Any, tmp_path: Path
+) -> None:
+    import http.server
+    import ssl
+    import threading
+
+    class Greeting(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = b"<html>hello</html>"
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Greeting)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        file = changed("cluster", server=f"https://127.0.0.1:{server.server_address[1]}",
+                       **{"certificate-authority": str(tmp_path / "ca.pem")})  # fmt: skip
+        with pytest.raises(StoreUnavailableError, match="no Kubernetes API server"):
+            cluster.open(K8S_CONFIG_FILE=file)
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,201 @@
+"""The lock on a real API server: Flink's format, handover, broken networks, wrong clocks."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+
+import pytest
+
+from hawork.backends.kubernetes.layout import LOCK
+from hawork.backends.kubernetes.supervision import release_leadership
+from hawork.core.errors import ConfigurationError, LeadershipLostError
+from hawork.core.types import REST_SERVER, LeaderInformation
+from hawork.ha.pointer_store import JOB_GRAPHS
+from hawork.testing import eventually
+from tests.backends.kubernetes.kubernetes_setup import (
+    LEASE,
+    ClusterUnderTest,
+    SkewedClock,
+)
+
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
+
+
+def test_the_lock_is_written_as_flink_writes_it(cluster: ClusterUnderTest) -> None:
+    contender = cluster.contender()
+    session_id = contender.wait_for_grant()
+    assert re.fullmatch(
+        rf'\{{"holderIdentity":"{session_id}","leaseDuration":2\.000000000,'
+        rf'"acquireTime":"{TIME}","renewTime":"{TIME}","leaderTransitions":0\}}',
+        cluster.lock_text(),
+    )
+    found = cluster.get()
+    assert found is not None
+    assert found["metadata"]["labels"] == {
+        "app": cluster.cluster_id,
+        "type": "flink-native-kubernetes",
+        "configmap-type": "high-availability",
+    }
+    before = cluster.lock()
+    eventually(lambda: cluster.lock()["renewTime"] > before["renewTime"])
+    assert cluster.lock()["acquireTime"] == before["acquireTime"]
+
+
+def test_addresses_are_written_as_flink_writes_them(cluster: ClusterUnderTest) -> None:
+    contender = cluster.contender()
+    session_id = contender.wait_for_grant()
+    contender.driver.publish_leader_information(
+        REST_SERVER, LeaderInformation(session_id, "http://10.0.0.7:8081")
+    )
+    key = "org.apache.flink.k8s.leader.restserver"
+    assert cluster.data() == {key: f"{session_id},http://10.0.0.7:8081"}
+
+
+def test_stopping_releases_the_lock_as_flink_does(cluster: ClusterUnderTest) -> None:
+    contender = cluster.contender()
+    session_id = contender.wait_for_grant()
+    contender.driver.publish_leader_information(
+        "dispatcher", LeaderInformation(session_id, "http://here:1")
+    )
+    contender.driver.close()
+    lock = cluster.lock()
+    assert (lock["holderIdentity"], lock["leaseDuration"]) == ("", 1.0)
+    assert lock["acquireTime"] == lock["renewTime"]
+    assert cluster.data() == {}
+    second = cluster.contender()
+    assert second.wait_for_grant() != session_id
+    assert cluster.lock()["leaderTransitions"] == 1
+
+
+def test_a_supervisor_hands_over_at_once(cluster: ClusterUnderTest) -> None:
+    first = cluster.contender()
+    old, ticket = first.wait_for_grant(), first.driver.ticket()
+    second = cluster.contender()
+    assert release_leadership(cluster.config(), ticket)
+    second.wait_for_grant()
+    first.wait_for_revoke()
+    assert not first.driver.has_leadership(old)
+    # The process was alive after all: what it may be granted next has another ticket.
+    eventually(lambda: first.tickets)
+    assert first.tickets[-1] == first.driver.ticket() != ticket
+    assert not release_leadership(cluster.config(), ticket), "it works once"
+    assert second.leads
+
+
+@pytest.mark.parametrize("ticket", [{}, {"type": "zookeeper", "session": "0x1"},
+                                    {"type": "kubernetes", "holder": "nobody"}])  # fmt: skip
+def test_nothing_else_is_a_ticket(cluster: ClusterUnderTest, ticket: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match="no ticket"):
+        release_leadership(cluster.config(), ticket)
+
+
+@pytest.mark.parametrize("duration", ["2", "2.000000000"])
+def test_a_leader_that_is_flink_is_waited_for(cluster: ClusterUnderTest, duration: str) -> None:
+    first = cluster.contender()
+    first.wait_for_grant()
+    first.driver.close()
+    now = "2020-01-01T00:00:00.000000Z"  # wall clocks decide nothing
+    cluster.patch(annotations={LOCK: (
+        f'{{"holderIdentity":"flink","leaseDuration":{duration},"acquireTime":"{now}",'
+        f'"renewTime":"{now}","leaderTransitions":7}}'
+    )})  # fmt: skip
+    began = time.monotonic()
+    second = cluster.contender()
+    session_id = second.wait_for_grant()
+    assert second.times["grant", session_id] - began >= LEASE
+    assert cluster.lock()["leaderTransitions"] == 8
+
+
+def test_flink_may_take_the_lock(cluster: ClusterUnderTest) -> None:
+    """It judges by wall clocks; whoever loses the lock stops, however that came about."""
+    contender = cluster.contender()
+    old = contender.wait_for_grant()
+    lock = {**cluster.lock(), "holderIdentity": "flink", "leaderTransitions": 1}
+    cluster.patch(annotations={LOCK: json.dumps(lock)})
+    contender.wait_for_revoke()
+    with pytest.raises(LeadershipLostError, match="flink leads"):
+        contender.pointers(JOB_GRAPHS).create("a", b"late", old)
+    assert contender.wait_for_grant(different_from=old), "it does not renew"
+
+
+def test_a_lock_that_cannot_be_read_is_outwaited(cluster: ClusterUnderTest) -> None:
+    leader = cluster.contender()
+    old = leader.wait_for_grant()
+    began = time.monotonic()
+    cluster.patch(annotations={LOCK: "{damaged"})
+    leader.wait_for_revoke()
+    after = leader.wait_for_grant(different_from=old)
+    assert leader.times["grant", after] - began >= LEASE
+    assert cluster.lock()["holderIdentity"] == str(after)
+
+
+def test_a_deleted_map_comes_back_with_its_pointers(cluster: ClusterUnderTest) -> None:
+    contenders = [cluster.contender() for _ in range(3)]
+    leader = eventually(lambda: next((each for each in contenders if each.leads), None))
+    assert leader is not None and leader.session_id is not None
+    leader.pointers(JOB_GRAPHS).create("a", b"one", leader.session_id)
+    (before,) = leader.pointers(JOB_GRAPHS).entries()
+    eventually(lambda: all("hawork.jobgraphs.a" in (each.backend._claims.cluster.known or
+                           cluster).data for each in contenders))  # fmt: skip
+    cluster.delete()
+    eventually(lambda: cluster.data().get("hawork.jobgraphs.a"))
+    assert list(cluster.open().pointers(JOB_GRAPHS).entries()) == [before]
+    eventually(lambda: [each.leads for each in contenders].count(True) == 1)
+
+
+def test_clocks_that_disagree_decide_nothing(cluster: ClusterUnderTest) -> None:
+    skews = [0.0, 20.0, -20.0]
+    contenders = [cluster.contender(SkewedClock(seconds)) for seconds in skews]
+    for _ in range(4):
+        leader = eventually(lambda: next((each for each in contenders if each.leads), None))
+        assert leader is not None
+        # Several renewals, which to the others' clocks are long ago or yet to come.
+        transitions, renewals = cluster.lock()["leaderTransitions"], set()
+        while len(renewals) < 5:
+            assert [each.leads for each in contenders].count(True) == 1
+            renewals.add(cluster.lock()["renewTime"])
+        assert cluster.lock()["leaderTransitions"] == transitions, "nobody was deposed"
+        leader.driver.close()
+        index = contenders.index(leader)
+        contenders[index] = cluster.contender(SkewedClock(skews[index]))
+
+
+# --- broken networks -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["cut", "blackhole", "to_server", "from_server"])
+def test_a_leader_that_is_cut_off_stops_before_another_begins(
+    cluster: ClusterUnderTest, how: str
+) -> None:
+    first = cluster.proxied("jm-2")
+    old = first.wait_for_grant()
+    second = cluster.contender()
+    proxy = cluster.control_plane.proxy("jm-2")
+    try:
+        if how.endswith("server"):
+            proxy.one_way(blocked="upstream" if how == "to_server" else "downstream")
+        else:
+            getattr(proxy, how)()
+        new = second.wait_for_grant()
+        first.wait_for_revoke()
+        assert not first.driver.has_leadership(old)
+        if how != "from_server":
+            # Its renewals may have arrived unanswered; else the belief ended long before.
+            assert first.times["revoke", old] < second.times["grant", new]
+    finally:
+        proxy.heal()
+    with pytest.raises(LeadershipLostError):
+        first.pointers(JOB_GRAPHS).create("a", b"late", old)
+    assert second.driver.has_leadership(new)
+
+
+def test_a_short_break_costs_nothing(cluster: ClusterUnderTest) -> None:
+    contender = cluster.proxied("jm-2")
+    session_id = contender.wait_for_grant()
+    lock = cluster.lock()
+    cluster.control_plane.proxy("jm-2").drop()
+    eventually(lambda: cluster.lock()["renewTime"] > lock["renewTime"])
+    assert contender.driver.has_leadership(session_id)
+    assert not contender.of("revoke")

@@ -1,0 +1,118 @@
+"""The API server or etcd away, watches that break or are outdated."""
+
+from __future__ import annotations
+
+import pytest
+
+from hawork.core.types import DISPATCHER, LeaderInformation
+from hawork.ha.pointer_store import JOB_GRAPHS
+from hawork.lab.kubernetes_server import API, ETCD, ControlPlane
+from hawork.testing import eventually
+from tests.backends.kubernetes.kubernetes_setup import ClusterUnderTest, Contender
+from tests.contract.harness import Observer
+
+
+def leads(contenders: list[Contender]) -> Contender:
+    found = eventually(lambda: next((each for each in contenders if each.leads), None), timeout=30)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("server", [API, ETCD])
+def test_a_pause_longer_than_the_lease(own_cluster: ClusterUnderTest, server: str) -> None:
+    contenders = [own_cluster.contender() for _ in range(3)]
+    leader = leads(contenders)
+    old = leader.session_id
+    assert old is not None
+    leader.pointers(JOB_GRAPHS).create("a", b"one", old)
+    own_cluster.control_plane.pause(server)
+    try:
+        leader.wait_for_revoke()
+        assert not any(each.leads for each in contenders)
+    finally:
+        own_cluster.control_plane.resume(server)
+    after = leads(contenders)
+    assert after.session_id not in (None, old)
+    assert [name for name, _ in after.pointers(JOB_GRAPHS).entries()] == ["a"]
+    for each in contenders:
+        assert not each.of("error"), "nobody has to do anything"
+
+
+def test_an_api_server_that_comes_back_within_the_lease(own_cluster: ClusterUnderTest) -> None:
+    control_plane: ControlPlane = own_cluster.control_plane
+    leader = own_cluster.contender(
+        K8S_LEASE_DURATION="60 s", K8S_RENEW_DEADLINE="60 s", K8S_RETRY_PERIOD="500 ms"
+    )
+    session_id = leader.wait_for_grant()
+    control_plane.kill(API)
+    control_plane.restart(API)
+    lock = own_cluster.lock()
+    eventually(lambda: own_cluster.lock()["renewTime"] > lock["renewTime"], timeout=30)
+    assert leader.driver.has_leadership(session_id)
+    assert not leader.of("revoke")
+    observer = Observer()
+    driver = leader.backend.retrieval_driver(DISPATCHER, observer)
+    information = LeaderInformation(session_id, "http://here:1")
+    leader.driver.publish_leader_information(DISPATCHER, information)
+    observer.wait_for(information)
+    driver.close()
+
+
+def test_an_outdated_watch_lists_again(own_cluster: ClusterUnderTest) -> None:
+    leader = own_cluster.contender(
+        K8S_LEASE_DURATION="60 s", K8S_RENEW_DEADLINE="60 s", K8S_RETRY_PERIOD="500 ms"
+    )
+    session_id = leader.wait_for_grant()
+    observer = Observer()
+    driver = own_cluster.open().retrieval_driver(DISPATCHER, observer)
+    first = LeaderInformation(session_id, "http://here:1")
+    leader.driver.publish_leader_information(DISPATCHER, first)
+    observer.wait_for(first)
+    own_cluster.control_plane.outdate_watches()
+    second = LeaderInformation(session_id, "http://here:2")
+    eventually(lambda: publish(leader, second), timeout=30)
+    observer.wait_for(second)
+    driver.close()
+
+
+def publish(leader: Contender, information: LeaderInformation) -> bool:
+    leader.driver.publish_leader_information(DISPATCHER, information)
+    return True
+
+
+def test_an_address_that_nobody_renews_is_unsure(cluster: ClusterUnderTest) -> None:
+    """Flink leaves it there until the next leader comes."""
+    leader = cluster.proxied("jm-2")
+    session_id = leader.wait_for_grant()
+    observer = Observer()
+    driver = cluster.open().retrieval_driver(DISPATCHER, observer)
+    information = LeaderInformation(session_id, "http://here:1")
+    leader.driver.publish_leader_information(DISPATCHER, information)
+    observer.wait_for(information)
+    proxy = cluster.control_plane.proxy("jm-2")
+    proxy.blackhole()
+    try:
+        observer.wait_for(None)
+        assert cluster.data(), "the API server still has it"
+    finally:
+        proxy.heal()
+    again = leader.wait_for_grant(different_from=session_id)
+    information = LeaderInformation(again, "http://here:2")
+    leader.driver.publish_leader_information(DISPATCHER, information)
+    observer.wait_for(information)
+    driver.close()
+
+
+def test_a_watch_that_breaks_is_opened_again(cluster: ClusterUnderTest) -> None:
+    leader = cluster.contender()
+    session_id = leader.wait_for_grant()
+    observer = Observer()
+    file = str(cluster.control_plane.kubeconfig("tm-1", proxied=True))
+    driver = cluster.open(K8S_CONFIG_FILE=file).retrieval_driver(DISPATCHER, observer)
+    for number in range(4):
+        information = LeaderInformation(session_id, f"http://here:{number}")
+        leader.driver.publish_leader_information(DISPATCHER, information)
+        observer.wait_for(information)
+        cluster.control_plane.proxy("tm-1").drop()
+    driver.close()
+    assert leader.driver.has_leadership(session_id)

@@ -1,0 +1,157 @@
+"""``hawork manifests``: what it prints is accepted by a real API server, and says enough."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import yaml
+
+from hawork.backends.kubernetes.rights import READING, WRITING
+from hawork.cli.main import main
+from hawork.core.errors import ConfigurationError
+from hawork.core.options import checked
+from hawork.lab.kubernetes_server import NAMESPACE, ControlPlane
+from hawork.lab.manifests import Manifests
+
+COLLECTIONS = {
+    "ConfigMap": "/api/v1/namespaces/{}/configmaps",
+    "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
+    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
+    "Service": "/api/v1/namespaces/{}/services",
+    "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
+}
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[tuple[str, str], Any]:
+    """The objects that the command prints, by kind and name."""
+    given = ["--image", "registry.example/hawork:1", "--cluster-id", "my-cluster", *arguments]
+    assert main(["manifests", *given]) == 0
+    objects = list(yaml.safe_load_all(capsys.readouterr().out))
+    return {(each["kind"], each["metadata"]["name"]): each for each in objects}
+
+
+def at(thing: Any, path: str) -> Any:
+    """The value at a JSON path such as ``spec.containers.0.image``."""
+    for step in path.split("."):
+        thing = thing[int(step)] if step.isdigit() else thing[step]
+    return thing
+
+
+def missing(sent: Any, kept: Any, path: str = "") -> list[str]:
+    """Where the server did not keep what was sent; it drops fields that it does not know."""
+    if isinstance(sent, Mapping):
+        return [
+            lost for key in sent for lost in
+            (missing(sent[key], kept[key], f"{path}.{key}") if key in (kept or {})
+             else [f"{path}.{key}"])
+        ]  # fmt: skip
+    if isinstance(sent, list):
+        if not isinstance(kept, list) or len(sent) != len(kept):
+            return [path]
+        return [
+            lost for index, (one, other) in enumerate(zip(sent, kept, strict=True))
+            for lost in missing(one, other, f"{path}.{index}")
+        ]  # fmt: skip
+    return [] if sent == kept else [path]
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [("--storage-dir", "s3://bucket/ha"),
+     ("--storage-dir", "file:///ha", "--storage-claim", "shared")],
+)  # fmt: skip
+def test_the_api_server_accepts_all_of_it(
+    control_plane: ControlPlane, capsys: pytest.CaptureFixture[str], storage: tuple[str, ...]
+) -> None:
+    objects = printed(capsys, "--namespace", NAMESPACE, *storage)
+    assert len(objects) == 10
+    for (kind, name), sent in objects.items():
+        path = COLLECTIONS[kind].format(NAMESPACE)
+        query = "dryRun=All&fieldValidation=Strict"
+        status, kept = control_plane.admin.call("POST", f"{path}?{query}", sent)
+        assert status == 201, f"{kind} {name}: {kept}"
+        assert not missing(sent, kept), f"{kind} {name}"
+
+
+def test_a_field_that_does_not_exist_would_be_noticed(control_plane: ControlPlane) -> None:
+    """Old API servers drop it silently; the test above must not."""
+    deployment = Manifests("i", "c", "s3://ha", NAMESPACE).objects()[-1]
+    deployment["spec"]["replica"] = 3
+    path = COLLECTIONS["Deployment"].format(NAMESPACE)
+    _, kept = control_plane.admin.call("POST", f"{path}?dryRun=All", deployment)
+    assert missing(deployment, kept) == [".spec.replica"]
+
+
+def test_replicas_probes_and_limits(capsys: pytest.CaptureFixture[str]) -> None:
+    objects = printed(
+        capsys, "--storage-dir", "s3://ha", "--job-managers", "3", "--task-managers", "5"
+    )
+    managers = objects["Deployment", "my-cluster-jobmanager"]
+    tasks = objects["Deployment", "my-cluster-taskmanager"]
+    container = "spec.template.spec.containers.0"
+    assert (at(managers, "spec.replicas"), at(tasks, "spec.replicas")) == (3, 5)
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert at(managers, f"{container}.{probe}.tcpSocket.port") == "rest"
+    assert at(managers, f"{container}.ports.0") == {"name": "rest", "containerPort": 8081}
+    assert at(tasks, f"{container}.readinessProbe.exec.command")[:2] == ["hawork", "leader"]
+    for deployment in (managers, tasks):
+        assert at(deployment, f"{container}.resources.limits.memory")
+        assert at(deployment, f"{container}.resources.requests.memory")
+        assert at(deployment, f"{container}.image") == "registry.example/hawork:1"
+        assert at(deployment, "spec.template.spec.securityContext.runAsNonRoot") is True
+        labels = at(deployment, "spec.template.metadata.labels").items()
+        assert at(deployment, "spec.selector.matchLabels").items() <= labels
+    service = objects["Service", "my-cluster-rest"]
+    assert at(service, "spec.selector") == at(managers, "spec.template.metadata.labels")
+
+
+def test_each_component_gets_the_minimum_of_rights(capsys: pytest.CaptureFixture[str]) -> None:
+    objects = printed(capsys, "--storage-dir", "s3://ha", "--namespace", "flink")
+    for component, verbs in (("jobmanager", [*READING, *WRITING]), ("taskmanager", [*READING])):
+        name = f"my-cluster-{component}"
+        assert objects["Role", name]["rules"] == [
+            {"apiGroups": [""], "resources": ["configmaps"], "verbs": verbs}
+        ]
+        assert objects["RoleBinding", name]["subjects"] == [
+            {"kind": "ServiceAccount", "name": name, "namespace": "flink"}
+        ]
+        pod = at(objects["Deployment", name], "spec.template.spec")
+        assert pod["serviceAccountName"] == name
+
+
+def test_the_configuration_is_one_that_hawork_reads(capsys: pytest.CaptureFixture[str]) -> None:
+    objects = printed(
+        capsys, "--storage-dir", "file:///ha", "--storage-claim", "shared",
+        "-D", "taskmanager.numberOfTaskSlots=4",
+    )  # fmt: skip
+    text = at(objects["ConfigMap", "my-cluster-config"], "data")["config.yaml"]
+    config = checked(yaml.safe_load(text))
+    assert config["high-availability.type"] == "kubernetes"
+    assert config["taskmanager.numberOfTaskSlots"] == "4"
+    pod = at(objects["Deployment", "my-cluster-taskmanager"], "spec.template.spec")
+    mounts = {each["mountPath"]: each["name"] for each in pod["containers"][0]["volumeMounts"]}
+    volumes = {each["name"]: each for each in pod["volumes"]}
+    assert volumes[mounts["/ha"]]["persistentVolumeClaim"] == {"claimName": "shared"}
+    token = config["hawork.rest.token-file"].rpartition("/")[0]
+    assert volumes[mounts[token]]["secret"] == {"secretName": "my-cluster-token"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"storage_dir": "/ha"}, "name a PersistentVolumeClaim with --storage-claim"),
+        ({"storage_claim": "shared"}, "is no path: leave out --storage-claim"),
+        ({"cluster_id": "My_Cluster"}, "kubernetes.cluster-id is 'My_Cluster'"),
+        ({"cluster_id": "c" * 46}, "it has 46 characters; write at most 45"),
+        ({"namespace": "a/b"}, "kubernetes.namespace is 'a/b'"),
+        ({"job_managers": 0}, "0 JobManagers make no cluster"),
+        ({"options": {"high-availability.typo": "1"}}, r"high-availability\.typo"),
+    ],
+)
+def test_what_kubernetes_would_refuse_is_refused(wrong: dict[str, Any], said: str) -> None:
+    good = {"image": "i", "cluster_id": "c", "storage_dir": "s3://ha"}
+    with pytest.raises(ConfigurationError, match=said):
+        Manifests(**{**good, **wrong})

@@ -1,0 +1,29 @@
+"""A real server for the ZooKeeper tests, and a cluster of its own for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hawork.lab.zookeeper_server import ZooKeeperServers
+from tests.backends.zookeeper.zookeeper_setup import ClusterUnderTest
+from tests.contract.zookeeper_harness import shared_servers
+
+
+@pytest.fixture
+def cluster() -> Iterator[ClusterUnderTest]:
+    """On the server that all tests share, for those that leave it alone."""
+    cluster = ClusterUnderTest(shared_servers())
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def own_cluster(tmp_path: Path) -> Iterator[ClusterUnderTest]:
+    """On a server of its own, to be stopped and killed."""
+    with ZooKeeperServers(tmp_path / "zookeeper") as servers:
+        cluster = ClusterUnderTest(servers)
+        yield cluster
+        cluster.close()

@@ -1,0 +1,113 @@
+"""What a user of the command line reads when something about ZooKeeper is wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kazoo.security import make_digest_acl
+
+from hawork.cli.foreground import config_yaml
+from hawork.cli.main import main
+from hawork.core import options
+from hawork.lab.zookeeper_server import free_ports
+from hawork.testing import eventually
+from tests.backends.zookeeper.zookeeper_setup import ClusterUnderTest
+
+
+@pytest.fixture
+def config(cluster: ClusterUnderTest, tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    storage = {options.STORAGE_DIR.key: (tmp_path / "storage").as_uri()}
+    path.write_text(config_yaml(options.checked({**cluster.values, **storage})))
+    return path
+
+
+def one_sentence(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+    """What a failing command says: one line, nothing else."""
+    assert main(list(command)) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize("command", ["leader", "list"])
+def test_an_unreachable_quorum(
+    config: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    quorum = f"127.0.0.1:{free_ports(1)[0]}"
+    changed = [f"{options.ZK_QUORUM.key}={quorum}", f"{options.ZK_CONNECTION_TIMEOUT.key}=300 ms"]
+    line = one_sentence(
+        capsys, command, "--config", str(config), *(f"-D{change}" for change in changed)
+    )
+    assert line.startswith(f"hawork: no ZooKeeper server of {quorum} answered within 0.3 s")
+
+
+def test_nobody_leads(
+    cluster: ClusterUnderTest, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = one_sentence(capsys, "leader", "--wait", "0.1", "--config", str(config))
+    assert f"a JobManager of cluster-id {cluster.values[options.CLUSTER_ID.key]} is running" in line
+
+
+def test_foreign_bytes_where_the_leader_should_be(
+    cluster: ClusterUnderTest, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = cluster.paths.connection_info("rest_server")
+    cluster.kazoo.create(path, b"http://here:1", makepath=True)
+    line = one_sentence(capsys, "leader", "--config", str(config))
+    assert f"znode {path}: 13 bytes" in line
+    assert line.endswith(f"or correct option {options.ZK_ROOT.key} or {options.CLUSTER_ID.key}")
+
+
+def test_no_rights_on_what_tells_the_leader(
+    cluster: ClusterUnderTest, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = cluster.paths.connection_info("rest_server")
+    cluster.kazoo.create(path, b"", makepath=True)
+    cluster.kazoo.set_acls(path, [make_digest_acl("somebody", "else", all=True)])
+    line = one_sentence(capsys, "leader", "--config", str(config))
+    assert f"no rights on {path}" in line
+    assert options.ZK_AUTHORIZATION.key in line
+
+
+def run_job_manager(config: Path, *changes: str) -> subprocess.Popen[str]:
+    argv = [sys.executable, "-m", "hawork", "jobmanager", "--config", str(config)]
+    argv += [f"-D{change}" for change in changes]
+    return subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("whose", ["a file of somebody else", "without rights"])
+def test_a_job_manager_on_a_root_that_is_not_ours(
+    cluster: ClusterUnderTest, config: Path, whose: str
+) -> None:
+    root = f"{cluster.paths.cluster}-root".replace("/flink", "")
+    if whose == "without rights":
+        acl = [make_digest_acl("somebody", "else", all=True)]
+        cluster.kazoo.create(root, b"", acl=acl)
+        wanted = f"ZooKeeper gives us no rights on {root}"
+    else:
+        cluster.kazoo.create(root, b"something")
+        wanted = f"znode {root} belongs to somebody else (it holds 9 bytes of data)"
+    process = run_job_manager(config, f"{options.ZK_ROOT.key}={root}")
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    (line,) = said.splitlines()
+    assert line.startswith(f"hawork jobmanager: leader election failed: {wanted}")
+
+
+def test_a_job_manager_says_which_session_timeout_it_got(
+    cluster: ClusterUnderTest, config: Path
+) -> None:
+    process = run_job_manager(config, f"{options.ZK_SESSION_TIMEOUT.key}=100 ms")
+    try:
+        eventually(cluster.latch, timeout=60)
+    finally:
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    (line,) = said.splitlines()
+    assert "granted a session timeout of 1 s, the least they allow, and not the 0.1 s" in line
+    assert options.ZK_SESSION_TIMEOUT.key in line

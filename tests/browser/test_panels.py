@@ -1,0 +1,251 @@
+"""The live panels in JupyterLab, as a learner uses them: with a mouse, and without one."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from .jupyter import JupyterLab
+from .notebook import CELL, ERROR, open_notebook, run_cell, wait_until_idle, write_notebook
+
+START = """from hawork.lab import LabCluster
+lab = LabCluster(job_managers=3, task_managers=1).start()"""
+AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
+JM = re.compile(r"jm-\d")
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def opened(page: Page, jupyter: JupyterLab, request: pytest.FixtureRequest) -> Any:
+    """Opens a notebook of a started lab and these cells; all but the ``later`` ones are run."""
+
+    def open_(*cells: str, later: tuple[str, ...] = ()) -> Page:
+        name = request.node.name.removeprefix("test_").partition("[")[0]
+        write_notebook(jupyter, name, START, *cells, *later)
+        open_notebook(page, jupyter, name)
+        for number in range(1 + len(cells)):
+            run_cell(page, number)
+        return page
+
+    return open_
+
+
+def panel(page: Page, name: str, number: int = 0) -> Locator:
+    return page.locator(f"[data-panel={name}]").nth(number)
+
+
+def leader_of(shown: Locator, other_than: str = "") -> str:
+    """Who leads according to a cluster panel, once it is somebody else than before."""
+    wanted = re.compile(rf"^(?!{other_than}$)jm-\d$") if other_than else JM
+    view = shown.locator("[data-leader]")
+    expect(view).to_have_attribute("data-leader", wanted, timeout=30_000)
+    return str(view.get_attribute("data-leader"))
+
+
+def test_the_kill_button_moves_the_leader(opened: Any, complaints: list[str]) -> None:
+    page = opened("lab.cluster_panel()", "lab.timeline_panel()", later=("lab.close()",))
+    cluster, timeline = panel(page, "cluster"), panel(page, "timeline")
+    leader = leader_of(cluster)
+    card = cluster.locator(f"[data-name={leader}]")
+    expect(card).to_have_attribute("data-leads", "true")
+
+    card.get_by_role("button", name=f"Kill {leader}").click()
+
+    expect(card).to_have_attribute("data-state", "down", timeout=20_000)
+    successor = leader_of(cluster, other_than=leader)
+    expect(page.locator(".hw-answer").first).to_have_text(f"lab.kill('{leader}') was done")
+    expect(page.locator(".hw-news").first).to_contain_text(f"{successor} became leader")
+    bars = timeline.locator("[data-lane='published leader'][data-state=leading]")
+    expect(bars).to_have_count(2)
+    expect(timeline.locator(f"[data-lane={leader}][data-state=down]")).to_have_count(1)
+    expect(timeline.locator("[data-kind=fault]")).to_have_count(1)
+
+    run_cell(page, 3)
+    expect(page.locator("[data-life=closed]")).to_have_count(2)
+    restart = card.get_by_role("button", name=f"Restart {leader}")
+    expect(restart).to_have_attribute("aria-disabled", "true")
+    expect(page.locator(ERROR)).to_have_count(0)
+    assert complaints == []
+
+
+def test_panels_move_while_a_cell_blocks(opened: Any, complaints: list[str]) -> None:
+    page = opened("lab.cluster_panel()", later=("import time\nlab.kill('leader')\ntime.sleep(8)",))
+    cluster = panel(page, "cluster")
+    leader = leader_of(cluster)
+    run_cell(page, 2, wait=False)
+    leader_of(cluster, other_than=leader)
+    expect(page.locator(CELL).nth(2).locator(".jp-InputArea-prompt")).to_have_text("[*]:")
+    assert complaints == []
+
+
+def test_two_views_agree_also_after_a_reload(opened: Any, complaints: list[str]) -> None:
+    page = opened("lab.cluster_panel()", "lab.panels()", later=("fault = lab.kill('leader')",))
+    leader = leader_of(panel(page, "cluster"))
+    run_cell(page, 3)
+    successor = leader_of(panel(page, "cluster"), other_than=leader)
+    assert leader_of(panel(page, "cluster", 1), other_than=leader) == successor
+
+    page.keyboard.press("Control+s")
+    expect(page.locator(".jp-mod-dirty")).to_have_count(0)
+    page.reload()
+    for number in (0, 1):
+        assert leader_of(panel(page, "cluster", number)) == successor
+
+    second = panel(page, "cluster", 1)
+    second.get_by_role("button", name=f"Kill {successor}").click()
+    third = leader_of(panel(page, "cluster"), other_than=successor)
+    assert leader_of(second, other_than=successor) == third
+    frames = page.locator(".hw-frame")
+    page.wait_for_function(
+        """() => new Set([...document.querySelectorAll('.hw-frame')]
+            .map(frame => frame.dataset.seq)).size === 1"""
+    )
+    expect(frames).to_have_count(2)
+    assert complaints == []
+
+
+def test_everything_by_keyboard(opened: Any, complaints: list[str]) -> None:
+    page = opened("lab.cluster_panel()", "lab.timeline_panel()")
+    cluster, timeline = panel(page, "cluster"), panel(page, "timeline")
+    leader = leader_of(cluster)
+    cells = page.locator(CELL).count()
+    picture = timeline.locator("svg.hw-timeline")
+    picture.focus()
+    page.keyboard.press("ArrowRight")
+    expect(timeline.locator(".hw-bar:focus")).to_have_count(1)
+    first = timeline.locator(".hw-detail").inner_text()
+    page.keyboard.press("ArrowDown")
+    expect(timeline.locator(".hw-detail")).not_to_have_text(first)
+    for key in ("d", "d", "x", "a", "Enter"):  # shortcuts of the notebook, not for it now
+        page.keyboard.press(key)
+    assert page.locator(CELL).count() == cells
+    follow = timeline.locator("[aria-pressed]")
+    expect(follow).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("+")
+    expect(follow).to_have_attribute("aria-pressed", "false")
+    page.keyboard.press("End")
+    expect(follow).to_have_attribute("aria-pressed", "true")
+
+    cluster.get_by_role("button", name=f"Kill {leader}").focus()
+    page.keyboard.press("Enter")
+    leader_of(cluster, other_than=leader)
+    focused = page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert focused == f"Kill {leader}"
+    assert complaints == []
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_nothing_serious_for_accessibility(
+    opened: Any, theme: str, jupyter: JupyterLab, complaints: list[str]
+) -> None:
+    settings = jupyter.directory / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True, exist_ok=True)
+    chosen = {"theme": f"JupyterLab {theme}"}
+    (settings / "themes.jupyterlab-settings").write_text(json.dumps(chosen))
+    page = opened("lab.panels()", later=("fault = lab.kill('leader')",))
+    leader = leader_of(panel(page, "cluster"))
+    run_cell(page, 2)
+    leader_of(panel(page, "cluster"), other_than=leader)
+    expect(panel(page, "store").locator("tr[data-key]").first).to_be_attached()
+    light = page.evaluate("document.body.dataset.jpThemeLight")
+    assert light == str(theme == "Light").lower()
+    background = (
+        panel(page, "cluster")
+        .locator("xpath=..")
+        .evaluate("frame => getComputedStyle(frame).backgroundColor")
+    )
+    brightness = sum(map(int, re.findall(r"\d+", background)[:3])) / 3
+    assert (brightness > 128) == (theme == "Light"), background
+
+    page.evaluate(AXE.read_text())
+    report = page.evaluate("axe.run('.hw-frame', {resultTypes: ['violations']})")
+    found = [
+        (each["id"], each["impact"], [node["html"][:160] for node in each["nodes"][:3]])
+        for each in report["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
+    assert found == []
+    assert report["passes"]
+    assert complaints == []
+
+
+def test_the_stepper_stops_compares_crashes_and_recovers(
+    opened: Any, jupyter: JupyterLab, complaints: list[str]
+) -> None:
+    job = Path(__file__).resolve().parent.parent / "unit" / "lab_jobs.py"
+    submit = f"""config = {{"end": 30, "output": lab.directory / "out"}}
+job = lab.submit({f"{job}:count"!r}, config, wait=False)"""
+    finish = "await job.acknowledged()\nprint((await job.finished(progress=False)).status)"
+    page = opened("lab.stepper_panel()", "lab.jobs_panel()", later=(submit, finish))
+    stepper = panel(page, "stepper")
+    stepper.get_by_role("button", name="Arm submit.graph_written").click()
+    step = stepper.locator("li[data-step='submit.graph_written']")
+    expect(step).to_have_attribute("data-armed", "true", timeout=20_000)
+
+    run_cell(page, 3)
+    expect(step).to_have_attribute("data-lit", "now", timeout=30_000)
+    expect(step).to_have_attribute("aria-current", "step")
+    difference = stepper.locator(".hw-difference tr[data-sign='+']")
+    expect(difference.filter(has_text="submittedJobGraph")).to_have_count(1)
+
+    stepper.get_by_role("button", name=re.compile("Crash here")).click()
+    expect(step).not_to_have_attribute("data-lit", "now", timeout=20_000)
+    run_cell(page, 4)
+    expect(page.locator(".jp-OutputArea-output").filter(has_text="FINISHED").first).to_be_attached()
+    row = panel(page, "jobs").locator("tr[data-job]")
+    expect(row).to_have_attribute("data-status", "FINISHED", timeout=20_000)
+    assert complaints == []
+
+
+def test_a_recorded_run_has_a_slider(opened: Any, complaints: list[str]) -> None:
+    page = opened("fault = lab.kill('leader')\nawait lab.wait_for_leader(other_than=fault)",
+                  "lab.close()", "lab.timeline_panel()")  # fmt: skip
+    timeline = panel(page, "timeline")
+    bars = timeline.locator("[data-lane='published leader']")
+    expect(bars).to_have_count(2)
+    slider = timeline.get_by_role("slider")
+    slider.focus()
+    page.keyboard.press("Home")
+    expect(bars).to_have_count(0)
+    expect(timeline.locator(".hw-clock")).to_have_text("0.000 s")
+    page.keyboard.press("End")
+    expect(bars).to_have_count(2)
+    timeline.get_by_role("button", name="Play").click()
+    expect(bars).to_have_count(1, timeout=10_000)
+    expect(bars).to_have_count(2, timeout=20_000)
+    assert complaints == []
+
+
+def test_a_restarted_kernel_leaves_views_that_say_so(opened: Any) -> None:
+    page = opened("lab.cluster_panel()")
+    leader_of(panel(page, "cluster"))
+    page.locator(".lm-MenuBar-item", has_text=re.compile(r"^Kernel$")).click()
+    page.locator(".lm-Menu-item", has_text=re.compile(r"^Restart Kernel…")).click()
+    page.locator(".jp-Dialog").get_by_role("button", name="Confirm").click()
+    expect(page.locator("[data-life=orphaned]")).to_have_count(1, timeout=30_000)
+    expect(page.locator(".hw-trouble")).to_contain_text("The kernel has ended")
+    wait_until_idle(page)
+
+
+@pytest.mark.parametrize("where", ["notebooks", "voila/render"])
+def test_in_notebook_7_and_in_voila(
+    page: Page, jupyter: JupyterLab, where: str, complaints: list[str]
+) -> None:
+    name = where.partition("/")[0]
+    write_notebook(jupyter, f"in_{name}", START, "lab.panels()")
+    page.goto(jupyter.url(f"{where}/in_{name}.ipynb"))
+    if where == "notebooks":
+        for number in (0, 1):
+            run_cell(page, number)
+    leader = leader_of(panel(page, "cluster"))
+    panel(page, "cluster").get_by_role("button", name=f"Kill {leader}").click()
+    leader_of(panel(page, "cluster"), other_than=leader)
+    # Notebook 7 has complaints of its own; our scripts are loaded from blobs.
+    assert not [each for each in complaints if re.search("blob:|hawork|widget", each)]

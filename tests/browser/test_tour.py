@@ -1,0 +1,35 @@
+"""The first thing a visitor does: open the tour and run all of it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from .jupyter import JupyterLab
+from .notebook import ERROR, STDERR, open_notebook, run_all
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.timeout(480)
+def test_the_tour_runs(page: Page, jupyter: JupyterLab, complaints: list[str]) -> None:
+    open_notebook(page, jupyter, "00_tour")
+    run_all(page)
+
+    expect(page.locator(ERROR)).to_have_count(0)
+    expect(page.locator(STDERR)).to_have_count(0)
+    outputs = page.locator(".jp-OutputArea-output")
+    expect(outputs.filter(has_text=re.compile(r"jm-\d leads")).first).to_be_visible()
+    picture = page.locator(".jp-OutputArea-output img").first
+    expect(picture).to_be_attached()
+    assert picture.evaluate("image => image.complete && image.naturalWidth") > 400
+    expect(outputs.get_by_text("The same as a table").last).to_be_visible()
+    live = page.locator("[data-panel=timeline] [data-lane='published leader']")
+    assert live.count() >= 2
+    expect(page.locator("[data-panel=cluster]").locator("xpath=..")).to_have_attribute(
+        "data-life", "closed"
+    )
+    expect(outputs.filter(has_text="equal").first).to_be_attached()
+    assert complaints == []

@@ -1,0 +1,32 @@
+"""Fixtures that every folder of tests may use: the HA backends, by name.
+
+A backend joins the contract suite by one line in ``HARNESSES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.embedded_harness import EmbeddedHarness
+from tests.contract.harness import BackendHarness
+from tests.contract.in_memory_harness import InMemoryHarness
+from tests.contract.kubernetes_harness import KubernetesHarness
+from tests.contract.zookeeper_harness import ZooKeeperHarness
+
+HARNESSES: dict[str, Callable[[Path], BackendHarness]] = {
+    "embedded": EmbeddedHarness,
+    "in-memory": InMemoryHarness,
+    "kubernetes": KubernetesHarness,
+    "zookeeper": ZooKeeperHarness,
+}
+
+
+@pytest.fixture(params=HARNESSES)
+def ha_backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BackendHarness]:
+    """An empty cluster on each backend; all it handed out is closed at the end."""
+    harness = HARNESSES[request.param](tmp_path)
+    yield harness
+    harness.close()

@@ -1,0 +1,58 @@
+"""The ZooKeeper backend on a real server, which all tests of a run share."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import tempfile
+import uuid
+from pathlib import Path
+
+from hawork.backends.registry import open_backend, release_leadership
+from hawork.core.clock import SYSTEM_CLOCK
+from hawork.core.events import EventLog
+from hawork.core.options import checked
+from hawork.ha.backend import Backend
+from hawork.lab.zookeeper_server import ZooKeeperServers
+from tests.contract.remembering import RememberingBackend, close_all, leading
+
+
+@functools.cache
+def shared_servers() -> ZooKeeperServers:
+    """One server, started when the first test wants it, stopped at the end of the run."""
+    directory = tempfile.TemporaryDirectory(prefix="hawork-test-zookeeper-")
+    servers = ZooKeeperServers(Path(directory.name)).start()
+    atexit.register(directory.cleanup)
+    atexit.register(servers.stop)
+    return servers
+
+
+class ZooKeeperHarness:
+    """A cluster-id of its own. Closes what it handed out, drivers first."""
+
+    def __init__(self, _: Path) -> None:
+        self.config = checked(
+            {
+                "high-availability.type": "zookeeper",
+                "high-availability.zookeeper.quorum": shared_servers().quorum,
+                "high-availability.cluster-id": f"/contract-{uuid.uuid4().hex[:12]}",
+                "high-availability.zookeeper.client.session-timeout": "4 s",
+                "high-availability.zookeeper.client.ensemble-tracker": "false",
+            }
+        )
+        self.events = EventLog("test")
+        self._backends: list[RememberingBackend] = []
+
+    def backend(self) -> Backend:
+        backend = RememberingBackend(open_backend(self.config, SYSTEM_CLOCK, self.events))
+        self._backends.append(backend)
+        return backend
+
+    def expire_leadership(self) -> None:
+        """Close the leader's session under its feet."""
+        driver = leading(self._backends)
+        if driver is not None:
+            release_leadership(self.config, driver.ticket())
+
+    def close(self) -> None:
+        close_all(self._backends)

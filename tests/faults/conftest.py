@@ -1,0 +1,42 @@
+"""A cluster per test; on failure its last events and logs are shown.
+
+With ``HAWORK_FAULTS_HA=zookeeper`` in the environment the same stories run on ZooKeeper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hawork.lab import LabCluster
+from tests.faults.scenario import FAST, Scenario
+from tests.faults.stores import store_options
+
+
+@pytest.fixture
+def scenario(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scenario]:
+    """Three JobManagers and two TaskManagers with two slots each."""
+    ha, store = store_options()
+    options = {**FAST, **store, **getattr(request, "param", {})}
+    with LabCluster(3, 2, ha=ha, directory=tmp_path / "lab", options=options, keep=True) as lab:
+        yield Scenario(lab, tmp_path)
+        report = getattr(request.node, "report_of_call", None)
+        if report is not None and report.failed:
+            for event in lab.event_list()[-80:]:
+                job = (event.job_id or "")[:4]
+                print(
+                    f"{event.monotonic:.3f} {event.process:8} {event.kind} {event.step or ''} "
+                    f"{job} {event.facts}"[:240]
+                )
+            for log in sorted((lab.directory / "logs").glob("*.log")):
+                print(f"--- {log.name}\n{log.read_text()[-2000:]}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    if report.when == "call":
+        item.report_of_call = report
+    return report

@@ -1,0 +1,211 @@
+"""Files and rows that are missing, cut short or altered: said, set aside, never fatal."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hawork
+from hawork.core.events import EventKind
+from hawork.core.jobs import JobStatus
+from hawork.core.types import JobID
+from hawork.lab import LabCluster
+from hawork.testing import eventually
+from tests.faults.scenario import FAST, Scenario, wait_for_event
+
+CHECKPOINT = "completedCheckpoint"
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def alter(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def job_directory(scenario: Scenario, job_id: str) -> Path:
+    return scenario.lab.directory / "storage" / "lab" / "jobs" / job_id
+
+
+def checkpoint_files(scenario: Scenario, job_id: str) -> list[tuple[int, Path]]:
+    """The files that pointers point to: one that was just written may not be among them."""
+    with hawork.open_ha_services(scenario.lab.config) as ha:
+        stores = ha.stores(hawork.NO_LEADERSHIP)
+        stored = stores.completed_checkpoints(JobID(job_id), 1).all_ids()
+    found = []
+    for path in job_directory(scenario, job_id).glob(f"{CHECKPOINT}*"):
+        try:
+            found.append((int(json.loads(path.read_bytes())["checkpoint_id"]), path))
+        except (OSError, ValueError):
+            continue
+    return sorted(each for each in found if each[0] in stored)
+
+
+@pytest.mark.parametrize("damage", [truncate, alter, remove])
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
+    scenario: Scenario, damage: object
+) -> None:
+    """The output stays exact, although the newest checkpoint had committed some of it."""
+    job = scenario.submit("copies", end=4000, rate=1500, checkpoint_interval="300 ms")
+    eventually(lambda: len(checkpoint_files(scenario, job.job_id)) >= 2, timeout=20)
+    leader = scenario.lab.leader()
+    scenario.lab.pause(leader)
+    (older, _), (newest, path) = checkpoint_files(scenario, job.job_id)[-2:]
+    damage(path)  # type: ignore[operator]
+    scenario.lab.kill(leader)
+    event = wait_for_event(scenario.lab, EventKind.JOB_RESTORED)
+    assert event.facts["checkpoint_id"] == older
+    (said,) = event.facts["skipped"]
+    assert f"checkpoint {newest}" in said
+    assert path.name in said
+    scenario.check_exact_copies(job, 4000)
+    scenario.check_nothing_left(job)
+
+
+def test_a_job_none_of_whose_checkpoints_is_readable_waits_and_loses_nothing(
+    scenario: Scenario,
+) -> None:
+    """Starting anew would repeat output, failing would delete what can be repaired."""
+    job = scenario.submit("copies", end=4000, rate=1500, checkpoint_interval="300 ms")
+    other = scenario.submit("counts", end=3000, rate=3000)
+    eventually(lambda: checkpoint_files(scenario, job.job_id), timeout=20)
+    leader = scenario.lab.leader()
+    scenario.lab.pause(leader)
+    damaged = [path for _, path in checkpoint_files(scenario, job.job_id)]
+    saved = scenario.directory / "saved"
+    saved.mkdir()
+    for path in damaged:
+        shutil.copy(path, saved)
+        truncate(path)
+    scenario.lab.kill(leader)
+    scenario.check_exact(other)
+    details = eventually(lambda: job.details if job.details.failure else None, timeout=20)
+    assert details is not None
+    assert not details.status.globally_terminal
+    assert "checkpoints is readable" in str(details.failure)
+    for path in damaged:
+        shutil.copy(saved / path.name, path)
+    scenario.check_exact_copies(job, 4000)
+
+
+@pytest.mark.parametrize("damage", [truncate, alter, remove])
+def test_a_damaged_job_graph_is_reported_and_kept_and_the_others_run(
+    scenario: Scenario, damage: object
+) -> None:
+    job = scenario.submit("counts", end=6000, rate=2000)
+    other = scenario.submit("counts", end=4000, rate=2000)
+    leader = scenario.lab.leader()
+    scenario.lab.pause(leader)
+    (path,) = job_directory(scenario, job.job_id).glob("submittedJobGraph*")
+    damage(path)  # type: ignore[operator]
+    scenario.lab.kill(leader)
+    event = wait_for_event(scenario.lab, EventKind.STATE_SET_ASIDE, job_id=job.job_id)
+    assert path.name in event.facts["reason"]
+    scenario.check_exact(other, 4000)
+    assert job_directory(scenario, job.job_id).exists(), "what is in doubt is kept"
+    rows = str(scenario.lab.store_rows().to_dict("records"))
+    assert job.job_id in rows
+
+
+def test_a_damaged_dirty_result_is_set_aside(scenario: Scenario) -> None:
+    directory = scenario.lab.directory / "storage" / "job-result-store" / "lab"
+    directory.mkdir(parents=True, exist_ok=True)
+    damaged = directory / f"{'0' * 31}1_DIRTY.json"
+    damaged.write_text('{"result":{"id":"0000')
+    job = scenario.submit()
+    scenario.lab.kill("leader")
+    scenario.check_exact(job)
+    wait_for_event(scenario.lab, EventKind.STATE_SET_ASIDE)
+    assert not damaged.exists()
+    assert [path.name for path in directory.glob("*.stale-*")] == [f"{damaged.name}.stale-1"]
+
+
+def test_a_dirty_result_written_by_flink_is_cleaned_up(scenario: Scenario) -> None:
+    directory = scenario.lab.directory / "storage" / "job-result-store" / "lab"
+    directory.mkdir(parents=True, exist_ok=True)
+    job_id = "0" * 31 + "a"
+    (directory / f"{job_id}_DIRTY.json").write_text(
+        f'{{"result":{{"id":"{job_id}","application-status":"SUCCEEDED",'
+        '"accumulator-results":{},"net-runtime":42},"version":1}'
+    )
+    scenario.lab.kill("leader")
+    eventually(lambda: (directory / f"{job_id}.json").exists(), timeout=20)
+    details = scenario.lab.client.job(job_id)
+    assert (details.status, details.duration) == (JobStatus.FINISHED, 42)
+
+
+def test_a_damaged_artifact_keeps_its_job_from_running_and_no_other(scenario: Scenario) -> None:
+    for name in ("tm-1", "tm-2"):
+        scenario.lab.kill(name)  # nobody is to have a good copy
+    job = scenario.submit("counts")
+    (blob,) = (job_directory(scenario, job.job_id) / "blob").iterdir()
+    alter(blob)
+    for name in ("tm-1", "tm-2"):
+        scenario.lab.restart(name)
+    eventually(lambda: "the artifact cannot be read" in str(job.details.failure), timeout=30)
+    assert blob.name[:12] in str(job.details.failure)
+    # Before the other one: its TaskManagers will have a good copy of the same artifact.
+    job.cancel()
+    assert job.wait(timeout=20).status is JobStatus.CANCELED
+    scenario.check_exact(scenario.submit("counts"))
+
+
+STORAGE = "high-availability.storageDir"
+
+
+def start_jobmanager(directory: Path, **values: str) -> str:
+    """Start a JobManager with these options; what it says when it ends at once."""
+    lines = {
+        "high-availability.type": "embedded",
+        STORAGE: f"file://{directory}/storage",
+        "high-availability.cluster-id": "/lab",
+        "hawork.run-directory": str(directory),
+        **FAST,
+        **values,
+    }
+    path = directory / "config.yaml"
+    path.write_text("".join(f"{key}: {value}\n" for key, value in lines.items() if value))
+    done = subprocess.run(
+        [sys.executable, "-m", "hawork.runtime", "jobmanager", "--config", path, "--name", "jm"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    return done.stderr
+
+
+def test_a_missing_storage_dir_is_named(tmp_path: Path) -> None:
+    message = start_jobmanager(tmp_path, **{STORAGE: ""})
+    assert STORAGE in message
+    assert "is set: write" in message
+
+
+def test_a_storage_dir_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    message = start_jobmanager(tmp_path, **{STORAGE: f"file://{tmp_path}/file"})
+    assert str(tmp_path / "file") in message
+
+
+def test_a_damaged_database_is_named_with_the_fix(tmp_path: Path) -> None:
+    with LabCluster(1, 0, directory=tmp_path / "lab", options=FAST, keep=True) as lab:
+        lab.leader()
+        (database,) = (lab.directory / "storage").rglob("ha.db")
+    database.write_bytes(b"this is no database" * 1000)
+    for name in ("ha.db-wal", "ha.db-shm"):
+        database.with_name(name).unlink(missing_ok=True)
+    message = start_jobmanager(lab.directory)
+    assert str(database) in message
+    assert database.read_bytes().startswith(b"this is no database"), "nothing is thrown away"

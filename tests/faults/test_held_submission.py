@@ -1,0 +1,31 @@
+"""A leader that stands at a step of a submission for longer than its client can wait."""
+
+from __future__ import annotations
+
+import pytest
+
+from hawork.core.errors import JobSubmissionError, RestError
+from hawork.core.jobs import JobStatus
+from hawork.lab.submission import make_submission
+from tests.faults.scenario import JOBS, Scenario
+
+IMPATIENT = {"rest.connection-timeout": "500 ms", "rest.await-leader-timeout": "1200 ms"}
+
+
+@pytest.mark.parametrize("scenario", [IMPATIENT], indirect=True)
+@pytest.mark.parametrize("step", ["submit.graph_written", "submit.acknowledged"])
+def test_the_same_job_can_be_submitted_again(scenario: Scenario, step: str) -> None:
+    lab = scenario.lab
+    config = {"end": 100, "rate": 1000, "output": str(scenario.directory / "output")}
+    submission = make_submission(f"{JOBS}:counts", config, scenario.directory, 1, "100 ms")
+    lab.arm(step, "hold")
+    with pytest.raises(RestError, match="no answer"):
+        lab.client.submit(submission)  # tries twice, and the second try waits for the first
+    assert [held.step for held in lab.held()] == [step]
+    lab.proceed()
+    assert lab.client.submit(submission, again=True) == submission.job_id
+    assert lab.client.wait(submission.job_id, timeout=60).status is JobStatus.FINISHED
+    assert lab.client.submit(submission, again=True) == submission.job_id
+    with pytest.raises(JobSubmissionError, match="has ended before"):
+        lab.client.submit(submission)
+    scenario.check_exact_files(scenario.directory / "output", 100)

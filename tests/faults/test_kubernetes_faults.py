@@ -1,0 +1,204 @@
+"""The network, the API server and its etcd fail: on Kubernetes every job still ends exact."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hawork.core.errors import LabError
+from hawork.core.events import Event, EventKind
+from hawork.lab import LabCluster
+from hawork.lab.job import Job
+from tests.contract.kubernetes_server import shared_control_plane
+from tests.faults.scenario import FAST, Scenario, wait_for_event
+
+LEASE = 2.0
+OPTIONS = {
+    **FAST,
+    "high-availability.kubernetes.leader-election.lease-duration": "2 s",
+    "high-availability.kubernetes.leader-election.renew-deadline": "1500 ms",
+    "high-availability.kubernetes.leader-election.retry-period": "250 ms",
+}
+END = 9000
+
+
+@pytest.fixture(scope="module")
+def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenario]:
+    """One cluster on a control plane of its own, for all faults one after another."""
+    directory = tmp_path_factory.mktemp("kubernetes")
+    with LabCluster(3, 2, ha="kubernetes", directory=directory / "lab", options=OPTIONS) as lab:
+        yield Scenario(lab, directory)
+
+
+@pytest.fixture
+def scenario(kubernetes: Scenario) -> Iterator[Scenario]:
+    """The same, with everything healed and everybody back afterwards."""
+    yield kubernetes
+    lab = kubernetes.lab
+    lab.heal()
+    for name, state in lab.processes.items():
+        if state.state == "paused":
+            lab.resume(name)
+        elif state.state == "exited":
+            fault = lab.restart(name)
+            # Started in the next test's outage, it would be right to refuse to.
+            lab.wait_for_event(EventKind.PROCESS_STARTED, name, after=fault).wait()
+    lab.leader()
+
+
+def running_job(scenario: Scenario) -> Job:
+    """A job of some seconds that has completed a checkpoint."""
+    job = scenario.submit(end=END)
+    wait_for_event(scenario.lab, EventKind.CHECKPOINT_COMPLETED, job_id=str(job.job_id))
+    return job
+
+
+def check(scenario: Scenario, job: Job) -> None:
+    scenario.check_exact(job, end=END)
+    scenario.check_nothing_left(job)
+    scenario.check_verdict()
+
+
+def revoked_after(lab: LabCluster, fault: Event) -> Event:
+    name = fault.facts["target"]
+    return lab.wait_for_event(EventKind.LEADERSHIP_REVOKED, name, after=fault).wait()
+
+
+def pass_seconds(seconds: float) -> None:
+    """The fault lasts this long; that is the scenario, not a way to synchronise."""
+    time.sleep(seconds)
+
+
+def test_kill_the_leader(scenario: Scenario) -> None:
+    job = running_job(scenario)
+    fault = scenario.lab.kill("leader")
+    scenario.lab.wait_for_leader(other_than=fault).wait()
+    check(scenario, job)
+
+
+def test_pause_the_leader_past_its_lease(scenario: Scenario) -> None:
+    lab = scenario.lab
+    job = running_job(scenario)
+    fault = lab.pause("leader")
+    lab.wait_for_leader(other_than=fault).wait()
+    lab.resume(fault.facts["target"])
+    revoked_after(lab, fault)
+    check(scenario, job)
+
+
+@pytest.mark.parametrize("how", ["cut", "blackhole", "to_store", "from_store"])
+def test_partition_of_the_leader(scenario: Scenario, how: str) -> None:
+    lab = scenario.lab
+    job = running_job(scenario)
+    fault = lab.partition("leader", how)
+    lab.wait_for_leader(other_than=fault).wait()
+    lab.heal()
+    revoked_after(lab, fault)
+    check(scenario, job)
+
+
+def test_partition_of_a_standby_disturbs_nobody(scenario: Scenario) -> None:
+    lab = scenario.lab
+    job = running_job(scenario)
+    leader = lab.leader()
+    lab.partition(next(name for name in ("jm-1", "jm-2") if name != leader))
+    check(scenario, job)
+    assert lab.leader() == leader
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("leases", [0.5, 3.0])
+@pytest.mark.parametrize(("server", "how"), [("api", "kill"), ("api", "pause"), ("etcd", "pause")])
+def test_outage(scenario: Scenario, server: str, how: str, leases: float) -> None:
+    job = running_job(scenario)
+    scenario.lab.store_outage(server, how)
+    pass_seconds(leases * LEASE)
+    scenario.lab.heal()
+    check(scenario, job)
+
+
+def test_a_leader_without_a_right_makes_room(scenario: Scenario) -> None:
+    lab = scenario.lab
+    job = running_job(scenario)
+    fault = lab.revoke_right("leader", "patch")
+    lab.wait_for_leader(other_than=fault).wait()
+    revoked_after(lab, fault)
+    lab.grant_right(fault.facts["target"], "patch")
+    check(scenario, job)
+
+
+def test_outdated_watches_list_again(scenario: Scenario) -> None:
+    lab = scenario.lab
+    job = running_job(scenario)
+    lab.outdate_watches()
+    check(scenario, job)
+    # A standby whose watch went silent for good would wait for the lease to run out.
+    fault = lab.kill("leader")
+    lab.wait_for_leader(other_than=fault, timeout=LEASE).wait()
+
+
+def test_what_lies_in_the_config_maps_can_be_read(scenario: Scenario) -> None:
+    lab = scenario.lab
+    leader, information = lab.leader(), lab.leader_information()
+    assert information is not None
+    rows = lab.store_rows()
+    assert set(rows.table) == {"lab-cluster-config-map"}
+    values = dict(zip(rows.name, rows.value, strict=True))
+    lock = values["control-plane.alpha.kubernetes.io/leader"]
+    assert lock.startswith(f"{leader}; ")
+    assert json.loads(lock.partition("; ")[2])["holderIdentity"] == str(information.session_id)
+    assert values["org.apache.flink.k8s.leader.restserver"].endswith(information.address)
+
+
+def test_what_cannot_be_done_is_refused_with_the_reason(scenario: Scenario) -> None:
+    lab = scenario.lab
+    with pytest.raises(LabError, match="on Kubernetes nobody has one: a leadership lasts as long"):
+        lab.expire_session()
+    with pytest.raises(LabError, match="tm-1 cannot be cut off from the store"):
+        lab.partition("tm-1")
+    with pytest.raises(LabError, match="there is no server 'zk-1': use api or etcd"):
+        lab.store_outage("zk-1")
+    with pytest.raises(LabError, match="there is no outage 'flood': choose one of pause, kill"):
+        lab.store_outage(how="flood")
+
+
+def test_without_a_supervisor_the_lease_decides(tmp_path: Path) -> None:
+    """On a given API server; its owner finds nothing of the lab there afterwards."""
+    control_plane = shared_control_plane()
+    given = {
+        **OPTIONS,
+        "kubernetes.config.file": str(control_plane.kubeconfig("jm-1")),
+        "kubernetes.namespace": control_plane.namespace,
+    }
+    with LabCluster(
+        3, 2, ha="kubernetes", directory=tmp_path / "lab", options=given, supervisor=False
+    ) as lab:
+        scenario = Scenario(lab, tmp_path)
+        job = running_job(scenario)
+        fault = lab.kill("leader")
+        lab.wait_for_leader(other_than=fault).wait()
+        granted = [e for e in lab.event_list() if e.kind is EventKind.LEADERSHIP_GRANTED]
+        # Not before the lease of the dead leader ran out, which it renewed at most 250 ms ago.
+        assert granted[-1].monotonic - fault.monotonic > LEASE / 2
+        check(scenario, job)
+        for verb in (lab.partition, lab.store_outage, lab.heal):
+            with pytest.raises(LabError, match="not for a cluster that was given"):
+                verb()
+        with pytest.raises(LabError, match="this lab has no control plane"):
+            lab.outdate_watches()
+        assert maps_of(lab)
+    assert not maps_of(lab)
+
+
+def maps_of(lab: LabCluster) -> str:
+    """The names of a lab's ConfigMaps on the shared API server."""
+    control_plane = shared_control_plane()
+    path = f"/api/v1/namespaces/{control_plane.namespace}/configmaps"
+    prefix = f"{lab.config['kubernetes.cluster-id']}-"
+    found = control_plane.admin.must("GET", path)["items"]
+    names = (each["metadata"]["name"] for each in found)
+    return " ".join(name for name in names if name.startswith(prefix))

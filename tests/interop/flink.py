@@ -1,0 +1,84 @@
+"""Real Flink processes that the tests start one by one, without a lab around them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from hawork.lab.flink_client import FlinkClient as LabClient
+from hawork.lab.flink_memory import JOB_MANAGER_JVM
+from hawork.lab.flink_processes import JOB_MANAGER_MAIN
+from hawork.lab.flink_script import SqlScript
+from hawork.runtime.process_control import ProcessControl
+
+
+class FlinkClient(LabClient):
+    """Flink's own commands, knowing ``options`` and nothing else."""
+
+    def sql(self, *statements: str) -> str:
+        """Run SQL statements with Flink's own client; the id of the job that they start."""
+        job_id = uuid.uuid4().hex
+        try:
+            self.submit(SqlScript({}, statements), {}, job_id)
+        finally:
+            self.close()
+        return job_id
+
+
+class FlinkProcesses(FlinkClient):
+    """JobManagers of one Flink cluster, ended with the context."""
+
+    def __init__(self, directory: Path, options: Mapping[str, str]) -> None:
+        lines = {
+            "high-availability.storageDir": f"file://{directory}/storage",
+            "jobmanager.rpc.address": "127.0.0.1",
+            "rest.address": "127.0.0.1",
+            "rest.bind-address": "127.0.0.1",
+            "rest.bind-port": "0",
+            "blob.server.port": "0",
+            "io.tmp.dirs": f"{directory}/tmp",
+            **options,
+        }
+        super().__init__(directory, lines)
+        (directory / "tmp").mkdir()
+        self._control = ProcessControl(directory, {}, release=False)
+
+    def __enter__(self) -> FlinkProcesses:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+        self._control.stop(grace=0)
+
+    def start_job_manager(self, name: str) -> None:
+        conf = self.config_file.parent
+        argv = self.flink.command(
+            JOB_MANAGER_MAIN, "--configDir", str(conf), memory=JOB_MANAGER_JVM, conf=conf
+        )  # fmt: skip
+        self._control.start(name, argv, log=self.directory / "logs" / f"{name}.log")
+
+    def kill(self, name: str, signal: str = "KILL") -> None:
+        self._control.signal(name, signal)
+        self._control.wait_until(name, "exited", timeout=30)
+
+    def signal(self, name: str, signal: str) -> None:
+        self._control.signal(name, signal)
+
+    def names(self) -> list[str]:
+        return list(self._control.processes())
+
+    def pid(self, name: str) -> int:
+        return self._control.processes()[name].pid
+
+    def is_alive(self, name: str) -> bool:
+        return self._control.processes()[name].alive
+
+    def log(self, name: str) -> str:
+        return (self.directory / "logs" / f"{name}.log").read_text(errors="replace")

@@ -1,0 +1,282 @@
+"""A lab of real Flink: LabCluster's face, the flights exactly once, and what is said when it fails.
+
+The clusters of a module are started once; a test leaves them as it found them.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hawork.core.errors import JobSubmissionError, LabError, RestError
+from hawork.core.events import Event
+from hawork.core.jobs import JobStatus
+from hawork.lab import FlinkCluster, flights
+from hawork.lab.flink_job import FlinkJob
+from hawork.testing import eventually
+
+SECONDS = 90  # for anything that a JVM does on a busy machine
+FOREVER = """
+CREATE TABLE numbers (number BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '100');
+CREATE TABLE nothing (number BIGINT) WITH ('connector' = 'blackhole');
+INSERT INTO nothing SELECT number FROM numbers;
+"""
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[FlinkCluster]:
+    with FlinkCluster(job_managers=2, task_managers=1) as lab:
+        yield lab
+
+
+def ready(lab: FlinkCluster) -> None:
+    """Every process runs, each JobManager is in the latch, the leader has the TaskManager."""
+    for state in lab.processes.values():
+        if not state.alive:
+            lab.restart(state.name)
+        elif state.state == "paused":
+            lab.resume(state.name)
+    lab.leader(SECONDS)
+    eventually(lambda: len(lab.client.taskmanagers()) == 1, timeout=SECONDS)
+    eventually(lambda: in_latch(lab) == ["jm-1", "jm-2"], timeout=SECONDS, interval=0.2)
+
+
+def in_latch(lab: FlinkCluster) -> list[str]:
+    """Whose znodes are in the latch; a session that nobody has any more is ``unknown``."""
+    rows = lab.store_rows()
+    latch = rows[rows.table.str.endswith("/latch")]
+    return sorted(re.findall(r"\((\S+), session", " ".join(latch.value)))
+
+
+def counted(job: FlinkJob) -> int:
+    return int(job.output()["count"].sum())
+
+
+def kinds(lab: FlinkCluster, process: str, after: Event) -> list[str]:
+    return [
+        str(event.kind)
+        for event in lab.event_list()
+        if event.process == process and event.monotonic > after.monotonic
+    ]
+
+
+def test_the_flights_are_counted_once_over_all_crashes(lab: FlinkCluster, tmp_path: Path) -> None:
+    """The leading JobManager dies, then the TaskManager; pandas finds no difference."""
+    arrivals = flights.Arrivals(tmp_path / "arrivals")
+    arrivals.bring(100_000)
+    config = {"flights": arrivals.directory, "output": tmp_path / "output"}
+    job = lab.submit(str(flights.FLINK_JOB), config, parallelism=2)
+    job.output_until(lambda rows: len(rows) > 0, SECONDS).wait()
+    assert job.details.status is JobStatus.RUNNING
+    before = lab.leader_information()
+
+    killed = lab.kill("leader")
+    leader = lab.wait_for_leader(other_than=killed, timeout=SECONDS).wait()
+    arrivals.bring(100_000)
+    restored = lab.wait_for_event("job.restored", after=killed, timeout=SECONDS).wait()
+    assert restored.process == leader
+    after = lab.leader_information()
+    assert before is not None and after is not None
+    assert after.session_id != before.session_id
+    seen = counted(job)
+
+    lost = lab.kill("tm-1")
+    arrivals.bring_all()
+    lab.restart("tm-1")
+    lab.wait_for_event("job.restored", after=lost, timeout=SECONDS).wait()
+    job.output_until(lambda rows: rows["count"].sum() >= flights.DEPARTED, SECONDS).wait()
+    assert seen < flights.DEPARTED
+    details = job.stop().wait()
+    assert details.status is JobStatus.FINISHED
+    comparison = flights.compare(job.output())
+    assert comparison.equal, comparison
+    assert comparison.records == flights.DEPARTED
+    assert lab.verdict(comparison).valid
+
+    ready(lab)
+    timeline = lab.timeline()
+    takeover = next(each for each in timeline.takeovers if each.process == leader)
+    assert takeover.cause == "kill"
+    assert takeover.seconds > 1.0, "a session of 4 s cannot end at once"
+    assert {mark.kind for mark in timeline.marks} >= {"fault", "checkpoint", "restored"}
+    results = lab.job_results()
+    assert list(results[results.job_id == job.job_id].application_status) == ["SUCCEEDED"]
+
+    forgetful = lab.kill("leader")
+    lab.wait_for_leader(other_than=forgetful, timeout=SECONDS).wait()
+    assert job.wait(SECONDS).status is JobStatus.FINISHED, "what the old leader knew is in a file"
+    ready(lab)
+
+
+def test_the_ha_store_is_readable(lab: FlinkCluster) -> None:
+    ready(lab)
+    job = lab.submit(FOREVER, name="numbers")
+    first = lab.wait_for_event("checkpoint.completed", timeout=SECONDS)
+    eventually(lambda: job.details.checkpoints > 0, timeout=SECONDS)
+    first.wait()
+
+    def pointers() -> bool:
+        """Job graph and checkpoint, each with its file; the counter is past the checkpoint."""
+        rows = lab.store_rows()
+        said = rows[rows.table.str.contains(job.job_id) | (rows.name == job.job_id)]
+        values = " ".join(said.value)
+        assert "submittedJobGraph" in values and "completedCheckpoint" in values
+        assert "MISSING" not in values
+        assert re.search(r"next is (\d+) \(of Flink\)", values)
+        return True
+
+    eventually(pointers, timeout=SECONDS)  # a checkpoint may be subsumed while we look
+    files = lab.storage_tree()
+    assert {"job graph", "completed checkpoint"} <= set(files.what)
+    assert job.details.name == "numbers"
+    assert job.details.parallelism == 1
+    assert lab.snapshot().leader == lab.leader()
+    job.cancel()
+    assert job.wait(SECONDS, progress=False).status is JobStatus.CANCELED
+    graphs = lab.store_rows()
+    assert job.job_id not in set(graphs[graphs.table.str.endswith("/jobgraphs")].name)
+
+
+def test_a_paused_leader_believes_until_it_wakes(lab: FlinkCluster) -> None:
+    ready(lab)
+    paused = lab.pause("leader")
+    deposed = str(paused.facts["target"])
+    other = lab.wait_for_leader(other_than=paused, timeout=SECONDS).wait()
+    assert kinds(lab, deposed, paused) == []
+    woken = lab.resume(deposed)
+    revoked = lab.wait_for_event("leadership.revoked", deposed, woken, timeout=SECONDS).wait()
+    assert revoked.session_id != str(lab.leader_information().session_id)  # type: ignore[union-attr]
+    assert lab.leader() == other
+
+
+def test_sessions_partitions_and_outages(lab: FlinkCluster) -> None:
+    ready(lab)
+    leader = lab.leader()
+    expired = lab.expire_session("leader")
+    lab.wait_for_event("leadership.revoked", leader, expired, timeout=SECONDS).wait()
+    lab.wait_for_event("leadership.granted", after=expired, timeout=SECONDS).wait()
+    ready(lab)
+
+    cut = lab.partition("leader", how="blackhole")
+    lab.wait_for_leader(other_than=cut, timeout=SECONDS).wait()
+    target = str(cut.facts["target"])
+    lab.wait_for_event("leadership.revoked", target, cut, timeout=SECONDS).wait()
+    healed = lab.heal()
+    lab.wait_for_event("store.connection", target, healed, timeout=SECONDS).wait()
+
+    out = lab.store_outage(how="kill")
+    lab.wait_for_event("leadership.revoked", after=out, timeout=SECONDS).wait()
+    back = lab.heal()
+    lab.wait_for_event("leadership.confirmed", after=back, timeout=SECONDS).wait()
+    ready(lab)
+
+
+def test_a_terminated_leader_steps_back(lab: FlinkCluster) -> None:
+    ready(lab)
+    ended = lab.terminate("leader")
+    lab.wait_for_leader(other_than=ended, timeout=SECONDS).wait()
+    takeover = lab.timeline().takeovers[-1]
+    assert takeover.cause == "terminate"
+    ready(lab)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("INSERT INTO nowhere SELECT 1", "Cannot find table .*nowhere"),
+        ("CREATE TABLE t (x INT) WITH ('connector'='none'); INSERT INTO t SELECT 1", "'none'"),
+        ("INSERT INTO nowhere SELEC 1", "SQL parse failed"),
+    ],
+)
+def test_an_error_in_sql_is_flinks_message(lab: FlinkCluster, script: str, said: str) -> None:
+    with pytest.raises(JobSubmissionError, match=said) as refused:
+        lab.submit(script)
+    assert "\n" not in str(refused.value)
+    assert "\tat " not in str(refused.value)
+
+
+def test_somebody_elses_cluster_is_looked_at(lab: FlinkCluster) -> None:
+    ready(lab)
+    job = lab.submit(FOREVER, name="numbers")
+    eventually(lambda: job.details.checkpoints > 1, timeout=SECONDS)
+    with FlinkCluster.attach(lab.directory / "config.yaml") as view:
+        information = lab.leader_information()
+        assert information is not None
+        assert information.address.endswith(view.leader())
+        assert view.leader_information() == information
+        (seen,) = [each for each in view.jobs() if each.job_id == job.job_id]
+        assert (seen.name, seen.status) == ("numbers", JobStatus.RUNNING)
+        view.wait_for_event("checkpoint.completed", timeout=SECONDS).wait()
+        assert job.job_id in set(view.store_rows().name)
+        fault = lab.kill("leader")
+        view.wait_for_event("leadership.granted", after=fault, timeout=SECONDS).wait()
+        address = eventually(view.leader_information, timeout=SECONDS)
+        assert address is not None and address != information
+        view.wait_for_event("job.restored", after=fault, timeout=SECONDS).wait()
+        assert len(view.snapshot().jobs) >= 1
+        with FlinkCluster.attach(address.address) as by_url:
+            assert [each.job_id for each in by_url.jobs()][:1] == [job.job_id]
+            with pytest.raises(LabError, match=r"attach with the cluster's config\.yaml"):
+                by_url.leader()
+    segments = view.timeline().of_lane("published leader")
+    assert len({segment.session_id for segment in segments}) == 2
+    job.cancel()
+    ready(lab)
+
+
+def test_nobody_answers() -> None:
+    with pytest.raises(RestError, match="gave no answer"):
+        FlinkCluster.attach("http://127.0.0.1:9")
+
+
+def test_a_process_that_dies_at_start_says_why() -> None:
+    """And what was started besides is gone."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        bad = FlinkCluster(1, 0, options={"rest.bind-port": port})
+        said = rf"process jm-1 ended: BindException: .*port range {port}"
+        with pytest.raises(LabError, match=said):
+            bad.start()
+    assert not bad.directory.exists()
+
+
+def test_a_cluster_id_belongs_to_one_cluster(lab: FlinkCluster) -> None:
+    ready(lab)
+    quorum = "high-availability.zookeeper.quorum"
+    other = FlinkCluster(1, 0, options={quorum: lab.config[quorum]})
+    with pytest.raises(LabError, match="cluster-id /lab is used by somebody else"):
+        other.start()
+    assert lab.leader()
+
+
+def test_a_submission_may_go_on_in_the_background(lab: FlinkCluster) -> None:
+    ready(lab)
+    job = lab.submit(FOREVER, name="background", wait=False)
+    assert job.acknowledged(SECONDS).wait() == job.job_id
+    eventually(lambda: job.status is JobStatus.RUNNING, timeout=SECONDS)
+    job.cancel()
+    job.wait(SECONDS, progress=False)
+    refused = lab.submit("INSERT INTO nowhere SELECT 1", wait=False)
+    with pytest.raises(JobSubmissionError, match="nowhere"):
+        refused.acknowledged(SECONDS).wait()
+
+
+def test_the_labs_supervisor_ends_the_wait() -> None:
+    """Flink has nobody who tells ZooKeeper of a death; whoever has, waits for nothing."""
+    with FlinkCluster(2, 0, supervisor=True, options={
+        "high-availability.zookeeper.client.session-timeout": "60 s",
+    }) as lab:  # fmt: skip
+        killed = lab.kill("leader")
+        lab.wait_for_leader(other_than=killed, timeout=SECONDS).wait()
+        released = lab.wait_for_event("leadership.released", after=killed).wait()
+        assert released.facts["of"] == killed.facts["target"]
+        (takeover,) = lab.timeline().takeovers
+        assert takeover.seconds < 40.0, "the session would have lasted for 60 s"

@@ -1,0 +1,275 @@
+"""Two Flink JobManagers and two of hawork in one election, and random faults upon all four."""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import hawork
+from hawork.core import options
+from hawork.core.configuration import Configuration
+from hawork.core.errors import HaworkError
+from hawork.core.events import Event, EventKind, EventLog
+from hawork.core.types import REST_SERVER, LeaderInformation
+from hawork.lab.event_reader import EventReader
+from hawork.lab.faults import Faults
+from hawork.lab.flink_distribution import FlinkDistribution
+from hawork.lab.flink_events import FlinkEvents
+from hawork.lab.flink_processes import FlinkProcesses
+from hawork.lab.flink_watch import FlinkWatch
+from hawork.lab.lab_options import lab_options
+from hawork.lab.processes import JOB_MANAGER, LabProcesses
+from hawork.lab.run_directory import RunDirectory
+from hawork.runtime.client import ClusterClient
+from hawork.testing import eventually
+from tests.contract.zookeeper_harness import shared_servers
+
+EACH = 2
+FOUND_SECONDS = 90.0  # a JVM that starts on a busy machine
+FORCED = 3  # faults at first that hit the leader, so that both kinds lead
+ENDS_BELIEF = ("kill", "terminate", "pause", "restart")
+_STEP = 0.005  # events have clocks of milliseconds
+
+
+@dataclass(frozen=True)
+class Belief:
+    """From when to when a process held itself for the leader; a paused one holds nothing."""
+
+    who: str
+    session_id: str
+    start: float
+    end: float
+
+
+class Side:
+    """The processes of one kind, what is done to them, and what they tell."""
+
+    def __init__(self, kind: str, run: RunDirectory, processes: LabProcesses) -> None:
+        self.kind = kind
+        self.run = run
+        self.processes = processes
+        self.events = EventLog("lab", run.events / "lab.jsonl")
+        self.reader = EventReader(run.events)
+        self.faults = Faults(
+            processes, self.events, lambda name: name, lambda _: None, lambda _: None
+        )
+
+    def session_holder(self, session_id: str) -> str | None:
+        for event in self.reader.events():
+            if event.kind is EventKind.LEADERSHIP_GRANTED and event.session_id == session_id:
+                return event.process
+        return None
+
+    def beliefs(self) -> Iterator[Belief]:
+        events = self.reader.events()
+        for index, event in enumerate(events):
+            if event.kind is EventKind.LEADERSHIP_GRANTED:
+                later = (each.monotonic for each in events[index:] if _ends(each, event))
+                yield Belief(
+                    f"{self.kind} {event.process}", str(event.session_id), event.monotonic,
+                    min(later, default=float("inf")),
+                )  # fmt: skip
+
+    def close(self) -> None:
+        self.processes.control.stop(grace=0)
+        self.reader.events()
+        self.events.close()
+        self.run.close()
+
+
+def _ends(later: Event, grant: Event) -> bool:
+    if later.kind is EventKind.LEADERSHIP_REVOKED:
+        return later.process == grant.process and later.session_id == grant.session_id
+    if later.kind is EventKind.PROCESS_EXITED:
+        return later.facts.get("of") == grant.process
+    faulty = later.kind is EventKind.FAULT and later.facts.get("verb") in ENDS_BELIEF
+    return faulty and later.facts.get("target") == grant.process
+
+
+class UnderFire:
+    """The election; a context manager that ends all processes."""
+
+    def __init__(self, directory: Path, seed: int) -> None:
+        self.seed = seed
+        self.led: Counter[str] = Counter()
+        self.seen: list[LeaderInformation | None] = []
+        self._chance = random.Random(seed)
+        self._given = {
+            options.ZK_QUORUM.key: shared_servers().quorum,
+            options.ZK_SESSION_TIMEOUT.key: "4 s",
+            options.ZK_ENSEMBLE_TRACKER.key: "false",
+            options.CLUSTER_ID.key: f"/fire-{uuid.uuid4().hex[:12]}",
+            options.REST_AWAIT_LEADER.key: f"{FOUND_SECONDS:.0f} s",
+        }
+        own, config = self._run(directory / "hawork")
+        self.config = config
+        self.hawork = Side("hawork", own, LabProcesses(own, config, release=False))
+        run, flink_config = self._run(directory / "flink")
+        self._told = FlinkEvents(run.events)
+        processes = FlinkProcesses(run, flink_config, FlinkDistribution.find(), self._told)
+        self.flink = Side("flink", run, processes)
+        logs = run.logs
+        self._watch = FlinkWatch(
+            flink_config, self._told,
+            lambda: {name: logs / f"{name}.log" for name in processes.names()},
+        )  # fmt: skip
+        self._ha = hawork.open_ha_services(config)
+        self.client = ClusterClient(config)
+
+    def _run(self, directory: Path) -> tuple[RunDirectory, Configuration]:
+        run = RunDirectory(directory)
+        config = lab_options(run, "zookeeper", 1, False, self._given)
+        run.write_options(config)
+        return run, config
+
+    def __enter__(self) -> UnderFire:
+        self._watch.start()
+        self._ha.leader_retrieval(REST_SERVER, self)
+        for number in range(EACH):  # in turns, so that a kind follows the other in the latch
+            for side in self._sides():
+                name = side.processes.add(JOB_MANAGER)
+                if not number:
+                    self._joined(side, name)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.client.close()
+        self._ha.close()
+        self._watch.close()
+        self._told.close()
+        for side in self._sides():
+            side.close()
+
+    # --- a listener of leader retrieval --------------------------------------------------
+    def notify_leader(self, information: LeaderInformation | None) -> None:
+        self.seen.append(information)
+
+    def handle_error(self, error: Exception) -> None:
+        raise AssertionError(f"retrieval met {error}")
+
+    # --- faults --------------------------------------------------------------------------
+    def rage(self, *, faults: int | None = None, seconds: float | None = None) -> int:
+        """So many faults, or faults for so long; after each a client must find a leader."""
+        end = None if seconds is None else time.monotonic() + seconds
+        done = 0
+        self.find()
+        while done != faults and (end is None or time.monotonic() < end):
+            while len(self._healthy()) < 3:
+                self._revive()
+            side, name = self._victim(leading=done < FORCED)
+            verb = self._chance.choice(("kill", "terminate", "pause"))
+            print(f"  {verb} {side.kind} {name}")
+            getattr(side.faults, verb)(name)
+            self.find()
+            done += 1
+            if self._chance.random() < 0.5 and len(self._healthy()) < 2 * EACH:
+                self._revive()
+        return done
+
+    def find(self) -> str:
+        """The healthy process that a client finds, and that answers as the leader."""
+
+        def found() -> str | None:
+            information = self.client.leader(FOUND_SECONDS)
+            try:
+                self.client.overview()
+            except HaworkError:
+                return None
+            after = self.client.current_leader()
+            holder = self._holder(information)
+            healthy = holder in self._healthy()
+            return (
+                f"{holder[0].kind} {holder[1]}"
+                if holder and healthy and after == information
+                else None
+            )
+
+        who = eventually(found, timeout=FOUND_SECONDS, interval=0.05)
+        assert who is not None
+        self.led[who.partition(" ")[0]] += 1
+        return who
+
+    def _victim(self, *, leading: bool) -> tuple[Side, str]:
+        information = self.client.current_leader()
+        holder = self._holder(information) if information else None
+        if holder in self._healthy() and (leading or self._chance.random() < 0.6):
+            assert holder is not None
+            return holder
+        return self._chance.choice(self._healthy())
+
+    def _revive(self) -> None:
+        ill = [each for each in self._members() if each not in self._healthy()]
+        side, name = self._chance.choice(ill)
+        paused = side.processes.state(name).state == "paused"
+        verb = "resume" if paused and self._chance.random() < 0.7 else "restart"
+        print(f"  {verb} {side.kind} {name}")
+        getattr(side.faults, verb)(name)
+
+    # --- judgement -----------------------------------------------------------------------
+    def check(self) -> list[str]:
+        """Nobody led beside somebody else; returns what Flink's processes wrongly believed.
+
+        ``AssertionError`` when a leader's address came back after another one's, or when a
+        process of hawork believed to lead while somebody else was granted leadership.
+        """
+        sessions = [str(each.session_id) for each in self.seen if each is not None]
+        order = [
+            each for index, each in enumerate(sessions) if [each] != sessions[index - 1 : index]
+        ]
+        assert len(order) == len(set(order)), f"seed {self.seed}: {order}"
+        beliefs = sorted(
+            (belief for side in self._sides() for belief in side.beliefs()),
+            key=lambda each: each.start,
+        )
+        wrong = [
+            (old, new)
+            for index, old in enumerate(beliefs)
+            for new in beliefs[index + 1 :]
+            if old.end > new.start + _STEP
+        ]
+        ours = [pair for pair in wrong if pair[0].who.startswith("hawork")]
+        assert not ours, f"seed {self.seed}: {ours}"
+        return [f"{old.who} for {old.end - new.start:.3f} s beside {new.who}" for old, new in wrong]
+
+    def _holder(self, information: LeaderInformation) -> tuple[Side, str] | None:
+        for side in self._sides():
+            name = side.session_holder(str(information.session_id))
+            if name is not None:
+                return side, name
+        return None
+
+    def _sides(self) -> tuple[Side, Side]:
+        return self.hawork, self.flink
+
+    def _members(self) -> list[tuple[Side, str]]:
+        return [(side, name) for side in self._sides() for name in side.processes.names()]
+
+    def _healthy(self) -> list[tuple[Side, str]]:
+        return [
+            (side, name)
+            for side, name in self._members()
+            if side.processes.state(name).state == "running"
+        ]
+
+    def _joined(self, side: Side, name: str) -> None:
+        """Wait until a process has a session, and so stands in the latch or is about to."""
+
+        def connected() -> bool:
+            side.processes.check_started()
+            return any(
+                event.kind is EventKind.STORE_CONNECTION and event.process == name
+                for event in side.reader.events()
+            )
+
+        eventually(connected, timeout=FOUND_SECONDS)

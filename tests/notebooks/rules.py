@@ -1,0 +1,135 @@
+"""What a notebook may look like; ``test_rules.py`` asks about every one."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+FOLDER = Path(__file__).resolve().parent.parent.parent / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+EXPECTED = (
+    "00_tour",
+    "01_leader_election",
+    "02_service_discovery",
+    "03_leases_and_timeouts",
+    "04_persist_and_recover",
+    "05_checkpoints",
+    "06_zookeeper",
+    "07_kubernetes",
+    "08_split_brain",
+    "09_real_flink",
+    "10_incident",
+    "11_sandbox",
+)
+"""A notebook that is not found is not tested: say here which ones there are."""
+
+MOST_CODE_CELLS = 25
+MOST_LINES = 15
+
+
+def read(path: Path) -> Any:
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook: Any) -> list[Any]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def python_of(cell: Any) -> str:
+    """The Python of a code cell, without magics; ``await`` stays at the top level."""
+    lines = cell.source.splitlines()
+    return "\n".join("" if line.startswith("%") else line for line in lines)
+
+
+def parsed(cell: Any) -> ast.Module:
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST
+    module = compile(python_of(cell), "<cell>", "exec", flags=flags)
+    assert isinstance(module, ast.Module)
+    return module
+
+
+def broken_rules(notebook: Any) -> Iterator[str]:
+    yield from _frame(notebook)
+    yield from _size(notebook)
+    yield from _imports(notebook)
+    yield from _links(notebook)
+    yield from _exercises(notebook)
+
+
+def _frame(notebook: Any) -> Iterator[str]:
+    first = notebook.cells[0]
+    if first.cell_type != "markdown" or not first.source.startswith("# "):
+        yield "the first cell has no title"
+    for word in ("**Goal.**", "**Time.**"):
+        if word not in first.source:
+            yield f"the first cell does not say {word}"
+    if not re.search(r"\*\*Time\.\*\* .*\d+ minutes", first.source):
+        yield "the time is no number of minutes"
+    if notebook.metadata.get("kernelspec", {}).get("name") != "python3":
+        yield "the kernel is not python3"
+    if "widgets" in notebook.metadata:
+        yield "the state of widgets is stored"
+    for cell in notebook.cells:
+        if not cell.get("id"):
+            yield "a cell has no id"
+        if cell.cell_type == "code" and (cell.outputs or cell.execution_count is not None):
+            yield f"cell {cell.id} has outputs: run make format"
+    cells = code_cells(notebook)
+    if not re.search(r"\b(Lab|Flink)Cluster\(", cells[0].source):
+        yield "the first code cell does not start a lab"
+    if "lab.close()" not in cells[-1].source:
+        yield "the last code cell does not close the lab"
+
+
+def _size(notebook: Any) -> Iterator[str]:
+    cells = code_cells(notebook)
+    if len(cells) > MOST_CODE_CELLS:
+        yield f"{len(cells)} code cells are more than {MOST_CODE_CELLS}"
+    for cell in cells:
+        if (lines := len(cell.source.splitlines())) > MOST_LINES:
+            yield f"cell {cell.id} has {lines} lines: move logic to hawork.lab"
+        if not cell.source.strip():
+            yield f"cell {cell.id} is empty"
+
+
+def _imports(notebook: Any) -> Iterator[str]:
+    """Only what is offered in some ``__all__``: a notebook shows what a reader may use."""
+    for cell in code_cells(notebook):
+        for node in ast.walk(parsed(cell)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hawork"):
+                offered = getattr(importlib.import_module(str(node.module)), "__all__", ())
+                for alias in node.names:
+                    if alias.name not in offered:
+                        yield f"cell {cell.id} imports {alias.name}, no public name"
+            elif isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+                yield f"cell {cell.id} uses {node.attr}"
+
+
+def _links(notebook: Any) -> Iterator[str]:
+    for cell in notebook.cells:
+        if cell.cell_type != "markdown":
+            continue
+        for target in re.findall(r"\]\(([^)\s]+)\)", cell.source):
+            if target.startswith(("http://", "https://", "#")):
+                continue
+            if not (FOLDER / target.partition("#")[0]).exists():
+                yield f"cell {cell.id} links to {target}, which does not exist"
+
+
+def _exercises(notebook: Any) -> Iterator[str]:
+    """An exercise runs as it is; the next code cell is its solution, collapsed."""
+    cells = code_cells(notebook)
+    for index, cell in enumerate(cells):
+        tags = cell.metadata.get("tags", [])
+        if "exercise" in tags:
+            following = cells[index + 1] if index + 1 < len(cells) else None
+            if following is None or "solution" not in following.metadata.get("tags", []):
+                yield f"exercise {cell.id} has no solution"
+        if "solution" in tags and not cell.metadata.get("jupyter", {}).get("source_hidden"):
+            yield f"solution {cell.id} is not collapsed"

@@ -1,0 +1,80 @@
+"""Every notebook keeps the rules, and the rules notice what breaks them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from .rules import EXPECTED, NOTEBOOKS, broken_rules, read
+
+
+def test_all_notebooks_are_found() -> None:
+    assert tuple(path.stem for path in NOTEBOOKS) == EXPECTED
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_keeps_the_rules(path: Path) -> None:
+    nbformat.validate(read(path))
+    assert list(broken_rules(read(path))) == []
+
+
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+
+
+def notebook_of(*sources: str) -> nbformat.NotebookNode:
+    """A notebook that keeps the rules, and then has ``sources`` as code."""
+    new = nbformat.v4
+    cells = [
+        new.new_markdown_cell("# Title\n\n**Goal.** To learn.\n\n**Time.** 5 minutes."),
+        new.new_code_cell("lab = LabCluster()"),
+        *(new.new_code_cell(source) for source in sources),
+        new.new_code_cell("lab.close()"),
+    ]
+    return new.new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
+
+
+def test_a_good_notebook_breaks_nothing() -> None:
+    assert list(broken_rules(notebook_of("await lab.wait()"))) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("\n".join(["x = 1"] * 16), "has 16 lines"),
+        ("from hawork.core.options import checked", "imports checked, no public name"),
+        ("lab._processes", "uses _processes"),
+        (" ", "is empty"),
+    ],
+)
+def test_bad_code_is_noticed(source: str, said: str) -> None:
+    assert any(said in rule for rule in broken_rules(notebook_of(source)))
+
+
+def test_outputs_are_noticed() -> None:
+    notebook = notebook_of("1")
+    notebook.cells[2].execution_count = 1
+    assert any("has outputs" in rule for rule in broken_rules(notebook))
+
+
+def test_a_dead_link_is_noticed() -> None:
+    notebook = notebook_of("1")
+    notebook.cells[0].source += "\n[there](nowhere.ipynb)"
+    assert any("nowhere.ipynb" in rule for rule in broken_rules(notebook))
+
+
+def test_a_missing_frame_is_noticed() -> None:
+    notebook = notebook_of("1")
+    del notebook.cells[0], notebook.metadata["kernelspec"]
+    said = " ".join(broken_rules(notebook))
+    assert "no title" in said
+    assert "not python3" in said
+
+
+def test_an_exercise_without_solution_is_noticed() -> None:
+    notebook = notebook_of("answer = None")
+    notebook.cells[2].metadata["tags"] = ["exercise"]
+    assert any("has no solution" in rule for rule in broken_rules(notebook))
+    notebook.cells[3].metadata["tags"] = ["solution"]
+    assert any("is not collapsed" in rule for rule in broken_rules(notebook))

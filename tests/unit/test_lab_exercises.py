@@ -1,0 +1,120 @@
+"""Checks of exercises, predictions and incidents, without a cluster where none is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from hawork.core.errors import LabError
+from hawork.core.events import EventLog
+from hawork.lab.comparison import compare_values
+from hawork.lab.event_reader import EventReader
+from hawork.lab.exercises import (
+    Check,
+    check_exactly_once,
+    check_fencing,
+    check_incident,
+    check_timeouts,
+)
+from hawork.lab.incidents import HINTS
+from hawork.lab.judgement import Judgement
+
+PREFIX = "high-availability.embedded.leader-election"
+
+
+class Bench(Judgement):
+    """The part of a lab that judges, alone."""
+
+    def __init__(self, directory: Path) -> None:
+        self._events = EventLog("lab", directory / "lab.jsonl")
+        self._reader = EventReader(directory)
+
+
+def test_a_guess_is_compared_with_what_was_observed(tmp_path: Path) -> None:
+    lab = Bench(tmp_path)
+    lab.predict("gap", 9.0)
+    lab.predict("gap", 5.0)
+    lab.predict("is the output right?", "yes", unit="")
+    assert lab.observe("gap", 0.08) == 0.08
+    frame = lab.compare()
+    assert frame.values.tolist() == [
+        ["gap", 5.0, 0.08, "s"],
+        ["is the output right?", "yes", "", ""],
+    ]
+
+
+def test_only_what_was_asked_is_observed(tmp_path: Path) -> None:
+    lab = Bench(tmp_path)
+    assert lab.compare().empty
+    with pytest.raises(LabError, match=r"nobody guessed about 'gap' \(asked were: none\)"):
+        lab.observe("gap", 1)
+
+
+def test_a_check_says_what_is_missing() -> None:
+    check = Check((("this is there", True), ("that < is there", False)))
+    assert not check.passed
+    assert str(check) == "✓ this is there\n✗ that < is there\nnot solved yet"
+    assert "that &lt; is there" in check._repr_html_()
+
+
+def never(store: dict[str, Any], session_id: str, name: str, value: Any) -> bool:
+    return False
+
+
+def always(store: dict[str, Any], session_id: str, name: str, value: Any) -> bool:
+    store["data"][name] = value
+    return True
+
+
+def fenced(store: dict[str, Any], session_id: str, name: str, value: Any) -> bool:
+    return store["leader"] == session_id and always(store, session_id, name, value)
+
+
+@pytest.mark.parametrize(
+    ("write", "right"), [(never, [1, 1, 0, 0]), (always, [0, 0, 1, 1]), (fenced, [1, 1, 1, 1])]
+)
+def test_fencing_is_checked_from_both_sides(write: Any, right: list[int]) -> None:
+    assert [good for _, good in check_fencing(write).points] == [bool(each) for each in right]
+
+
+def test_a_learners_error_is_told() -> None:
+    check = check_fencing(lambda store, session_id, name, value: store["nothing"])
+    assert "it raised KeyError: 'nothing'" in str(check)
+
+
+def test_timeouts_are_checked() -> None:
+    assert check_timeouts({}, survives=1.0, gap=3.0).passed
+    assert not check_timeouts({}, survives=5.0, gap=3.0).passed
+    longer = {f"{PREFIX}.lease-duration": "9 s", f"{PREFIX}.renew-deadline": "6 s"}
+    assert check_timeouts(longer, survives=5.0, gap=10.0).passed
+    refused = check_timeouts({f"{PREFIX}.lease-duration": "1 s"}, survives=1.0, gap=3.0)
+    assert "the options are refused: " in str(refused)
+    assert "renew-deadline" in str(refused)
+
+
+def test_answers_to_an_incident_are_checked() -> None:
+    right = {"process": "jm-1", "what": "paused", "restored": 5, "damaged": None}
+    incident: Any = SimpleNamespace(answers=lambda: right, hints=HINTS)
+    assert check_incident(incident, right).passed
+    nothing = check_incident(incident, {})
+    assert str(nothing).count("no answer yet") == 4
+    assert "✗ damaged: no answer yet" in str(check_incident(incident, {**right, "damaged": "?"}))
+    wrong = check_incident(incident, {**right, "what": "killed", "restored": None})
+    assert "✗ what: not 'killed'" in str(wrong)
+    assert "✗ restored: no answer yet" in str(wrong)
+    assert "✓ damaged: None" in str(wrong)
+
+
+def test_no_job_is_not_exactly_once() -> None:
+    lab: Any = None
+    assert not check_exactly_once(lab, None).passed
+
+
+def test_values_are_compared_in_any_order() -> None:
+    assert compare_values([3, 1, 2], [1, 2, 3]).equal
+    wrong = compare_values([1, 2, 2, 9], [1, 2, 3])
+    assert (wrong.records, wrong.lost, wrong.duplicated) == (4, 1, 2)
+    assert str(wrong) == "NOT exact: 4 records, 1 lost, 2 duplicated"

@@ -1,0 +1,52 @@
+"""Each kind of incident leaves what its answers say, and the job comes out right."""
+
+from __future__ import annotations
+
+import pytest
+
+from hawork.core.errors import LabError
+from hawork.core.events import EventKind
+from hawork.lab import LabCluster
+from hawork.lab.exercises import check_incident
+from hawork.lab.incidents import Incident, make_incident
+
+KINDS = {1: ("jm", "paused", False), 3: ("jm", "killed", True), 5: ("tm", "killed", False)}
+"""By seed: the role of the process that is hit, what happens to it, whether a file is damaged."""
+
+
+@pytest.mark.parametrize("seed", KINDS)
+def test_an_incident_can_be_solved(seed: int) -> None:
+    with LabCluster(2, 2) as lab:
+        incident = make_incident(lab, seed=seed)
+        answers = incident.answers()
+        role, what, damaged = KINDS[seed]
+        assert answers["process"].startswith(role)
+        assert (answers["what"], answers["damaged"] is not None) == (what, damaged)
+        assert answers["restored"] is not None
+        if damaged:
+            assert answers["restored"] < answers["damaged"]
+        check_traces(incident)
+        assert check_incident(incident, answers).passed
+        incident.job.wait(timeout=60, progress=False)
+        assert incident.exact()
+        assert lab.verdict().valid
+
+
+def check_traces(incident: Incident) -> None:
+    """It can be found out from the events, and no fault among them gives it away."""
+    answers, events = incident.answers(), incident.lab.event_list()
+    assert not [event for event in events if event.kind is EventKind.FAULT]
+    exited = {e.facts["of"] for e in events if e.kind is EventKind.PROCESS_EXITED}
+    assert (answers["process"] in exited) == (answers["what"] == "killed")
+    aside = [e.facts["what"] for e in events if e.kind is EventKind.STATE_SET_ASIDE]
+    damaged = answers["damaged"]
+    assert aside == ([] if damaged is None else [f"checkpoint {damaged}"])
+    found = incident.found
+    assert len(found) > 0
+    differing = found[found["sha256 in the pointer"] != found["sha256 of the file"]]
+    assert list(differing.checkpoint) == ([] if damaged is None else [damaged])
+
+
+def test_a_small_lab_has_no_incidents() -> None:
+    with LabCluster(1, 0) as lab, pytest.raises(LabError, match="needs two JobManagers and two"):
+        make_incident(lab, seed=1)

@@ -1,0 +1,171 @@
+"""Small pieces of the lab: waiting, reading events, armed steps, artifacts, submissions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from hawork.core.errors import ArtifactError, ConfigurationError, JobSubmissionError, LabError
+from hawork.core.events import EventKind, EventLog
+from hawork.core.steps import StepGate
+from hawork.lab.armed_steps import ArmedSteps
+from hawork.lab.artifact_magic import write_artifact, written_artifacts
+from hawork.lab.event_reader import EventReader
+from hawork.lab.store_view import job_results, kind_of_file, storage_tree
+from hawork.lab.submission import make_submission, seconds
+from hawork.lab.waiting import Waiting
+
+
+class Countdown:
+    def __init__(self, looks: int) -> None:
+        self.left = looks
+        self.threads: set[str] = set()
+
+    def __call__(self) -> str | None:
+        self.threads.add(threading.current_thread().name)
+        self.left -= 1
+        return "there" if self.left <= 0 else None
+
+
+def test_waiting_blocks() -> None:
+    assert Waiting("it", Countdown(3), poll=0.001).wait() == "there"
+
+
+def test_waiting_can_be_awaited_and_looks_on_another_thread() -> None:
+    look, shown, ended = Countdown(3), [], []
+    waiting = Waiting(
+        "it", look, poll=0.001,
+        show=lambda: shown.append(threading.current_thread().name),
+        done=lambda: ended.append(True),
+    )  # fmt: skip
+
+    async def main() -> str:
+        return await waiting
+
+    assert asyncio.run(main()) == "there"
+    assert "MainThread" not in look.threads
+    assert set(shown) == {"MainThread"}
+    assert ended == [True]
+
+
+def test_waiting_in_vain_says_for_what() -> None:
+    with pytest.raises(LabError, match="waited 0 s for a leader, in vain"):
+        Waiting("a leader", lambda: None, timeout=0).wait()
+    assert "await" in repr(Waiting("a leader", lambda: None))
+
+
+def test_events_are_read_on_in_their_order(tmp_path: Path) -> None:
+    first, second = (EventLog(name, tmp_path / f"{name}.jsonl") for name in ("b", "a"))
+    reader = EventReader(tmp_path)
+    assert reader.events() == []
+    for log in (first, second, first):
+        log.emit(EventKind.PROCESS_STARTED)
+    assert [event.process for event in reader.events()] == ["b", "a", "b"]
+    with (tmp_path / "a.jsonl").open("a") as file:
+        file.write('{"kind": "process.st')
+        file.flush()
+        assert len(reader.events()) == 3
+        file.write("garbage\n")
+    second.emit(EventKind.PROCESS_STOPPED)
+    assert [event.kind for event in reader.events()][3:] == [EventKind.PROCESS_STOPPED]
+    first.close()
+    second.close()
+
+
+def test_a_held_step_is_seen_and_goes_on(tmp_path: Path) -> None:
+    log = EventLog("jm-1", tmp_path / "events" / "jm-1.jsonl")
+    steps = ArmedSteps(tmp_path / "control", EventReader(tmp_path / "events").events)
+    armed = steps.arm("submit.graph_written")
+    gate = StepGate("jm-1", log, tmp_path / "control")
+    thread = threading.Thread(target=gate.reached, args=("submit.graph_written",))
+    thread.start()
+    assert armed.reached().wait().process == "jm-1"
+    (held,) = steps.held()
+    assert (held.step, held.action, held.process) == ("submit.graph_written", "hold", "jm-1")
+    assert "jm-1 stands at submit.graph_written: the job graph's file" in str(held)
+    assert steps.proceed(lambda name: pytest.fail(f"{name} was not stopped")) == [held]
+    thread.join(20)
+    assert not thread.is_alive()
+    assert steps.held() == []
+    log.close()
+
+
+def test_an_order_that_was_not_reached_can_be_forgotten(tmp_path: Path) -> None:
+    steps = ArmedSteps(tmp_path, list)
+    steps.arm("result.dirty", "crash", "jm-1")
+    steps.disarm()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ConfigurationError, match=r"step 'result\.drity' is unknown"):
+        steps.arm("result.drity")
+
+
+SOURCE = "import sys\nsys.exit('executed')\ndef build(config):\n    return None\n"
+
+
+def test_a_written_artifact_is_kept_and_not_executed(tmp_path: Path) -> None:
+    message = write_artifact("never_run.py", SOURCE)
+    assert message == "never_run.py: 4 lines, not executed; submit never_run.py:build"
+    assert written_artifacts()["never_run.py"] == SOURCE
+    submission = make_submission(
+        "never_run.py:build", {"output": tmp_path / "out", "n": 3}, tmp_path,
+        parallelism=2, checkpoint_interval="500 ms",
+    )  # fmt: skip
+    assert submission.entry_point == "never_run:build"
+    assert submission.name == "build"
+    assert submission.config == {"output": str(tmp_path / "out"), "n": 3}
+    assert submission.checkpoint_interval == 0.5
+    assert b"never_run.py" in submission.artifact
+
+
+@pytest.mark.parametrize("name", ["", "job", "../job.py", "a b.py", "x.PY", "1.py"])
+def test_an_artifact_needs_a_modules_name(name: str) -> None:
+    with pytest.raises(ValueError, match="is no module file"):
+        write_artifact(name, "")
+
+
+def test_a_syntax_error_shows_at_once() -> None:
+    with pytest.raises(SyntaxError):
+        write_artifact("broken.py", "def build(:")
+    assert "broken.py" not in written_artifacts()
+
+
+def test_a_job_needs_a_file_and_a_function(tmp_path: Path) -> None:
+    with pytest.raises(JobSubmissionError, match=r"names no function: write file\.py:function"):
+        make_submission("job.py", {}, tmp_path)
+    with pytest.raises(ArtifactError, match=r"job file no\.py does not exist"):
+        make_submission("no.py:build", {}, tmp_path)
+
+
+def test_durations_are_text_or_seconds() -> None:
+    assert (seconds("2 s"), seconds(1.5), seconds(None)) == (2.0, 1.5, None)
+    with pytest.raises(ConfigurationError, match="checkpoint interval 'often'"):
+        seconds("often")
+
+
+def test_the_tree_of_storage_says_what_is_what(tmp_path: Path) -> None:
+    job = tmp_path / "lab" / "jobs" / ("a" * 32)
+    (job / "blob").mkdir(parents=True)
+    (job / "submittedJobGraph0123456789ab").write_text('{"format": 1}')
+    (job / "blob" / "ff").write_bytes(b"\xff\xfe")
+    (tmp_path / "lab" / "ha.db-wal").write_text("never opened")
+    results = tmp_path / "job-result-store" / "lab"
+    results.mkdir(parents=True)
+    result = {"result": {"application-status": "SUCCEEDED", "net-runtime": 7}, "version": 1}
+    (results / f"{'a' * 32}_DIRTY.json").write_text(json.dumps(result))
+    (results / f"{'b' * 32}.json").write_text("{")
+    tree = storage_tree(tmp_path).set_index("what")
+    assert tree.loc["job graph"].content == '{"format": 1}'
+    assert tree.loc["HA store"].content == ""
+    assert tree.loc["artifact"].bytes == 2
+    assert "job result, dirty" in tree.index
+    assert kind_of_file(job / "_SUBMITTING-x") == "marker of a submission"
+    config = {"high-availability.storageDir": f"file:{tmp_path}"}
+    from hawork.core.options import checked
+
+    frame = job_results(checked({**config, "high-availability.cluster-id": "/lab"}))
+    assert list(frame.state) == ["dirty", "clean"]
+    assert list(frame.application_status) == ["SUCCEEDED", "unreadable"]

@@ -1,0 +1,201 @@
+"""The timeline's model, from a story told by hand, and its faces."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from lab_story import SESSIONS, Story, killed_leader, paused_leader
+
+from hawork.core.events import EventKind
+from hawork.lab import timeline as timeline_module
+from hawork.lab.frames import events_frame
+from hawork.lab.timeline import (
+    DOWN,
+    LEADER_LANE,
+    LEADING,
+    PAUSED,
+    STANDBY,
+    STORE_LANE,
+    TAKING_OVER,
+    UP,
+    Timeline,
+)
+from hawork.lab.timeline_picture import as_png, mimebundle
+from hawork.lab.timeline_text import as_table, as_text
+
+
+def states(timeline: Timeline, lane: str) -> list[tuple[str, float, float]]:
+    return [
+        (each.state, round(each.start, 3), round(each.end, 3)) for each in timeline.of_lane(lane)
+    ]
+
+
+def test_nothing_happened_yet() -> None:
+    timeline = Timeline.of([])
+    assert str(timeline) == "nothing happened yet"
+    assert as_png(timeline).startswith(b"\x89PNG")
+
+
+def test_lanes_come_in_the_order_of_a_reader() -> None:
+    assert Timeline.of(killed_leader().events).lanes == (
+        LEADER_LANE, "jm-1", "jm-2", "jm-3", "tm-1", "tm-2", "job delays",
+    )  # fmt: skip
+    names = [f"jm-{number}" for number in (10, 9, 2)]
+    assert Timeline.of(Story().started(0, *names).events).lanes[1:] == ("jm-2", "jm-9", "jm-10")
+
+
+def test_a_killed_leader_is_followed_by_another() -> None:
+    timeline = Timeline.of(killed_leader().events)
+    assert states(timeline, "jm-1") == [
+        (STANDBY, 0, 0.5), (TAKING_OVER, 0.5, 0.6), (LEADING, 0.6, 4.01), (DOWN, 4.01, 8.0),
+    ]  # fmt: skip
+    assert states(timeline, "jm-2")[:3] == [
+        (STANDBY, 0, 4.05), (TAKING_OVER, 4.05, 4.1), (LEADING, 4.1, 8.0),
+    ]  # fmt: skip
+    (takeover,) = timeline.takeovers
+    assert (takeover.process, takeover.cause) == ("jm-2", "kill")
+    assert round(takeover.seconds, 6) == 0.1
+    assert takeover.session_id == SESSIONS["jm-2"]
+
+
+def test_what_a_dead_leader_published_stays_until_it_is_released() -> None:
+    published = [
+        (each.label, round(each.start, 2), round(each.end, 2))
+        for each in Timeline.of(killed_leader().events).of_lane(LEADER_LANE)
+    ]
+    assert published == [("jm-1", 0.6, 4.02), ("jm-2", 4.1, 8.0)]
+
+
+def test_a_paused_leader_believes_until_it_finds_out() -> None:
+    timeline = Timeline.of(paused_leader().events, until=1006.0)
+    assert states(timeline, "jm-1")[2:] == [
+        (LEADING, 0.6, 2), (PAUSED, 2, 5), (LEADING, 5, 5.1), (STANDBY, 5.1, 6),
+    ]  # fmt: skip
+    assert [each.label for each in timeline.of_lane(LEADER_LANE)] == ["jm-1", "jm-2"]
+    (takeover,) = timeline.takeovers
+    assert (takeover.cause, round(takeover.seconds, 3)) == ("pause", 2.1)
+
+
+def test_a_short_pause_loses_nothing() -> None:
+    story = Story().started(0, "jm-1", "jm-2").leads(0.5, "jm-1")
+    story.fault(2, "pause", "jm-1").fault(2.5, "resume", "jm-1")
+    story.fault(9, "terminate", "jm-1")
+    story.add(9.1, "jm-1", EventKind.LEADERSHIP_REVOKED, reason="closed").leads(9.2, "jm-2")
+    (takeover,) = Timeline.of(story.events).takeovers
+    assert (takeover.cause, round(takeover.lost_at, 3)) == ("terminate", 9.0)
+
+
+def cut_off(healed_at: float) -> Timeline:
+    """jm-1 is cut off from the store at 2 s, revoked at 3 s; jm-2 leads from 4 s."""
+    story = Story().started(0.0, "jm-1", "jm-2").leads(0.5, "jm-1")
+    story.fault(2.0, "partition", "jm-1", how="blackhole").fault(healed_at, "heal", "store")
+    if healed_at > 3:
+        story.add(3, "jm-1", EventKind.LEADERSHIP_REVOKED, session_id=SESSIONS["jm-1"], reason="-")
+        story.leads(4.0, "jm-2", takes=0.5)
+    return Timeline.of(story.events, until=1006.0)
+
+
+@pytest.mark.parametrize("healed_at", [3.5, 5.0])
+def test_a_leader_that_is_cut_off_is_lost_from_that_moment_on(healed_at: float) -> None:
+    timeline = cut_off(healed_at)
+    (takeover,) = timeline.takeovers
+    assert (takeover.cause, takeover.seconds) == ("partition", 2.5)
+    assert ("jm-1", "partition (blackhole)") in [(m.lane, m.label) for m in timeline.marks]
+
+
+def test_a_partition_that_is_healed_in_time_loses_nothing() -> None:
+    timeline = cut_off(2.5)
+    assert timeline.takeovers == ()
+    assert states(timeline, "jm-1")[-1] == (LEADING, 0.6, 6.0)
+
+
+def test_an_outage_of_the_store_has_a_lane() -> None:
+    story = Story().started(0.0, "jm-1").fault(2.0, "store_outage", "store", how="kill", server="1")
+    story.fault(3.0, "store_outage", "store", how="pause", server="all").fault(5.0, "heal", "store")
+    timeline = Timeline.of(story.events, until=1006.0)
+    assert timeline.lanes == (LEADER_LANE, "jm-1", STORE_LANE)
+    assert states(timeline, STORE_LANE) == [(UP, 0, 3.0), (DOWN, 3.0, 5.0), (UP, 5.0, 6.0)]
+    assert "store_outage (pause all)" in str(timeline)
+    assert as_png(timeline).startswith(b"\x89PNG")
+
+
+def test_a_job_is_a_lane_with_its_checkpoints_and_its_restore() -> None:
+    timeline = Timeline.of(killed_leader().events)
+    lane = "job delays"
+    assert [state for state, _, _ in states(timeline, lane)] == [
+        "CREATED", "RUNNING", "CREATED", "RUNNING", "FINISHED",
+    ]  # fmt: skip
+    labels = [mark.label for mark in timeline.marks if mark.lane == lane]
+    assert labels.count("restored from checkpoint 4") == 1
+    assert sum(label.startswith("checkpoint") for label in labels) == 4
+
+
+def test_a_deposed_leader_suspends_nothing_but_its_own_belief() -> None:
+    story = paused_leader()
+    for at, name, status in ((1, "jm-1", "RUNNING"), (4.3, "jm-2", "RUNNING"),
+                             (5.1, "jm-1", "SUSPENDED")):  # fmt: skip
+        story.add(
+            at, name, EventKind.JOB_STATUS, job_id="a" * 32, session_id=SESSIONS[name],
+            status=status,
+        )  # fmt: skip
+    story.add(6, "jm-2", EventKind.PROCESS_STOPPED)
+    assert states(Timeline.of(story.events), "job aaaaaaaa") == [
+        ("RUNNING", 1, 4.3), ("RUNNING", 4.3, 6),
+    ]  # fmt: skip
+
+
+def test_two_jobs_of_one_name_have_two_lanes() -> None:
+    story = Story().started(0, "jm-1")
+    for number in "ab":
+        job_id = number * 32
+        story.add(1, "jm-1", EventKind.JOB_ACKNOWLEDGED, job_id=job_id, name="delays")
+        story.add(2, "jm-1", EventKind.JOB_STATUS, job_id=job_id, status="RUNNING")
+    assert Timeline.of(story.events).lanes[2:] == ("job delays", "job delays (bbbb)")
+
+
+def test_an_armed_step_shows_as_a_mark_and_a_pause() -> None:
+    story = Story().started(0, "jm-1").leads(0.5, "jm-1")
+    armed = {"step": "submit.graph_written", "action": "pause"}
+    story.add(1, "jm-1", EventKind.STEP_ARMED, **armed)
+    story.add(3, "jm-1", EventKind.STEP_CONTINUED, **armed)
+    timeline = Timeline.of(story.events)
+    assert (PAUSED, 1.0, 3.0) in states(timeline, "jm-1")
+    assert "pause at submit.graph_written" in str(timeline)
+
+
+def test_every_handler_stands_for_a_kind_of_event() -> None:
+    kinds = {f"_on_{kind.value.replace('.', '_')}" for kind in EventKind}
+    builder = timeline_module.TimelineBuilder
+    handlers = {
+        name for name, _ in inspect.getmembers(builder, inspect.isfunction) if name[:4] == "_on_"
+    }
+    assert len(handlers) >= 10
+    assert handlers <= kinds
+
+
+def test_every_face_tells_the_same_story() -> None:
+    timeline = Timeline.of(killed_leader().events)
+    text, table = as_text(timeline), as_table(timeline)
+    for words in ("kill", "0.100 s after kill", "restored from checkpoint 4", "FINISHED"):
+        assert words in text
+        assert words in table
+    bundle = mimebundle(timeline)
+    assert set(bundle) == {"text/plain", "text/html", "image/png"}
+    assert "leaders jm-1, then jm-2; 1 faults" in str(bundle["text/html"])
+    assert "<script" not in str(bundle["text/html"])
+
+
+def test_names_are_escaped() -> None:
+    story = Story().add(0, "jm-1", EventKind.JOB_ACKNOWLEDGED, job_id="a" * 32, name="<b>x</b>")
+    story.add(1, "jm-1", EventKind.JOB_STATUS, job_id="a" * 32, status="RUNNING")
+    assert "<b>x" not in str(mimebundle(Timeline.of(story.events))["text/html"])
+
+
+def test_events_become_a_frame() -> None:
+    events = killed_leader().events
+    frame = events_frame(events)
+    assert len(frame) == len(events)
+    kill = frame[frame.kind == "fault"].iloc[0]
+    assert (kill.seconds, kill.process, kill.facts) == (4.0, "lab", "verb=kill, target=jm-1")
+    assert list(events_frame([]).columns) == list(frame.columns)

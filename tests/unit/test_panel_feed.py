@@ -1,0 +1,217 @@
+"""What is sent to the views: patches that add up, numbers without gaps, keyframes in time."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lab_story import START, killed_leader
+
+from hawork.core.errors import LabError
+from hawork.lab.panels.background import Background
+from hawork.lab.panels.commands import BUTTONS, buttons, perform
+from hawork.lab.panels.controller import Controller
+from hawork.lab.panels.feed import KEYFRAME_PAUSE, Feed, Json, merge_patch
+from hawork.lab.panels.live_timeline import LiveTimeline
+from hawork.testing import eventually
+
+values = st.recursive(
+    st.integers(0, 3) | st.lists(st.integers(0, 3), max_size=2),
+    lambda inner: st.dictionaries(st.sampled_from("abcd"), inner, max_size=3),
+    max_leaves=12,
+)
+objects = st.dictionaries(st.sampled_from("abcd"), values, max_size=4)
+
+
+def apply_patch(target: Json, patch: Json) -> Json:
+    """RFC 7396, as state.js does it."""
+    for key, value in patch.items():
+        if value is None:
+            target.pop(key, None)
+        elif isinstance(value, dict) and isinstance(target.get(key), dict):
+            apply_patch(target[key], value)
+        else:
+            target[key] = copy.deepcopy(value)
+    return target
+
+
+@given(objects, objects)
+def test_a_patch_turns_one_into_the_other(old: Json, new: Json) -> None:
+    assert apply_patch(copy.deepcopy(old), merge_patch(old, new)) == new
+    assert merge_patch(new, new) == {}
+
+
+def test_nothing_is_sent_while_nothing_changes() -> None:
+    feed = Feed()
+    first = feed.delta({"a": {"x": 1}}, {"marks": []}, now=5)
+    assert first == {"seq": 1, "now": 5, "patch": {"a": {"x": 1}}}
+    assert feed.delta({"a": {"x": 1}}, {"marks": []}, now=9) is None
+    second = feed.delta({"a": {"x": 1}}, {"marks": [["jm-1"]]}, now=9)
+    assert second == {"seq": 2, "now": 9, "append": {"marks": [["jm-1"]]}}
+
+
+def test_a_keyframe_follows_a_change_and_is_not_repeated() -> None:
+    feed = Feed()
+    feed.delta({"a": {"x": 1}}, {}, now=0)
+    assert feed.keyframe_due(10.0)
+    assert not feed.keyframe_due(99.0)
+    feed.delta({"a": {"x": 2}}, {}, now=0)
+    assert feed.keyframe_due(100.0)
+    feed.delta({"a": {"x": 3}}, {}, now=0)
+    assert not feed.keyframe_due(100.0 + KEYFRAME_PAUSE / 2)
+    assert feed.keyframe_due(100.0 + KEYFRAME_PAUSE)
+    assert feed.keyframe_due(101.0, force=True)
+
+
+class Recorder:
+    """A transport that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.deltas: list[Json] = []
+        self.keyframes: list[Json] = []
+
+    def send_delta(self, message: Json) -> None:
+        self.deltas.append(copy.deepcopy(message))
+
+    def send_keyframe(self, message: Json) -> None:
+        self.keyframes.append(copy.deepcopy(message))
+
+
+def controller(
+    transport: Recorder, perform: Callable[[Any], str] = str, sections: Json | None = None
+) -> Controller:
+    events = killed_leader().events
+    timeline = LiveTimeline(lambda known: events[known:])
+    return Controller(
+        timeline, lambda now: sections or {}, perform, transport, clock=lambda: START + 60
+    )
+
+
+def test_an_idle_lab_sends_one_change_and_one_keyframe() -> None:
+    transport = Recorder()
+    busy = controller(transport)
+    for _ in range(50):
+        busy.tick()
+    assert (len(transport.deltas), len(transport.keyframes)) == (1, 1)
+    keyframe = transport.keyframes[0]
+    assert keyframe["seq"] == transport.deltas[0]["seq"]
+    assert len(keyframe["lists"]["segments"]) == len(transport.deltas[0]["append"]["segments"])
+
+
+def test_what_a_button_asks_for_is_done_on_another_thread_and_answered() -> None:
+    transport = Recorder()
+    asked, held = threading.Event(), threading.Event()
+
+    def perform(request: Any) -> str:
+        asked.set()
+        assert held.wait(10)
+        return f"lab.{request['do']}()"
+
+    busy = controller(transport, perform)
+    busy.start()
+    try:
+        busy.enqueue({"do": "kill"})
+        assert asked.wait(10)
+        eventually(lambda: transport.keyframes, timeout=10)  # it goes on looking meanwhile
+        held.set()
+        eventually(lambda: answers(transport)[-1:] == ["lab.kill()"], timeout=10)
+    finally:
+        held.set()
+        busy.close()
+    assert transport.keyframes[-1]["state"]["life"] == {"closed": True}
+
+
+def answers(transport: Recorder) -> list[str]:
+    said = [delta.get("patch", {}).get("answer", {}) for delta in list(transport.deltas)]
+    return [answer["text"] for answer in said if answer.get("text")]
+
+
+def test_what_cannot_be_done_is_said() -> None:
+    def refuse(request: Any) -> str:
+        raise LabError("process jm-1 is not running: restart it first")
+
+    transport = Recorder()
+    busy = controller(transport, refuse)
+    busy.act({"do": "kill", "target": "jm-1"})
+    busy.tick()
+    answer = transport.deltas[0]["patch"]["answer"]
+    assert answer["ok"] is False
+    assert answer["text"] == "process jm-1 is not running: restart it first"
+
+
+# --- buttons ---------------------------------------------------------------------------
+
+
+class FakeLab:
+    """Remembers which method was called."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.jobs: list[Any] = []
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *arguments: self.calls.append((name, *arguments))
+
+
+def test_each_button_calls_the_method_of_its_name() -> None:
+    from hawork.lab import LabCluster
+
+    for button in BUTTONS:
+        assert callable(getattr(LabCluster, button.verb)), button.verb
+        lab = FakeLab()
+        said = perform(lab, {"do": button.verb, "target": "jm-1"})
+        assert lab.calls[0][0] == button.verb
+        assert said.startswith(f"lab.{button.verb}(")
+
+
+def test_an_armed_step_is_for_everybody_or_for_one() -> None:
+    lab = FakeLab()
+    assert perform(lab, {"do": "arm", "step": "a.b", "action": "hold", "target": ""}) == (
+        "lab.arm('a.b', 'hold')"
+    )
+    perform(lab, {"do": "arm", "step": "a.b", "action": "crash", "target": "jm-2"})
+    assert lab.calls == [("arm", "a.b", "hold", None), ("arm", "a.b", "crash", "jm-2")]
+
+
+@pytest.mark.parametrize("request_", [{}, {"do": "close"}, {"do": "_faults"}, {"do": "__init__"}])
+def test_nothing_else_can_be_asked_for(request_: Json) -> None:
+    lab = FakeLab()
+    with pytest.raises(LabError, match="no verb of the lab"):
+        perform(lab, request_)
+    with pytest.raises(LabError, match="was not submitted through this lab"):
+        perform(lab, {"do": "cancel", "job": "abc"})
+    assert lab.calls == []
+
+
+def test_buttons_fit_the_state_and_the_store() -> None:
+    enabled = {verb for verb, _, on in buttons("jobmanager", "paused", "embedded") if on}
+    assert enabled == {"kill", "resume", "restart"}
+    verbs = {verb for verb, _, _ in buttons("jobmanager", "running", "kubernetes")}
+    assert {"partition", "revoke_right"} <= verbs
+    assert "expire_session" not in verbs
+    assert buttons("store", "running", "embedded") == []
+
+
+def test_a_slow_look_that_fails_keeps_what_it_had() -> None:
+    looks = iter([{"rows": 1}, LabError("no store"), ValueError("odd"), {"rows": 2}])
+
+    def look() -> Json:
+        found = next(looks)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    background = Background("store", look, 1.0)
+    seen = []
+    for _ in range(4):
+        background.look_once()
+        seen.append(background.latest)
+    assert seen == [
+        {"rows": 1, "error": ""}, {"rows": 1, "error": "no store"},
+        {"rows": 1, "error": "ValueError: odd"}, {"rows": 2, "error": ""},
+    ]  # fmt: skip

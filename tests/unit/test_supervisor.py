@@ -1,0 +1,250 @@
+"""The supervisor with real children: start, pause, kill, and the death of everybody else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hawork.backends.registry import open_backend
+from hawork.core.clock import SYSTEM_CLOCK
+from hawork.core.errors import LabError
+from hawork.core.events import EventKind, NullEventSink, read_events
+from hawork.core.options import checked
+from hawork.runtime.process_control import ProcessControl
+
+IDLE = "import threading; threading.Event().wait()"
+GRACEFUL = """
+import signal, sys, threading, pathlib
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+pathlib.Path(sys.argv[1]).touch()
+threading.Event().wait()
+"""
+PARENT_OF_ONE = """
+import subprocess, sys, pathlib, threading
+child = subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"])
+pathlib.Path(sys.argv[1] + ".new").write_text(str(child.pid))
+pathlib.Path(sys.argv[1] + ".new").rename(sys.argv[1])
+threading.Event().wait()
+"""
+WRITER = """
+import sqlite3, sys, time, pathlib
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+while True:
+    connection.execute("BEGIN IMMEDIATE")
+    pathlib.Path(sys.argv[2]).touch()
+    time.sleep(0.02)
+    connection.execute("COMMIT")
+    time.sleep(0.02)
+"""
+TWO_DEATHS = """
+import os, sys
+from hawork.core.events import NullEventSink
+from hawork.runtime.supervisor import Supervisor
+supervisor = Supervisor(NullEventSink(), lambda _: None)
+for name in ("jm-1", "jm-2"):
+    pid = supervisor.start(name, [sys.executable, "-c", ""], {})
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # dead, and not reaped yet
+supervisor.run_once()
+sys.exit(len(supervisor.children))
+"""
+LAB = """
+import sys, pathlib, threading
+from hawork.runtime.process_control import ProcessControl
+control = ProcessControl(pathlib.Path(sys.argv[1]), {})
+idle = [sys.executable, "-c", "import threading; threading.Event().wait()"]
+pids = [control.start("jm-1", idle), control.start("jm-2", idle), control.pid]
+control.signal("jm-2", "STOP")
+print(*pids, flush=True)
+threading.Event().wait()
+"""
+
+
+def python(code: str, *arguments: object) -> list[str]:
+    return [sys.executable, "-c", code, *map(str, arguments)]
+
+
+def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait for what another process does; the limit only ends a hang."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+def gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+@pytest.fixture
+def control(tmp_path: Path) -> Iterator[ProcessControl]:
+    control = ProcessControl(tmp_path, {})
+    yield control
+    control.stop(grace=0)
+
+
+def test_a_process_that_ends_is_reaped_and_reported(
+    control: ProcessControl, tmp_path: Path
+) -> None:
+    pid = control.start("jm-1", python("raise SystemExit(3)"))
+    state = control.wait_until("jm-1", "exited")
+    assert (state.pid, state.status) == (pid, 3)
+    (event,) = read_events(tmp_path / "events")
+    assert event.kind is EventKind.PROCESS_EXITED
+    assert event.facts == {"of": "jm-1", "pid": pid, "status": 3}
+
+
+def test_output_goes_to_the_log(control: ProcessControl, tmp_path: Path) -> None:
+    control.start("jm-1", python("print('hello')"), log=tmp_path / "logs" / "jm-1.log")
+    control.wait_until("jm-1", "exited")
+    assert (tmp_path / "logs" / "jm-1.log").read_text() == "hello\n"
+
+
+def test_kill_ends_the_whole_group(control: ProcessControl, tmp_path: Path) -> None:
+    control.start("tm-1", python(PARENT_OF_ONE, tmp_path / "pid"))
+    until((tmp_path / "pid").exists)
+    grandchild = int((tmp_path / "pid").read_text())
+    control.signal("tm-1", "KILL")
+    assert control.wait_until("tm-1", "exited").status == -signal.SIGKILL
+    until(lambda: gone(grandchild))
+
+
+def test_a_group_whose_leader_dies_is_ended(control: ProcessControl, tmp_path: Path) -> None:
+    pid = control.start("tm-1", python(PARENT_OF_ONE, tmp_path / "pid"))
+    until((tmp_path / "pid").exists)
+    grandchild = int((tmp_path / "pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    control.wait_until("tm-1", "exited")
+    until(lambda: gone(grandchild))
+
+
+def test_pause_is_done_when_the_process_has_stopped(control: ProcessControl) -> None:
+    pid = control.start("jm-1", python(IDLE))
+    control.signal("jm-1", "STOP")
+    assert psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    assert control.processes()["jm-1"].state == "paused"
+    control.signal("jm-1", "STOP")  # once more changes nothing
+    control.signal("jm-1", "CONT")
+    assert control.wait_until("jm-1", "running").pid == pid
+
+
+def test_a_process_that_stops_itself_is_seen_as_paused(control: ProcessControl) -> None:
+    control.start("jm-1", python("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"))
+    control.wait_until("jm-1", "paused")
+    control.signal("jm-1", "CONT")
+    assert control.wait_until("jm-1", "exited").status == 0
+
+
+def test_a_paused_process_can_be_killed_and_started_again(control: ProcessControl) -> None:
+    first = control.start("jm-1", python(IDLE))
+    control.signal("jm-1", "STOP")
+    control.signal("jm-1", "KILL")
+    control.wait_until("jm-1", "exited")
+    second = control.start("jm-1", python(IDLE))
+    state = control.processes()["jm-1"]
+    assert (state.state, state.pid, state.starts) == ("running", second, 2)
+    assert first != second
+
+
+def test_no_process_is_stopped_while_it_holds_the_stores_write_lock(tmp_path: Path) -> None:
+    options = {
+        "high-availability.type": "embedded",
+        "high-availability.embedded.directory": str(tmp_path / "ha"),
+        "high-availability.storageDir": f"file:{tmp_path}/storage",
+    }
+    open_backend(checked(options), SYSTEM_CLOCK, NullEventSink()).close()
+    control = ProcessControl(tmp_path, options)
+    try:
+        control.start("jm-1", python(WRITER, tmp_path / "ha" / "ha.db", tmp_path / "ready"))
+        until((tmp_path / "ready").exists)
+        for _ in range(5):
+            control.signal("jm-1", "STOP")
+            assert control.processes()["jm-1"].state == "paused"
+            other = sqlite3.connect(tmp_path / "ha" / "ha.db", timeout=0, isolation_level=None)
+            other.execute("BEGIN IMMEDIATE")  # raises when the lock is taken
+            other.close()
+            control.signal("jm-1", "CONT")
+    finally:
+        control.stop(grace=0)
+    assert not [each for each in read_events(tmp_path / "events") if each.kind is EventKind.ERROR]
+
+
+def test_two_processes_may_die_in_one_moment() -> None:
+    assert subprocess.run(python(TWO_DEATHS), check=False).returncode == 0
+
+
+def test_stop_is_graceful(control: ProcessControl, tmp_path: Path) -> None:
+    control.start("jm-1", python(GRACEFUL, tmp_path / "ready"))
+    until((tmp_path / "ready").exists)
+    control.stop(grace=20)
+    assert control.processes()["jm-1"].status == 7
+    control.stop()  # repeatable
+
+
+def test_what_cannot_be_done_is_refused_in_one_sentence(control: ProcessControl) -> None:
+    with pytest.raises(LabError, match="process jm-9 is not running"):
+        control.signal("jm-9", "KILL")
+    with pytest.raises(LabError, match="No such file"):
+        control.start("jm-1", ["/no/such/program"])
+    control.start("jm-1", python(IDLE))
+    with pytest.raises(LabError, match="jm-1 is running already"):
+        control.start("jm-1", python(IDLE))
+
+
+def test_when_the_lab_is_killed_everything_goes_also_what_is_paused(tmp_path: Path) -> None:
+    with subprocess.Popen(python(LAB, tmp_path), stdout=subprocess.PIPE) as lab:
+        assert lab.stdout is not None
+        pids = [int(word) for word in lab.stdout.readline().split()]
+        assert len(pids) == 3
+        lab.kill()
+    until(lambda: all(map(gone, pids)))
+
+
+def test_when_the_supervisor_is_killed_its_children_go(tmp_path: Path) -> None:
+    control = ProcessControl(tmp_path, {})
+    pids = [control.start(name, python(IDLE)) for name in ("jm-1", "jm-2")]
+    control.signal("jm-2", "STOP")
+    os.kill(control.pid, signal.SIGKILL)
+    until(lambda: all(map(gone, pids)))
+    with pytest.raises(LabError, match="supervisor"):
+        control.signal("jm-1", "KILL")
+    control.stop()
+    assert not any(state.alive for state in control.processes().values())
+
+
+FOREGROUND = """
+import sys
+from hawork.core.configuration import Configuration
+from hawork.runtime.supervisor import supervise
+sys.exit(supervise("jm-1", sys.argv[1:], Configuration()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("raise SystemExit(5)", 5),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", 137),
+    ],
+)
+def test_in_the_foreground_the_status_is_the_childs(code: str, status: int) -> None:
+    assert subprocess.run(python(FOREGROUND, *python(code)), check=False).returncode == status
+
+
+def test_in_the_foreground_a_signal_is_passed_on(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    with subprocess.Popen(python(FOREGROUND, *python(GRACEFUL, ready))) as parent:
+        until(ready.exists)
+        parent.terminate()
+        assert parent.wait() == 7
