@@ -144,6 +144,26 @@ def test_what_cannot_be_done_is_said() -> None:
     assert answer["text"] == "process jm-1 is not running: restart it first"
 
 
+def test_a_request_that_is_sent_again_is_done_once_and_said_to_be_taken() -> None:
+    """A view sends again what it saw no answer to: a page that was just loaded loses messages."""
+    transport, done = Recorder(), []
+
+    def perform(request: Any) -> str:
+        done.append(request["id"])
+        raise KeyError("odd")  # and nothing that goes wrong ends the buttons
+
+    busy = controller(transport, perform)
+    busy.start()
+    try:
+        for number in ("a", "a", "b", "a"):
+            busy.enqueue({"do": "kill", "target": "jm-1", "id": number})
+        eventually(lambda: len(answers(transport)) > 0 and len(done) == 2, timeout=10)
+    finally:
+        busy.close()
+    assert done == ["a", "b"]
+    assert transport.keyframes[-1]["state"]["requests"] == {"taken": ["a", "b"]}
+
+
 # --- buttons ---------------------------------------------------------------------------
 
 

@@ -11,8 +11,8 @@ from functools import cache
 from importlib.resources import files
 
 MODULES = (
-    "state.js", "layout.js", "dom.js", "cluster.js", "shapes.js", "toolbar.js", "timeline.js",
-    "jobs.js", "store.js", "stepper.js", "panel.js",
+    "state.js", "layout.js", "dom.js", "requests.js", "cluster.js", "shapes.js", "toolbar.js",
+    "timeline.js", "jobs.js", "store.js", "stepper.js", "panel.js",
 )  # fmt: skip
 """In the order of their dependencies."""
 

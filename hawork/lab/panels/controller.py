@@ -11,6 +11,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -20,6 +21,9 @@ from hawork.lab.panels.live_timeline import LiveTimeline
 
 PAUSE = 0.1
 """Seconds between looks: at most ten changes and one keyframe in 1.5 s go out, for all panels."""
+
+REMEMBERED = 64
+"""Requests whose ids are known: a view that saw no answer sends the same one again."""
 
 
 class Transport(Protocol):
@@ -52,6 +56,8 @@ class Controller:
         self._feed = Feed()
         self._answer: Json = {"number": 0, "text": "", "ok": True}
         self._requests: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
+        self._taken: deque[str] = deque(maxlen=REMEMBERED)
+        self._taking = threading.Lock()
         self._ended = threading.Event()
         self._keyframe_wanted = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -65,11 +71,16 @@ class Controller:
             thread.start()
 
     def enqueue(self, request: Mapping[str, Any]) -> None:
-        """Called on any thread; returns at once."""
+        """Called on any thread; returns at once. A request with a known ``id`` is ignored."""
         if request.get("do") == "keyframe":
             self._keyframe_wanted.set()
-        else:
-            self._requests.put(request)
+            return
+        if number := str(request.get("id", "")):
+            with self._taking:
+                if number in self._taken:
+                    return
+                self._taken.append(number)
+        self._requests.put(request)
 
     def close(self) -> None:
         """End both threads, and tell the views the end of the story. Repeatable."""
@@ -88,6 +99,8 @@ class Controller:
         added, incomplete = self._timeline.advance(now, last=last)
         sections = {**self._sections(now), "answer": self._answer, "life": {"closed": last}}
         sections["timeline"] = self._timeline.section(now)
+        with self._taking:
+            sections["requests"] = {"taken": list(self._taken)}
         moment = self._timeline.milliseconds(now)
         delta = self._feed.delta(sections, added, moment)
         if delta is not None and not incomplete:
@@ -104,6 +117,8 @@ class Controller:
             text, ok = self._perform(request), True
         except HaworkError as error:
             text, ok = str(error), False
+        except Exception as error:  # noqa: BLE001 - one request must not end all buttons
+            text, ok = f"{type(error).__name__}: {error}", False
         self._answer = {"number": self._answer["number"] + 1, "text": text, "ok": ok}
 
     def _watch(self) -> None:

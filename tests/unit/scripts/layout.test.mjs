@@ -8,12 +8,12 @@ const script = readFileSync(process.env.HAWORK_SCRIPT, "utf8");
 const names = [
   "emptyModel", "applyPatch", "adoptKeyframe", "applyDelta", "ticks", "tickLabel", "zoom", "pan",
   "follow", "fit", "segmentsUntil", "marksUntil", "laneRows", "placeIn", "rectsOf", "thinMarks",
-  "scaleOf", "offset", "rebase",
+  "scaleOf", "offset", "rebase", "outbox",
 ];
 const source = script.replace("export default { render };", `export { ${names.join(", ")} };`);
 const {
   emptyModel, applyPatch, adoptKeyframe, applyDelta, ticks, tickLabel, zoom, pan, follow, fit,
-  segmentsUntil, marksUntil, laneRows, placeIn, rectsOf, thinMarks, scaleOf, offset, rebase,
+  segmentsUntil, marksUntil, laneRows, placeIn, rectsOf, thinMarks, scaleOf, offset, rebase, outbox,
 } = await import(`data:text/javascript;base64,${Buffer.from(source).toString("base64")}`);
 
 const keyframe = (seq, more = {}) => ({
@@ -184,4 +184,22 @@ test("checkpoints that would cover each other are one mark, faults never", () =>
   const checkpoints = kept.filter((mark) => mark.kind === "checkpoint");
   assert.ok(checkpoints.length < 20);
   assert.equal(checkpoints.reduce((sum, mark) => sum + mark.count, 0), 100);
+});
+
+test("a request is sent again until it was taken, and not for ever", () => {
+  const sent = [], timers = [];
+  const requests = outbox((request) => sent.push(request), (act) => timers.push(act), () => {});
+  requests.ask({ do: "kill", target: "jm-1" });
+  assert.equal(sent.length, 1);
+  timers.shift()();
+  assert.deepEqual(sent[1], sent[0]);
+  requests.heard([sent[0].id]);
+  timers.shift()();
+  assert.equal(sent.length, 2);
+  assert.equal(timers.length, 0);
+
+  requests.ask({ do: "pause", target: "jm-1" });
+  assert.notEqual(sent[2].id, sent[0].id);
+  while (timers.length) timers.shift()();
+  assert.equal(sent.length, 32);
 });

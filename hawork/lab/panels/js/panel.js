@@ -3,6 +3,7 @@
 
 import { adoptKeyframe, applyDelta, emptyModel } from "./state.js";
 import { el, keyed, put, say } from "./dom.js";
+import { outbox } from "./requests.js";
 import { clusterView } from "./cluster.js";
 import { timelineView } from "./timeline.js";
 import { jobsView } from "./jobs.js";
@@ -25,7 +26,8 @@ async function render({ model: panel, el: host }) {
   model.received = performance.now();
   model.replay = panel.get("replay");
   const send = (request) => hub.send(request);
-  const views = panel.get("panels").map((name) => ({ name, ...VIEWS[name](send, model) }));
+  const requests = outbox(send);
+  const views = panel.get("panels").map((name) => ({ name, ...VIEWS[name](requests.ask, model) }));
   const frame = frameOf(views);
   host.classList.add("hw-host");
   host.append(frame.root);
@@ -33,6 +35,7 @@ async function render({ model: panel, el: host }) {
   let scheduled = 0;
   const draw = () => {
     scheduled = 0;
+    requests.heard(model.state.requests?.taken);
     frame.update(model);
     for (const view of views) view.update(model);
     put(frame.root, "data-seq", model.seq);
@@ -62,6 +65,7 @@ async function render({ model: panel, el: host }) {
   // The kernel is gone: what is shown stays, and says so.
   const onLife = () => {
     model.orphaned = hub.comm_live === false;
+    if (model.orphaned) requests.close();
     schedule();
   };
   hub.on("msg:custom", onMessage);
@@ -75,6 +79,7 @@ async function render({ model: panel, el: host }) {
     hub.off("change:keyframe", onKeyframe);
     hub.off("comm_live_update", onLife);
     cancelAnimationFrame(scheduled);
+    requests.close();
     for (const view of views) view.close?.();
   };
 }
