@@ -178,7 +178,7 @@ class KubernetesClient:
         timeout: float | None = None,
     ) -> Any:
         seconds = self._settings.call_timeout if timeout is None else max(0.05, timeout)
-        limit = urllib3.Timeout(connect=seconds, read=seconds)
+        limit = urllib3.Timeout(total=seconds, connect=seconds, read=seconds)
         response = self._send(method, path, body, query, limit)
         if response.status == 401:
             # The kubeconfig may hold a newer token than the one we read.

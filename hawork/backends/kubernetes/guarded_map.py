@@ -113,14 +113,15 @@ class GuardedMap:
     ) -> ConfigMap | None:
         """Do what ``decide`` says; the map afterwards.
 
-        ``timeout`` in seconds is for all requests together. An ``urgent`` write goes before
-        others that wait, and itself waits at most so many seconds for the one under way.
+        ``timeout`` in seconds is for waiting and all requests together. An ``urgent`` write
+        goes before others that wait, and itself waits at most so many seconds for the one
+        under way.
         What ``decide`` refuses, and what it leaves as it is, is decided on a fresh read.
         ``StoreUnavailableError`` when nothing was changed, ``PossibleInconsistentStateError``
         when that is unknown.
         """
+        left = _Budget(timeout)
         with self._turn(urgent):
-            left = _Budget(timeout)
             found = self._known
             fresh = False
             doubtful: list[Change] = []

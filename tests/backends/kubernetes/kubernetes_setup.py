@@ -105,10 +105,15 @@ class ClusterUnderTest:
         self._closing.append(contender.driver.close)
         return contender
 
-    def proxied(self, user: str) -> Contender:
-        """A contender whose network can be broken: ``control_plane.proxy(user)``."""
+    def proxied(self, user: str, **values: Any) -> Contender:
+        """A contender whose network can be broken: ``control_plane.proxy(user)``.
+
+        It is healed when the cluster is closed.
+        """
         file: Path = self.control_plane.kubeconfig(user, proxied=True)
-        return self.contender(K8S_CONFIG_FILE=str(file))
+        contender = self.contender(K8S_CONFIG_FILE=str(file), **values)
+        self._closing.append(lambda: self.control_plane.proxy(user).heal())
+        return contender
 
     # --- looking and meddling as the administrator ------------------------------------------
 
