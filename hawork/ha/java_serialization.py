@@ -18,6 +18,7 @@ from hawork.core.types import LeaderInformation
 __all__ = [
     "FlinkStateHandle",
     "decode_leader_information",
+    "decode_marked_state_handle",
     "decode_state_handle",
     "encode_leader_information",
 ]
@@ -162,3 +163,32 @@ def decode_state_handle(data: bytes) -> FlinkStateHandle:
         return FlinkStateHandle(_decode_utf(text), size)
     except (struct.error, UnicodeDecodeError):
         raise CorruptStateError("a state handle of Flink 1.20 is damaged") from None
+
+
+_MARKED_CLASS = (
+    b"org.apache.flink.kubernetes.highavailability.KubernetesStateHandleStore"
+    b"$StateHandleWithDeleteMarker"
+)
+_MARKED_PREFIX = _STREAM_HEADER + b"sr" + struct.pack(">H", len(_MARKED_CLASS)) + _MARKED_CLASS
+_MARKED_FIELDS = (
+    b"\x02\x00\x02Z\x00\x11markedForDeletionL\x00\x05innert\x00\x37"
+    b"Lorg/apache/flink/runtime/state/RetrievableStateHandle;xp"
+)
+_UID = 8  # serialVersionUID: the class declares none, so it may differ with Flink's version
+
+
+def decode_marked_state_handle(data: bytes) -> tuple[FlinkStateHandle, bool]:
+    """Read what Flink keeps in a ConfigMap: a pointer, and whether it is about to be deleted.
+
+    Source: ``KubernetesStateHandleStore.StateHandleWithDeleteMarker``. ``CorruptStateError``
+    when ``data`` is anything else.
+    """
+    fields_at = len(_MARKED_PREFIX) + _UID
+    marker_at = fields_at + len(_MARKED_FIELDS)
+    fields = data[fields_at:marker_at]
+    if not data.startswith(_MARKED_PREFIX) or fields != _MARKED_FIELDS or len(data) <= marker_at:
+        raise CorruptStateError(
+            f"{len(data)} bytes ({data[:8].hex()}...) are no pointer of Flink 1.20 on Kubernetes"
+        )
+    handle = decode_state_handle(_STREAM_HEADER + data[marker_at + 1 :])
+    return handle, data[marker_at] != 0

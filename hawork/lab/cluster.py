@@ -6,7 +6,7 @@ import atexit
 import contextlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,7 @@ from hawork.lab.faults import Faults
 from hawork.lab.job import Job
 from hawork.lab.judgement import Judgement
 from hawork.lab.kubernetes_faults import KubernetesFaults
+from hawork.lab.kubernetes_rights import JOB_MANAGER_VERBS
 from hawork.lab.lab_options import lab_options
 from hawork.lab.leadership import Leadership
 from hawork.lab.panels.methods import Panels
@@ -63,6 +64,9 @@ class LabCluster(KubernetesFaults, SteppedLab, Judgement, Panels):
     the directory.
     """
 
+    _verbs: Sequence[str] = JOB_MANAGER_VERBS
+    """On ConfigMaps: what the lab lets its JobManagers do."""
+
     def __init__(
         self,
         job_managers: int = 3,
@@ -84,7 +88,7 @@ class LabCluster(KubernetesFaults, SteppedLab, Judgement, Panels):
         self._counts = {JOB_MANAGER: job_managers, TASK_MANAGER: task_managers}
         self._run = RunDirectory(directory, keep=keep)
         try:
-            self._store = lab_store(self._run, ha, options, store_servers)
+            self._store = lab_store(self._run, ha, options, store_servers, self._verbs)
             more = {**self._store.options, **flatten(options or {})}
             self.config = lab_options(self._run, ha, slots, supervisor, more)
             self._run.write_options(self.config)

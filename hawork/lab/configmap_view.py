@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping
 
 from hawork.backends.kubernetes.client import ConfigMap, KubernetesClient
@@ -9,6 +10,12 @@ from hawork.backends.kubernetes.layout import CLAIMED_BY, LOCK, OURS, Names, dec
 from hawork.backends.kubernetes.lock_record import Lock
 from hawork.backends.kubernetes.settings import KubernetesSettings
 from hawork.core.configuration import Configuration
+from hawork.core.errors import CorruptStateError
+from hawork.ha.java_serialization import decode_marked_state_handle
+from hawork.lab.flink_pointer import flink_pointer
+
+_COUNTER = "counter"
+"""Flink's checkpoint id counter, in the ConfigMap of a job."""
 
 
 def config_maps(
@@ -17,7 +24,7 @@ def config_maps(
     """Each annotation and key: its ConfigMap, its name, its version, what it says.
 
     ``names`` are processes by the session id of their leadership. hawork's entries have a
-    version of their own; for all else it is the ConfigMap's. Flink's keys are shown as they are.
+    version of their own; for all else it is the ConfigMap's. Flink's pointers are decoded.
     ``StoreUnavailableError`` when the server does not answer.
     """
     settings = KubernetesSettings.of(config)
@@ -42,7 +49,17 @@ def _entries(found: ConfigMap, names: Mapping[str, str]) -> Iterator[tuple[str, 
             entry = decode_entry(text)
             yield key, str(entry.version), entry.value.decode(errors="replace")
         else:
-            yield key, found.resource_version, text
+            yield key, found.resource_version, _of_flink(key, text)
+
+
+def _of_flink(key: str, text: str) -> str:
+    if key == _COUNTER:
+        return f"next is {text} (of Flink)"
+    try:
+        handle, marked = decode_marked_state_handle(base64.b64decode(text, validate=True))
+    except (ValueError, CorruptStateError):
+        return text
+    return flink_pointer(handle, marked=marked)
 
 
 def _lock(found: ConfigMap, names: Mapping[str, str]) -> str:

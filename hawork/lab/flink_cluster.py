@@ -23,6 +23,7 @@ from hawork.lab.flink_memory import check_memory
 from hawork.lab.flink_processes import FlinkProcesses
 from hawork.lab.flink_script import SqlScript
 from hawork.lab.flink_watch import FlinkWatch
+from hawork.lab.kubernetes_rights import FLINK_JOB_MANAGER_VERBS
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER
 from hawork.lab.submission import seconds, send
 from hawork.lab.waiting import Waiting
@@ -31,9 +32,14 @@ if TYPE_CHECKING:
     from hawork.lab.flink_attach import AttachedCluster
 
 _START_SECONDS = 180.0  # JVMs on a busy machine
-_STORES = ("zookeeper",)
+_STORES = ("zookeeper", "kubernetes")
 _LOOK_SECONDS = 1.0
-ZK_QUORUM = options.ZK_QUORUM.key
+_NAMED_STORE = (options.ZK_QUORUM, options.K8S_CONFIG_FILE, options.K8S_CONTEXT)
+_DISCOVERY = (
+    options.HA_TYPE, options.CLUSTER_ID, *_NAMED_STORE, options.K8S_CLUSTER_ID,
+    options.K8S_NAMESPACE,
+)  # fmt: skip
+"""What a client needs to find the leader. On Kubernetes it wants a storageDir, too."""
 
 
 class FlinkCluster(LabCluster):
@@ -48,12 +54,15 @@ class FlinkCluster(LabCluster):
 
     As ``LabCluster``, but: ``submit`` takes Flink SQL; no step can be armed; ``supervisor``
     is off, because Flink has none. With it the lab closes the ZooKeeper session of a
-    JobManager that died, and the next one leads at once. ``flink_home`` is the folder of an
-    unpacked Flink; without it the installed ``apache-flink-libraries`` are used. Flink's REST
-    wants no token: everybody on this machine can use the cluster while it runs.
+    JobManager that died, or clears its lock annotation, and nobody waits for a timeout.
+    ``flink_home`` is the folder of an unpacked Flink; without it the installed
+    ``apache-flink-libraries`` are used. Flink's REST wants no token: everybody on this machine
+    can use the cluster while it runs.
 
     Raises ``LabError`` when Java, Flink or memory is missing, before anything is started.
     """
+
+    _verbs = FLINK_JOB_MANAGER_VERBS
 
     def __init__(
         self,
@@ -75,7 +84,8 @@ class FlinkCluster(LabCluster):
                 f"{' or '.join(map(repr, _STORES))}, or LabCluster for hawork's own JobManagers"
             )
         self.flink = FlinkDistribution.find(flink_home)
-        self._given_store = ZK_QUORUM in flatten(options or {})
+        given = flatten(options or {})
+        self._given_store = any(option.key in given for option in _NAMED_STORE)
         super().__init__(
             job_managers, task_managers, ha, directory, options, slots, supervisor,
             keep=keep, store_servers=store_servers,
@@ -198,9 +208,10 @@ class FlinkCluster(LabCluster):
 
     # --- within --------------------------------------------------------------------------
     def _client_options(self) -> dict[str, str]:
-        """What a client has to know to find the leader: no address, no storageDir."""
-        keys = (options.HA_TYPE, options.ZK_QUORUM, options.CLUSTER_ID)
-        return {option.key: self.config[option.key] for option in keys}
+        """What a client has to know to find the leader, and no address."""
+        on_kubernetes = self.config.get_option(options.HA_TYPE).lower() == "kubernetes"
+        wanted = (*_DISCOVERY, options.STORAGE_DIR) if on_kubernetes else _DISCOVERY
+        return {each.key: self.config[each.key] for each in wanted if each.key in self.config}
 
     def _retrieve(self) -> LeaderInformation | None:
         """What the timeline knows, too: who waits for a leader looks at it next."""

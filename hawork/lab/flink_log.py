@@ -1,8 +1,9 @@
 """What Apache Flink says in its log and nowhere else: grants, revocations, and why it ended.
 
 A leader's address is published, its grant and its revocation are not: only the process itself
-knows the moment. The lines are those of Flink 1.20's ``DefaultDispatcherRunner`` and of
-ZooKeeper's ``ClientCnxn``, in the layout of ``flink_distribution.LOGGING``.
+knows the moment. The lines are those of Flink 1.20's ``DefaultDispatcherRunner`` and
+``KubernetesLeaderElector`` and of ZooKeeper's ``ClientCnxn``, in the layout of
+``flink_distribution.LOGGING``.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str], EventKind], ...] = (
     ),
 )
 _CONNECTED = re.compile(r"Session establishment complete .*session id = (0x[0-9a-f]+)")
+_IDENTITY = re.compile(rf"Create KubernetesLeaderElector on lock .*\({_SESSION_ID}\)")
 _RECOVERED = re.compile(r"Successfully recovered (\d+) persisted job graphs")
 _SUSPENDED = re.compile(r"\(([0-9a-f]{32})\) switched from state \w+ to SUSPENDED")
 _STATE = re.compile(r"State change: (SUSPENDED|LOST|RECONNECTED)")
@@ -97,6 +99,9 @@ class LogReader:
         if logger == "ClientCnxn" and (found := _CONNECTED.search(message)):
             session = f"{int(found[1], 16):#x}"
             facts = {"state": "connected", "session": session}
+            return LogEntry(EventKind.STORE_CONNECTION, wall, facts=facts)
+        if logger == "KubernetesLeaderElector" and (found := _IDENTITY.match(message)):
+            facts = {"state": "connected", "holder": found[1]}
             return LogEntry(EventKind.STORE_CONNECTION, wall, facts=facts)
         if logger == "ConnectionStateManager" and (found := _STATE.match(message)):
             facts = {"state": found[1].lower()}

@@ -23,6 +23,8 @@ TASK_MANAGER_MAIN = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 _LOOPBACK = {
     "jobmanager.rpc.address": "127.0.0.1",
     "jobmanager.bind-host": "127.0.0.1",
+    # Under Kubernetes HA, Flink 1.20 does not look at high-availability.jobmanager.port.
+    "jobmanager.rpc.port": "0",
     "rest.address": "127.0.0.1",
     "rest.bind-address": "127.0.0.1",
     "rest.bind-port": "0",

@@ -59,7 +59,7 @@ class FlinkWatch:
         self._logs = logs or dict
         self._readers: dict[str, LogReader] = {}
         self._processes: dict[str, str] = {}  # by leader session id
-        self._sessions: dict[str, int] = {}  # of each process with the store, the newest
+        self._tickets: dict[str, dict[str, str]] = {}  # of each process, the newest
         self.leader: LeaderInformation | None = None
         """Who leads the REST endpoint, as leader retrieval sees it now."""
         if address is not None:
@@ -162,15 +162,15 @@ class FlinkWatch:
                 self._release_dead(self.supervised)
 
     def _release_dead(self, processes: LabProcesses) -> None:
-        """What hawork's supervisor does for its own: close the sessions of a dead JobManager."""
+        """What hawork's supervisor does for its own: give up what a dead JobManager holds."""
         for state in processes.states().values():
-            session = self._sessions.get(state.name)
+            ticket = self._tickets.get(state.name)
             dead = not state.alive and state.pid not in self._released
-            if self._config is None or session is None or not dead:
+            if self._config is None or ticket is None or not dead:
                 continue
             self._released.add(state.pid)
-            with contextlib.suppress(HaworkError):  # the store is away: the session times out
-                if release_leadership(self._config, session_ticket(session)):
+            with contextlib.suppress(HaworkError):  # the store is away: it times out by itself
+                if release_leadership(self._config, ticket):
                     self._events.write(
                         EventKind.LEADERSHIP_RELEASED, "lab", of=state.name, pid=state.pid
                     )
@@ -182,7 +182,9 @@ class FlinkWatch:
                 if entry.kind is EventKind.LEADERSHIP_GRANTED and entry.session_id:
                     self._processes[entry.session_id] = name
                 if session := entry.facts.get("session"):
-                    self._sessions[name] = int(session, 16)
+                    self._tickets[name] = session_ticket(int(session, 16))
+                if holder := entry.facts.get("holder"):
+                    self._tickets[name] = {"type": "kubernetes", "holder": holder}
                 self._events.write(
                     entry.kind,
                     name,

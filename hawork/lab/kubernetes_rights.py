@@ -14,6 +14,8 @@ from hawork.backends.kubernetes.rights import READING, WRITING
 RBAC = "rbac.authorization.k8s.io"
 JOB_MANAGER_VERBS = (*READING, *WRITING)
 """On ConfigMaps: all that hawork ever asks for. Real Flink needs ``update`` as well."""
+FLINK_JOB_MANAGER_VERBS = (*JOB_MANAGER_VERBS, "update")
+"""On ConfigMaps: real Flink 1.20 patches its lock and replaces everything else."""
 TASK_MANAGER_VERBS = READING
 """On ConfigMaps: a TaskManager retrieves the leader and writes nothing."""
 

@@ -37,10 +37,12 @@ class KubernetesStore:
 
     no_sessions = _NO_SESSIONS
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(
+        self, run: RunDirectory, job_manager_verbs: Sequence[str] = JOB_MANAGER_VERBS
+    ) -> None:
         self._run = run
         users: dict[str, Sequence[str]] = {LAB: JOB_MANAGER_VERBS}
-        users |= {f"jm-{number + 1}": JOB_MANAGER_VERBS for number in range(MOST)}
+        users |= {f"jm-{number + 1}": job_manager_verbs for number in range(MOST)}
         users |= {f"tm-{number + 1}": TASK_MANAGER_VERBS for number in range(MOST)}
         self.control_plane = ControlPlane(run.path / "kubernetes", users, audit=True)
         self._cut_off: set[str] = set()

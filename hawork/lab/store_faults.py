@@ -78,7 +78,12 @@ class StoreFaults:
             for event in self._reader.events()
             if event.kind == EventKind.LEADERSHIP_GRANTED
         }
-        return {**leaderships, **self._sessions()}
+        holders = {
+            str(event.facts["holder"]): event.process
+            for event in self._reader.events()
+            if event.kind == EventKind.STORE_CONNECTION and event.facts.get("holder")
+        }
+        return {**leaderships, **holders, **self._sessions()}
 
     def _fault(self, verb: str, target: str, **facts: str) -> Event:
         self._events.emit(EventKind.FAULT, verb=verb, target=target, **facts)

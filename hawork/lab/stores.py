@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ from hawork.backends.zookeeper.settings import parse_quorum
 from hawork.core import options
 from hawork.core.configuration import Configuration, flatten
 from hawork.core.errors import LabError
+from hawork.lab.kubernetes_rights import JOB_MANAGER_VERBS
 from hawork.lab.kubernetes_store import GivenKubernetesStore, KubernetesStore
 from hawork.lab.run_directory import RunDirectory
 from hawork.lab.store_network import break_network, check_outage, own_configuration
@@ -45,15 +46,22 @@ class LabStore(Protocol):
     def expire_session(self, config: Configuration, session: str) -> None: ...
 
 
-def lab_store(run: RunDirectory, ha: str, more: Mapping[str, Any] | None, servers: int) -> LabStore:
+def lab_store(
+    run: RunDirectory,
+    ha: str,
+    more: Mapping[str, Any] | None,
+    servers: int,
+    verbs: Sequence[str] = JOB_MANAGER_VERBS,
+) -> LabStore:
     """The store for ``high-availability.type`` ``ha``; servers are started by ``start``.
 
     No server is started when the options name a quorum, a kubeconfig or a context of one.
+    ``verbs`` are what JobManagers may do on a control plane of the lab's own.
     """
     values = flatten(more or {})
     if ha.lower() == "kubernetes":
         named = any(key.key in values for key in (options.K8S_CONFIG_FILE, options.K8S_CONTEXT))
-        return GivenKubernetesStore(run, values) if named else KubernetesStore(run)
+        return GivenKubernetesStore(run, values) if named else KubernetesStore(run, verbs)
     if ha.lower() != "zookeeper":
         return _FileStore(run, ha)
     quorum = values.get(options.ZK_QUORUM.key)

@@ -12,12 +12,8 @@ from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration
 from hawork.core.errors import CorruptStateError, HaworkError
 from hawork.core.events import NullEventSink
-from hawork.ha.java_serialization import (
-    FlinkStateHandle,
-    decode_leader_information,
-    decode_state_handle,
-)
-from hawork.ha.storage import local_path
+from hawork.ha.java_serialization import decode_leader_information, decode_state_handle
+from hawork.lab.flink_pointer import flink_pointer
 
 _COUNTER = "checkpoint_id_counter"
 _COUNTER_BYTES = 4  # hawork's own counters are decimal text
@@ -74,16 +70,4 @@ def _text(name: str, data: bytes) -> str:
         handle = decode_state_handle(data)
     except CorruptStateError:
         return data.decode(errors="replace")
-    return f"{handle.uri} ({handle.size} bytes, of Flink{_missing(handle)})"
-
-
-def _missing(handle: FlinkStateHandle) -> str:
-    """Flink ends when it recovers a pointer whose file is gone; look before it does."""
-    path = local_path(handle.uri)
-    if path is None:
-        return ""
-    try:
-        size = path.stat().st_size
-    except OSError:
-        return "; the file is MISSING"
-    return "" if size == handle.size else f"; the file has {size} bytes"
+    return flink_pointer(handle)

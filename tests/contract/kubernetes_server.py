@@ -7,7 +7,11 @@ import functools
 import tempfile
 from pathlib import Path
 
-from hawork.lab.kubernetes_rights import JOB_MANAGER_VERBS, TASK_MANAGER_VERBS
+from hawork.lab.kubernetes_rights import (
+    FLINK_JOB_MANAGER_VERBS,
+    JOB_MANAGER_VERBS,
+    TASK_MANAGER_VERBS,
+)
 from hawork.lab.kubernetes_server import ControlPlane
 
 USERS = {
@@ -15,6 +19,7 @@ USERS = {
     "jm-2": JOB_MANAGER_VERBS,
     "jm-3": JOB_MANAGER_VERBS,
     "tm-1": TASK_MANAGER_VERBS,
+    "flink": FLINK_JOB_MANAGER_VERBS,
 }
 
 

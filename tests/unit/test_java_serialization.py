@@ -115,3 +115,24 @@ def test_a_pointer_of_flink_is_read() -> None:
     for broken in (b"", data[:300], data[:440], b"{}" + data[2:]):
         with pytest.raises(CorruptStateError):
             java.decode_state_handle(broken)
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_pointer_of_flink_on_kubernetes_is_read(marked: bool) -> None:
+    uri = "file:/ha/default/completedCheckpoint2e1f6bcb5e0c"
+    handle = (
+        java._HANDLE_PREFIX
+        + struct.pack(">q", 12)
+        + java._HANDLE_MIDDLE
+        + struct.pack(">H", len(uri))
+        + uri.encode()
+        + b"x"
+    )
+    uid = bytes.fromhex("1bad4480ef860d7c")
+    start = java._MARKED_PREFIX + uid + java._MARKED_FIELDS
+    data = start + bytes([marked]) + handle[4:]
+    assert len(start) == 206, "where Flink 1.20.5 has the marker"
+    assert java.decode_marked_state_handle(data) == (java.FlinkStateHandle(uri, 12), marked)
+    for broken in (b"", start, data[:300], handle, b"{}" + data[2:]):
+        with pytest.raises(CorruptStateError):
+            java.decode_marked_state_handle(broken)
