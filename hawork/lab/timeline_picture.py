@@ -116,6 +116,9 @@ def as_png(timeline: Timeline) -> bytes:
     axes.grid(axis="x", color="#E5E5E5", linewidth=0.6)
     axes.set_axisbelow(True)
     _draw_legend(axes, timeline)
+    for text in axes.texts:
+        # One that sticks out, as at the very end, must not take the room of the picture.
+        text.set_in_layout(False)
     out = io.BytesIO()
     figure.savefig(out, format="png")
     return out.getvalue()

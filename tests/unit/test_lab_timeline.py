@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 
 import pytest
@@ -199,3 +200,10 @@ def test_events_become_a_frame() -> None:
     kill = frame[frame.kind == "fault"].iloc[0]
     assert (kill.seconds, kill.process, kill.facts) == (4.0, "lab", "verb=kill, target=jm-1")
     assert list(events_frame([]).columns) == list(frame.columns)
+
+
+@pytest.mark.parametrize("seconds", [4.05, 1.0, 0.01])
+def test_a_label_that_sticks_out_leaves_room_for_the_picture(seconds: float) -> None:
+    """A warning of matplotlib's is an error here: "axes sizes collapsed to zero"."""
+    timeline = Timeline.of(killed_leader().events)
+    assert as_png(dataclasses.replace(timeline, end=seconds)).startswith(b"\x89PNG")

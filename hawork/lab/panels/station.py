@@ -77,7 +77,9 @@ class Station:
             found = face(self._last, [name for name in names if name != TIMELINE])
             if TIMELINE not in names:
                 return found
-            story = mimebundle(Timeline.of(self._lab.arrived_events(0)))
+            # They arrive file by file; a story is told in the order in which it happened.
+            events = sorted(self._lab.arrived_events(0), key=lambda event: event.monotonic)
+            story = mimebundle(Timeline.of(events))
             if len(names) == 1:
                 return {key: str(value) for key, value in story.items()}
             return {key: f"{story[key]}\n{found[key]}" for key in ("text/plain", "text/html")}
