@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import tempfile
 import time
@@ -118,7 +119,10 @@ class AttachedCluster:
         """One job. ``RestError`` when the cluster does not know it."""
         job = self._ask(f"/jobs/{JobID(job_id)}")
         details = with_records(JobDetails.from_flink(job), job)
-        return with_checkpoints(details, self._ask(f"/jobs/{details.job_id}/checkpoints"))
+        with contextlib.suppress(RestError):  # while the job is initializing it has none
+            checkpoints = self._ask(f"/jobs/{details.job_id}/checkpoints")
+            details = with_checkpoints(details, checkpoints)
+        return details
 
     def checkpoints(self, job_id: str) -> pandas.DataFrame:
         """The newest checkpoints of a job, newest first."""
