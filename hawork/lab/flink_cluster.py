@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hawork.core import options
 from hawork.core.configuration import flatten
-from hawork.core.errors import HaworkError, JobSubmissionError, LabError, LeaderRetrievalError
+from hawork.core.errors import HaworkError, LabError, LeaderRetrievalError
 from hawork.core.jobs import RestartStrategy
 from hawork.core.types import JobID, LeaderInformation
 from hawork.lab.armed_steps import ArmedStep
@@ -22,7 +22,7 @@ from hawork.lab.flink_jar import JobJar
 from hawork.lab.flink_job import FlinkJob
 from hawork.lab.flink_memory import check_memory
 from hawork.lab.flink_processes import FlinkProcesses
-from hawork.lab.flink_script import SqlScript
+from hawork.lab.flink_script import work_of
 from hawork.lab.flink_watch import FlinkWatch
 from hawork.lab.kubernetes_rights import FLINK_JOB_MANAGER_VERBS
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER
@@ -135,15 +135,18 @@ class FlinkCluster(LabCluster):
         return self.start()
 
     @staticmethod
-    def attach(config: Path | str | Mapping[str, Any]) -> AttachedCluster:
-        """A view of a cluster that somebody else started; it only reads.
+    def attach(
+        config: Path | str | Mapping[str, Any], *, read_only: bool = True,
+        flink_home: Path | str | None = None,
+    ) -> AttachedCluster:  # fmt: skip
+        """A view of a cluster that somebody else started; it only reads unless told otherwise.
 
         ``config`` is the path of its ``config.yaml``, its options, or the URL of a REST
         endpoint. See ``AttachedCluster``.
         """
         from hawork.lab.flink_attach import AttachedCluster
 
-        return AttachedCluster(config)
+        return AttachedCluster(config, read_only=read_only, flink_home=flink_home)
 
     # --- jobs ----------------------------------------------------------------------------
     def submit(
@@ -260,20 +263,6 @@ class FlinkCluster(LabCluster):
 
     def __repr__(self) -> str:
         return super().__repr__().replace("LabCluster", f"FlinkCluster {self.flink.version} ", 1)
-
-
-def work_of(
-    job: str, config: Mapping[str, Any], entry_class: str | None, args: Sequence[object]
-) -> SqlScript | JobJar:
-    """What was given to ``submit``: a jar by its name, else SQL."""
-    if job.strip().lower().endswith(".jar"):
-        return JobJar.of(job.strip(), entry_class, args)
-    if entry_class is not None or args:
-        raise JobSubmissionError(
-            "entry_class and args are for a jar, and a script has neither: give the path of a "
-            ".jar, or config for the ${...} of SQL"
-        )
-    return SqlScript.of(job, config)
 
 
 def job_name(job: str) -> str:

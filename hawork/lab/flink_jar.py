@@ -59,8 +59,8 @@ def check_submitted(jar: JobJar, said: str, job_id: str) -> None:
 def flinks_message(said: str) -> str:
     """What ``flink`` printed about a failure: its first message, and the innermost cause.
 
-    >>> flinks_message("java.lang.Error: a\\n\\tat B.c\\nCaused by: java.io.IOException: c")
-    'a: c'
+    >>> flinks_message("a.BException: no job\\n\\tat a.B.c\\nCaused by: a.CError: no file")
+    'no job: no file'
     """
     lines = [line.strip() for line in said.splitlines()]
     messages = [match[2] or match[1] for line in lines if (match := CAUSE.match(line))]
