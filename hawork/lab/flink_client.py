@@ -8,6 +8,7 @@ ends with the pipe to this process.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import select
@@ -45,7 +46,7 @@ class FlinkClient:
         self.flink = flink or FlinkDistribution.find()
         self._conf = directory / "conf"
         self._conf.mkdir(parents=True, exist_ok=True)
-        text = "".join(f'{key}: "{value}"\n' for key, value in options.items())
+        text = "".join(f"{key}: {json.dumps(value)}\n" for key, value in options.items())
         self.config_file.write_text(text, encoding="utf-8")
         # Standard output is for the gateway's port and password.
         logging = f"{LOGGING}appender.console.target=SYSTEM_ERR\n"

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from hawork.backends.kubernetes.rights import READING, WRITING
 from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import ConfigurationError
 from hawork.core.units import parse_size
 from hawork.lab.flink_distribution import LOGGING, TESTED_VERSION
+from hawork.lab.kubernetes_rights import FLINK_JOB_MANAGER_VERBS, TASK_MANAGER_VERBS
 from hawork.lab.manifests import JOB_MANAGER, POD, REST_PORT, TASK_MANAGER, Manifests
 
 RPC_PORT, TASK_RPC_PORT, BLOB_PORT = 6123, 6122, 6124
@@ -38,8 +38,7 @@ class FlinkManifests(Manifests):
 
     PROGRAM: ClassVar[str] = "flink"
     USER: ClassVar[int] = 9999  # that of the official image
-    # Flink replaces its ConfigMaps (update) and its lease alone is a patch.
-    RIGHTS = {JOB_MANAGER: (*READING, *WRITING, "update"), TASK_MANAGER: READING}
+    RIGHTS = {JOB_MANAGER: FLINK_JOB_MANAGER_VERBS, TASK_MANAGER: TASK_MANAGER_VERBS}
 
     def config(self) -> Configuration:
         """The cluster's configuration, checked as far as it is hawork's, too."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 import threading
 from collections.abc import Iterator
@@ -244,6 +245,13 @@ def test_what_flink_cannot_do_is_said(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="not started"):
         lab.submit("INSERT INTO a SELECT 1")
     lab.close()
+
+
+def test_flinks_client_knows_where_the_cluster_is(tmp_path: Path) -> None:
+    """All of it: under the default root it would wait for a leader of nobody's."""
+    root = "high-availability.zookeeper.path.root"
+    with contextlib.closing(FlinkCluster(1, 0, directory=tmp_path, options={root: "/r"})) as lab:
+        assert f'{root}: "/r"' in lab._sql.config_file.read_text().splitlines()
 
 
 def test_files_of_flink_have_names() -> None:
