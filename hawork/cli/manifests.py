@@ -6,10 +6,21 @@ import argparse
 import sys
 
 from hawork.cli.common import option_pairs
+from hawork.core.errors import ConfigurationError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--image", required=True, help="container image with hawork in it")
+    parser.add_argument(
+        "--engine", choices=("hawork", "flink"), default="hawork",
+        help="whose JobManagers: hawork's, or those of real Apache Flink; default: %(default)s",
+    )  # fmt: skip
+    parser.add_argument(
+        "--image", required=True, help="container image: with hawork in it, or Flink's own"
+    )
+    parser.add_argument(
+        "--flink-version", metavar="VERSION",
+        help="Flink's version in the image, for --engine flink; default: 1.20.5",
+    )  # fmt: skip
     parser.add_argument("--cluster-id", required=True, help="the cluster's name")
     parser.add_argument(
         "--storage-dir", required=True, metavar="URL",
@@ -35,11 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print YAML; nothing is sent anywhere."""
     from hawork.lab.manifests import Manifests
+    from hawork.lab.manifests_flink import FlinkManifests
 
-    manifests = Manifests(
+    flink = arguments.engine == "flink"
+    if arguments.flink_version and not flink:
+        raise ConfigurationError("--flink-version is for Flink's image: add --engine flink")
+    given = {"flink_version": arguments.flink_version} if arguments.flink_version else {}
+    manifests = (FlinkManifests if flink else Manifests)(
         arguments.image, arguments.cluster_id, arguments.storage_dir, arguments.namespace,
         arguments.job_managers, arguments.task_managers, arguments.storage_claim,
-        option_pairs(arguments.options),
+        option_pairs(arguments.options), **given,
     )  # fmt: skip
     sys.stdout.write(manifests.to_yaml())
     return 0

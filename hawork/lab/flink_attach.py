@@ -1,7 +1,8 @@
-"""Looking at a Flink cluster that somebody else started: everything is read, nothing changed."""
+"""Looking at a Flink cluster that somebody else started; nothing is changed unless allowed."""
 
 from __future__ import annotations
 
+import contextlib
 import html
 import tempfile
 import time
@@ -20,6 +21,7 @@ from hawork.ha.configuration_file import load_configuration
 from hawork.ha.layout import storage_dir
 from hawork.ha.storage import local_path
 from hawork.lab.event_reader import EventReader
+from hawork.lab.flink_actions import FlinkActions
 from hawork.lab.flink_events import FlinkEvents
 from hawork.lab.flink_rest import ask, with_checkpoints, with_records
 from hawork.lab.flink_watch import FlinkWatch, host_and_port
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     import pandas
 
 
-class AttachedCluster:
+class AttachedCluster(FlinkActions):
     """A running Flink cluster, seen from outside; made by ``FlinkCluster.attach``.
 
     >>> with FlinkCluster.attach("conf/config.yaml") as cluster:           # doctest: +SKIP
@@ -42,12 +44,21 @@ class AttachedCluster:
     store can be looked into. With the URL of a REST endpoint there are jobs, checkpoints and
     TaskManagers only: over REST Flink does not tell who leads. The timeline begins now.
 
+    It only reads, unless ``read_only=False``: then jobs can be submitted and canceled, with
+    Flink's own client of the version in ``flink_home`` (the cluster's own; default: the
+    installed one). Faults are for processes that a lab has started, so there are none here.
+
     ``ConfigurationError`` when the file or an option is wrong, ``RestError`` when nobody
     answers at the URL.
     """
 
-    def __init__(self, config: Path | str | Mapping[str, Any]) -> None:
+    def __init__(
+        self, config: Path | str | Mapping[str, Any], *, read_only: bool = True,
+        flink_home: Path | str | None = None,
+    ) -> None:  # fmt: skip
         self.config: Configuration | None = None
+        self.read_only = read_only
+        self.flink_home = flink_home
         self._url: str | None = None
         if isinstance(config, Mapping):
             self.config = options.checked(flatten(config))
@@ -71,6 +82,7 @@ class AttachedCluster:
         """Stop looking; what was seen stays readable. Repeatable."""
         if self._closed_at is None:
             self._closed_at = time.monotonic()
+            self._close_client()
             self._watch.close()
             self._events.close()
             self._reader.events()
@@ -118,7 +130,10 @@ class AttachedCluster:
         """One job. ``RestError`` when the cluster does not know it."""
         job = self._ask(f"/jobs/{JobID(job_id)}")
         details = with_records(JobDetails.from_flink(job), job)
-        return with_checkpoints(details, self._ask(f"/jobs/{details.job_id}/checkpoints"))
+        with contextlib.suppress(RestError):  # while the job is initializing it has none
+            checkpoints = self._ask(f"/jobs/{details.job_id}/checkpoints")
+            details = with_checkpoints(details, checkpoints)
+        return details
 
     def checkpoints(self, job_id: str) -> pandas.DataFrame:
         """The newest checkpoints of a job, newest first."""
@@ -199,7 +214,8 @@ class AttachedCluster:
         if self.config is not None:
             information = self._watch.leader
             where = f"leader={host_and_port(information.address) if information else None}"
-        return f"AttachedCluster({where}, {'closed' if self._closed_at else 'read-only'})"
+        state = "closed" if self._closed_at else "read-only" if self.read_only else "writable"
+        return f"AttachedCluster({where}, {state})"
 
     def _repr_html_(self) -> str:
         if self._closed_at:
@@ -216,13 +232,18 @@ class AttachedCluster:
 
     def _ask(self, path: str) -> dict[str, Any]:
         """Ask whoever leads now; ``RestError`` when nobody does, or the leader is silent."""
+        return ask(self._address(), path)
+
+    def _address(self) -> str:
         if self._closed_at is not None:
             raise LabError("this view is closed: attach again")
-        address = self._url
-        if address is None:
-            self.leader()
-            information = self._watch.leader
-            if information is None:
-                raise RestError("nobody leads the cluster at the moment: ask again")
-            address = information.address
-        return ask(address, path)
+        if self._url is not None:
+            return self._url
+        self.leader()
+        information = self._watch.leader
+        if information is None:
+            raise RestError("nobody leads the cluster at the moment: ask again")
+        return information.address
+
+    def _client_directory(self) -> Path:
+        return Path(self._directory.name) / "client"

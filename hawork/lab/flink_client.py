@@ -8,6 +8,7 @@ ends with the pipe to this process.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import select
@@ -20,6 +21,7 @@ from typing import Any
 
 from hawork.core.errors import JobSubmissionError, LabError
 from hawork.lab.flink_distribution import LOGGING, FlinkDistribution
+from hawork.lab.flink_jar import JOB_ID, JobJar, check_submitted
 from hawork.lab.flink_log import why_it_ended
 from hawork.lab.flink_memory import CLIENT_JVM
 from hawork.lab.flink_script import SqlScript
@@ -27,7 +29,6 @@ from hawork.lab.flink_script import SqlScript
 _GATEWAY = "org.apache.flink.api.python.shaded.py4j.GatewayServer"
 _CLIENT = "org.apache.flink.client.cli.CliFrontend"
 _SECONDS = 120.0
-_JOB_ID = "$internal.pipeline.job-id"  # PipelineOptionsInternal.PIPELINE_FIXED_JOB_ID
 _INSERT = re.compile(r"\s*(INSERT\s|EXECUTE\s+STATEMENT\s+SET|EXECUTE\s+INSERT)", re.IGNORECASE)
 _SINK = re.compile(r"INSERT\s+(?:INTO|OVERWRITE)\s+((?:`[^`]+`|[\w.])+)", re.IGNORECASE)
 
@@ -45,7 +46,7 @@ class FlinkClient:
         self.flink = flink or FlinkDistribution.find()
         self._conf = directory / "conf"
         self._conf.mkdir(parents=True, exist_ok=True)
-        text = "".join(f'{key}: "{value}"\n' for key, value in options.items())
+        text = "".join(f"{key}: {json.dumps(value)}\n" for key, value in options.items())
         self.config_file.write_text(text, encoding="utf-8")
         # Standard output is for the gateway's port and password.
         logging = f"{LOGGING}appender.console.target=SYSTEM_ERR\n"
@@ -82,7 +83,7 @@ class FlinkClient:
             flink = self._connected().jvm.org.apache.flink
             try:
                 values = {"execution.target": "remote", **settings, **script.settings,
-                          _JOB_ID: job_id}  # fmt: skip
+                          JOB_ID: job_id}  # fmt: skip
                 return self._execute(flink, script.statements, values)
             except Py4JJavaError as error:
                 raise JobSubmissionError(_flinks_words(error.java_exception)) from None
@@ -90,9 +91,26 @@ class FlinkClient:
                 reason = why_it_ended(self._log.read_text(errors="replace"))
                 raise JobSubmissionError(f"Flink's client is gone ({error}): {reason}") from None
 
-    def command_line(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def submit_jar(self, jar: JobJar, settings: Mapping[str, str], job_id: str) -> None:
+        """Run the ``main`` of a jar in a JVM of its own, which submits one job as ``job_id``.
+
+        ``JobSubmissionError`` with Flink's message when it does not. What the program sets
+        wins over ``settings``.
+        """
+        try:
+            done = self.command_line(*jar.command(settings, job_id), memory=CLIENT_JVM)
+        except subprocess.TimeoutExpired:
+            raise JobSubmissionError(
+                f"{jar.path.name} has submitted no job in {_SECONDS:.0f} s: is a leader there, "
+                "and does its main end after execute()?"
+            ) from None
+        check_submitted(jar, done.stdout + done.stderr, job_id)
+
+    def command_line(
+        self, *arguments: str, memory: Sequence[str] = ("-Xmx96m",), **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         """Flink's own ``flink`` command, to its end."""
-        argv = self.flink.command(_CLIENT, *arguments, memory=("-Xmx96m",), conf=self._conf)
+        argv = self.flink.command(_CLIENT, *arguments, memory=memory, conf=self._conf)
         return subprocess.run(
             argv,
             env={**os.environ, "FLINK_CONF_DIR": str(self._conf), **environment},

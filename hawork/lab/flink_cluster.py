@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,11 @@ from hawork.lab.cluster import LabCluster
 from hawork.lab.flink_client import FlinkClient
 from hawork.lab.flink_distribution import FlinkDistribution
 from hawork.lab.flink_events import FlinkEvents
+from hawork.lab.flink_jar import JobJar
 from hawork.lab.flink_job import FlinkJob
 from hawork.lab.flink_memory import check_memory
 from hawork.lab.flink_processes import FlinkProcesses
-from hawork.lab.flink_script import SqlScript
+from hawork.lab.flink_script import work_of
 from hawork.lab.flink_watch import FlinkWatch
 from hawork.lab.kubernetes_rights import FLINK_JOB_MANAGER_VERBS
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER
@@ -36,7 +37,7 @@ _STORES = ("zookeeper", "kubernetes")
 _LOOK_SECONDS = 1.0
 _NAMED_STORE = (options.ZK_QUORUM, options.K8S_CONFIG_FILE, options.K8S_CONTEXT)
 _DISCOVERY = (
-    options.HA_TYPE, options.CLUSTER_ID, *_NAMED_STORE, options.K8S_CLUSTER_ID,
+    options.HA_TYPE, options.CLUSTER_ID, *_NAMED_STORE, options.ZK_ROOT, options.K8S_CLUSTER_ID,
     options.K8S_NAMESPACE,
 )  # fmt: skip
 """What a client needs to find the leader. On Kubernetes it wants a storageDir, too."""
@@ -52,9 +53,9 @@ class FlinkCluster(LabCluster):
     ...     print(lab.wait_for_leader(other_than=fault).wait())
     ...     print(lab.timeline())
 
-    As ``LabCluster``, but: ``submit`` takes Flink SQL; no step can be armed; ``supervisor``
-    is off, because Flink has none. With it the lab closes the ZooKeeper session of a
-    JobManager that died, or clears its lock annotation, and nobody waits for a timeout.
+    As ``LabCluster``, but: ``submit`` takes Flink SQL or a jar; no step can be armed;
+    ``supervisor`` is off, because Flink has none. With it the lab closes the ZooKeeper session
+    of a JobManager that died, or clears its lock annotation, and nobody waits for a timeout.
     ``flink_home`` is the folder of an unpacked Flink; without it the installed
     ``apache-flink-libraries`` are used. Flink's REST wants no token: everybody on this machine
     can use the cluster while it runs.
@@ -134,15 +135,18 @@ class FlinkCluster(LabCluster):
         return self.start()
 
     @staticmethod
-    def attach(config: Path | str | Mapping[str, Any]) -> AttachedCluster:
-        """A view of a cluster that somebody else started; it only reads.
+    def attach(
+        config: Path | str | Mapping[str, Any], *, read_only: bool = True,
+        flink_home: Path | str | None = None,
+    ) -> AttachedCluster:  # fmt: skip
+        """A view of a cluster that somebody else started; it only reads unless told otherwise.
 
         ``config`` is the path of its ``config.yaml``, its options, or the URL of a REST
         endpoint. See ``AttachedCluster``.
         """
         from hawork.lab.flink_attach import AttachedCluster
 
-        return AttachedCluster(config)
+        return AttachedCluster(config, read_only=read_only, flink_home=flink_home)
 
     # --- jobs ----------------------------------------------------------------------------
     def submit(
@@ -157,13 +161,21 @@ class FlinkCluster(LabCluster):
         restart_strategy: RestartStrategy | None = None,
         expected_records: int | None = None,
         wait: bool = True,
+        entry_class: str | None = None,
+        args: Sequence[object] = (),
     ) -> FlinkJob:
-        """Submit a streaming Flink SQL script and return its job once Flink has accepted it.
+        """Submit a streaming Flink SQL script, or a jar; its job once Flink has accepted it.
 
         ``job`` is the script itself, the path of a ``.sql`` file, or the name of one written by
         ``%%artifact``. ``${name}`` in it stands for a value of ``config``. It has one
         ``INSERT``; ``SET 'key' = 'value'`` wins over the arguments. Flink's own client submits
         it. ``JobSubmissionError`` has Flink's message.
+
+        The path of a ``.jar`` has its ``main`` in ``entry_class``, or as its manifest says; it
+        gets ``args`` and starts one job. ``config["output"]`` is where ``output()`` reads then.
+
+        >>> job = lab.submit("job.jar", entry_class="org.example.Job",
+        ...                  args=["--rate", 10])                          # doctest: +SKIP
         """
         self._started()
         if retained_checkpoints is not None:
@@ -172,7 +184,7 @@ class FlinkCluster(LabCluster):
                 f"{options.RETAINED_CHECKPOINTS.key} to FlinkCluster"
             )
         config = dict(config or {})
-        script = SqlScript.of(job, config)
+        work = work_of(job, config, entry_class, args)
         interval = seconds(checkpoint_interval)
         settings = {
             options.PARALLELISM.key: str(parallelism),
@@ -183,7 +195,10 @@ class FlinkCluster(LabCluster):
         job_id, columns = JobID.random(), list[str]()
 
         def submit(_: bool) -> JobID:
-            columns[:] = self._sql.submit(script, settings, job_id)
+            if isinstance(work, JobJar):
+                self._sql.submit_jar(work, settings, job_id)
+            else:
+                columns[:] = self._sql.submit(work, settings, job_id)
             return job_id
 
         sent = send(submit, wait=wait)
@@ -250,9 +265,9 @@ class FlinkCluster(LabCluster):
         return super().__repr__().replace("LabCluster", f"FlinkCluster {self.flink.version} ", 1)
 
 
-def job_name(script: str) -> str:
-    """A short name for a script that has none: that of its file."""
-    return Path(script.strip()).stem if script.strip().endswith(".sql") else "sql"
+def job_name(job: str) -> str:
+    """A short name for a job that has none: that of its file."""
+    return Path(job.strip()).stem if job.strip().endswith((".sql", ".jar")) else "sql"
 
 
 def _restart_settings(strategy: RestartStrategy | None) -> dict[str, str]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class FlinkJob(Job):
-    """A submitted SQL script. Made by ``FlinkCluster.submit``.
+    """A submitted SQL script or jar. Made by ``FlinkCluster.submit``.
 
     ``details.records`` are those that the sources sent on in the *present* attempt: Flink
     counts from zero after a restart. ``details.checkpoints`` are those of the present leader.

@@ -38,9 +38,7 @@ _IDENTITY = re.compile(rf"Create KubernetesLeaderElector on lock .*\({_SESSION_I
 _RECOVERED = re.compile(r"Successfully recovered (\d+) persisted job graphs")
 _SUSPENDED = re.compile(r"\(([0-9a-f]{32})\) switched from state \w+ to SUSPENDED")
 _STATE = re.compile(r"State change: (SUSPENDED|LOST|RECONNECTED)")
-_CAUSE = re.compile(
-    r"(?:Caused by: )?((?:[a-z][\w$]*\.)+[A-Z][\w$]*(?:Exception|Error))(?:: (.*))?"
-)
+CAUSE = re.compile(r"(?:Caused by: )?((?:[a-z][\w$]*\.)+[A-Z][\w$]*(?:Exception|Error))(?:: (.*))?")
 _EXPLAINED = 300  # characters of a reason
 
 
@@ -126,7 +124,7 @@ def why_it_ended(text: str) -> str:
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     for index in range(len(lines) - 1, -1, -1):
-        match = _CAUSE.match(lines[index])
+        match = CAUSE.match(lines[index])
         if match is not None and (match[2] or lines[index].startswith("Caused by")):
             reason = f"{match[1].rpartition('.')[2]}: {match[2] or 'no message'}"
             return reason[:_EXPLAINED]

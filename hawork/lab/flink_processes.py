@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from hawork.core import options
 from hawork.core.events import EventKind
+from hawork.core.units import parse_duration
 from hawork.lab.flink_distribution import LOGGING, FlinkDistribution
 from hawork.lab.flink_events import FlinkEvents
 from hawork.lab.flink_log import why_it_ended
@@ -36,6 +38,15 @@ _LOOPBACK = {
     "web.submit.enable": "false",
     "metrics.fetcher.update-interval": "300",  # ms; how fresh a job's records are
 }
+
+# The second name is the one before 1.20.
+_CHECKPOINTS = ("execution.checkpointing.dir", "state.checkpoints.dir")
+_SAVEPOINTS = ("execution.checkpointing.savepoint-dir", "state.savepoints.dir")
+# Before 1.20 these are bare milliseconds, which later versions read, too.
+_MILLISECONDS = {
+    options.HEARTBEAT_INTERVAL.key, options.HEARTBEAT_TIMEOUT.key,
+    options.ZK_SESSION_TIMEOUT.key, options.ZK_CONNECTION_TIMEOUT.key, options.ZK_RETRY_WAIT.key,
+}  # fmt: skip
 
 
 class FlinkProcesses(LabProcesses):
@@ -88,8 +99,8 @@ def flink_options(run: RunDirectory, own: Mapping[str, str]) -> dict[str, str]:
         **_LOOPBACK,
         **TASK_MANAGER_OPTIONS,
         "io.tmp.dirs": str(temporary),
-        "execution.checkpointing.dir": f"file://{run.storage}/checkpoints",
-        "execution.checkpointing.savepoint-dir": f"file://{run.storage}/savepoints",
+        **dict.fromkeys(_CHECKPOINTS, f"file://{run.storage}/checkpoints"),
+        **dict.fromkeys(_SAVEPOINTS, f"file://{run.storage}/savepoints"),
         **own,
     }
 
@@ -97,8 +108,16 @@ def flink_options(run: RunDirectory, own: Mapping[str, str]) -> dict[str, str]:
 def write_conf(conf: Path, shared: Path, more: Mapping[str, str]) -> None:
     """A folder for ``--configDir``: the lines of ``shared``, and those of ``more`` it lacks."""
     conf.mkdir(parents=True, exist_ok=True)
-    lines = shared.read_text(encoding="utf-8").splitlines()
+    lines = [_understood(line) for line in shared.read_text(encoding="utf-8").splitlines()]
     given = {line.partition(":")[0] for line in lines}
     lines += [f"{key}: {json.dumps(value)}" for key, value in more.items() if key not in given]
     (conf / "config.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (conf / "log4j2.properties").write_text(LOGGING)
+
+
+def _understood(line: str) -> str:
+    """A line of ``config.yaml`` as every Flink reads it: see ``_MILLISECONDS``."""
+    key, _, value = line.partition(": ")
+    if key not in _MILLISECONDS:
+        return line
+    return f"{key}: {parse_duration(str(json.loads(value))) * 1000:.0f}"

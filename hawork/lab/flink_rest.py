@@ -23,15 +23,18 @@ _SECONDS = 3.0
 """How long a JobManager may take to answer; a paused one never does."""
 
 
-def ask(address: str, path: str, timeout: float = _SECONDS) -> dict[str, Any]:
-    """``GET`` a path of ``/v1``, once. ``RestError`` with Flink's words, status 0 for no answer."""
+def ask(address: str, path: str, timeout: float = _SECONDS, method: str = "GET") -> dict[str, Any]:
+    """``GET`` a path of ``/v1``, or another ``method``, once.
+
+    ``RestError`` with Flink's words; status 0 for no answer.
+    """
     url = urllib.parse.urlsplit(address)
     if url.scheme not in ("http", "https") or not url.hostname:
         raise RestError(f"{address} is no address of a REST endpoint: write http://host:port")
     kind = http.client.HTTPConnection if url.scheme == "http" else http.client.HTTPSConnection
     connection = kind(url.hostname, url.port, timeout=timeout)
     try:
-        connection.request("GET", f"/v1{path}")
+        connection.request(method, f"/v1{path}")
         response = connection.getresponse()
         answer = json.loads(response.read() or b"{}")
         if not isinstance(answer, dict):

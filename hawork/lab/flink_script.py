@@ -1,15 +1,16 @@
-"""Flink SQL scripts: from text with placeholders to statements, one after the other."""
+"""What a job of Flink is given as; SQL from text with placeholders to single statements."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hawork.core.errors import JobSubmissionError
 from hawork.lab.artifact_magic import written_artifacts
+from hawork.lab.flink_jar import JobJar
 
 _TOKEN = re.compile(
     r"""(?P<comment>--[^\n]*|/\*.*?\*/)|(?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`)"""
@@ -45,6 +46,20 @@ class SqlScript:
         if not statements:
             raise JobSubmissionError("the SQL script is empty: write statements that end with ';'")
         return cls(settings, tuple(statements))
+
+
+def work_of(
+    job: str, config: Mapping[str, Any], entry_class: str | None, args: Sequence[object]
+) -> SqlScript | JobJar:
+    """What was given to ``submit``: a jar by its name, else SQL."""
+    if job.strip().lower().endswith(".jar"):
+        return JobJar.of(job.strip(), entry_class, args)
+    if entry_class is not None or args:
+        raise JobSubmissionError(
+            "entry_class and args are for a jar, and a script has neither: give the path of a "
+            ".jar, or config for the ${...} of SQL"
+        )
+    return SqlScript.of(job, config)
 
 
 def read(script: str) -> str:

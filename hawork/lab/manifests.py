@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -49,6 +49,12 @@ class Manifests:
     task_managers: int = 2
     storage_claim: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+
+    PROGRAM: ClassVar[str] = "hawork"
+    USER: ClassVar[int] = 1000
+    RIGHTS: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        JOB_MANAGER: (*READING, *WRITING), TASK_MANAGER: READING,
+    }  # fmt: skip
 
     def __post_init__(self) -> None:
         for role_name, count in (
@@ -88,9 +94,7 @@ class Manifests:
     def objects(self) -> list[dict[str, Any]]:
         """All of them, in the order in which they are to be applied."""
         made = [self._config_map()]
-        for component, verbs in (
-            (JOB_MANAGER, (*READING, *WRITING)), (TASK_MANAGER, READING),
-        ):  # fmt: skip
+        for component, verbs in self.RIGHTS.items():
             name = f"{self.cluster_id}-{component}"
             account = {"kind": "ServiceAccount", "name": name}
             made += [
@@ -107,20 +111,27 @@ class Manifests:
     def to_yaml(self) -> str:
         """The objects as one stream of YAML documents."""
         head = (
-            f"# A hawork cluster of {self.job_managers} JobManagers and {self.task_managers} "
-            "TaskManagers, made by 'hawork manifests'.\n"
+            f"# A {self.PROGRAM} cluster of {self.job_managers} JobManagers and "
+            f"{self.task_managers} TaskManagers, made by 'hawork manifests'.\n"
+        )
+        return (
+            head + self._advice() + yaml.dump_all(self.objects(), Dumper=_Dumper, sort_keys=False)
+        )
+
+    # --- objects --------------------------------------------------------------------------
+
+    def _advice(self) -> str:
+        """Comments at the top: what is needed besides the objects."""
+        return (
             "# It needs a Secret, once; its value lets clients in:\n"
             f"#   kubectl --namespace {self.namespace} create secret generic {self._secret} "
             '--from-literal=token="$(openssl rand -hex 32)"\n'
         )
-        return head + yaml.dump_all(self.objects(), Dumper=_Dumper, sort_keys=False)
 
-    # --- objects --------------------------------------------------------------------------
-
-    def _config_map(self) -> dict[str, Any]:
+    def _config_map(self, **files: str) -> dict[str, Any]:
         lines = [f"{key}: {json.dumps(value)}" for key, value in sorted(self.config().items())]
-        text = "\n".join(lines) + "\n"
-        return self._object("v1", "ConfigMap", "config", data={"config.yaml": text})
+        data = {"config.yaml": "\n".join(lines) + "\n", **files}
+        return self._object("v1", "ConfigMap", "config", data=data)
 
     def _service(self) -> dict[str, Any]:
         ports = [{"name": "rest", "port": REST_PORT, "targetPort": "rest"}]
@@ -163,7 +174,8 @@ class Manifests:
         pod = {
             "serviceAccountName": f"{self.cluster_id}-{component}",
             "securityContext": {
-                "runAsNonRoot": True, "runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000,
+                "runAsNonRoot": True, "runAsUser": self.USER, "runAsGroup": self.USER,
+                "fsGroup": self.USER,
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "topologySpreadConstraints": [spread],
@@ -191,7 +203,7 @@ class Manifests:
             "name": component,
             "image": self.image,
             "command": command,
-            "env": [_of_pod("POD_NAME", "metadata.name"), _of_pod("POD_IP", "status.podIP")],
+            "env": POD,
             "resources": {
                 "requests": {"cpu": "100m", "memory": asked}, "limits": {"memory": limit},
             },
@@ -237,7 +249,7 @@ class Manifests:
     def _labels(self, component: str) -> dict[str, str]:
         # Not Flink's labels of HA data: those objects are deleted with a cluster's data.
         return {
-            "app.kubernetes.io/name": "hawork",
+            "app.kubernetes.io/name": self.PROGRAM,
             "app.kubernetes.io/instance": self.cluster_id,
             "app.kubernetes.io/component": component,
         }
@@ -245,6 +257,10 @@ class Manifests:
 
 def _of_pod(variable: str, path: str) -> dict[str, Any]:
     return {"name": variable, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+POD = [_of_pod("POD_NAME", "metadata.name"), _of_pod("POD_IP", "status.podIP")]
+"""What a container is told about its pod."""
 
 
 class _Dumper(yaml.SafeDumper):

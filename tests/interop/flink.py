@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,20 @@ class FlinkClient(LabClient):
         finally:
             self.close()
         return job_id
+
+    def compile(self, source: str, jar: Path, main: str | None = None) -> Path:
+        """A jar of Java source, compiled by the Janino in Flink: a JRE has no ``javac``.
+
+        Janino knows neither lambdas nor the inference of type arguments.
+        """
+        compiler = self._connected().jvm.org.codehaus.janino.SimpleCompiler()
+        compiler.cook(source)
+        with zipfile.ZipFile(jar, "w") as archive:
+            named = f"Main-Class: {main}\r\n" if main else ""
+            archive.writestr("META-INF/MANIFEST.MF", f"Manifest-Version: 1.0\r\n{named}\r\n")
+            for name, code in compiler.getBytecodes().items():
+                archive.writestr(f"{name.replace('.', '/')}.class", bytes(code))
+        return jar
 
 
 class FlinkProcesses(FlinkClient):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from hawork.lab.flink_client import check_one_job
 from hawork.lab.flink_distribution import FlinkDistribution, check_java
 from hawork.lab.flink_events import FlinkEvents
 from hawork.lab.flink_log import LogReader, why_it_ended
+from hawork.lab.flink_processes import write_conf
 from hawork.lab.flink_rest import ask, with_checkpoints, with_records
 from hawork.lab.flink_script import SqlScript, split
 from hawork.lab.store_view import kind_of_file
@@ -137,6 +139,14 @@ def test_a_log_is_read_as_it_grows(tmp_path: Path) -> None:
     assert status.facts == {"status": "SUSPENDED"}
 
 
+def test_flink_reads_bare_milliseconds_in_every_version(tmp_path: Path) -> None:
+    shared = tmp_path / "config.yaml"
+    shared.write_text('heartbeat.timeout: "3 s"\nother: "3 s"\n')
+    write_conf(tmp_path / "conf", shared, {"other": "no", "more": "yes"})
+    lines = (tmp_path / "conf" / "config.yaml").read_text().splitlines()
+    assert lines == ["heartbeat.timeout: 3000", 'other: "3 s"', 'more: "yes"']
+
+
 def test_the_reason_is_the_innermost_cause() -> None:
     text = """2026-11-24T07:17:10.595Z ERROR ClusterEntrypoint Could not start cluster entrypoint.
 org.apache.flink.runtime.entrypoint.ClusterEntrypointException: Failed to initialize the cluster.
@@ -194,6 +204,8 @@ def java(path: Path, said: str) -> str:
 def test_java_must_be_there_and_new_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LabError, match=r"1\.8\.0_402.*needs 11 or later"):
         check_java(java(tmp_path / "java8", 'openjdk version "1.8.0_402"'))
+    with pytest.raises(LabError, match=r"Java \(.*/no-java\) does not run: .*No such file"):
+        check_java(str(tmp_path / "no-java"))
     check_java(java(tmp_path / "java11", 'openjdk version "11.0.1"'))
     check_java(java(tmp_path / "java21", 'openjdk version "21" 2023-09-19'))
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
@@ -233,6 +245,13 @@ def test_what_flink_cannot_do_is_said(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="not started"):
         lab.submit("INSERT INTO a SELECT 1")
     lab.close()
+
+
+def test_flinks_client_knows_where_the_cluster_is(tmp_path: Path) -> None:
+    """All of it: under the default root it would wait for a leader of nobody's."""
+    root = "high-availability.zookeeper.path.root"
+    with contextlib.closing(FlinkCluster(1, 0, directory=tmp_path, options={root: "/r"})) as lab:
+        assert f'{root}: "/r"' in lab._sql.config_file.read_text().splitlines()
 
 
 def test_files_of_flink_have_names() -> None:

@@ -58,15 +58,17 @@ def missing(sent: Any, kept: Any, path: str = "") -> list[str]:
     return [] if sent == kept else [path]
 
 
+@pytest.mark.parametrize("engine", ["hawork", "flink"])
 @pytest.mark.parametrize(
     "storage",
     [("--storage-dir", "s3://bucket/ha"),
      ("--storage-dir", "file:///ha", "--storage-claim", "shared")],
 )  # fmt: skip
 def test_the_api_server_accepts_all_of_it(
-    control_plane: ControlPlane, capsys: pytest.CaptureFixture[str], storage: tuple[str, ...]
-) -> None:
-    objects = printed(capsys, "--namespace", NAMESPACE, *storage)
+    control_plane: ControlPlane, capsys: pytest.CaptureFixture[str], storage: tuple[str, ...],
+    engine: str,
+) -> None:  # fmt: skip
+    objects = printed(capsys, "--engine", engine, "--namespace", NAMESPACE, *storage)
     assert len(objects) == 10
     for (kind, name), sent in objects.items():
         path = COLLECTIONS[kind].format(NAMESPACE)
@@ -137,6 +139,48 @@ def test_the_configuration_is_one_that_hawork_reads(capsys: pytest.CaptureFixtur
     assert volumes[mounts["/ha"]]["persistentVolumeClaim"] == {"claimName": "shared"}
     token = config["hawork.rest.token-file"].rpartition("/")[0]
     assert volumes[mounts[token]]["secret"] == {"secretName": "my-cluster-token"}
+
+
+def test_flinks_own_image_gets_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    objects = printed(
+        capsys, "--engine", "flink", "--storage-dir", "s3://bucket/ha", "--job-managers", "3",
+        "-D", "taskmanager.memory.process.size=4g", "--flink-version", "1.20.3",
+    )  # fmt: skip
+    config = objects["ConfigMap", "my-cluster-config"]["data"]
+    assert config["log4j-console.properties"]
+    given = checked(yaml.safe_load(config["config.yaml"]))
+    assert given["kubernetes.cluster-id"] == "my-cluster"
+    assert given["high-availability.cluster-id"] == "/my-cluster"
+    managers = objects["Deployment", "my-cluster-jobmanager"]
+    tasks = objects["Deployment", "my-cluster-taskmanager"]
+    container = "spec.template.spec.containers.0"
+    assert at(managers, "spec.replicas") == 3
+    assert at(managers, f"{container}.args")[:2] == ["jobmanager", "$(POD_IP)"]
+    assert at(tasks, f"{container}.args")[0] == "taskmanager"
+    for deployment, memory in ((managers, "1600Mi"), (tasks, "4096Mi")):
+        assert at(deployment, f"{container}.resources.limits.memory") == memory
+        assert at(deployment, f"{container}.volumeMounts") == [
+            {"name": "config", "mountPath": "/opt/flink/conf"}
+        ]
+        ports = {each["name"] for each in at(deployment, f"{container}.ports")}
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            assert at(deployment, f"{container}.{probe}.tcpSocket.port") in ports
+        variables = {each["name"]: each for each in at(deployment, f"{container}.env")}
+        plugin = variables["ENABLE_BUILT_IN_PLUGINS"]["value"]
+        assert plugin == "flink-s3-fs-presto-1.20.3.jar"
+    for component, verbs in (("jobmanager", {*READING, *WRITING, "update"}),
+                             ("taskmanager", {*READING})):  # fmt: skip
+        (rule,) = objects["Role", f"my-cluster-{component}"]["rules"]
+        assert (set(rule["verbs"]), rule["resources"]) == (verbs, ["configmaps"])
+
+
+def test_an_option_of_flinks_is_not_for_hawork(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--image", "i", "--cluster-id", "c", "--storage-dir", "s3://ha"]
+    assert main(["manifests", *given, "--flink-version", "1.20.5"]) == 1
+    assert "add --engine flink" in capsys.readouterr().err
+    memory = "jobmanager.memory.process.size"
+    assert main(["manifests", *given, "--engine", "flink", "-D", f"{memory}=much"]) == 1
+    assert f"option {memory} is 'much'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
