@@ -82,25 +82,31 @@ class FlinkActions:
 
     # --- faults --------------------------------------------------------------------------
     def kill(self, target: str = "leader") -> NoReturn:
-        """Always ``LabError``: the processes are somebody else's. So are the other faults."""
+        """Always ``LabError``: the processes are somebody else's."""
         self._not_ours("kill", target)
 
     def terminate(self, target: str = "leader") -> NoReturn:
+        """As ``kill``: always ``LabError``."""
         self._not_ours("terminate", target)
 
     def pause(self, target: str = "leader") -> NoReturn:
+        """As ``kill``: always ``LabError``."""
         self._not_ours("pause", target)
 
     def resume(self, target: str) -> NoReturn:
+        """As ``kill``: always ``LabError``."""
         self._not_ours("resume", target)
 
     def restart(self, target: str) -> NoReturn:
+        """As ``kill``: always ``LabError``."""
         self._not_ours("restart", target)
 
     def expire_session(self, target: str = "leader") -> NoReturn:
+        """As ``kill``: always ``LabError``."""
         self._not_ours("expire the session of", target)
 
     def partition(self, target: str = "leader", how: str = "blackhole") -> NoReturn:
+        """As ``kill``: always ``LabError``."""
         self._not_ours("cut off", target)
 
     # --- within --------------------------------------------------------------------------
@@ -127,8 +133,9 @@ class FlinkActions:
         return {"rest.address": url.hostname or "", "rest.port": str(url.port or 80)}
 
     def _close_client(self) -> None:
-        if self._client is not None:
-            self._client.close()
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
     def _check_writable(self, what: str) -> None:
         if self.read_only:

@@ -235,8 +235,7 @@ class AttachedCluster(FlinkActions):
         return ask(self._address(), path)
 
     def _address(self) -> str:
-        if self._closed_at is not None:
-            raise LabError("this view is closed: attach again")
+        self._check_open()
         if self._url is not None:
             return self._url
         self.leader()
@@ -245,5 +244,10 @@ class AttachedCluster(FlinkActions):
             raise RestError("nobody leads the cluster at the moment: ask again")
         return information.address
 
+    def _check_open(self) -> None:
+        if self._closed_at is not None:
+            raise LabError("this view is closed: attach again")
+
     def _client_directory(self) -> Path:
+        self._check_open()
         return Path(self._directory.name) / "client"

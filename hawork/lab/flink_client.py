@@ -104,7 +104,7 @@ class FlinkClient:
                 f"{jar.path.name} has submitted no job in {_SECONDS:.0f} s: is a leader there, "
                 "and does its main end after execute()?"
             ) from None
-        check_submitted(jar, done.stdout + done.stderr, job_id)
+        check_submitted(jar, done, job_id)
 
     def command_line(
         self, *arguments: str, memory: Sequence[str] = ("-Xmx96m",), **environment: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,12 +49,15 @@ class JobJar:
         return ["run", "--detached", *options, *main, str(self.path), *self.arguments]
 
 
-def check_submitted(jar: JobJar, said: str, job_id: str) -> None:
-    """``JobSubmissionError`` with Flink's message, unless it says that the one job was taken."""
+def check_submitted(jar: JobJar, done: subprocess.CompletedProcess[str], job_id: str) -> None:
+    """``JobSubmissionError`` with Flink's message, unless the one job was taken and no other."""
+    said = done.stdout + done.stderr
     taken = [line.removeprefix(_SUBMITTED) for line in said.splitlines()
              if line.startswith(_SUBMITTED)]  # fmt: skip
-    if taken != [job_id]:
-        raise JobSubmissionError(f"{jar.path.name}: {flinks_message(said)}")
+    if taken == [job_id] and done.returncode == 0:
+        return
+    begun = f"its first job {job_id} runs, but then: " if job_id in taken else ""
+    raise JobSubmissionError(f"{jar.path.name}: {begun}{flinks_message(said)}")
 
 
 def flinks_message(said: str) -> str:

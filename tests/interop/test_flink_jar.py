@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,6 +100,8 @@ def test_somebody_elses_cluster_takes_jobs_when_told_so(
             view.kill()
         view.cancel(jobs[0])
         assert view.ended(jobs[0], SECONDS).wait().status is JobStatus.CANCELED
+    with pytest.raises(LabError, match="this view is closed: attach again"):
+        view.submit(FOREVER)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +114,25 @@ def test_somebody_elses_cluster_takes_jobs_when_told_so(
 def test_what_is_no_jar(job: str, more: dict[str, str], said: str) -> None:
     with pytest.raises(JobSubmissionError, match=said):
         work_of(job, {}, more.get("entry_class"), ())
+
+
+def test_a_second_job_of_a_jar_is_not_silent(lab: FlinkCluster, jar: Path) -> None:
+    """Flink refuses it, for it has the id of the first one, which runs."""
+    directory = jar.parent
+    twice = SOURCE.replace("Numbers", "Twice").replace(
+        "env.execute(args[0]);", "env.execute(args[0]); main(args);"
+    )
+    with FlinkClient(directory / "twice", {}) as client:
+        client.compile(twice, directory / "twice.jar")
+    said = r"its first job (\w+) runs, but then: .*already been submitted"
+    with pytest.raises(JobSubmissionError, match=said) as refused:
+        lab.submit(
+            str(directory / "twice.jar"), entry_class="org.example.Twice", args=["twice", 2**62]
+        )
+    found = re.search(said, str(refused.value))
+    assert found is not None
+    assert lab.client.job(found[1]).status is not JobStatus.FAILED
+    lab.client.cancel(found[1])
 
 
 def test_a_text_file_is_no_jar(tmp_path: Path, jar: Path) -> None:
