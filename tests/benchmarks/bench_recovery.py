@@ -46,11 +46,11 @@ def test_recovery_of_many_jobs(tmp_path: Path) -> None:
     table.print()
 
 
-def store_jobs(stores: LeaderStores) -> None:
+def store_jobs(stores: LeaderStores, jobs: int = JOBS) -> None:
     """Put jobs and their checkpoints where a leader that ran them would have put them."""
     artifact = pack_artifact(JOB)
     now = round(SYSTEM_CLOCK.time() * 1000)
-    for number in range(JOBS):
+    for number in range(jobs):
         job_id = JobID.random()
         stores.job_graphs.announce(job_id)
         stores.job_graphs.put(
