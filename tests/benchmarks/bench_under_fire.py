@@ -15,10 +15,11 @@ SECONDS = 300.0
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-def test_five_minutes_under_fire(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ha", ["zookeeper", "kubernetes"])
+def test_five_minutes_under_fire(ha: str, tmp_path: Path) -> None:
     seed = int(os.environ.get("HAWORK_SEED") or secrets.randbelow(1_000_000))
-    print(f"\nfive minutes with HAWORK_SEED={seed}")
-    with UnderFire(tmp_path, seed) as fire:
+    print(f"\nfive minutes on {ha} with HAWORK_SEED={seed}")
+    with UnderFire(tmp_path, seed, ha) as fire:
         faults = fire.rage(seconds=SECONDS)
     wrong = fire.check()
     terms = len({each.session_id for each in fire.seen if each is not None})

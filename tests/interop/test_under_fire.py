@@ -15,10 +15,11 @@ FAULTS = 7
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_flink_and_hawork_under_fire(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ha", ["zookeeper", "kubernetes"])
+def test_flink_and_hawork_under_fire(ha: str, tmp_path: Path) -> None:
     seed = int(os.environ.get("HAWORK_SEED") or secrets.randbelow(1_000_000))
     print(f"{FAULTS} faults with HAWORK_SEED={seed}")
-    with UnderFire(tmp_path, seed) as fire:
+    with UnderFire(tmp_path, seed, ha) as fire:
         assert fire.rage(faults=FAULTS) == FAULTS
     print("Flink believed to lead: " + ("; ".join(fire.check()) or "never beside another one"))
     assert fire.led.keys() == {"hawork", "flink"}, fire.led
