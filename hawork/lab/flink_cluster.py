@@ -224,9 +224,11 @@ class FlinkCluster(LabCluster):
     # --- within --------------------------------------------------------------------------
     def _client_options(self) -> dict[str, str]:
         """What a client has to know to find the leader, and no address."""
-        on_kubernetes = self.config.get_option(options.HA_TYPE).lower() == "kubernetes"
-        wanted = (*_DISCOVERY, options.STORAGE_DIR) if on_kubernetes else _DISCOVERY
+        wanted = (*_DISCOVERY, options.STORAGE_DIR) if self._on_kubernetes() else _DISCOVERY
         return {each.key: self.config[each.key] for each in wanted if each.key in self.config}
+
+    def _on_kubernetes(self) -> bool:
+        return str(self.config.get_option(options.HA_TYPE)).lower() == "kubernetes"
 
     def _retrieve(self) -> LeaderInformation | None:
         """What the timeline knows, too: who waits for a leader looks at it next."""
@@ -238,15 +240,19 @@ class FlinkCluster(LabCluster):
         return {name: self._run.logs / f"{name}.log" for name in names}
 
     def _check_alone(self) -> None:
-        """``LabError`` when somebody else leads under our cluster-id in a store that was given."""
+        """``LabError`` when somebody else leads under our cluster-id in a store that was given.
+
+        On Kubernetes also when somebody did and was killed: nothing there says that it is dead.
+        """
         if not self._given_store:
             return
         with contextlib.suppress(LeaderRetrievalError):
             found = self.client.leader(_LOOK_SECONDS)
+            option = options.K8S_CLUSTER_ID if self._on_kubernetes() else options.CLUSTER_ID
             raise LabError(
-                f"cluster-id {self.config.get_option(options.CLUSTER_ID)} is used by somebody else "
+                f"cluster-id {self.config[option.key]} is used by somebody else "
                 f"(the leader at {found.address}): give another one in option "
-                f"{options.CLUSTER_ID.key}, or look at that cluster with FlinkCluster.attach"
+                f"{option.key}, or look at that cluster with FlinkCluster.attach"
             )
 
     def _wait_until_ready(self, processes: FlinkProcesses) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hawork.core import options
+from hawork.core.errors import LabError
 from hawork.core.jobs import JobStatus
 from hawork.lab import FlinkCluster, flights
 from hawork.testing import eventually
@@ -74,6 +75,46 @@ def test_a_leader_that_is_cut_off_hears_of_it_when_it_is_back(lab: FlinkCluster)
     lab.heal()
     lab.wait_for_event("leadership.revoked", target, cut, timeout=SECONDS).wait()
     assert lab.leader() == other
+
+
+def test_a_paused_leader_believes_until_it_wakes(lab: FlinkCluster) -> None:
+    """And who attaches sees the same leader as the lab."""
+    lab.leader(SECONDS)
+    paused = lab.pause("leader")
+    deposed = str(paused.facts["target"])
+    other = lab.wait_for_leader(other_than=paused, timeout=SECONDS).wait()
+    woken = lab.resume(deposed)
+    lab.wait_for_event("leadership.revoked", deposed, woken, timeout=SECONDS).wait()
+    assert lab.leader() == other
+    with FlinkCluster.attach(lab.directory / "config.yaml") as view:
+        assert view.leader(SECONDS)
+        assert view.leader_information() == lab.leader_information()
+
+
+def test_a_given_cluster_is_left_as_it_was(lab: FlinkCluster) -> None:
+    """A cluster-id belongs to one cluster; what a guest leaves under its own is removed."""
+    lab.leader(SECONDS)
+    namespace = lab.control_plane.namespace
+    given = {
+        options.K8S_CONFIG_FILE.key: str(lab.control_plane.kubeconfig("jm-3")),
+        options.K8S_NAMESPACE.key: namespace,
+    }
+    taken = {**given, options.K8S_CLUSTER_ID.key: lab.config[options.K8S_CLUSTER_ID.key]}
+    with pytest.raises(LabError, match=r"cluster-id lab is used .* kubernetes\.cluster-id, or"):
+        FlinkCluster(1, 0, "kubernetes", options=taken).start()
+
+    def maps() -> set[str]:
+        path = f"/api/v1/namespaces/{namespace}/configmaps"
+        found = lab.control_plane.admin.must("GET", path)["items"]
+        return {each["metadata"]["name"] for each in found}
+
+    before = maps()
+    with FlinkCluster(1, 0, "kubernetes", options=given) as guest:
+        assert guest.leader() == "jm-1"
+        assert len(maps() - before) == 1
+        with pytest.raises(LabError, match="not for a cluster that was given"):
+            guest.partition("leader")
+    assert maps() == before
 
 
 def test_the_labs_supervisor_ends_the_wait() -> None:
