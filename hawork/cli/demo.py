@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json", action="store_true", help="print one JSON object as the last line"
     )
     parser.add_argument("--seed", type=int, help="repeat a run's moment of the kill")
+    parser.add_argument("--bundle", metavar="FILE", help="keep the run in one file, to be shared")
     parser.add_argument("--directory", metavar="DIR", help="keep everything of the run there")
 
 
@@ -37,10 +38,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     view = _Progress(DEPARTED)
     directory = Path(arguments.directory) if arguments.directory else None
+    bundle = Path(arguments.bundle) if arguments.bundle else None
     try:
         result, timeline = run_demo(
-            Teller(say, view.update), ha=arguments.ha, seed=arguments.seed, directory=directory
-        )
+            Teller(say, view.update), ha=arguments.ha, seed=arguments.seed, directory=directory,
+            bundle=bundle,
+        )  # fmt: skip
     finally:
         view.pause()
     story.write(f"\n{_verdict(result)}\n\n{timeline}\n\n{_how_to_go_on(arguments)}\n")

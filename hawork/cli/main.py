@@ -38,6 +38,7 @@ COMMANDS = {
         "print the Kubernetes objects of a cluster",
         "hawork manifests --image hawork:latest --cluster-id my-cluster --storage-dir s3://ha",
     ),
+    "report": ("say what a recorded run was like, and write it as HTML", "hawork report run.zip"),
     "doctor": ("check this machine, and say how to fix what is missing", "hawork doctor"),
 }
 """What each command does, and an example. Its code is in the module of the same name."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hawork.lab.flink_cluster import FlinkCluster
     from hawork.lab.job import Job
     from hawork.lab.panels.replay import replay
+    from hawork.lab.run_bundle import RunBundle, open_bundle
     from hawork.lab.store_difference import store_changes
     from hawork.lab.timeline import Timeline
     from hawork.lab.verdict import Verdict, judge
@@ -24,11 +25,13 @@ __all__ = [
     "FlinkCluster",
     "Job",
     "LabCluster",
+    "RunBundle",
     "Timeline",
     "Verdict",
     "compare_values",
     "flights",
     "judge",
+    "open_bundle",
     "replay",
     "store_changes",
 ]
@@ -37,10 +40,12 @@ _HOMES = {
     "FlinkCluster": "hawork.lab.flink_cluster",
     "Job": "hawork.lab.job",
     "LabCluster": "hawork.lab.cluster",
+    "RunBundle": "hawork.lab.run_bundle",
     "Timeline": "hawork.lab.timeline",
     "Verdict": "hawork.lab.verdict",
     "compare_values": "hawork.lab.comparison",
     "judge": "hawork.lab.verdict",
+    "open_bundle": "hawork.lab.run_bundle",
     "replay": "hawork.lab.panels.replay",
     "store_changes": "hawork.lab.store_difference",
 }

@@ -19,6 +19,7 @@ from hawork.core.events import Event, EventKind, EventLog
 from hawork.core.jobs import RestartStrategy
 from hawork.core.types import LeaderInformation
 from hawork.lab.armed_steps import ArmedSteps
+from hawork.lab.bundling import Bundling
 from hawork.lab.event_reader import EventReader
 from hawork.lab.faults import Faults
 from hawork.lab.job import Job
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     import pandas
 
 
-class LabCluster(KubernetesFaults, SteppedLab, Judgement, Panels):
+class LabCluster(KubernetesFaults, SteppedLab, Judgement, Panels, Bundling):
     """JobManagers and TaskManagers as real processes, and everything to do with them.
 
     >>> from hawork.lab import LabCluster                                  # doctest: +SKIP

@@ -73,9 +73,17 @@ class Teller:
 
 
 def run_demo(
-    teller: Teller, *, ha: str = "embedded", seed: int | None = None, directory: Path | None = None
+    teller: Teller,
+    *,
+    ha: str = "embedded",
+    seed: int | None = None,
+    directory: Path | None = None,
+    bundle: Path | None = None,
 ) -> tuple[DemoResult, Timeline]:
-    """Stream the flights, kill the leader midway, recover, compare with pandas."""
+    """Stream the flights, kill the leader midway, recover, compare with pandas.
+
+    ``bundle`` is a file for the whole run: see ``LabCluster.export_bundle``.
+    """
     started = time.monotonic()
     seed = random.SystemRandom().randrange(1 << 31) if seed is None else seed
     kill_at = int(flights.DEPARTED * random.Random(seed).uniform(*KILL_AT))
@@ -111,6 +119,9 @@ def run_demo(
         if last.status is not JobStatus.FINISHED:
             raise LabError(f"the job did not finish but is {last.status}: {last.failure}")
         compared = flights.compare(job.output(), flights.batch_result(data))
+        lab.verdict(compared)
+        if bundle is not None:
+            teller.say(f"The whole run is in {lab.export_bundle(bundle)}: hawork report {bundle}")
     events, timeline = lab.event_list(), lab.timeline()
     restored = restored_checkpoints(events)
     result = DemoResult(

@@ -1,0 +1,25 @@
+"""``hawork report``: what a run was like that somebody recorded."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from hawork.lab.run_bundle import open_bundle
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", metavar="FILE", help="what LabCluster.export_bundle has written")
+    parser.add_argument("--html", metavar="FILE", help="write the report there, for a browser")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the verdict and the story; status 1 when the run was not valid."""
+    recorded = open_bundle(arguments.bundle)
+    verdict = recorded.verdict()
+    sys.stdout.write(f"{recorded!r}\n\n{verdict}\n\n{recorded.timeline()}\n")
+    if arguments.html:
+        Path(arguments.html).write_text(recorded.report, encoding="utf-8")
+        sys.stdout.write(f"\nThe report is in {arguments.html}.\n")
+    return 0 if verdict.valid else 1

@@ -1,0 +1,55 @@
+"""What ``LabCluster`` keeps of a run: a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hawork.core.configuration import Configuration
+from hawork.core.errors import HaworkError, LabError
+
+if TYPE_CHECKING:
+    import pandas
+
+    from hawork.lab.event_reader import EventReader
+
+
+class Bundling:
+    """The part of ``LabCluster`` that writes bundles."""
+
+    _reader: EventReader
+    config: Configuration
+    storage_tree: Callable[[], pandas.DataFrame]
+    store_rows: Callable[[], pandas.DataFrame]
+
+    def export_bundle(self, path: Path | str) -> Path:
+        """Write the run so far into one file, to keep or to send: see ``open_bundle``.
+
+        It holds the events, the options without secrets, what the HA store and storageDir say
+        now, and a report that any browser opens offline. Of a lab that is closed it holds the
+        events and what is left of the rest. The file is written whole or not at all.
+
+        >>> lab.export_bundle("friday.zip")                                # doctest: +SKIP
+        PosixPath('friday.zip')
+
+        ``LabError`` when nothing has happened yet, or the file cannot be written.
+        """
+        from hawork.lab.run_bundle import write_bundle
+
+        return write_bundle(
+            path,
+            cluster=type(self).__name__,
+            events=self._reader.events(),
+            options=self.config,
+            storage=_looked(self.storage_tree),
+            store=_looked(self.store_rows),
+        )
+
+
+def _looked(look: Callable[[], pandas.DataFrame]) -> pandas.DataFrame | LabError:
+    """A table, or why there is none: the store may be away, and the events are worth keeping."""
+    try:
+        return look()
+    except HaworkError as error:
+        return LabError(str(error))

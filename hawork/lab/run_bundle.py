@@ -1,0 +1,276 @@
+"""A run in one file: to keep, to send to somebody, and to look at where no cluster is.
+
+::
+
+    run.zip
+      manifest.json   format, hawork's version, when, and size and sha256 of all else
+      events.jsonl    the events of all processes, in their order
+      options.json    the cluster's options; secrets are left out
+      storage.json    every file below storageDir: what it is, its size, what it says
+      store.json      every row, znode or key of the HA store
+      report.html     all of it to read; opens anywhere and loads nothing
+
+Nothing in a bundle is ever executed or unpacked to the disk. What does not agree with the manifest
+is refused before it is looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hawork
+from hawork.core.errors import LabError
+from hawork.core.events import Event
+
+if TYPE_CHECKING:
+    import pandas
+
+    from hawork.lab.panels.panel import Panel
+    from hawork.lab.timeline import Timeline
+    from hawork.lab.verdict import Verdict
+
+FORMAT = 1
+MANIFEST, EVENTS, OPTIONS = "manifest.json", "events.jsonl", "options.json"
+STORAGE, STORE, REPORT = "storage.json", "store.json", "report.html"
+MEMBERS = (EVENTS, OPTIONS, STORAGE, STORE, REPORT)
+LARGEST = 256 << 20
+"""Bytes of a bundle's contents that are read; a run of hours has a tenth of it."""
+
+_SECRETS = ("password", "secret", "credential", "authorization", "jaas", "access-key", "username")
+_HIDDEN = "(left out)"
+
+
+@dataclass(frozen=True)
+class RunBundle:
+    """A recorded run: the looking part of ``LabCluster``, over a file. Made by ``open_bundle``.
+
+    >>> run = open_bundle("friday.zip")                                    # doctest: +SKIP
+    >>> run.verdict().valid, run.timeline(), run.store_rows()              # doctest: +SKIP
+
+    ``created`` is in seconds since 1970, ``missing`` says what could not be had when the
+    bundle was written, and why.
+    """
+
+    created: float
+    version: str
+    cluster: str
+    missing: Mapping[str, str]
+    options: Mapping[str, str]
+    _events: tuple[Event, ...]
+    _storage: tuple[Mapping[str, Any], ...]
+    _store: tuple[Mapping[str, Any], ...]
+
+    def event_list(self) -> list[Event]:
+        """Every event of every process, in the order in which they happened."""
+        return list(self._events)
+
+    def events(self) -> pandas.DataFrame:
+        """The same as a frame, as ``LabCluster.events`` gives it."""
+        from hawork.lab.frames import events_frame
+
+        return events_frame(self._events)
+
+    def timeline(self) -> Timeline:
+        """Who led when, what was done to whom, what became of the jobs; draws itself."""
+        from hawork.lab.timeline import Timeline
+
+        return Timeline.of(self._events)
+
+    def verdict(self) -> Verdict:
+        """Whether the run was right, by its events; judged now, and not when it was written."""
+        from hawork.lab.verdict import judge
+
+        return judge(self._events)
+
+    def replay(self) -> Panel:
+        """The timeline panel of the run, with a slider."""
+        from hawork.lab.panels.replay import replay
+
+        return replay(self._events)
+
+    def storage_tree(self) -> pandas.DataFrame:
+        """Every file below storageDir when the bundle was written."""
+        return _frame(self._storage)
+
+    def store_rows(self) -> pandas.DataFrame:
+        """Every row of the HA store when the bundle was written."""
+        return _frame(self._store)
+
+    @cached_property
+    def report(self) -> str:
+        """All of it as one page of HTML, made from what was read and checked."""
+        from hawork.lab.report import report
+
+        return report(self)
+
+    def __repr__(self) -> str:
+        moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.created))
+        return f"RunBundle({self.cluster}, {moment}, {len(self._events)} events)"
+
+
+def write_bundle(
+    path: Path | str,
+    *,
+    cluster: str,
+    events: Sequence[Event],
+    options: Mapping[str, str],
+    storage: pandas.DataFrame | LabError,
+    store: pandas.DataFrame | LabError,
+) -> Path:
+    """Write a bundle, whole or not at all; in place of a table may be the reason why there is none.
+
+    ``LabError`` when there are no events or the file cannot be written.
+    """
+    if not events:
+        raise LabError("there is nothing to put into a bundle: the run has no events")
+    missing = {
+        name: str(found)
+        for name, found in ((STORAGE, storage), (STORE, store))
+        if isinstance(found, LabError)
+    }
+    bundle = RunBundle(
+        time.time(), hawork.__version__, cluster, missing, without_secrets(options),
+        tuple(events), _rows(storage), _rows(store),
+    )  # fmt: skip
+    contents = {
+        EVENTS: "".join(f"{json.dumps(each.to_json(), default=str)}\n" for each in events),
+        OPTIONS: json.dumps(bundle.options, indent=1, sort_keys=True),
+        STORAGE: json.dumps(bundle._storage, indent=1, default=str),
+        STORE: json.dumps(bundle._store, indent=1, default=str),
+        REPORT: bundle.report,
+    }
+    data = {name: text.encode() for name, text in contents.items()}
+    manifest = {
+        "format": FORMAT,
+        "hawork": bundle.version,
+        "created": bundle.created,
+        "cluster": cluster,
+        "missing": missing,
+        "members": {
+            name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            for name, content in data.items()
+        },
+    }
+    target = Path(path).expanduser()
+    try:
+        _publish(target, {MANIFEST: json.dumps(manifest, indent=1).encode(), **data})
+    except OSError as error:
+        raise LabError(
+            f"bundle {target} cannot be written ({error.strerror}): choose another path"
+        ) from None
+    return target
+
+
+def open_bundle(path: Path | str) -> RunBundle:
+    """Read a run that ``export_bundle`` has written.
+
+    >>> open_bundle("friday.zip").timeline()                               # doctest: +SKIP
+
+    ``LabError`` when it is none, was cut off or altered, or is of a version that this hawork
+    does not know.
+    """
+    file = Path(path).expanduser()
+    try:
+        with zipfile.ZipFile(file) as archive:
+            manifest, data = _checked(file, archive)
+    except FileNotFoundError:
+        raise LabError(f"there is no bundle {file}: check the path") from None
+    except OSError as error:
+        raise LabError(f"bundle {file} cannot be read ({error.strerror})") from None
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError) as error:
+        raise _bad(file, f"it is no zip file, or was cut off ({error})") from None
+    try:
+        return RunBundle(
+            float(manifest["created"]),
+            str(manifest["hawork"]),
+            str(manifest["cluster"]),
+            {str(key): str(value) for key, value in manifest["missing"].items()},
+            {str(key): str(value) for key, value in json.loads(data[OPTIONS]).items()},
+            tuple(Event.from_json(json.loads(line)) for line in data[EVENTS].splitlines()),
+            tuple(map(dict, json.loads(data[STORAGE]))),
+            tuple(map(dict, json.loads(data[STORE]))),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _bad(file, f"its contents are not understood ({error})") from None
+
+
+def without_secrets(options: Mapping[str, str]) -> dict[str, str]:
+    """Options that may be shown to anybody: what opens a door is left out."""
+    return {
+        key: _HIDDEN if any(word in key.lower() for word in _SECRETS) else value
+        for key, value in options.items()
+    }
+
+
+def _checked(file: Path, archive: zipfile.ZipFile) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The manifest, and every member as it says."""
+    sizes = {info.filename: info.file_size for info in archive.infolist()}
+    strange = set(sizes) - {MANIFEST, *MEMBERS}
+    if strange or len(sizes) != len(archive.infolist()):
+        raise _bad(file, f"it holds {', '.join(sorted(strange)) or 'a member twice'}")
+    if sum(sizes.values()) > LARGEST:
+        raise _bad(file, f"it would take {sum(sizes.values()):,} bytes, and {LARGEST:,} is most")
+    if MANIFEST not in sizes:
+        raise _bad(file, f"it has no {MANIFEST}")
+    try:
+        manifest = json.loads(archive.read(MANIFEST))
+        written, listed = manifest["format"], dict(manifest["members"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _bad(file, f"its {MANIFEST} is damaged") from None
+    if written != FORMAT:
+        raise LabError(
+            f"bundle {file} has format {written!r}, and hawork {hawork.__version__} reads "
+            f"{FORMAT}: open it with the hawork that wrote it ({manifest.get('hawork', 'unknown')})"
+        )
+    data = {}
+    for name in MEMBERS:
+        if name not in sizes or name not in listed:
+            raise _bad(file, f"{name} is missing")
+        data[name] = archive.read(name)
+        if listed[name] != {
+            "bytes": len(data[name]), "sha256": hashlib.sha256(data[name]).hexdigest(),
+        }:  # fmt: skip
+            raise _bad(file, f"{name} is not what was written")
+    return manifest, data
+
+
+def _publish(target: Path, members: Mapping[str, bytes]) -> None:
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as out:
+            with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+                for member, content in members.items():
+                    archive.writestr(member, content)
+            out.flush()
+            os.fsync(out.fileno())
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink()
+        raise
+
+
+def _bad(file: Path, reason: str) -> LabError:
+    return LabError(f"{file} is no whole bundle of a run: {reason}; ask for it again")
+
+
+def _rows(found: pandas.DataFrame | LabError) -> tuple[Mapping[str, Any], ...]:
+    if isinstance(found, LabError):
+        return ()
+    return tuple({str(key): value for key, value in row.items()}
+                 for row in found.to_dict("records"))  # fmt: skip
+
+
+def _frame(rows: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:
+    import pandas
+
+    return pandas.DataFrame([dict(row) for row in rows])

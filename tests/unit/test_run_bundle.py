@@ -1,0 +1,184 @@
+"""A run in one file: what goes in comes out, and what is not whole is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas
+import pytest
+from lab_story import killed_leader
+
+from hawork.cli.main import main
+from hawork.core.errors import LabError
+from hawork.lab import LabCluster, open_bundle
+from hawork.lab import run_bundle as bundles
+from hawork.lab.run_bundle import MANIFEST, MEMBERS, write_bundle
+
+OPTIONS = {
+    "high-availability.type": "embedded",
+    "high-availability.zookeeper.sasl.password": "hunter2",
+    "high-availability.zookeeper.client.authorization": "digest:me:hunter2",
+}
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return write_bundle(
+        tmp_path / "run.zip",
+        cluster="LabCluster",
+        events=killed_leader().events,
+        options=OPTIONS,
+        storage=pandas.DataFrame([{"path": "jobs/<x>", "bytes": 7}]),
+        store=LabError("the store is away"),
+    )
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def rewritten(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def test_what_goes_in_comes_out(bundle: Path) -> None:
+    run = open_bundle(bundle)
+    assert run.event_list() == killed_leader().events
+    assert len(run.events()) == len(run.event_list())
+    assert run.verdict().valid
+    assert run.timeline().takeovers[0].process == "jm-2"
+    assert run.storage_tree().to_dict("records") == [{"path": "jobs/<x>", "bytes": 7}]
+    assert run.store_rows().empty
+    assert run.missing == {"store.json": "the store is away"}
+    assert run.options["high-availability.type"] == "embedded"
+    assert "LabCluster" in repr(run)
+    assert run.replay().widget.replay
+
+
+def test_no_secret_gets_out(bundle: Path) -> None:
+    assert set(contents(bundle)) == {MANIFEST, *MEMBERS}
+    for name, data in contents(bundle).items():
+        assert b"hunter2" not in data, name
+
+
+def test_the_report_loads_nothing(bundle: Path) -> None:
+    report = contents(bundle)["report.html"].decode()
+    assert report == open_bundle(bundle).report
+    assert not re.search(r"<script|https?://|@import|url\(", report)
+    assert "Content-Security-Policy" in report
+    assert "<x>" not in report and "jobs/&lt;x&gt;" in report
+    assert "the store is away" in report
+    assert "kill" in report and "valid" in report
+
+
+def test_a_bundle_that_cannot_be_written_leaves_nothing(tmp_path: Path, bundle: Path) -> None:
+    with pytest.raises(LabError, match="cannot be written"):
+        write_bundle(
+            tmp_path / "no" / "run.zip", cluster="x", events=killed_leader().events, options={},
+            storage=pandas.DataFrame(), store=pandas.DataFrame(),
+        )  # fmt: skip
+    with pytest.raises(LabError, match="no events"):
+        write_bundle(
+            bundle, cluster="x", events=[], options={}, storage=pandas.DataFrame(),
+            store=pandas.DataFrame(),
+        )  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["run.zip"]
+    assert open_bundle(bundle).event_list()
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def altered(path: Path) -> None:
+    rewritten(path, {**contents(path), "events.jsonl": contents(path)["events.jsonl"][:-50]})
+
+
+def without(name: str) -> Callable[[Path], None]:
+    def take(path: Path) -> None:
+        rewritten(path, {key: data for key, data in contents(path).items() if key != name})
+
+    return take
+
+
+def climbing(path: Path) -> None:
+    rewritten(path, {**contents(path), "../../escaped.py": b"1"})
+
+
+def damaged_manifest(path: Path) -> None:
+    rewritten(path, {**contents(path), MANIFEST: b"[" * 100_000})
+
+
+def no_zip(path: Path) -> None:
+    path.write_text("hello")
+
+
+def of_another_version(path: Path) -> None:
+    manifest = json.loads(contents(path)[MANIFEST])
+    manifest.update(format=7, hawork="9.1")
+    rewritten(path, {**contents(path), MANIFEST: json.dumps(manifest).encode()})
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (cut_off, "it is no zip file, or was cut off"),
+        (altered, "events.jsonl is not what was written"),
+        (without("store.json"), "store.json is missing"),
+        (without(MANIFEST), "it has no manifest.json"),
+        (climbing, r"it holds \.\./\.\./escaped\.py"),
+        (damaged_manifest, "its manifest.json is damaged"),
+        (no_zip, "it is no zip file"),
+        (of_another_version, r"has format 7, .* open it with the hawork that wrote it \(9\.1\)"),
+        (Path.unlink, "there is no bundle"),
+    ],
+)
+def test_what_is_not_whole_is_refused(
+    bundle: Path, damage: Callable[[Path], None], said: str
+) -> None:
+    damage(bundle)
+    with pytest.raises(LabError, match=said) as refused:
+        open_bundle(bundle)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_is_absurdly_large_is_not_read(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundles, "LARGEST", 1000)
+    with pytest.raises(LabError, match="bytes, and 1,000 is most"):
+        open_bundle(bundle)
+
+
+def test_a_lab_keeps_its_run(tmp_path: Path) -> None:
+    lab = LabCluster(job_managers=2, task_managers=0)
+    with lab:
+        killed = lab.kill("leader")
+        lab.wait_for_leader(other_than=killed).wait()
+        run = open_bundle(lab.export_bundle(tmp_path / "alive.zip"))
+        assert not run.missing
+        assert "leader" in " ".join(run.store_rows().table)
+        assert "HA store" in set(run.storage_tree().what)
+        assert run.timeline().takeovers[0].cause == "kill"
+    closed = open_bundle(lab.export_bundle(tmp_path / "closed.zip"))
+    assert len(closed.event_list()) >= len(run.event_list())
+    assert closed.verdict().valid
+
+
+def test_the_command_tells_of_a_run(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "run.html"
+    assert main(["report", str(bundle), "--html", str(page)]) == 0
+    said = capsys.readouterr().out
+    assert "valid" in said and "is down" in said
+    assert page.read_text() == open_bundle(bundle).report
+    cut_off(bundle)
+    assert main(["report", str(bundle)]) == 1
+    assert re.fullmatch(r"hawork: .* is no whole bundle of a run: .*\n", capsys.readouterr().err)
