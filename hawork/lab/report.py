@@ -22,7 +22,7 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; margin: .5rem 0; font-size: .85rem; }
 th, td { text-align: left; vertical-align: top; padding: .2rem .6rem; }
 th, td { border-bottom: 1px solid #8884; }
-td { overflow-wrap: anywhere; } .wide { overflow-x: auto; }
+td { overflow-wrap: break-word; } .wide { overflow-x: auto; }
 img { max-width: 100%; background: white; } .good { color: #009e73; } .bad { color: #d55e00; }
 """
 
