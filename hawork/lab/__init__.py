@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hawork.lab.comparison import compare_values
     from hawork.lab.flink_cluster import FlinkCluster
     from hawork.lab.job import Job
+    from hawork.lab.open_labs import reset
     from hawork.lab.panels.replay import replay
     from hawork.lab.run_bundle import RunBundle, open_bundle
     from hawork.lab.store_difference import store_changes
@@ -33,6 +34,7 @@ __all__ = [
     "judge",
     "open_bundle",
     "replay",
+    "reset",
     "store_changes",
 ]
 
@@ -47,6 +49,7 @@ _HOMES = {
     "judge": "hawork.lab.verdict",
     "open_bundle": "hawork.lab.run_bundle",
     "replay": "hawork.lab.panels.replay",
+    "reset": "hawork.lab.open_labs",
     "store_changes": "hawork.lab.store_difference",
 }
 

@@ -18,6 +18,7 @@ from hawork.core.errors import HaworkError, LabError
 from hawork.core.events import Event, EventKind, EventLog
 from hawork.core.jobs import RestartStrategy
 from hawork.core.types import LeaderInformation
+from hawork.lab import open_labs
 from hawork.lab.armed_steps import ArmedSteps
 from hawork.lab.bundling import Bundling
 from hawork.lab.event_reader import EventReader
@@ -116,6 +117,7 @@ class LabCluster(KubernetesFaults, SteppedLab, Judgement, Panels, Bundling):
             return self
         supervisor = self.config.get_option(options.SUPERVISOR)
         atexit.register(self.close)
+        open_labs.opened(self)
         try:
             self._store.start()
             self._processes = LabProcesses(
@@ -140,6 +142,7 @@ class LabCluster(KubernetesFaults, SteppedLab, Judgement, Panels, Bundling):
         self._closed = True
         self._closed_at = time.monotonic()
         atexit.unregister(self.close)
+        open_labs.closed(self)
         self._steps.disarm()
         for held in self._steps.held():
             held.file.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from hawork.core.configuration import flatten
 from hawork.core.errors import HaworkError, LabError, LeaderRetrievalError
 from hawork.core.jobs import RestartStrategy
 from hawork.core.types import JobID, LeaderInformation
+from hawork.lab import open_labs
 from hawork.lab.armed_steps import ArmedStep
 from hawork.lab.cluster import LabCluster
 from hawork.lab.flink_client import FlinkClient
@@ -105,6 +106,7 @@ class FlinkCluster(LabCluster):
         try:
             check_memory(self._counts[JOB_MANAGER], self._counts[TASK_MANAGER])
             atexit.register(self.close)
+            open_labs.opened(self)
             self._store.start()
             self._processes = processes = FlinkProcesses(
                 self._run, self.config, self.flink, self._told, self._store.config_file

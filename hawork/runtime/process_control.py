@@ -65,7 +65,11 @@ class ProcessControl:
         self._sending = threading.Lock()
         self._reader = threading.Thread(target=self._read, name="hawork-supervisor", daemon=True)
         self._reader.start()
-        self._call("configure", options=dict(options), release=release)
+        try:
+            self._call("configure", options=dict(options), release=release)
+        except BaseException:  # an interrupt, too: nobody else knows of the supervisor yet
+            self.stop(grace=0)
+            raise
 
     @property
     def pid(self) -> int:

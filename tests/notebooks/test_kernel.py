@@ -76,6 +76,29 @@ def test_nothing_outlives_its_kernel(
     assert not ports & footprint.ports() - kernel_ports(kernel)
 
 
+@pytest.mark.slow
+def test_cells_run_twice_or_half_are_mended_by_one_call(
+    kernel: KernelManager, footprint: Footprint
+) -> None:
+    execute(kernel, START)
+    execute(kernel, START)
+    client: BlockingKernelClient = kernel.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=60)
+        before = len(footprint.processes())
+        client.execute("third = LabCluster(job_managers=2, task_managers=1).start()")
+        eventually(lambda: len(footprint.processes()) > before, timeout=60)
+        kernel.interrupt_kernel()
+        assert client.get_shell_msg(timeout=60)["content"]["status"] in ("error", "ok")
+    finally:
+        client.stop_channels()
+    execute(kernel, "from hawork.lab import reset\nassert reset() >= 2")
+    eventually(lambda: len(footprint.processes()) == 1, timeout=GONE_WITHIN)  # the kernel
+    assert not footprint.locks()
+    execute(kernel, f"{START}assert lab.leader()\nlab.close()")
+
+
 def kernel_ports(manager: KernelManager) -> set[int]:
     """A restarted kernel listens on the ports of the old one."""
     info = manager.get_connection_info()
