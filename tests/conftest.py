@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from tests.contract.embedded_harness import EmbeddedHarness
 from tests.contract.harness import BackendHarness
@@ -30,3 +32,18 @@ def ha_backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backe
     harness = HARNESSES[request.param](tmp_path)
     yield harness
     harness.close()
+
+
+ONE_BY_ONE = ("tests/notebooks/test_run.py", "tests/interop/test_under_fire.py")
+"""Files of a few long tests that have nothing in common: else one worker would do them all."""
+
+
+class FileByFile(LoadFileScheduling):
+    """The tests of a file stay together, for what they share."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if nodeid.startswith(ONE_BY_ONE) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    return FileByFile(config, log)
