@@ -70,9 +70,10 @@ class LeaderProcess:
         """Take part in the election, for all components of the process at once."""
         self._serving = self._loop.create_task(self._serve(), name="leader-process")
         self._elections = {each: self._ha.leader_election(each) for each in COMPONENTS}
+        # First, because it alone acts on errors: the driver may have one at once.
+        self._elections[DISPATCHER].start(self)
         for component in (RESOURCE_MANAGER, REST_SERVER):
             self._elections[component].start(_Companion())
-        self._elections[DISPATCHER].start(self)
 
     async def close(self) -> None:
         """Give up leadership gracefully: suspend the jobs, unpublish, release. Data stays."""
