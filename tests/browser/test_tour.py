@@ -27,7 +27,7 @@ def test_the_tour_runs(page: Page, jupyter: JupyterLab, complaints: list[str]) -
     assert picture.evaluate("image => image.complete && image.naturalWidth") > 400
     expect(outputs.get_by_text("The same as a table").last).to_be_visible()
     live = page.locator("[data-panel=timeline] [data-lane='published leader']")
-    assert live.count() >= 2
+    expect(live.nth(1)).to_be_attached()
     expect(page.locator("[data-panel=cluster]").locator("xpath=..")).to_have_attribute(
         "data-life", "closed"
     )
