@@ -16,7 +16,7 @@ from .leftovers import Footprint
 from .rules import FOLDER, NOTEBOOKS, code_cells, read
 
 CELL_LIMIT = 90
-NOTEBOOK_LIMIT = 240
+NOTEBOOK_LIMIT = 420
 """Seconds. They end a notebook that hangs; they do not judge its speed."""
 
 
