@@ -20,7 +20,11 @@ from hawork.core.clock import SYSTEM_CLOCK, Clock
 
 
 class EventKind(str, enum.Enum):
-    """What happened. The comment lists the facts an event of the kind carries."""
+    """What happened. The comment lists the facts an event of the kind carries.
+
+    >>> EventKind("leadership.granted") is EventKind.LEADERSHIP_GRANTED
+    True
+    """
 
     PROCESS_STARTED = "process.started"  # pid, role, address
     PROCESS_STOPPED = "process.stopped"  # pid, reason

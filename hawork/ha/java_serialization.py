@@ -54,6 +54,10 @@ def decode_leader_information(data: bytes) -> LeaderInformation | None:
 
     Accepts every form of blocks and, like Flink, bytes after the object.
     ``LeaderRetrievalError`` says what is wrong with anything else.
+
+    >>> information = LeaderInformation(UUID(int=7), "http://127.0.0.1:8081")
+    >>> decode_leader_information(encode_leader_information(information)) == information
+    True
     """
     if not data:
         return None

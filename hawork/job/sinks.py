@@ -67,6 +67,8 @@ class FileSink:
     the same fields; everything is text when read again). A file appears, whole, when the
     checkpoint that names it is completed; until then it is below ``.pending``. The
     directory belongs to one run: a job that starts afresh refuses to add to another's.
+
+    >>> Pipeline("copy").source(CsvSource("in.csv")).sink(FileSink("out"))  # doctest: +SKIP
     """
 
     def __init__(self, directory: str | os.PathLike[str], format: str = "jsonl") -> None:

@@ -7,7 +7,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hawork.core import options
 from hawork.core.configuration import flatten
 from hawork.core.errors import HaworkError, LabError
-from hawork.core.events import Event, EventKind, EventLog
+from hawork.core.events import Event, EventLog
 from hawork.core.jobs import RestartStrategy
 from hawork.core.types import LeaderInformation
 from hawork.lab import open_labs
@@ -29,23 +28,23 @@ from hawork.lab.kubernetes_faults import KubernetesFaults
 from hawork.lab.kubernetes_rights import JOB_MANAGER_VERBS
 from hawork.lab.lab_options import lab_options
 from hawork.lab.leadership import Leadership
+from hawork.lab.looking import Looking
 from hawork.lab.panels.methods import Panels
+from hawork.lab.process_faults import ProcessFaults
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER, LabProcesses
 from hawork.lab.run_directory import RunDirectory
-from hawork.lab.snapshot import ClusterSnapshot, take_snapshot
 from hawork.lab.stepped_lab import SteppedLab
 from hawork.lab.stores import lab_store
 from hawork.lab.submission import make_submission, send
-from hawork.lab.timeline import Timeline
 from hawork.lab.waiting import Waiting
 from hawork.runtime.client import ClusterClient
 from hawork.runtime.process_control import ProcessState
 
 if TYPE_CHECKING:
-    import pandas
+    pass
 
 
-class LabCluster(KubernetesFaults, SteppedLab, Judgement, Panels, Bundling):
+class LabCluster(ProcessFaults, KubernetesFaults, SteppedLab, Looking, Judgement, Panels, Bundling):
     """JobManagers and TaskManagers as real processes, and everything to do with them.
 
     >>> from hawork.lab import LabCluster                                  # doctest: +SKIP
@@ -110,7 +109,12 @@ class LabCluster(KubernetesFaults, SteppedLab, Judgement, Panels, Bundling):
 
     # --- life ----------------------------------------------------------------------------
     def start(self) -> LabCluster:
-        """Start all processes, wait until one leads and every TaskManager is registered."""
+        """Start all processes, wait until one leads and every TaskManager is registered.
+
+        Repeatable. ``with LabCluster() as lab`` does it by itself.
+
+        >>> lab = LabCluster(job_managers=3, task_managers=2).start()      # doctest: +SKIP
+        """
         if self._closed:
             raise LabError("this lab is closed: make a new one")
         if self._processes is not None:
@@ -136,6 +140,8 @@ class LabCluster(KubernetesFaults, SteppedLab, Judgement, Panels, Bundling):
         """End all processes; a temporary run directory goes. Repeatable.
 
         The events stay readable: ``timeline()`` and ``events()`` work after it, too.
+
+        >>> lab.close()                                                    # doctest: +SKIP
         """
         if self._closed:
             return
@@ -169,11 +175,19 @@ class LabCluster(KubernetesFaults, SteppedLab, Judgement, Panels, Bundling):
 
     # --- who is who ----------------------------------------------------------------------
     def leader(self, timeout: float = 30.0) -> str:
-        """The name of the leading JobManager, such as ``jm-1``; waits for one if need be."""
+        """The name of the leading JobManager; waits for one if need be.
+
+        >>> lab.leader()                                                   # doctest: +SKIP
+        'jm-1'
+        """
         return self._leadership.wait(None, timeout).wait()
 
     def leader_information(self) -> LeaderInformation | None:
-        """Session id and address as leader retrieval sees them now; ``None``: nobody leads."""
+        """Session id and address as leader retrieval sees them now; ``None``: nobody leads.
+
+        >>> lab.leader_information().address                               # doctest: +SKIP
+        'http://127.0.0.1:40123'
+        """
         return self._leadership.information()
 
     def wait_for_leader(
@@ -189,25 +203,43 @@ class LabCluster(KubernetesFaults, SteppedLab, Judgement, Panels, Bundling):
 
     @property
     def processes(self) -> dict[str, ProcessState]:
-        """Every process by name: pid, state (running, paused, exited), exit status."""
+        """Every process by name: pid, state (running, paused, exited), exit status.
+
+        >>> lab.processes["jm-1"].state                                    # doctest: +SKIP
+        'running'
+        """
         return self._started().states()
 
     def add_job_manager(self) -> str:
-        """Start one more JobManager; returns its name."""
+        """Start one more JobManager; returns its name.
+
+        >>> lab.add_job_manager()                                          # doctest: +SKIP
+        'jm-4'
+        """
         return self._started().add(JOB_MANAGER)
 
     def add_task_manager(self) -> str:
-        """Start one more TaskManager; returns its name."""
+        """Start one more TaskManager; returns its name.
+
+        >>> lab.add_task_manager()                                         # doctest: +SKIP
+        'tm-3'
+        """
         return self._started().add(TASK_MANAGER)
 
     @property
     def directory(self) -> Path:
-        """The run directory: config.yaml, events, logs, storageDir."""
+        """The run directory: config.yaml, events, logs, storageDir.
+
+        >>> (lab.directory / "config.yaml").read_text()                    # doctest: +SKIP
+        """
         return self._run.path
 
     @property
     def client(self) -> ClusterClient:
-        """The client of this cluster, for all that has no shorter way here."""
+        """The client of this cluster, for all that has no shorter way here.
+
+        >>> lab.client.taskmanagers()                                      # doctest: +SKIP
+        """
         with self._connecting:
             if self._closed:
                 raise LabError("this lab is closed: make a new one")
@@ -258,84 +290,11 @@ class LabCluster(KubernetesFaults, SteppedLab, Judgement, Panels, Bundling):
 
     @property
     def jobs(self) -> list[Job]:
-        """The jobs submitted through this lab, in their order."""
-        return list(self._jobs)
+        """The jobs submitted through this lab, in their order.
 
-    def job_results(self) -> pandas.DataFrame:
-        """What the JobResultStore says now, dirty or clean."""
-        from hawork.lab.store_view import job_results
-
-        return job_results(self.config)
-
-    # --- faults --------------------------------------------------------------------------
-    def kill(self, target: str = "leader") -> Event:
-        """SIGKILL a process: it is gone at once, nothing is released or saved."""
-        return self._faults().kill(target)
-
-    def terminate(self, target: str = "leader") -> Event:
-        """SIGTERM a process: it releases leadership, keeps all HA data, and ends."""
-        return self._faults().terminate(target)
-
-    def pause(self, target: str = "leader") -> Event:
-        """SIGSTOP a process: it stands still, like a long garbage collection."""
-        return self._faults().pause(target)
-
-    def resume(self, target: str) -> Event:
-        """SIGCONT a paused process."""
-        return self._faults().resume(target)
-
-    def restart(self, target: str) -> Event:
-        """Kill a process if it is alive, and start it again under its name."""
-        return self._faults().restart(target)
-
-    # --- looking -------------------------------------------------------------------------
-    def event_list(self) -> list[Event]:
-        """Every event of every process so far, in the order in which they happened."""
-        return self._reader.events()
-
-    def wait_for_event(
-        self,
-        kind: EventKind | str,
-        process: str | None = None,
-        after: Event | None = None,
-        timeout: float = 30.0,
-    ) -> Waiting[Event]:
-        """Wait for the first event of a kind: of one process or any, after another or ever.
-
-        >>> woken = lab.resume("jm-1")                                     # doctest: +SKIP
-        >>> await lab.wait_for_event("leadership.revoked", "jm-1", after=woken)  # doctest: +SKIP
+        >>> lab.jobs[-1].status                                            # doctest: +SKIP
         """
-        what = f"event {kind}" + (f" of {process}" if process else "")
-        look = partial(self._reader.first, EventKind(kind), process, after)
-        return Waiting(what, look, timeout=timeout)
-
-    def events(self) -> pandas.DataFrame:
-        """The same as a frame: seconds since the start, process, kind, step, facts."""
-        from hawork.lab.frames import events_frame
-
-        return events_frame(self._reader.events())
-
-    def timeline(self) -> Timeline:
-        """Who led when, what was done to whom, what became of the jobs; draws itself."""
-        return Timeline.of(self._reader.events(), self._closed_at)
-
-    def storage_tree(self) -> pandas.DataFrame:
-        """Every file below storageDir right now: what it is, its size, what it says."""
-        from hawork.lab.store_view import storage_tree
-
-        return storage_tree(self._run.storage)
-
-    def store_rows(self) -> pandas.DataFrame:
-        """Every row of the HA store right now: table, name, version, value as text."""
-        from hawork.lab.store_view import store_rows
-
-        states = self._processes.states().values() if self._processes else ()
-        pids = {str(state.pid): state.name for state in states}
-        return store_rows(self.config, {**pids, **self._owners()})
-
-    def snapshot(self) -> ClusterSnapshot:
-        """The cluster at this moment, as one frozen value."""
-        return take_snapshot(self, self._leadership.name())
+        return list(self._jobs)
 
     def __repr__(self) -> str:
         if self._closed:

@@ -126,7 +126,10 @@ class FlinkCluster(LabCluster):
         return self
 
     def close(self) -> None:
-        """End all processes; a temporary run directory goes. Repeatable."""
+        """End all processes; a temporary run directory goes. Repeatable.
+
+        >>> lab.close()                                                    # doctest: +SKIP
+        """
         if not self._closed:
             self._sql.close()
             self._watch.close()
@@ -212,13 +215,20 @@ class FlinkCluster(LabCluster):
         return submitted
 
     def arm(self, step: str, action: str = "hold", process: str | None = None) -> ArmedStep:
-        """Steps are hawork's: a process of Flink cannot be held at one. Always ``LabError``."""
+        """Steps are hawork's: a process of Flink cannot be held at one. Always ``LabError``.
+
+        >>> LabCluster().arm("submit.graph_written")                       # doctest: +SKIP
+        """
         raise LabError(
             f"step {step} cannot be armed in real Flink: arm it in a LabCluster, or pause a process"
         )
 
     def last_words(self, process: str) -> str:
-        """Why a process ended, from its log, in one sentence."""
+        """Why a process ended, from its log, in one sentence.
+
+        >>> lab.last_words("jm-1")                                         # doctest: +SKIP
+        'BindException: Could not start rest endpoint on any port in port range 8081'
+        """
         processes = self._started()
         processes.state(process)
         return processes.last_words(process)

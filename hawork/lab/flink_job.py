@@ -47,7 +47,10 @@ class FlinkJob(Job):
 
     @property
     def details(self) -> JobDetails:
-        """The job as the leader sees it now, or how it ended, if a leader before knew that."""
+        """The job as the leader sees it now, or how it ended, if a leader before knew that.
+
+        >>> job.details.checkpoints                                         # doctest: +SKIP
+        """
         client = self._client()
         try:
             job = client.request("GET", f"/v1/jobs/{self.job_id}")
@@ -69,6 +72,8 @@ class FlinkJob(Job):
         """End a job that would run for ever: a savepoint, then FINISHED; wait for it.
 
         With ``drain`` all windows are closed first, as if time were over.
+
+        >>> (await job.stop()).status                                       # doctest: +SKIP
         """
         body = {"targetDirectory": None, "drain": drain}
         self._client().request(
@@ -78,7 +83,10 @@ class FlinkJob(Job):
         return self.finished(timeout, progress=False)
 
     def output(self) -> pandas.DataFrame:
-        """What the job has committed so far to the CSV files in ``config["output"]``."""
+        """What the job has committed so far to the CSV files in ``config["output"]``.
+
+        >>> job.output()["count"].sum()                                     # doctest: +SKIP
+        """
         import pandas
 
         directory = self.config.get("output")

@@ -51,13 +51,21 @@ class Job:
 
     @property
     def details(self) -> JobDetails:
-        """The job as the leader sees it now; waits for a leader if there is none."""
+        """The job as the leader sees it now; waits for a leader if there is none.
+
+        >>> job.details.restored_checkpoint_id                              # doctest: +SKIP
+        9
+        """
         self._last = self._client().job(self.job_id)
         return self._last
 
     @property
     def status(self) -> JobStatus:
-        """RUNNING, FINISHED, ...; see ``details`` for more."""
+        """RUNNING, FINISHED, ...; see ``details`` for more.
+
+        >>> print(job.status)                                               # doctest: +SKIP
+        RUNNING
+        """
         return self.details.status
 
     def acknowledged(self, timeout: float = 60.0) -> Waiting[JobID]:
@@ -65,6 +73,8 @@ class Job:
 
         Raises ``JobSubmissionError`` when it was refused. ``submit`` waits for this itself
         unless it is told not to.
+
+        >>> await job.acknowledged()                                        # doctest: +SKIP
         """
 
         def look() -> JobID | None:
@@ -78,6 +88,8 @@ class Job:
         """Wait until the job has ended, over any failover, and show its progress.
 
         What is awaited is the job's last ``JobDetails``: FINISHED, FAILED or CANCELED.
+
+        >>> (await job.finished()).status                                   # doctest: +SKIP
         """
         view = open_progress(self.expected_records) if progress else None
         return self._until(lambda details: details.status.globally_terminal, "end", timeout, view)
@@ -85,8 +97,10 @@ class Job:
     def running(self, records: int = 1, timeout: float | None = 60.0) -> Waiting[JobDetails]:
         """Wait until the job has processed that many records, or has ended.
 
-        Used to do something *in the middle* of a job:
-        ``await job.running(100_000); lab.kill("leader")``.
+        Used to do something *in the middle* of a job.
+
+        >>> await job.running(100_000)                                      # doctest: +SKIP
+        >>> lab.kill("leader")                                              # doctest: +SKIP
         """
         return self._until(
             lambda details: details.records >= records or details.status.globally_terminal,
@@ -96,21 +110,33 @@ class Job:
         )
 
     def wait(self, timeout: float | None = None, *, progress: bool = True) -> JobDetails:
-        """Block until the job has ended; see ``finished``. ``LabError`` after ``timeout`` s."""
+        """Block until the job has ended; see ``finished``. ``LabError`` after ``timeout`` s.
+
+        >>> job.wait().status                                               # doctest: +SKIP
+        """
         return self.finished(timeout, progress=progress).wait()
 
     def cancel(self) -> None:
-        """Ask the leader to cancel the job; ``finished`` tells when it is done."""
+        """Ask the leader to cancel the job; ``finished`` tells when it is done.
+
+        >>> job.cancel()                                                    # doctest: +SKIP
+        """
         self._client().cancel(self.job_id)
 
     def checkpoints(self) -> pandas.DataFrame:
-        """The newest checkpoints of the job, newest first."""
+        """The newest checkpoints of the job, newest first.
+
+        >>> job.checkpoints().head(3)                                       # doctest: +SKIP
+        """
         import pandas
 
         return pandas.DataFrame(self._client().checkpoints(self.job_id))
 
     def output(self) -> pandas.DataFrame:
-        """What the job has committed so far, in columns of numbers where they are numbers."""
+        """What the job has committed so far, in columns of numbers where they are numbers.
+
+        >>> job.output().sort_values("minutes").tail()                      # doctest: +SKIP
+        """
         import pandas
 
         from hawork.job import read_output

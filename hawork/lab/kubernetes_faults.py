@@ -17,7 +17,10 @@ class KubernetesFaults(StoreFaults):
 
     @property
     def control_plane(self) -> ControlPlane:
-        """The lab's etcd and API server. ``LabError`` when it has none."""
+        """The lab's etcd and API server. ``LabError`` when it has none.
+
+        >>> lab.control_plane.url                                          # doctest: +SKIP
+        """
         found: ControlPlane | None = getattr(self._store, "control_plane", None)
         if found is None:
             raise LabError(
@@ -26,21 +29,30 @@ class KubernetesFaults(StoreFaults):
         return found
 
     def revoke_right(self, target: str = "leader", verb: str = "patch") -> Event:
-        """Take a verb on ConfigMaps from a process, until ``grant_right``."""
+        """Take a verb on ConfigMaps from a process, until ``grant_right``.
+
+        >>> lab.revoke_right("leader", "patch")                            # doctest: +SKIP
+        """
         control_plane, name = self.control_plane, self._leadership.resolve(target)
         event = self._fault("revoke_right", name, right=verb)
         control_plane.revoke_right(name, verb)
         return event
 
     def grant_right(self, target: str, verb: str = "patch") -> Event:
-        """Give a verb on ConfigMaps back to a process."""
+        """Give a verb on ConfigMaps back to a process.
+
+        >>> lab.grant_right("jm-1", "patch")                               # doctest: +SKIP
+        """
         control_plane, name = self.control_plane, self._leadership.resolve(target)
         event = self._fault("grant_right", name, right=verb)
         control_plane.grant_right(name, verb)
         return event
 
     def outdate_watches(self) -> Event:
-        """Restart the API server without its history: every watch has to list again."""
+        """Restart the API server without its history: every watch has to list again.
+
+        >>> lab.outdate_watches()                                          # doctest: +SKIP
+        """
         control_plane = self.control_plane
         event = self._fault("outdate_watches", "store")
         control_plane.outdate_watches()

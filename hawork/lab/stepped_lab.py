@@ -31,15 +31,25 @@ class SteppedLab:
         return self._steps.arm(step, action, name)
 
     def disarm(self) -> None:
-        """Forget the steps that are armed and were not reached yet."""
+        """Forget the steps that are armed and were not reached yet.
+
+        >>> lab.disarm()                                                   # doctest: +SKIP
+        """
         self._steps.disarm()
 
     def held(self) -> list[HeldStep]:
-        """The steps at which processes stand now."""
+        """The steps at which processes stand now.
+
+        >>> lab.held()[0].step                                             # doctest: +SKIP
+        'submit.graph_written'
+        """
         return self._steps.held()
 
     def proceed(self) -> list[HeldStep]:
-        """Let every process that stands at an armed step go on; returns where they stood."""
+        """Let every process that stands at an armed step go on; returns where they stood.
+
+        >>> lab.proceed()                                                  # doctest: +SKIP
+        """
         return self._steps.proceed(self._faults().wake)
 
     def _faults(self) -> Faults:

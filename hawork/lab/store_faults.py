@@ -24,7 +24,10 @@ class StoreFaults:
     _leadership: Leadership
 
     def expire_session(self, target: str = "leader") -> Event:
-        """Close a JobManager's session with the store, as a timeout there would."""
+        """Close a JobManager's session with the store, as a timeout there would.
+
+        >>> lab.expire_session("leader")                                   # doctest: +SKIP
+        """
         if self._store.no_sessions:
             raise LabError(self._store.no_sessions)
         name = self._leadership.resolve(target)
@@ -41,6 +44,8 @@ class StoreFaults:
         ``how``: ``cut`` breaks its connections, ``blackhole`` swallows everything,
         ``to_store`` and ``from_store`` swallow one direction; ``delay`` passes everything on,
         but late.
+
+        >>> lab.partition("leader", how="blackhole")                       # doctest: +SKIP
         """
         name = self._leadership.resolve(target)
         event = self._fault("partition", name, how=how)
@@ -52,13 +57,18 @@ class StoreFaults:
 
         ZooKeeper's servers are ``zk-1``, ``zk-2``, ... and ``"leader"``, whichever that is;
         Kubernetes' are ``api`` and ``etcd``.
+
+        >>> lab.store_outage("leader", how="kill")                         # doctest: +SKIP
         """
         event = self._fault("store_outage", "store", how=how, server=server or "all")
         self._store.outage(server, how)
         return event
 
     def heal(self) -> Event:
-        """End all partitions and outages."""
+        """End all partitions and outages.
+
+        >>> lab.heal()                                                     # doctest: +SKIP
+        """
         event = self._fault("heal", "store")
         self._store.heal()
         return event
