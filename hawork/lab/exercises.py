@@ -25,6 +25,7 @@ __all__ = [
     "check_exactly_once",
     "check_fencing",
     "check_incident",
+    "check_results",
     "check_retrieval",
     "check_timeouts",
 ]
@@ -153,6 +154,35 @@ def check_exactly_once(lab: LabCluster, job: Job | None, output: Any = None) -> 
             ("it was restored from a checkpoint, twice or more", len(restored) > 1),
             ("it has ended", bool(ended)),
             ("its output is exact", exact),
+            ("the verdict over the run is valid", lab.verdict().valid),
+        )
+    )
+
+
+def check_results(lab: LabCluster, job: Job | None) -> Check:
+    """Did one leader store a job's result, and another one clean up behind the job?
+
+    >>> check_results(lab, job)                                            # doctest: +SKIP
+    """
+    if job is None:
+        return Check((("a job was submitted", False),))
+    told = [
+        event
+        for event in lab.event_list()
+        if event.kind is EventKind.JOB_RESULT and event.job_id == job.job_id
+    ]
+    dirty = {event.session_id for event in told if event.facts.get("state") == "dirty"}
+    clean = {event.session_id for event in told if event.facts.get("state") == "clean"}
+    results = lab.job_results()
+    stored = list(results[results.job_id == job.job_id].state)
+    paths = lab.storage_tree().path
+    left = paths[paths.str.contains(job.job_id) & ~paths.str.contains("job-result-store")]
+    return Check(
+        (
+            ("a leader stored the result, dirty", bool(dirty)),
+            ("another leader marked it clean", bool(clean - dirty)),
+            ("there is one result, and it is clean", stored == ["clean"]),
+            ("nothing else of the job is left in storageDir", left.empty),
             ("the verdict over the run is valid", lab.verdict().valid),
         )
     )

@@ -25,9 +25,12 @@ EXPECTED = (
     "08_split_brain",
     "09_real_flink",
     "10_incident",
-    "11_sandbox",
+    "11_job_results",
+    "12_sandbox",
 )
 """A notebook that is not found is not tested: say here which ones there are."""
+
+BACKENDS = ("embedded", "zookeeper", "kubernetes")
 
 MOST_CODE_CELLS = 25
 MOST_LINES = 15
@@ -52,6 +55,22 @@ def parsed(cell: Any) -> ast.Module:
     module = compile(python_of(cell), "<cell>", "exec", flags=flags)
     assert isinstance(module, ast.Module)
     return module
+
+
+def backends(notebook: Any) -> list[str]:
+    """What the first cell says that one may write for ``ha``, the notebook's own choice first.
+
+    A notebook that names none runs as it is.
+    """
+    own = re.search(r'\bha="(\w+)"', code_cells(notebook)[0].source)
+    named = re.findall(rf'`(?:ha=)?"({"|".join(BACKENDS)})"`', notebook.cells[0].source)
+    return list(dict.fromkeys([own[1], *named])) if own and named else []
+
+
+def on_backend(notebook: Any, backend: str) -> None:
+    """Change the one line that chooses the backend."""
+    cell = code_cells(notebook)[0]
+    cell.source = re.sub(r'\bha="\w+"', f'ha="{backend}"', cell.source)
 
 
 def broken_rules(notebook: Any) -> Iterator[str]:

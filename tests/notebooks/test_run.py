@@ -13,20 +13,31 @@ from nbclient import NotebookClient
 from hawork.testing import eventually
 
 from .leftovers import Footprint
-from .rules import FOLDER, NOTEBOOKS, code_cells, read
+from .rules import FOLDER, NOTEBOOKS, backends, code_cells, on_backend, read
 
 CELL_LIMIT = 90
 NOTEBOOK_LIMIT = 420
 """Seconds. They end a notebook that hangs; they do not judge its speed."""
 
 
+RUNS = [(path, backend) for path in NOTEBOOKS for backend in backends(read(path)) or [""]]
+"""Every notebook, on every backend that it names."""
+
+
+def test_some_lessons_run_everywhere() -> None:
+    everywhere = [path.stem for path in NOTEBOOKS if len(backends(read(path))) == 3]
+    assert {"01_leader_election", "08_split_brain", "11_job_results"} <= set(everywhere)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(NOTEBOOK_LIMIT + 60)
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs(path: Path, footprint: Footprint, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("path", "backend"), RUNS, ids=lambda each: getattr(each, "stem", each))
+def test_notebook_runs(path: Path, backend: str, footprint: Footprint, tmp_path: Path) -> None:
     place = tmp_path / "notebooks"
     shutil.copytree(FOLDER, place, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     notebook = read(path)
+    if backend:
+        on_backend(notebook, backend)
     asyncio.run(run(notebook, place, footprint))
 
     cells = code_cells(notebook)
