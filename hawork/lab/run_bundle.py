@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 import hawork
 from hawork.core.errors import LabError
 from hawork.core.events import Event
+from hawork.core.options import HA_TYPE
 from hawork.lab.redaction import secret_values, without_secret_texts, without_secrets
 
 if TYPE_CHECKING:
@@ -98,10 +99,10 @@ class RunBundle:
         return judge(self._events)
 
     def replay(self) -> Panel:
-        """The timeline panel of the run, with a slider."""
+        """Timeline, cluster and jobs of the run, with a slider that moves them all."""
         from hawork.lab.panels.replay import replay
 
-        return replay(self._events)
+        return replay(self._events, ha=self.options.get(HA_TYPE.key, "").lower())
 
     def storage_tree(self) -> pandas.DataFrame:
         """Every file below storageDir when the bundle was written."""
