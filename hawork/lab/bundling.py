@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +14,20 @@ if TYPE_CHECKING:
     import pandas
 
     from hawork.lab.event_reader import EventReader
+    from hawork.lab.run_directory import RunDirectory
+
+LARGEST = 64 << 20
+"""Bytes of a file up to which its sha256 is computed."""
+
+_NOT_OPENED = ("HA store", "lock of a contender")
+"""Closing SQLite's files or a lock from outside drops the locks on it."""
 
 
 class Bundling:
     """The part of ``LabCluster`` that writes bundles."""
 
     _reader: EventReader
+    _run: RunDirectory
     config: Configuration
     storage_tree: Callable[[], pandas.DataFrame]
     store_rows: Callable[[], pandas.DataFrame]
@@ -42,7 +51,7 @@ class Bundling:
             cluster=type(self).__name__,
             events=self._reader.events(),
             options=self.config,
-            storage=_looked(self.storage_tree),
+            storage=_looked(lambda: with_sha256(self.storage_tree(), self._run.storage)),
             store=_looked(self.store_rows),
         )
 
@@ -53,3 +62,19 @@ def _looked(look: Callable[[], pandas.DataFrame]) -> pandas.DataFrame | LabError
         return look()
     except HaworkError as error:
         return LabError(str(error))
+
+
+def with_sha256(tree: pandas.DataFrame, root: Path) -> pandas.DataFrame:
+    """What ``storage_tree`` gives, and the sha256 of each file; empty where it is not computed."""
+    found = [
+        "" if row["what"] in _NOT_OPENED or row["bytes"] > LARGEST else _sha256(root / row["path"])
+        for row in tree.to_dict("records")
+    ]
+    return tree.assign(sha256=found)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""  # it went while we looked

@@ -22,8 +22,9 @@ import os
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ from typing import TYPE_CHECKING, Any
 import hawork
 from hawork.core.errors import LabError
 from hawork.core.events import Event
+from hawork.core.options import HA_TYPE
+from hawork.lab.redaction import secret_values, without_secret_texts, without_secrets
 
 if TYPE_CHECKING:
     import pandas
@@ -46,8 +49,11 @@ MEMBERS = (EVENTS, OPTIONS, STORAGE, STORE, REPORT)
 LARGEST = 256 << 20
 """Bytes of a bundle's contents that are read; a run of hours has a tenth of it."""
 
-_SECRETS = ("password", "secret", "credential", "authorization", "jaas", "access-key", "username")
-_HIDDEN = "(left out)"
+_DAMAGE = (
+    zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, NotImplementedError,
+    RuntimeError, ValueError,
+)  # fmt: skip
+"""What zipfile raises for bytes that are none of its own."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +99,10 @@ class RunBundle:
         return judge(self._events)
 
     def replay(self) -> Panel:
-        """The timeline panel of the run, with a slider."""
+        """Timeline, cluster and jobs of the run, with a slider that moves them all."""
         from hawork.lab.panels.replay import replay
 
-        return replay(self._events)
+        return replay(self._events, ha=self.options.get(HA_TYPE.key, "").lower())
 
     def storage_tree(self) -> pandas.DataFrame:
         """Every file below storageDir when the bundle was written."""
@@ -134,16 +140,18 @@ def write_bundle(
     if not events:
         raise LabError("there is nothing to put into a bundle: the run has no events")
     missing = {
-        name: str(found)
+        name: without_secret_texts(str(found), secret_values(options))
         for name, found in ((STORAGE, storage), (STORE, store))
         if isinstance(found, LabError)
     }
+    secrets = secret_values(options)
     bundle = RunBundle(
         time.time(), hawork.__version__, cluster, missing, without_secrets(options),
-        tuple(events), _rows(storage), _rows(store),
+        tuple(replace(each, facts=without_secret_texts(each.facts, secrets)) for each in events),
+        _rows(storage, secrets), _rows(store, secrets),
     )  # fmt: skip
     contents = {
-        EVENTS: "".join(f"{json.dumps(each.to_json(), default=str)}\n" for each in events),
+        EVENTS: "".join(f"{json.dumps(each.to_json(), default=str)}\n" for each in bundle._events),
         OPTIONS: json.dumps(bundle.options, indent=1, sort_keys=True),
         STORAGE: json.dumps(bundle._storage, indent=1, default=str),
         STORE: json.dumps(bundle._store, indent=1, default=str),
@@ -187,8 +195,8 @@ def open_bundle(path: Path | str) -> RunBundle:
         raise LabError(f"there is no bundle {file}: check the path") from None
     except OSError as error:
         raise LabError(f"bundle {file} cannot be read ({error.strerror})") from None
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError) as error:
-        raise _bad(file, f"it is no zip file, or was cut off ({error})") from None
+    except _DAMAGE as error:
+        raise _bad(file, f"it is no zip file, or was cut off or altered ({error})") from None
     try:
         return RunBundle(
             float(manifest["created"]),
@@ -196,20 +204,12 @@ def open_bundle(path: Path | str) -> RunBundle:
             str(manifest["cluster"]),
             {str(key): str(value) for key, value in manifest["missing"].items()},
             {str(key): str(value) for key, value in json.loads(data[OPTIONS]).items()},
-            tuple(Event.from_json(json.loads(line)) for line in data[EVENTS].splitlines()),
+            tuple(_event(json.loads(line)) for line in data[EVENTS].splitlines()),
             tuple(map(dict, json.loads(data[STORAGE]))),
             tuple(map(dict, json.loads(data[STORE]))),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _bad(file, f"its contents are not understood ({error})") from None
-
-
-def without_secrets(options: Mapping[str, str]) -> dict[str, str]:
-    """Options that may be shown to anybody: what opens a door is left out."""
-    return {
-        key: _HIDDEN if any(word in key.lower() for word in _SECRETS) else value
-        for key, value in options.items()
-    }
 
 
 def _checked(file: Path, archive: zipfile.ZipFile) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -260,13 +260,31 @@ def _publish(target: Path, members: Mapping[str, bytes]) -> None:
 
 
 def _bad(file: Path, reason: str) -> LabError:
-    return LabError(f"{file} is no whole bundle of a run: {reason}; ask for it again")
+    said = " ".join(reason.split())
+    printable = "".join(each if each.isprintable() else "?" for each in said)
+    return LabError(f"{file} is no whole bundle of a run: {printable}; ask for it again")
 
 
-def _rows(found: pandas.DataFrame | LabError) -> tuple[Mapping[str, Any], ...]:
+def _event(data: Any) -> Event:
+    """An event of the right shape; ``TypeError`` otherwise."""
+    event = Event.from_json(data)
+    texts = (event.session_id, event.job_id, event.step)
+    if not (
+        isinstance(event.process, str)
+        and all(isinstance(each, (int, float)) for each in (event.wall, event.monotonic))
+        and all(each is None or isinstance(each, str) for each in texts)
+        and isinstance(event.facts, dict)
+    ):
+        raise TypeError(f"{str(data)[:80]!r} is no event")
+    return event
+
+
+def _rows(
+    found: pandas.DataFrame | LabError, secrets: Sequence[str]
+) -> tuple[Mapping[str, Any], ...]:
     if isinstance(found, LabError):
         return ()
-    return tuple({str(key): value for key, value in row.items()}
+    return tuple({str(key): without_secret_texts(value, secrets) for key, value in row.items()}
                  for row in found.to_dict("records"))  # fmt: skip
 
 

@@ -195,4 +195,4 @@ def test_a_lab_that_is_closed_leaves_its_last_state(tmp_path: Path) -> None:
         lab.cluster_panel()
     again = lab.timeline_panel()
     assert again.widget.replay
-    assert json.dumps(replay(tmp_path / "run").widget.panels) == '["timeline"]'
+    assert json.dumps(replay(tmp_path / "run").widget.panels) == '["cluster", "timeline", "jobs"]'

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import random
 import re
 import zipfile
 from collections.abc import Callable
@@ -14,14 +16,23 @@ from lab_story import killed_leader
 
 from hawork.cli.main import main
 from hawork.core.errors import LabError
+from hawork.core.events import EventKind
 from hawork.lab import LabCluster, open_bundle
 from hawork.lab import run_bundle as bundles
-from hawork.lab.run_bundle import MANIFEST, MEMBERS, write_bundle
+from hawork.lab.bundling import with_sha256
+from hawork.lab.run_bundle import EVENTS, MANIFEST, MEMBERS, write_bundle
+from hawork.lab.store_view import storage_tree
 
 OPTIONS = {
     "high-availability.type": "embedded",
     "high-availability.zookeeper.sasl.password": "hunter2",
     "high-availability.zookeeper.client.authorization": "digest:me:hunter2",
+    "s3.session-token": "hunter2-token",
+    "fs.azure.account.key.acme": "hunter2-azure",
+    "metrics.reporter.dghttp.apikey": "hunter2-api",
+    "rest.client.http-headers": "hunter2-header",
+    "state.checkpoints.dir": "s3://me:hunter2@host/checkpoints",
+    "env.java.opts.all": "-Xmx1g -Djavax.net.ssl.trustStorePassword=hunter2 -Dmore=1",
 }
 
 
@@ -34,6 +45,25 @@ def bundle(tmp_path: Path) -> Path:
         options=OPTIONS,
         storage=pandas.DataFrame([{"path": "jobs/<x>", "bytes": 7}]),
         store=LabError("the store is away"),
+    )
+
+
+def write_telling(path: Path) -> Path:
+    """A bundle of a run in which secrets are told elsewhere than in the options."""
+    story = killed_leader()
+    story.add(
+        7.5, "jm-2", EventKind.ERROR, message="digest:me:hunter2 was refused", told=["hunter2"]
+    )
+    graph = json.dumps({"name": "x", "config": {"db.password": "of-the-job", "rate": 5}})
+    return write_bundle(
+        path,
+        cluster="LabCluster",
+        events=story.events,
+        options=OPTIONS,
+        storage=pandas.DataFrame([{"path": "jobs/x", "content": graph}]),
+        store=pandas.DataFrame(
+            [{"table": "t", "value": "http://me:of-the-job@host hunter2-azure"}]
+        ),
     )
 
 
@@ -67,6 +97,23 @@ def test_no_secret_gets_out(bundle: Path) -> None:
     assert set(contents(bundle)) == {MANIFEST, *MEMBERS}
     for name, data in contents(bundle).items():
         assert b"hunter2" not in data, name
+
+
+def test_files_are_named_with_their_sha256(tmp_path: Path) -> None:
+    (tmp_path / "submittedJobGraph1").write_bytes(b"graph")
+    tree = with_sha256(storage_tree(tmp_path), tmp_path)
+    assert tree.sha256[0] == hashlib.sha256(b"graph").hexdigest()
+
+
+def test_no_secret_is_told_elsewhere(tmp_path: Path) -> None:
+    path = write_telling(tmp_path / "run.zip")
+    for name, data in contents(path).items():
+        assert b"hunter2" not in data and b"of-the-job" not in data, name
+    run = open_bundle(path)
+    assert run.options["env.java.opts.all"].startswith("-Xmx1g ")
+    assert run.options["env.java.opts.all"].endswith(" -Dmore=1")
+    assert '"rate": 5' in run.storage_tree().content[0]
+    assert run.verdict().valid
 
 
 def test_the_report_loads_nothing(bundle: Path) -> None:
@@ -150,6 +197,37 @@ def test_what_is_not_whole_is_refused(
     assert "\n" not in str(refused.value)
 
 
+def test_whatever_byte_is_altered_one_sentence_says_so(bundle: Path) -> None:
+    """Thousands of these were tried by hand; some of each kind are enough for every day."""
+    whole, chance, refused = bundle.read_bytes(), random.Random(1), 0
+    events = open_bundle(bundle).event_list()
+    for number in range(150):
+        damaged = bytearray(whole)
+        if number % 3 == 0:
+            del damaged[chance.randrange(len(whole)) :]
+        else:
+            damaged[chance.randrange(len(whole))] ^= chance.randrange(1, 256)
+        bundle.write_bytes(damaged)
+        try:
+            assert open_bundle(bundle).event_list() == events
+        except LabError as error:
+            assert str(error).isprintable()
+            refused += 1
+    assert refused > 100
+
+
+@pytest.mark.parametrize("line", [b"5", b'{"kind": "fault"}', b'{"kind": "fault", "process": 1, '
+                                  b'"wall": 1, "monotonic": "soon"}'])  # fmt: skip
+def test_events_of_another_shape_are_refused(bundle: Path, line: bytes) -> None:
+    members = contents(bundle)
+    members[EVENTS] = line
+    manifest = json.loads(members[MANIFEST])
+    manifest["members"][EVENTS] = {"bytes": len(line), "sha256": hashlib.sha256(line).hexdigest()}
+    rewritten(bundle, {**members, MANIFEST: json.dumps(manifest).encode()})
+    with pytest.raises(LabError, match="its contents are not understood"):
+        open_bundle(bundle)
+
+
 def test_what_is_absurdly_large_is_not_read(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundles, "LARGEST", 1000)
     with pytest.raises(LabError, match="bytes, and 1,000 is most"):
@@ -165,6 +243,11 @@ def test_a_lab_keeps_its_run(tmp_path: Path) -> None:
         assert not run.missing
         assert "leader" in " ".join(run.store_rows().table)
         assert "HA store" in set(run.storage_tree().what)
+        sums = dict(zip(run.storage_tree().what, run.storage_tree().sha256, strict=True))
+        assert sums["HA store"] == ""
+        token = (lab.directory / "token").read_bytes().strip()
+        assert token
+        assert not any(token in data for data in contents(tmp_path / "alive.zip").values())
         assert run.timeline().takeovers[0].cause == "kill"
     closed = open_bundle(lab.export_bundle(tmp_path / "closed.zip"))
     assert len(closed.event_list()) >= len(run.event_list())

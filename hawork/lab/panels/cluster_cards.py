@@ -40,6 +40,33 @@ def cluster_section(lab: Watched, timeline: LiveTimeline) -> dict[str, Any]:
     }
 
 
+def recorded_section(
+    states: Sequence[ProcessState], timeline: LiveTimeline, kind: str
+) -> dict[str, Any]:
+    """The same of a recorded run, at the moment to which ``timeline`` was told; no buttons."""
+    published, facts = timeline.published(), timeline.facts
+    leader, session = published or ("", "")
+    address = facts.addresses.get(leader, "")
+    cards = {
+        state.name: {
+            **_card(state, timeline, (), leads=state.name == leader, kind=kind),
+            "buttons": [],
+        }
+        for state in states
+    }
+    store = {**_store(kind, facts, None), "publishes": address or leader or "nobody", "buttons": []}
+    if not kind:
+        store["kind"] = "not recorded"
+    return {
+        "leader": leader,
+        "session": session,
+        "address": address,
+        "order": [state.name for state in states],
+        "cards": cards,
+        "store": store,
+    }
+
+
 def _card(
     state: ProcessState, timeline: LiveTimeline, held: Sequence[HeldStep], *,
     leads: bool, kind: str,

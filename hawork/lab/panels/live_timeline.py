@@ -9,7 +9,7 @@ from typing import Any
 from hawork.core.events import Event
 from hawork.lab.beliefs import BELIEF_LANE, CLIENT_LANE, HOLDER_LANE, Beliefs
 from hawork.lab.panels.facts import Facts
-from hawork.lab.timeline import LEADER_LANE, Mark, Segment, TimelineBuilder
+from hawork.lab.timeline import DOWN, LEADER_LANE, PAUSED, Mark, Segment, TimelineBuilder
 
 SETTLE = 0.05
 """Seconds that an event waits for older ones: files are read one after the other."""
@@ -54,6 +54,23 @@ class LiveTimeline:
     def state(self, process: str) -> tuple[str, str | None] | None:
         """See ``TimelineBuilder.state``."""
         return self._builder.state(process)
+
+    def processes(self) -> list[str]:
+        """JobManagers and TaskManagers so far, in the order of their lanes."""
+        names = self._builder.lanes()
+        return [name for name in names if self._builder.role(name) in ("jobmanager", "taskmanager")]
+
+    def life(self, process: str) -> str:
+        """``running``, ``paused`` or ``exited``, by what was told so far."""
+        told = self.state(process)
+        return {DOWN: "exited", PAUSED: "paused"}.get(told[0] if told else DOWN, "running")
+
+    def published(self) -> tuple[str, str] | None:
+        """Who is found as the leader, and under which session id, by what was told so far."""
+        for each in self._builder.going_on(self._last - (self.started or 0.0)):
+            if each.lane == LEADER_LANE:
+                return each.label, each.session_id or ""
+        return None
 
     def milliseconds(self, now: float) -> int:
         """``now`` (monotonic seconds) on the timeline's axis."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from hawork.core import options
+from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
 from hawork.core.events import Event
 from hawork.lab.event_reader import EventReader
@@ -21,6 +23,7 @@ class Panels:
     table; several panels of one lab show one state.
     """
 
+    config: Configuration
     _reader: EventReader
     _closed: bool
     _station: Station | None = None
@@ -38,14 +41,15 @@ class Panels:
     def timeline_panel(self) -> Panel:
         """The timeline as it grows, to zoom, pan, pause and follow; belief against truth.
 
-        Of a lab that is closed it is a replay, with a slider.
+        Of a lab that is closed it is a replay, with the cluster and the jobs, and a slider.
 
         >>> lab.timeline_panel()                                           # doctest: +SKIP
         """
         if self._closed:
             from hawork.lab.panels.replay import replay
 
-            return replay(self._reader.events())
+            kind = self.config.get_option(options.HA_TYPE).lower()
+            return replay(self._reader.events(), ha=kind)
         return self._panel("timeline")
 
     def jobs_panel(self) -> Panel:

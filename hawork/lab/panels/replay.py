@@ -1,4 +1,4 @@
-"""A recorded run on the timeline panel, with a slider to go through it."""
+"""A recorded run on the panels, with one slider that moves them all."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ from hawork.core.errors import LabError
 from hawork.core.events import Event, read_events
 from hawork.lab.panels.feed import Json
 from hawork.lab.panels.live_timeline import LiveTimeline
+from hawork.lab.panels.moments import moments
 from hawork.lab.panels.panel import Panel
 from hawork.lab.timeline import Timeline
 from hawork.lab.timeline_picture import mimebundle
 
+SHOWN = ("cluster", "timeline", "jobs")
+"""The panels that events alone can fill; store and stepper look at what is there now."""
 
-def replay(run: Sequence[Event] | Path | str) -> Panel:
-    """The timeline of a run that is over: its events, its directory, or its folder of events.
+
+def replay(run: Sequence[Event] | Path | str, *, ha: str = "") -> Panel:
+    """A run that is over: its events, its directory, or its folder of events.
+
+    The slider goes through it: the timeline, the cards of the cluster and the jobs show what
+    was known at that moment. ``ha`` is the type of the HA store, which events do not tell.
 
     >>> replay("runs/friday")                                              # doctest: +SKIP
 
@@ -31,20 +38,22 @@ def replay(run: Sequence[Event] | Path | str) -> Panel:
     except ImportError:
         return Panel("replay", None, picture)
     hub = HubWidget()
-    hub.send_keyframe(recorded(events))
-    return Panel("replay", PanelWidget(hub, ["timeline"], replay=True), picture)
+    hub.send_keyframe(recorded(events, ha))
+    return Panel("replay", PanelWidget(hub, list(SHOWN), replay=True), picture)
 
 
-def recorded(events: Sequence[Event]) -> Json:
-    """A keyframe with the whole run; what went on at its end is over."""
+def recorded(events: Sequence[Event], ha: str = "") -> Json:
+    """A keyframe with the whole run and its moments; what went on at its end is over."""
     ordered = sorted(events, key=lambda event: event.monotonic)
-    timeline = LiveTimeline(lambda known: ordered[known:])
+    seen: list[Event] = []
+    timeline = LiveTimeline(lambda known: seen[known:])
+    through = moments(ordered, timeline, seen, ha)
     end = ordered[-1].monotonic
-    timeline.advance(end, last=True)
     state = {
         "timeline": timeline.section(end),
         "life": {"closed": True},
         "news": {"lines": []},
+        "moments": through,
     }
     return {"seq": 0, "now": timeline.milliseconds(end), "state": state, "lists": timeline.lists()}
 

@@ -8,12 +8,13 @@ const script = readFileSync(process.env.HAWORK_SCRIPT, "utf8");
 const names = [
   "emptyModel", "applyPatch", "adoptKeyframe", "applyDelta", "ticks", "tickLabel", "zoom", "pan",
   "follow", "fit", "segmentsUntil", "marksUntil", "laneRows", "placeIn", "rectsOf", "thinMarks",
-  "scaleOf", "offset", "rebase", "outbox",
+  "scaleOf", "offset", "rebase", "outbox", "stateAt",
 ];
 const source = script.replace("export default { render };", `export { ${names.join(", ")} };`);
 const {
   emptyModel, applyPatch, adoptKeyframe, applyDelta, ticks, tickLabel, zoom, pan, follow, fit,
   segmentsUntil, marksUntil, laneRows, placeIn, rectsOf, thinMarks, scaleOf, offset, rebase, outbox,
+  stateAt,
 } = await import(`data:text/javascript;base64,${Buffer.from(source).toString("base64")}`);
 
 const keyframe = (seq, more = {}) => ({
@@ -54,6 +55,26 @@ test("patches do not reach into the widget's own keyframe", () => {
 test("null removes, lists replace", () => {
   assert.deepEqual(applyPatch({ a: { b: 1, c: [1, 2] }, d: 1 }, { a: { b: null, c: [3] }, d: null }),
     { a: { c: [3] } });
+});
+
+test("a recorded run goes to any moment, forward and back", () => {
+  const patches = [
+    [0, { cluster: { leader: "", cards: { "jm-1": { state: "standby" } } } }],
+    [500, { cluster: { leader: "jm-1", cards: { "jm-1": { state: "leading" } } } }],
+    [900, { cluster: { leader: "", cards: { "jm-1": null } }, jobs: { order: ["a"] } }],
+  ];
+  const model = { state: { life: { closed: true }, moments: { patches } } };
+  const whole = structuredClone(patches);
+  const said = (time) => stateAt(model, time).cluster;
+  assert.equal(said(499).leader, "");
+  assert.equal(said(500).leader, "jm-1");
+  assert.deepEqual(said(5000).cards, {});
+  assert.deepEqual(stateAt(model, 5000).jobs, { order: ["a"] });
+  assert.deepEqual(said(600), { leader: "jm-1", cards: { "jm-1": { state: "leading" } } });
+  assert.equal(stateAt(model, 600).jobs, undefined);
+  assert.equal(said(0).cards["jm-1"].state, "standby");
+  assert.deepEqual(stateAt(model, 0).life, { closed: true });
+  assert.deepEqual(patches, whole);
 });
 
 test("ticks are round, few, and labelled as finely as needed", () => {

@@ -11,7 +11,7 @@ export function clusterView(send) {
     const cluster = model.state.cluster;
     if (!cluster?.cards) return;
     put(root, "data-leader", cluster.leader || "");
-    say(headline, headlineOf(cluster, model.state.life?.closed));
+    say(headline, headlineOf(cluster, model.state.life?.closed && !model.replay));
     const names = [...(cluster.order ?? []), "HA store"];
     keyed(cards, names, (name) => card(name, send), (element, name) => {
       element.show(name === "HA store" ? storeCard(cluster.store) : cluster.cards[name]);

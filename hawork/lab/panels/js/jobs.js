@@ -5,7 +5,7 @@ import { button, el, enable, keyed, put, say } from "./dom.js";
 const COLUMNS = ["job", "state", "progress", "records per second", "checkpoints", "restored from",
   "restarts", "result", ""];
 
-export function jobsView(send) {
+export function jobsView(send, model) {
   const note = el("p", { class: "hw-note" });
   const body = el("tbody", {});
   const table = el("table", { class: "hw-table" },
@@ -16,19 +16,19 @@ export function jobsView(send) {
     const jobs = model.state.jobs ?? {};
     const order = jobs.order ?? [];
     say(note, jobs.error || jobs.note || (order.length ? "" : "No job was submitted yet."));
-    keyed(body, order, (id) => jobRow(id, send), (row, id) => row.show(jobs.jobs[id]));
+    keyed(body, order, (id) => jobRow(id, send, model.replay), (row, id) => row.show(jobs.jobs[id]));
   }
 
   return { root, title: "Jobs", update };
 }
 
-function jobRow(id, send) {
+function jobRow(id, send, recorded) {
   const cells = COLUMNS.map((_, at) => el(at ? "td" : "th", at ? {} : { scope: "row" }));
   const bar = el("progress", { max: "1" });
   const count = el("span", {});
   cells[2].append(bar, count);
   const cancel = button("Cancel", () => send({ do: "cancel", job: id }), { "data-verb": "cancel" });
-  cells[8].append(cancel);
+  if (!recorded) cells[8].append(cancel);
   const row = el("tr", { "data-job": id }, ...cells);
   row.show = (job) => {
     put(row, "data-status", job.status);

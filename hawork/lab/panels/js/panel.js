@@ -1,7 +1,7 @@
 // Where a panel begins: it finds the hub, keeps its own copy of the state, and draws when the
 // browser has time. Several panels in one place share one copy.
 
-import { adoptKeyframe, applyDelta, emptyModel } from "./state.js";
+import { adoptKeyframe, applyDelta, emptyModel, stateAt } from "./state.js";
 import { el, keyed, put, say } from "./dom.js";
 import { outbox } from "./requests.js";
 import { clusterView } from "./cluster.js";
@@ -36,12 +36,21 @@ async function render({ model: panel, el: host }) {
   const draw = () => {
     scheduled = 0;
     requests.heard(model.state.requests?.taken);
-    frame.update(model);
-    for (const view of views) view.update(model);
+    // The timeline cuts a recorded run by itself; all else is shown as it was at that moment.
+    const then = model.replay
+      ? { ...model, state: stateAt(model, model.cursor ?? model.now) } : model;
+    frame.update(then);
+    for (const view of views) view.update(view.name === "timeline" ? model : then);
     put(frame.root, "data-seq", model.seq);
   };
   const schedule = () => {
     if (!scheduled) scheduled = requestAnimationFrame(draw);
+  };
+
+  model.moved = (cursor) => {
+    if (cursor === model.cursor) return;
+    model.cursor = cursor;
+    schedule();
   };
 
   let asked = -ASK_AGAIN;

@@ -38,6 +38,23 @@ export function adoptKeyframe(model, keyframe) {
   return news;
 }
 
+// The state of a recorded run as it was known at `time`. Patches are applied in their order from
+// the last moment that was asked for, or from the start when that was later.
+export function stateAt(model, time) {
+  const patches = model.state.moments?.patches ?? [];
+  let at = model.moment;
+  if (!at || at.patches !== patches || (at.next > 0 && patches[at.next - 1][0] > time)) {
+    at = { patches, next: 0, state: {} };
+  }
+  while (at.next < patches.length && patches[at.next][0] <= time) {
+    // What is kept of a patch is changed by later ones, and it may be wanted again.
+    applyPatch(at.state, structuredClone(patches[at.next][1]));
+    at.next += 1;
+  }
+  model.moment = at;
+  return { ...model.state, ...at.state };
+}
+
 // "applied", or "gap": something was missed, and only a keyframe can help.
 export function applyDelta(model, message) {
   if (!model.synced || message.seq !== model.seq + 1) {

@@ -47,7 +47,10 @@ export function timelineView(send, model) {
   let waiting = 0;
   let drawnAt = 0;
 
-  const controls = toolbar(view, model, { now, change: () => draw(true), id });
+  const controls = toolbar(view, model, { now, change: () => {
+      draw(true);
+      if (view.cursor !== null) model.moved?.(view.cursor);
+    }, id });
   const table = el("table", {});
   const folded = el("details", { ontoggle: () => draw(true) },
     el("summary", {}, "The same as a table"), el("div", { class: "hw-scroll", tabindex: "0" }, table));
