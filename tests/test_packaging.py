@@ -6,15 +6,20 @@ import itertools
 import os
 import re
 import shutil
+import signal
+import socket
 import stat
 import subprocess
 import sys
 import tomllib
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from hawork.testing import eventually
 
 ROOT = Path(__file__).resolve().parent.parent
 CONDA_NAMES = {
@@ -231,3 +236,44 @@ def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[s
         command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
+
+
+def test_binder_begins_with_the_tour_behind_a_prefix(tmp_path: Path) -> None:
+    """As JupyterHub starts it: another base URL, and no word about where to begin."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    base = f"http://127.0.0.1:{port}/user/somebody/"
+    argv = [
+        str(ROOT / "binder" / "start"), "jupyter", "lab", "--no-browser", "--ip=127.0.0.1",
+        f"--port={port}", "--ServerApp.port_retries=0", "--allow-root",
+        "--ServerApp.base_url=/user/somebody/", "--IdentityProvider.token=t",
+    ]  # fmt: skip
+    bin_first = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": bin_first, "JUPYTER_CONFIG_DIR": str(tmp_path)}
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(
+            argv, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+
+        def page() -> str:
+            assert server.poll() is None, (tmp_path / "log").read_text()
+            try:
+                with urllib.request.urlopen(f"{base}?token=t", timeout=10) as answer:
+                    return str(answer.url)
+            except OSError as error:
+                raise AssertionError(str(error)) from None
+
+        assert eventually(page, timeout=60).startswith(f"{base}lab/tree/notebooks/00_tour.ipynb")
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+
+
+def test_no_notebook_links_to_this_machine() -> None:
+    """Behind JupyterHub such a link leads nowhere: addresses are shown, and nothing to click."""
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        assert not re.search(r"\]\(https?://(?:127\.0\.0\.1|localhost)", path.read_text()), path
+    scripts = (ROOT / "hawork" / "lab" / "panels" / "js").glob("*.js")
+    assert not [path.name for path in scripts if re.search(r"href|location\.", path.read_text())]

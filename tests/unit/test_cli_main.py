@@ -155,6 +155,23 @@ def test_doctor_finds_this_machine_good_enough() -> None:
     assert [each.what for each in findings if each.needed and not each.ok] == []
 
 
+def test_doctor_names_what_is_too_old_too_small_or_too_far_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(doctor, "LEAST", {"psutil": (99, 1), "jupyterlab": (4, 4)})
+    monkeypatch.setattr(doctor, "MEMORY", 1 << 60)
+    monkeypatch.setattr(doctor, "file_system_of", lambda path: "nfs4")
+    found = {each.what: each for each in doctor.examine()}
+    assert not found["psutil"].ok
+    assert found["psutil"].found.endswith(", and 99.1 is the least")
+    assert found["psutil"].fix == "pip install --upgrade hawork"
+    assert found["jupyterlab"].ok
+    assert not found["memory"].ok and found["memory"].found.endswith("MB free")
+    assert not found["temporary files"].ok
+    assert "set TMPDIR to a directory on a local disk" in found["temporary files"].fix
+    assert found["loopback"].ok
+
+
 def test_notebooks_are_found_or_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "notebooks" / "deep").mkdir(parents=True)
     (tmp_path / "notebooks" / TOUR).touch()
