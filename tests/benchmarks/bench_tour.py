@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 from nbclient import NotebookClient
 
 from tests.benchmarks.figures import Table
@@ -78,6 +79,7 @@ def took(cell: Any) -> float:
     return (ended - began).total_seconds()
 
 
+@pytest.mark.timeout(900)
 def test_the_tour(tmp_path: Path) -> None:
     runs = [run_tour(tmp_path / f"run-{number}") for number in range(RUNS)]
     firsts, wholes, kernels = (list(each) for each in zip(*runs, strict=True))
