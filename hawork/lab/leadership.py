@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from hawork.core.errors import LabError
 from hawork.core.events import Event, EventKind
-from hawork.core.types import LeaderInformation
+from hawork.core.types import REST_SERVER, LeaderInformation
 from hawork.lab.waiting import Waiting
 
 
@@ -45,13 +45,26 @@ class Leadership:
 
         def look() -> str | None:
             name = self.name()
-            if name is not None and name != before:
+            if name is not None and name != before and self._is_told():
                 return name
             self._check()
             return None
 
         what = "a leader" if before is None else f"another leader than {before}"
         return Waiting(what, look, timeout=timeout)
+
+    def _is_told(self) -> bool:
+        """Whether the events tell of the published leader: who waits for it looks at them next.
+
+        An address is published a moment before its process writes that down.
+        """
+        information = self._retrieve()
+        return information is not None and any(
+            event.kind is EventKind.LEADERSHIP_CONFIRMED
+            and event.facts.get("component") == REST_SERVER
+            and event.session_id == str(information.session_id)
+            for event in reversed(self._events())
+        )
 
     def resolve(self, target: str) -> str:
         """``"leader"`` as a name; every other name as it is."""

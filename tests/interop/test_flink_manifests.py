@@ -47,6 +47,11 @@ def test_the_rights_are_those_that_flink_uses(tmp_path: Path) -> None:
     del config["taskmanager.memory.process.size"]
     flink, control = FlinkDistribution.find(), ProcessControl(tmp_path, {}, release=False)
     with ControlPlane(tmp_path / "kube", manifests.RIGHTS, audit=True) as control_plane:
+
+        def used_by(component: str) -> set[str]:
+            asked = [each for each in control_plane.requests() if each.user == component]
+            return {each.verb for each in asked if each.resource == "configmaps"}
+
         try:
             for component, main, memory in (
                 (JOB_MANAGER, JOB_MANAGER_MAIN, JOB_MANAGER_JVM),
@@ -75,12 +80,14 @@ def test_the_rights_are_those_that_flink_uses(tmp_path: Path) -> None:
                 ended = eventually(lambda: list(view.job_results().job_id), timeout=SECONDS)
                 assert ended == [job_id]
                 assert view.job(job_id).status is JobStatus.CANCELED
+                # The last of the cleanup: the job's ConfigMap goes.
+                eventually(lambda: "delete" in used_by(JOB_MANAGER), timeout=SECONDS, interval=0.2)
         finally:
             control.stop(grace=0)
         for component, verbs in manifests.RIGHTS.items():
             asked = [each for each in control_plane.requests() if each.user == component]
             assert not [each for each in asked if each.status in (401, 403)]
-            used = {each.verb for each in asked if each.resource == "configmaps"}
+            used = used_by(component)
             assert used <= set(verbs), component
             if component == JOB_MANAGER:
                 assert used == set(verbs)
