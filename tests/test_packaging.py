@@ -271,6 +271,13 @@ def test_binder_begins_with_the_tour_behind_a_prefix(tmp_path: Path) -> None:
         server.wait(30)
 
 
+def test_binder_runs_other_commands_as_they_are() -> None:
+    said = subprocess.run(
+        [ROOT / "binder" / "start", "echo", "hello"], capture_output=True, text=True, check=True
+    )
+    assert said.stdout == "hello\n"
+
+
 def test_no_notebook_links_to_this_machine() -> None:
     """Behind JupyterHub such a link leads nowhere: addresses are shown, and nothing to click."""
     for path in (ROOT / "notebooks").glob("*.ipynb"):

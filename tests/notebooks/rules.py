@@ -150,5 +150,7 @@ def _exercises(notebook: Any) -> Iterator[str]:
             following = cells[index + 1] if index + 1 < len(cells) else None
             if following is None or "solution" not in following.metadata.get("tags", []):
                 yield f"exercise {cell.id} has no solution"
+        if "solution" in tags and "exercise" not in cells[index - 1].metadata.get("tags", []):
+            yield f"solution {cell.id} has no exercise before it"
         if "solution" in tags and not cell.metadata.get("jupyter", {}).get("source_hidden"):
             yield f"solution {cell.id} is not collapsed"

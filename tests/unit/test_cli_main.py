@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,19 @@ def test_doctor_names_what_is_too_old_too_small_or_too_far_away(
     assert not found["temporary files"].ok
     assert "set TMPDIR to a directory on a local disk" in found["temporary files"].fix
     assert found["loopback"].ok
+
+
+def test_doctor_asks_for_what_pyproject_asks_for() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    asked = project["project"]["optional-dependencies"]["lab"]
+    for name, least in doctor.LEAST.items():
+        assert f"{name}>={'.'.join(map(str, least))}" in asked
+
+
+def test_doctor_does_not_fail_for_memory_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image is built where it does not run, and what is free changes by the minute."""
+    monkeypatch.setattr(doctor, "MEMORY", 1 << 60)
+    assert not doctor.memory().ok and not doctor.memory().needed
 
 
 def test_notebooks_are_found_or_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
