@@ -169,8 +169,7 @@ def test_writes_against_plain_patches(control_plane: ControlPlane) -> None:
                 store.create(each, b"x" * 200, session_id)
             between = time.perf_counter()
             for each in names:
-                guard = {"resourceVersion": plain.resource_version}
-                plain = client.patch(name, {"metadata": guard, "data": {each: "x" * 200}})
+                plain = client.patch(plain, {each: "x" * 200})
             ratios.append((between - begin) / (time.perf_counter() - between))
         table.add("create", ratios, at_most=1.3)
         client.delete(plain)

@@ -41,7 +41,7 @@ class Claims:
         self._events = events
         self._lock = threading.Lock()
         self._jobs: dict[JobID, GuardedMap] = {}
-        self.cluster = self._guarded(names.cluster_map)
+        self.cluster = self._guarded(names.cluster_map, restores=True)
 
     def job(self, job_id: JobID) -> GuardedMap:
         """The ConfigMap of a job; nothing is created."""
@@ -73,8 +73,10 @@ class Claims:
 
         def claim(job_id: JobID) -> None:
             job = self.job(job_id)
-            job.saw(found[job_id])
-            self._claim(job, session_id, verified=found[job_id])
+            present = found[job_id]
+            if present is not None:
+                job.saw(present)
+            self._claim(job, session_id, verified=present)
 
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="kubernetes-claim") as pool:
             for _ in pool.map(claim, found):
@@ -115,8 +117,11 @@ class Claims:
         """Ask the server whether the session id leads. ``LeadershipLostError`` if not."""
         check_leads(self.cluster.read(), session_id, what)
 
-    def _guarded(self, name: str) -> GuardedMap:
-        return GuardedMap(self._client, name, self._names.labels, self._max_retries, self._events)
+    def _guarded(self, name: str, *, restores: bool = False) -> GuardedMap:
+        return GuardedMap(
+            self._client, name, self._names.labels, self._max_retries, self._events,
+            restores=restores,
+        )  # fmt: skip
 
     def _claim(
         self, job: GuardedMap, session_id: LeaderSessionID, verified: ConfigMap | None

@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -31,11 +31,17 @@ from hawork.core.errors import ConfigurationError, HighAvailabilityError, StoreU
 
 _FIELD_MANAGER = "hawork"
 _MERGE_PATCH = "application/merge-patch+json"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+"""What a patch accepts as answer: a full map would come back with each change of one key."""
 _VERBS = {"GET": "get", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
 _BROKEN_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 """What TLS calls a server that goes down; nothing is wrong with its certificate."""
 _REFUSED_UNDONE = (400, 405, 413, 415, 422, 429)
 """Statuses that say that nothing was changed."""
+
+
+Changes = Mapping[str, str | None]
+"""Keys to set, or to remove (``None``)."""
 
 
 class OutcomeUnknownError(HighAvailabilityError):
@@ -84,8 +90,11 @@ class ConfigMap:
         )
 
     def is_older_than(self, other: ConfigMap) -> bool:
-        """Source: KEP-5504, which makes the long practice of comparing them a promise."""
-        return self.uid == other.uid and int(self.resource_version) < int(other.resource_version)
+        """Also of another map that had the name before.
+
+        Source: KEP-5504, which makes the long practice of comparing versions a promise.
+        """
+        return int(self.resource_version) < int(other.resource_version)
 
 
 class KubernetesClient:
@@ -123,10 +132,34 @@ class KubernetesClient:
         query = {"fieldManager": _FIELD_MANAGER}
         return ConfigMap.of(self._call("POST", self._path, body, query, timeout))
 
-    def patch(self, name: str, body: Mapping[str, Any], timeout: float | None = None) -> ConfigMap:
-        """A JSON merge patch; ``ConflictError`` unless its resource version is the present one."""
-        query = {"fieldManager": _FIELD_MANAGER}
-        return ConfigMap.of(self._call("PATCH", f"{self._path}/{name}", body, query, timeout))
+    def patch(
+        self,
+        before: ConfigMap,
+        data: Changes,
+        annotations: Changes | None = None,
+        labels: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> ConfigMap:
+        """Change exactly this version of it, by a JSON merge patch; ``ConflictError`` for another.
+
+        The server is asked for the metadata only: the data are what they were, and the change.
+        """
+        metadata: dict[str, Any] = {"resourceVersion": before.resource_version}
+        if annotations:
+            metadata["annotations"] = dict(annotations)
+        if labels:
+            metadata["labels"] = dict(labels)
+        body: dict[str, Any] = {"metadata": metadata}
+        if data:
+            body["data"] = dict(data)
+        answer = self._call(
+            "PATCH", f"{self._path}/{before.name}", body, {"fieldManager": _FIELD_MANAGER}, timeout
+        )
+        after = ConfigMap.of(answer)
+        if answer["kind"] == "ConfigMap":  # of a server that cannot leave them away
+            return after
+        merged = {**before.data, **data}
+        return replace(after, data={k: v for k, v in merged.items() if v is not None})
 
     def delete(self, found: ConfigMap) -> None:
         """Exactly this version of it; ``ConflictError`` for another, ``AbsentError`` for none."""
@@ -206,6 +239,8 @@ class KubernetesClient:
         stream: bool = False,
     ) -> urllib3.BaseHTTPResponse:
         headers = {"Accept": "application/json", "User-Agent": _FIELD_MANAGER}
+        if method == "PATCH":
+            headers["Accept"] = METADATA
         if body is not None:
             headers["Content-Type"] = _MERGE_PATCH if method == "PATCH" else "application/json"
         settings: Any = self._configuration.auth_settings()

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from hawork.backends.kubernetes.client import (
     AbsentError,
@@ -69,7 +68,10 @@ class GuardedMap:
         labels: Mapping[str, str],
         max_retries: int,
         events: EventSink,
+        *,
+        restores: bool = False,
     ) -> None:
+        """``restores``: when the map is gone, whoever creates it restores our entries."""
         self.name = name
         self._client = client
         self.labels = labels
@@ -77,7 +79,9 @@ class GuardedMap:
         self._turns = _Turns()
         self._lock = threading.Lock()
         self._events = events
+        self._restores = restores
         self._known: ConfigMap | None = None
+        self._doubted: ConfigMap | None = None
         self._deleted: ConfigMap | None = None
         self.vanished: ConfigMap | None = None
         """What we last knew of the map when a write of ours found it gone."""
@@ -85,27 +89,47 @@ class GuardedMap:
     @property
     def known(self) -> ConfigMap | None:
         """The newest state that was seen; ``None`` when nothing is known, or nothing is there."""
-        return self._known
+        known = self._known
+        return None if known is self._doubted else known
 
-    def saw(self, found: ConfigMap | None) -> None:
+    def saw(self, found: ConfigMap) -> None:
         """Somebody else saw this state; an older one than the known is ignored."""
         with self._lock:
-            if found is None or self._known is None or self._known.is_older_than(found):
-                self._known = found
+            self._take(found)
+
+    def server_has(self, found: ConfigMap | None, before: ConfigMap | None) -> None:
+        """The server answered this, and ``before`` was known when it was asked.
+
+        It has the last word, also with a lower version: it may be restored from a backup.
+        Unless something else was seen or written meanwhile; then the higher version has it.
+        """
+        with self._lock:
+            if self.known is not before:
+                if found is not None:
+                    self._take(found)
+                return
+            if found is None and self._known is not None and self._restores:
+                self._deleted = self._known
+            self._known = found
+
+    def _take(self, found: ConfigMap) -> None:
+        if self._known is None or not found.is_older_than(self._known):
+            self._known = found
 
     def was_deleted(self, last: ConfigMap) -> None:
         """Somebody deleted the map, which was ``last``: whoever creates it restores our entries."""
         with self._lock:
-            self._known, self._deleted = None, last
+            if self._known is None or not last.is_older_than(self._known):
+                self._known, self._deleted = None, last
 
     def read(self, timeout: float | None = None) -> ConfigMap | None:
         """The map as it is now. ``StoreUnavailableError`` when it cannot be read."""
+        before = self.known
         try:
             found = self._client.get(self.name, timeout)
         except OutcomeUnknownError as error:
             raise StoreUnavailableError(f"ConfigMap {self.name} cannot be read: {error}") from None
-        with self._lock:
-            self._known = found
+        self.server_has(found, before)
         return found
 
     def write(
@@ -122,7 +146,7 @@ class GuardedMap:
         """
         left = _Budget(timeout)
         with self._turn(urgent):
-            found = self._known
+            found = self.known
             fresh = False
             doubtful: list[Change] = []
             for _ in range(self._max_retries + 1):
@@ -171,8 +195,8 @@ class GuardedMap:
             raise self._in_doubt(error) if doubtful else error from None
 
     def _in_doubt(self, error: StoreUnavailableError) -> PossibleInconsistentStateError:
-        with self._lock:
-            self._known = None
+        # To be read before it is used, and still what is restored when the map is gone.
+        self._doubted = self._known
         return PossibleInconsistentStateError(
             f"it is unknown whether a write to ConfigMap {self.name} landed: {error}"
         )
@@ -199,17 +223,14 @@ class GuardedMap:
         elif found is None:
             after = self._create(change, timeout)
         else:
-            metadata: dict[str, Any] = {"resourceVersion": found.resource_version}
-            for name in ("annotations", "labels"):
-                if values := getattr(change, name):
-                    metadata[name] = dict(values)
-            body: dict[str, Any] = {"metadata": metadata}
-            if change.data:
-                body["data"] = dict(change.data)
-            after = self._client.patch(self.name, body, timeout)
+            after = self._client.patch(
+                found, change.data, change.annotations, change.labels, timeout
+            )
         with self._lock:
-            if after is None or self._known is None or self._known.is_older_than(after):
-                self._known = after
+            if after is None:
+                self._known = None
+            else:
+                self._take(after)
         return after
 
     def _create(self, change: Change, timeout: float | None) -> ConfigMap:

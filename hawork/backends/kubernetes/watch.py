@@ -73,9 +73,12 @@ class ClusterWatch:
                     target=self._run, name="kubernetes-watch", daemon=True
                 )
                 self._thread.start()
-            known = self._seen.is_set()
-        if known:
-            subscriber(self._map.known, self.live)
+            seen = self._seen.is_set()
+        told: object = None
+        while seen and told != (newest := self._newest()):
+            subscriber(*newest)
+            # Once more when the watch's thread told something newer before we told this.
+            told = newest
 
         def unsubscribe() -> None:
             with self._lock, contextlib.suppress(ValueError):
@@ -103,18 +106,22 @@ class ClusterWatch:
                 version = self._watch(version)
             except ExpiredError:
                 version = None
+            except SilentError:
+                # Nobody renews the lock, or the connection is half open: believe what is there
+                # when it changes. Listing finds out which, and only the latter is told.
+                self._stale = _lock_of(self._map.known)
+                self._tell()
+                version = None
             except HaworkError as error:
-                if isinstance(error, SilentError):
-                    # Whoever holds the lock did not renew it: believe it when it changes.
-                    self._stale = _lock_of(self._map.known)
                 self._became(ConnectionState.SUSPENDED, error)
                 version = None
                 # Not all at once when a server comes back.
                 self._closed.wait(min(1.0, self._pause) * random.uniform(0.5, 1.0))
 
     def _list(self) -> str:
+        before = self._map.known
         found, version = self._client.list({"fieldSelector": f"metadata.name={self._map.name}"})
-        self._map.saw(found[0] if found else None)
+        self._map.server_has(found[0] if found else None, before)
         self._tell()
         return version
 
@@ -158,12 +165,17 @@ class ClusterWatch:
         with self._lock:
             subscribers = list(self._subscribers)
         self._seen.set()
-        known = self._map.known
-        if _lock_of(known) != self._stale:
+        known, sure = self._newest()
+        if self._stale is not None and _lock_of(known) != self._stale:
             self._stale = None
-        sure = self._stale is None and (self.live or self._state is None)
         for subscriber in subscribers:
             subscriber(known, sure)
+
+    def _newest(self) -> tuple[ConfigMap | None, bool]:
+        """What is known, and whether it is sure."""
+        known, stale = self._map.known, self._stale
+        sure = stale is None or _lock_of(known) != stale
+        return known, sure and (self._state is None or self._state.usable)
 
 
 def _lock_of(found: ConfigMap | None) -> str | None:

@@ -11,7 +11,7 @@ import pytest
 from hawork.backends.kubernetes.layout import LOCK
 from hawork.backends.kubernetes.supervision import release_leadership
 from hawork.core.errors import ConfigurationError, LeadershipLostError
-from hawork.core.types import REST_SERVER, LeaderInformation
+from hawork.core.types import DISPATCHER, REST_SERVER, LeaderInformation
 from hawork.ha.pointer_store import JOB_GRAPHS
 from hawork.testing import eventually
 from tests.backends.kubernetes.kubernetes_setup import (
@@ -19,6 +19,7 @@ from tests.backends.kubernetes.kubernetes_setup import (
     ClusterUnderTest,
     SkewedClock,
 )
+from tests.contract.harness import Observer
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
 
@@ -144,6 +145,44 @@ def test_a_deleted_map_comes_back_with_its_pointers(cluster: ClusterUnderTest) -
     eventually(lambda: cluster.data().get("hawork.jobgraphs.a"))
     assert list(cluster.open().pointers(JOB_GRAPHS).entries()) == [before]
     eventually(lambda: [each.leads for each in contenders].count(True) == 1)
+
+
+def test_a_map_deleted_while_nobody_could_see_it_comes_back(cluster: ClusterUnderTest) -> None:
+    leader = cluster.proxied("jm-2")
+    session_id = leader.wait_for_grant()
+    leader.pointers(JOB_GRAPHS).create("a", b"one", session_id)
+    proxy = cluster.control_plane.proxy("jm-2")
+    proxy.cut()
+    try:
+        leader.wait_for_revoke()
+        cluster.delete()
+    finally:
+        proxy.heal()
+    leader.wait_for_grant(different_from=session_id)
+    assert leader.pointers(JOB_GRAPHS).read("a").value == b"one"
+    assert cluster.data()["hawork.jobgraphs.a"]
+
+
+def test_whoever_was_cut_off_finds_the_leader_in_a_new_map(cluster: ClusterUnderTest) -> None:
+    leader = cluster.contender()
+    session_id = leader.wait_for_grant()
+    first = LeaderInformation(session_id, "http://here:1")
+    leader.driver.publish_leader_information(DISPATCHER, first)
+    file = str(cluster.control_plane.kubeconfig("tm-1", proxied=True))
+    observer = Observer()
+    driver = cluster.open(K8S_CONFIG_FILE=file).retrieval_driver(DISPATCHER, observer)
+    observer.wait_for(first)
+    proxy = cluster.control_plane.proxy("tm-1")
+    proxy.cut()
+    try:
+        cluster.delete()
+        again = leader.wait_for_grant(different_from=session_id)
+        second = LeaderInformation(again, "http://here:2")
+        leader.driver.publish_leader_information(DISPATCHER, second)
+    finally:
+        proxy.heal()
+    observer.wait_for(second)
+    driver.close()
 
 
 def test_clocks_that_disagree_decide_nothing(cluster: ClusterUnderTest) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from hawork.backends.kubernetes.layout import LOCK, encode_leader_information, leader_key
+from hawork.core.events import EventKind
 from hawork.core.types import DISPATCHER, LeaderInformation
 from hawork.ha.pointer_store import JOB_GRAPHS
 from hawork.lab.kubernetes_server import API, ETCD, ControlPlane
@@ -101,6 +103,48 @@ def test_an_address_that_nobody_renews_is_unsure(cluster: ClusterUnderTest) -> N
     leader.driver.publish_leader_information(DISPATCHER, information)
     observer.wait_for(information)
     driver.close()
+
+
+def test_nobody_leading_is_no_outage(own_cluster: ClusterUnderTest) -> None:
+    """Nothing comes from a watch then, and the API server is there all the same."""
+    leader = own_cluster.contender()
+    session_id = leader.wait_for_grant()
+    information = LeaderInformation(session_id, "http://here:1")
+    leader.driver.publish_leader_information(DISPATCHER, information)
+    lock = own_cluster.lock_text()
+    leader.driver.close()
+    leader.backend.close()
+    # As a leader leaves it that was killed, without anybody to clean up behind it.
+    data = {leader_key(DISPATCHER): encode_leader_information(information)}
+    own_cluster.patch(data=data, annotations={LOCK: lock})
+    backend, observer = own_cluster.open(), Observer()
+    driver = backend.retrieval_driver(DISPATCHER, observer)
+    observer.wait_for(information)
+    observer.wait_for(None)
+    told = len(observer.calls)
+    eventually(lambda: len(observer.calls) >= told + 4, timeout=30)  # two silences more
+    late = Observer()
+    second = backend.retrieval_driver(DISPATCHER, late)
+    late.wait_for(None)
+    assert ("leader", information) not in late.calls
+    assert states(own_cluster) == ["CONNECTED"] * 2  # the leader's process, and this one
+    own_cluster.control_plane.pause()
+    try:
+        eventually(lambda: not backend._watch.live, timeout=30)
+    finally:
+        own_cluster.control_plane.resume()
+    eventually(lambda: backend._watch.live, timeout=30)
+    assert states(own_cluster)[2:] == ["SUSPENDED", "RECONNECTED"]
+    second.close()
+    driver.close()
+
+
+def states(cluster: ClusterUnderTest) -> list[str]:
+    return [
+        event.facts["state"]
+        for event in cluster.events.recent()
+        if event.kind is EventKind.STORE_CONNECTION
+    ]
 
 
 def test_a_watch_that_breaks_is_opened_again(cluster: ClusterUnderTest) -> None:

@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 
+from hawork.backends.kubernetes.client import METADATA
 from hawork.backends.kubernetes.guarded_map import LARGEST, size_of
 from hawork.backends.kubernetes.layout import CLAIMED_BY
 from hawork.core.errors import (
@@ -53,6 +54,27 @@ def test_a_job_has_a_map_of_its_own_until_its_last_entry_goes(cluster: ClusterUn
     leader.backend.drop(counters(JOB), session_id)
     assert cluster.get(name) is None
     assert cluster.data() == {}
+
+
+@pytest.mark.parametrize("accept", [METADATA, "application/json"])
+def test_what_is_known_after_a_write_is_what_is_there(
+    cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch, accept: str
+) -> None:
+    """The metadata is what most servers answer; some answer the whole map all the same."""
+    monkeypatch.setattr("hawork.backends.kubernetes.client.METADATA", accept)
+    leader = cluster.contender()
+    session_id = leader.wait_for_grant()
+    cluster.patch(data={f"jobGraph-{JOB}": "flink's"})
+    pointers = leader.pointers(JOB_GRAPHS)
+    for name in ("a", "b"):
+        pointers.create(name, b"one", session_id)
+    pointers.replace("a", dict(pointers.entries())["a"].version, b"two", session_id)
+    pointers.delete("b", session_id)
+    known, found = leader.backend._claims.cluster.known, cluster.get()
+    assert known is not None and found is not None
+    assert known.data == found["data"]
+    assert known.data.keys() == {f"jobGraph-{JOB}", "hawork.jobgraphs.a"}
+    assert known.annotations.keys() == found["metadata"]["annotations"].keys()
 
 
 def test_what_flink_keeps_for_a_job_stays(cluster: ClusterUnderTest) -> None:
