@@ -1,12 +1,19 @@
-"""``hawork leader``: who leads, by leader retrieval."""
+"""``hawork leader``: who leads, by leader retrieval; and how full the HA store is."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
+from typing import Any
 
+from hawork.backends.registry import open_backend
 from hawork.cli.common import add_config, open_client, read_config
+from hawork.core.clock import SYSTEM_CLOCK
+from hawork.core.configuration import Configuration
+from hawork.core.events import NullEventSink
+from hawork.ha.backend import Fullness
 from hawork.runtime.token import read_token
 
 
@@ -14,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument(
         "--wait", type=float, default=5.0, metavar="SECONDS", help="how long to wait for one"
+    )
+    parser.add_argument(
+        "--verbose", action="store_true", help="also say what in the HA store is closest to a limit"
     )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="print one JSON object")
@@ -33,9 +43,22 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     with open_client(arguments) as client:
         leader = client.leader(arguments.wait)
+    fullest = _fullest(read_config(arguments)) if arguments.verbose else None
     if arguments.json:
-        found = {"address": leader.address, "session_id": str(leader.session_id)}
+        found: dict[str, Any] = {"address": leader.address, "session_id": str(leader.session_id)}
+        if fullest is not None:
+            found["fullest"] = dataclasses.asdict(fullest)
         sys.stdout.write(json.dumps(found) + "\n")
-    else:
-        sys.stdout.write(f"{leader.address}  session id {leader.session_id}\n")
+        return 0
+    sys.stdout.write(f"{leader.address}  session id {leader.session_id}\n")
+    if fullest is not None:
+        sys.stdout.write(f"{fullest}\n")
     return 0
+
+
+def _fullest(config: Configuration) -> Fullness:
+    backend = open_backend(config, SYSTEM_CLOCK, NullEventSink())
+    try:
+        return backend.fullest()
+    finally:
+        backend.close()

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from hawork.core.types import LeaderSessionID
 from hawork.ha.leader_election import LeaderElectionDriver, LeaderElectionListener
 from hawork.ha.leader_retrieval import LeaderRetrievalDriver, LeaderRetrievalObserver
 from hawork.ha.pointer_store import Namespace, PointerStore
+
+
+@dataclass(frozen=True, slots=True)
+class Fullness:
+    """What of a cluster is closest to a limit of its HA store.
+
+    >>> print(Fullness("ConfigMap lab-cluster-config-map", 2048, 4096))
+    ConfigMap lab-cluster-config-map: 2,048 of 4,096 bytes (50.0 %)
+    """
+
+    what: str
+    size: int
+    """Bytes, as the store counts them."""
+    limit: int
+    """Bytes at which the store refuses more."""
+
+    def __str__(self) -> str:
+        share = 100 * self.size / self.limit
+        return f"{self.what}: {self.size:,} of {self.limit:,} bytes ({share:.1f} %)"
 
 
 class Backend(Protocol):
@@ -33,6 +53,12 @@ class Backend(Protocol):
 
         ``None`` for both removes everything of this cluster from the HA store, without a
         leadership: that is what ``cleanup_all_data`` of an unused cluster does.
+        """
+
+    def fullest(self) -> Fullness:
+        """What grows with the jobs of this cluster, and how far it has come.
+
+        ``StoreUnavailableError`` when the store cannot be read.
         """
 
     def close(self) -> None:

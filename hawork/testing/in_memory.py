@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from hawork.core.errors import (
     VersionMismatchError,
 )
 from hawork.core.types import LeaderInformation, LeaderSessionID, Versioned
+from hawork.ha.backend import Fullness
 from hawork.ha.leader_election import LeaderElectionListener
 from hawork.ha.leader_retrieval import LeaderRetrievalObserver
 from hawork.ha.pointer_store import Namespace
@@ -154,6 +156,13 @@ class InMemoryBackend:
                 raise HighAvailabilityError("a namespace is dropped under a leadership only")
             cluster._fence(session_id)
             cluster._entries.pop(namespace, None)
+
+    def fullest(self) -> Fullness:
+        with self._cluster._lock:
+            self._cluster._reach()
+            entries = self._cluster._entries.values()
+            size = sum(len(entry.value) for each in entries for entry in each.values())
+        return Fullness("memory", size, sys.maxsize)
 
     def close(self) -> None:
         """Nothing is held."""

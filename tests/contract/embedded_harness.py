@@ -90,6 +90,7 @@ class _Remembering:
         self.retrieval_driver = backend.retrieval_driver
         self.pointers = backend.pointers
         self.drop = backend.drop
+        self.fullest = backend.fullest
         self.close = backend.close
         self._election_driver = backend.election_driver
 

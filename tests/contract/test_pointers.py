@@ -136,6 +136,15 @@ def test_namespaces_are_told_apart(leader: Leader) -> None:
     ]
 
 
+def test_the_store_says_how_full_it_is(leader: Leader) -> None:
+    before = leader.contender.backend.fullest()
+    for number in range(100):
+        leader.pointers.create(f"{number:032x}", b"x" * 200, leader.session_id)
+    after = leader.contender.backend.fullest()
+    assert 3200 <= after.size < after.limit
+    assert after.size > before.size
+
+
 def test_dropping(leader: Leader) -> None:
     backend = leader.contender.backend
     backend.drop(RESULTS, leader.session_id)  # absent is fine

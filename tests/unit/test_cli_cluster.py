@@ -33,6 +33,12 @@ def test_leader(config: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert re.match(r"http://127\.0\.0\.1:\d+  session id [0-9a-f-]{36}\n", capsys.readouterr().out)
     assert main(["leader", *config, "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)) == {"address", "session_id"}
+    assert main(["leader", *config, "--verbose"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"file \S+: [\d,]+ of [\d,]+ bytes \(\d+\.\d %\)", shown[1])
+    assert main(["leader", *config, "--verbose", "--json"]) == 0
+    fullest = json.loads(capsys.readouterr().out)["fullest"]
+    assert 0 < fullest["size"] < fullest["limit"]
 
 
 def test_submit_list_and_cancel(

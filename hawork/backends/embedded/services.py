@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from hawork.backends.embedded.election_driver import EmbeddedElectionDriver
 from hawork.backends.embedded.lease_table import fence
 from hawork.backends.embedded.pointer_store import EmbeddedPointerStore
@@ -9,9 +11,10 @@ from hawork.backends.embedded.retrieval_driver import EmbeddedRetrievalDriver
 from hawork.backends.embedded.store import EmbeddedStore
 from hawork.core.clock import Clock
 from hawork.core.configuration import Configuration
-from hawork.core.errors import HighAvailabilityError
+from hawork.core.errors import HighAvailabilityError, StoreUnavailableError
 from hawork.core.events import EventSink
 from hawork.core.types import LeaderSessionID
+from hawork.ha.backend import Fullness
 from hawork.ha.leader_election import LeaderElectionListener
 from hawork.ha.leader_retrieval import LeaderRetrievalObserver
 from hawork.ha.pointer_store import Namespace
@@ -56,6 +59,18 @@ class EmbeddedBackend:
                 return
             for table in ("pointer", "leader_information", "lease"):
                 connection.execute(f"DELETE FROM {table}")
+
+    def fullest(self) -> Fullness:
+        """The file, which may take what is free on its disk."""
+        path = self._store.file
+        try:
+            # The journal beside it becomes a part of it.
+            files = [each for each in path.parent.glob(f"{path.name}*") if each.exists()]
+            size = sum(each.stat().st_size for each in files)
+            free = shutil.disk_usage(path.parent).free
+        except OSError as error:
+            raise StoreUnavailableError(f"{path} cannot be looked at: {error}") from None
+        return Fullness(f"file {path}", size, size + free)
 
     def close(self) -> None:
         self._store.close()

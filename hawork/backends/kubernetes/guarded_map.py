@@ -40,6 +40,8 @@ what is larger than 1.5 MiB as a whole.
 """
 _OVERHEAD = 16  # bytes of punctuation around a key and its value, twice
 _RESERVE = 32 << 10  # left free for addresses: the leader must be found when the map is full
+MOST = LARGEST - _RESERVE
+"""Bytes, as ``size_of`` counts them, up to which we add to a map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,10 +278,10 @@ class GuardedMap:
         after = {**before, **change.data}
         present = {key: value for key, value in after.items() if value is not None}
         size = size_of(present)
-        if size > LARGEST - _RESERVE and size > size_of(before) + _RESERVE // 64:
+        if size > MOST and size > size_of(before) + _RESERVE // 64:
             raise StoreUnavailableError(
-                f"ConfigMap {self.name} would take {size} bytes, and {LARGEST - _RESERVE} is the "
-                "most: let jobs finish or cancel some first, or use a second cluster-id"
+                f"ConfigMap {self.name} would take {size} bytes, and {MOST} is the most: let "
+                "jobs finish or cancel some first, or use a second cluster-id"
             )
 
 

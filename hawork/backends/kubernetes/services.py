@@ -17,6 +17,7 @@ from hawork.backends.kubernetes.client import (
     OutcomeUnknownError,
 )
 from hawork.backends.kubernetes.election_driver import KubernetesLeaderElectionDriver
+from hawork.backends.kubernetes.guarded_map import MOST, size_of
 from hawork.backends.kubernetes.layout import Names
 from hawork.backends.kubernetes.pointer_store import KubernetesPointerStore
 from hawork.backends.kubernetes.retrieval_driver import KubernetesLeaderRetrievalDriver
@@ -25,9 +26,14 @@ from hawork.backends.kubernetes.settings import KubernetesSettings
 from hawork.backends.kubernetes.watch import ClusterWatch
 from hawork.core.clock import Clock
 from hawork.core.configuration import Configuration
-from hawork.core.errors import ConfigurationError, PossibleInconsistentStateError
+from hawork.core.errors import (
+    ConfigurationError,
+    PossibleInconsistentStateError,
+    StoreUnavailableError,
+)
 from hawork.core.events import EventSink
 from hawork.core.types import NO_LEADERSHIP, LeaderSessionID
+from hawork.ha.backend import Fullness
 from hawork.ha.leader_election import LeaderElectionListener
 from hawork.ha.leader_retrieval import LeaderRetrievalObserver
 from hawork.ha.pointer_store import Namespace
@@ -92,6 +98,16 @@ class KubernetesBackend:
             f"the ConfigMaps of {self._settings.cluster_id} are being changed: stop its "
             "JobManagers, then repeat it"
         )
+
+    def fullest(self) -> Fullness:
+        """The largest ConfigMap."""
+        try:
+            found, _ = self._client.list({"labelSelector": self._names.selector})
+        except (AbsentError, OutcomeUnknownError) as error:
+            raise StoreUnavailableError(f"the ConfigMaps cannot be listed: {error}") from None
+        sizes = {each.name: size_of(each.data) for each in found} or {self._names.cluster_map: 0}
+        name = max(sizes, key=lambda name: sizes[name])
+        return Fullness(f"ConfigMap {name}", sizes[name], MOST)
 
     def close(self) -> None:
         self._watch.close()

@@ -86,9 +86,14 @@ class ZNodePaths:
         kind = "checkpoint_id_counter" if namespace.kind == "counters" else namespace.kind
         return f"{self.job(namespace)}/{kind}"
 
+    @property
+    def jobs(self) -> str:
+        """The parent of all jobs that have namespaces of their own."""
+        return f"{self.pointers}/jobs"
+
     def job(self, namespace: Namespace) -> str:
         """The parent of a job's own namespaces."""
-        return f"{self.pointers}/jobs/{namespace.job_id}"
+        return f"{self.jobs}/{namespace.job_id}"
 
 
 def in_latch_order(children: list[str]) -> list[str]:

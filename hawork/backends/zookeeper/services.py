@@ -22,10 +22,15 @@ from hawork.core.configuration import Configuration
 from hawork.core.errors import PossibleInconsistentStateError
 from hawork.core.events import EventSink
 from hawork.core.types import NO_LEADERSHIP, LeaderSessionID, Versioned
+from hawork.ha.backend import Fullness
 from hawork.ha.leader_election import LeaderElectionListener
 from hawork.ha.leader_retrieval import LeaderRetrievalObserver
-from hawork.ha.pointer_store import Namespace
+from hawork.ha.pointer_store import JOB_GRAPHS, RESULTS, Namespace
 from hawork.ha.serial_executor import SerialExecutor
+
+_LARGEST_PACKET = 0xFFFFF
+"""Bytes that servers and clients take for one packet. Source: ``jute.maxbuffer``'s default."""
+_LENGTH = 4  # bytes in front of each name in a list of children
 
 
 class ZooKeeperBackend:
@@ -76,6 +81,20 @@ class ZooKeeperBackend:
             raise PossibleInconsistentStateError(
                 f"it is unknown what of {self._paths.cluster} was removed: {error}; repeat it"
             ) from None
+
+    def fullest(self) -> Fullness:
+        """The longest list of children: one is answered in a single packet, or not at all."""
+        parents = [self._paths.namespace(each) for each in (JOB_GRAPHS, RESULTS)]
+        sizes = {path: self._list_size(path) for path in (*parents, self._paths.jobs)}
+        path = max(sizes, key=lambda path: sizes[path])
+        return Fullness(f"list of the children of znode {path}", sizes[path], _LARGEST_PACKET)
+
+    def _list_size(self, path: str) -> int:
+        try:
+            children = self._session.read(lambda client: client.get_children_async(path), path)
+        except zk.NoNodeError:
+            return 0
+        return sum(len(child.encode()) + _LENGTH for child in children)
 
     def close(self) -> None:
         self._session.close()
