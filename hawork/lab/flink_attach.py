@@ -20,7 +20,8 @@ from hawork.core.types import JobID, LeaderInformation
 from hawork.ha.configuration_file import load_configuration
 from hawork.ha.layout import storage_dir
 from hawork.ha.storage import local_path
-from hawork.lab.event_reader import EventReader
+from hawork.lab import open_labs
+from hawork.lab.event_reader import EventReader, kind_of
 from hawork.lab.flink_actions import FlinkActions
 from hawork.lab.flink_events import FlinkEvents
 from hawork.lab.flink_rest import ask, with_checkpoints, with_records
@@ -77,11 +78,13 @@ class AttachedCluster(FlinkActions):
         except BaseException:
             self.close()
             raise
+        open_labs.opened(self)
 
     def close(self) -> None:
         """Stop looking; what was seen stays readable. Repeatable."""
         if self._closed_at is None:
             self._closed_at = time.monotonic()
+            open_labs.closed(self)
             self._close_client()
             self._watch.close()
             self._events.close()
@@ -180,7 +183,7 @@ class AttachedCluster(FlinkActions):
         timeout: float = 30.0,
     ) -> Waiting[Event]:
         """Wait for the first event of a kind: of one process or any, after another or ever."""
-        look = partial(self._reader.first, EventKind(kind), process, after)
+        look = partial(self._reader.first, kind_of(kind), process, after)
         return Waiting(f"event {kind}", look, timeout=timeout)
 
     def timeline(self) -> Timeline:

@@ -6,7 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from hawork.core.configuration import Configuration
+from hawork.core.errors import LabError
 from hawork.core.events import Event, EventKind
+from hawork.lab.event_reader import kind_of
 from hawork.lab.snapshot import ClusterSnapshot, take_snapshot
 from hawork.lab.timeline import Timeline
 from hawork.lab.waiting import Waiting
@@ -51,7 +53,14 @@ class Looking:
         >>> await lab.wait_for_event("leadership.revoked", "jm-1", after=woken)  # doctest: +SKIP
         """
         what = f"event {kind}" + (f" of {process}" if process else "")
-        look = partial(self._reader.first, EventKind(kind), process, after)
+        first = partial(self._reader.first, kind_of(kind), process, after)
+
+        def look() -> Event | None:
+            found = first()
+            if found is None:
+                self._started()
+            return found
+
         return Waiting(what, look, timeout=timeout)
 
     def events(self) -> pandas.DataFrame:
@@ -78,7 +87,7 @@ class Looking:
         """
         from hawork.lab.store_view import storage_tree
 
-        return storage_tree(self._run.storage)
+        return storage_tree(self._directory().storage)
 
     def store_rows(self) -> pandas.DataFrame:
         """Every row of the HA store right now: table, name, version, value as text.
@@ -87,6 +96,7 @@ class Looking:
         """
         from hawork.lab.store_view import store_rows
 
+        self._directory()
         states = self._processes.states().values() if self._processes else ()
         pids = {str(state.pid): state.name for state in states}
         return store_rows(self.config, {**pids, **self._owners()})
@@ -98,6 +108,7 @@ class Looking:
         """
         from hawork.lab.store_view import job_results
 
+        self._directory()
         return job_results(self.config)
 
     def snapshot(self) -> ClusterSnapshot:
@@ -107,6 +118,18 @@ class Looking:
         'jm-1'
         """
         return take_snapshot(cast("Any", self), self._leadership.name())
+
+    def _directory(self) -> RunDirectory:
+        """Where files of the run are; ``LabError`` when they went with the lab."""
+        if not self._run.path.exists():
+            raise LabError(
+                "this lab is closed, and its temporary directory is gone: look before close(), or "
+                "keep the directory with LabCluster(directory=...)"
+            )
+        return self._run
+
+    def _started(self) -> LabProcesses:
+        raise NotImplementedError
 
     def _owners(self) -> dict[str, str]:
         raise NotImplementedError

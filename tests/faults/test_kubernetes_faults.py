@@ -156,6 +156,7 @@ def test_what_lies_in_the_config_maps_can_be_read(scenario: Scenario) -> None:
 
 def test_what_cannot_be_done_is_refused_with_the_reason(scenario: Scenario) -> None:
     lab = scenario.lab
+    before = faults(lab)
     with pytest.raises(LabError, match="on Kubernetes nobody has one: a leadership lasts as long"):
         lab.expire_session()
     with pytest.raises(LabError, match="tm-1 cannot be cut off from the store"):
@@ -164,6 +165,13 @@ def test_what_cannot_be_done_is_refused_with_the_reason(scenario: Scenario) -> N
         lab.store_outage("zk-1")
     with pytest.raises(LabError, match="there is no outage 'flood': choose one of pause, kill"):
         lab.store_outage(how="flood")
+    with pytest.raises(LabError, match="no process 'jm-9'"):
+        lab.revoke_right("jm-9")
+    assert faults(lab) == before, "what was refused has not happened"
+
+
+def faults(lab: LabCluster) -> list[Event]:
+    return [event for event in lab.event_list() if event.kind is EventKind.FAULT]
 
 
 def test_without_a_supervisor_the_lease_decides(tmp_path: Path) -> None:

@@ -96,8 +96,16 @@ def test_expire_the_leaders_session(on_shared_server: Scenario) -> None:
     # Its session is a new one, and the supervisor was told the new ticket.
     assert lab.processes[name].alive
     check(on_shared_server, job)
-    with pytest.raises(LabError, match="no session with the store"):
+    with pytest.raises(LabError, match="no process 'tm-99'"):
         lab.expire_session("tm-99")
+    with pytest.raises(LabError, match="there is no partition 'flood': choose one of cut, "):
+        lab.partition("leader", "flood")
+    with pytest.raises(LabError, match="tm-1 cannot be cut off from the store"):
+        lab.partition("tm-1")
+    with pytest.raises(LabError, match="not for servers that were given"):
+        lab.store_outage()
+    faults = [event for event in lab.event_list() if event.kind is EventKind.FAULT]
+    assert len(faults) == 1, "what was refused has not happened"
 
 
 @pytest.mark.parametrize("how", ["cut", "blackhole", "to_store", "from_store"])
