@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from hawork.core.errors import LabError
@@ -13,6 +14,7 @@ from hawork.lab.panels.moments import moments
 from hawork.lab.panels.panel import Panel
 from hawork.lab.timeline import Timeline
 from hawork.lab.timeline_picture import mimebundle
+from hawork.lab.timeline_text import as_text
 
 SHOWN = ("cluster", "timeline", "jobs")
 """The panels that events alone can fill; store and stepper look at what is there now."""
@@ -39,7 +41,9 @@ def replay(run: Sequence[Event] | Path | str, *, ha: str = "") -> Panel:
         return Panel("replay", None, picture)
     hub = HubWidget()
     hub.send_keyframe(recorded(events, ha))
-    return Panel("replay", PanelWidget(hub, list(SHOWN), replay=True), picture)
+    text = partial(as_text, Timeline.of(events))
+    widget = PanelWidget(hub, list(SHOWN), text, replay=True)
+    return Panel("replay", widget, picture)
 
 
 def recorded(events: Sequence[Event], ha: str = "") -> Json:
