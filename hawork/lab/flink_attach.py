@@ -21,6 +21,7 @@ from hawork.ha.configuration_file import load_configuration
 from hawork.ha.layout import storage_dir
 from hawork.ha.storage import local_path
 from hawork.lab import open_labs
+from hawork.lab.bundling import Bundling
 from hawork.lab.event_reader import EventReader, kind_of
 from hawork.lab.flink_actions import FlinkActions
 from hawork.lab.flink_events import FlinkEvents
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     import pandas
 
 
-class AttachedCluster(FlinkActions):
+class AttachedCluster(FlinkActions, Bundling):
     """A running Flink cluster, seen from outside; made by ``FlinkCluster.attach``.
 
     >>> with FlinkCluster.attach("conf/config.yaml") as cluster:           # doctest: +SKIP
@@ -43,7 +44,8 @@ class AttachedCluster(FlinkActions):
 
     With a ``config.yaml`` (or options) the leader is found by leader retrieval, and the HA
     store can be looked into. With the URL of a REST endpoint there are jobs, checkpoints and
-    TaskManagers only: over REST Flink does not tell who leads. The timeline begins now.
+    TaskManagers only: over REST Flink does not tell who leads. The timeline begins now;
+    ``export_bundle`` keeps it, with what the store and storageDir say.
 
     It only reads, unless ``read_only=False``: then jobs can be submitted and canceled, with
     Flink's own client of the version in ``flink_home`` (the cluster's own; default: the
@@ -200,11 +202,7 @@ class AttachedCluster(FlinkActions):
         """Every file below storageDir right now; ``LabError`` when it is on no local disk."""
         from hawork.lab.store_view import storage_tree
 
-        url = storage_dir(self._configured("where storageDir is"))
-        path = local_path(url)
-        if path is None:
-            raise LabError(f"{url} is not on this machine: look at it with its own tools")
-        return storage_tree(path)
+        return storage_tree(self._storage())
 
     def job_results(self) -> pandas.DataFrame:
         """What the JobResultStore says now, dirty or clean."""
@@ -232,6 +230,16 @@ class AttachedCluster(FlinkActions):
                 f"{what} is not told by {self._url}: attach with the cluster's config.yaml instead"
             )
         return self.config
+
+    def _storage(self) -> Path:
+        url = storage_dir(self._configured("where storageDir is"))
+        path = local_path(url)
+        if path is None:
+            raise LabError(f"{url} is not on this machine: look at it with its own tools")
+        return path
+
+    def _known_options(self) -> Mapping[str, str]:
+        return self.config or {}
 
     def _ask(self, path: str) -> dict[str, Any]:
         """Ask whoever leads now; ``RestError`` when nobody does, or the leader is silent."""

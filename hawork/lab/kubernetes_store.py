@@ -42,6 +42,7 @@ class KubernetesStore:
     """A control plane for one lab, a user for each process, a proxy for each JobManager."""
 
     no_sessions = _NO_SESSIONS
+    own = True
 
     def __init__(
         self, run: RunDirectory, job_manager_verbs: Sequence[str] = JOB_MANAGER_VERBS
@@ -107,6 +108,7 @@ class GivenKubernetesStore:
     """The API server of a kubeconfig that the options name. The lab removes what it leaves."""
 
     no_sessions = _NO_SESSIONS
+    own = False
 
     def __init__(self, run: RunDirectory, given: Mapping[str, object]) -> None:
         self._run = run

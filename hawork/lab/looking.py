@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hawork.core.configuration import Configuration
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from hawork.lab.leadership import Leadership
     from hawork.lab.processes import LabProcesses
     from hawork.lab.run_directory import RunDirectory
+    from hawork.lab.stores import LabStore
 
 
 class Looking:
@@ -27,6 +29,7 @@ class Looking:
 
     config: Configuration
     _run: RunDirectory
+    _store: LabStore
     _reader: EventReader
     _leadership: Leadership
     _processes: LabProcesses | None
@@ -87,7 +90,7 @@ class Looking:
         """
         from hawork.lab.store_view import storage_tree
 
-        return storage_tree(self._directory().storage)
+        return storage_tree(self._storage())
 
     def store_rows(self) -> pandas.DataFrame:
         """Every row of the HA store right now: table, name, version, value as text.
@@ -96,7 +99,10 @@ class Looking:
         """
         from hawork.lab.store_view import store_rows
 
-        self._directory()
+        if self._store.own:
+            self._check_store()
+        else:
+            self._storage()
         states = self._processes.states().values() if self._processes else ()
         pids = {str(state.pid): state.name for state in states}
         return store_rows(self.config, {**pids, **self._owners()})
@@ -108,7 +114,7 @@ class Looking:
         """
         from hawork.lab.store_view import job_results
 
-        self._directory()
+        self._storage()
         return job_results(self.config)
 
     def snapshot(self) -> ClusterSnapshot:
@@ -119,14 +125,24 @@ class Looking:
         """
         return take_snapshot(cast("Any", self), self._leadership.name())
 
-    def _directory(self) -> RunDirectory:
-        """Where files of the run are; ``LabError`` when they went with the lab."""
+    def _storage(self) -> Path:
+        """storageDir; ``LabError`` when it went with the lab."""
         if not self._run.path.exists():
             raise LabError(
                 "this lab is closed, and its temporary directory is gone: look before close(), or "
                 "keep the directory with LabCluster(directory=...)"
             )
-        return self._run
+        return self._run.storage
+
+    def _check_store(self) -> None:
+        if self._closed_at is not None:
+            raise LabError(
+                "this lab is closed, and its HA store ended with it: look before close()"
+            )
+        self._started()
+
+    def _known_options(self) -> Configuration:
+        return self.config
 
     def _started(self) -> LabProcesses:
         raise NotImplementedError

@@ -38,6 +38,8 @@ class LabStore(Protocol):
     """What the lab's processes must know to reach it."""
     no_sessions: str
     """Why no process has a session with it; empty where each has one."""
+    own: bool
+    """Whether its servers are the lab's own, and end with it."""
 
     def start(self) -> None: ...
 
@@ -82,6 +84,7 @@ class _FileStore:
     """Nothing to start, and no network between a process and its store."""
 
     options: Mapping[str, str] = {}
+    own = False
 
     def __init__(self, run: RunDirectory, ha: str) -> None:
         self._run = run
@@ -127,6 +130,7 @@ class _ZooKeeperStore:
         if quorum is None:
             self._servers = ZooKeeperServers(run.path / "zookeeper", servers)
             quorum = self._servers.quorum
+        self.own = self._servers is not None
         self._addresses, self._chroot = parse_quorum(quorum)
         self._proxies: dict[str, list[TcpProxy]] = {}
         self.options: Mapping[str, str] = {

@@ -15,6 +15,7 @@ from hawork.lab import LabCluster
 from hawork.lab.job import Job
 from tests.contract.kubernetes_server import shared_control_plane
 from tests.faults.scenario import FAST, Scenario, wait_for_event
+from tests.kept_runs import check_kept_run
 
 LEASE = 2.0
 OPTIONS = {
@@ -73,11 +74,16 @@ def pass_seconds(seconds: float) -> None:
     time.sleep(seconds)
 
 
-def test_kill_the_leader(scenario: Scenario) -> None:
+def test_kill_the_leader(scenario: Scenario, tmp_path: Path) -> None:
     job = running_job(scenario)
     fault = scenario.lab.kill("leader")
     scenario.lab.wait_for_leader(other_than=fault).wait()
     check(scenario, job)
+    tokens = tuple(map(scenario.lab.control_plane.token, ("jm-1", "lab", "admin")))
+    kept = check_kept_run(scenario.lab, tmp_path, secrets=tokens)
+    assert kept.verdict().valid
+    assert "kill" in [takeover.cause for takeover in kept.timeline().takeovers]
+    assert set(kept.store_rows().table) == {"lab-cluster-config-map"}
 
 
 def test_pause_the_leader_past_its_lease(scenario: Scenario) -> None:

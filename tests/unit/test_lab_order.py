@@ -92,6 +92,17 @@ def test_before_the_start_everything_says_so_at_once(tmp_path: Path) -> None:
         lab.close()
 
 
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("ha", ["zookeeper", "kubernetes"])
+def test_nobody_waits_for_servers_that_the_lab_has_not(ha: str, tmp_path: Path) -> None:
+    lab = LabCluster(1, 0, ha=ha, directory=tmp_path / "lab")
+    with pytest.raises(LabError, match="this lab is not started"):
+        lab.store_rows()
+    lab.close()
+    with pytest.raises(LabError, match="its HA store ended with it"):
+        lab.store_rows()
+
+
 @pytest.mark.timeout(60)
 def test_after_the_end_everything_says_so_at_once(closed: Closed) -> None:
     lab, told = closed.lab, len(closed.lab.event_list())
