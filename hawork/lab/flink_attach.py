@@ -185,7 +185,14 @@ class AttachedCluster(FlinkActions, Bundling):
         timeout: float = 30.0,
     ) -> Waiting[Event]:
         """Wait for the first event of a kind: of one process or any, after another or ever."""
-        look = partial(self._reader.first, kind_of(kind), process, after)
+        first = partial(self._reader.first, kind_of(kind), process, after)
+
+        def look() -> Event | None:
+            found = first()
+            if found is None:
+                self._check_open()
+            return found
+
         return Waiting(f"event {kind}", look, timeout=timeout)
 
     def timeline(self) -> Timeline:

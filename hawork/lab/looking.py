@@ -129,8 +129,8 @@ class Looking:
         """storageDir; ``LabError`` when it went with the lab."""
         if not self._run.path.exists():
             raise LabError(
-                "this lab is closed, and its temporary directory is gone: look before close(), or "
-                "keep the directory with LabCluster(directory=...)"
+                "the lab's directory is gone, a temporary one goes with close(): look before, or "
+                "keep it with LabCluster(directory=...)"
             )
         return self._run.storage
 

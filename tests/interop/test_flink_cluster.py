@@ -233,6 +233,8 @@ def test_somebody_elses_cluster_is_looked_at(lab: FlinkCluster, tmp_path: Path) 
         kept = check_kept_run(view, tmp_path)
         assert job.job_id in set(kept.store_rows().name)
         assert "completed checkpoint" in set(kept.storage_tree().what)
+    with pytest.raises(LabError, match="this view is closed: attach again"):
+        view.wait_for_event("job.restored", "nobody").wait()
     segments = view.timeline().of_lane("published leader")
     assert len({segment.session_id for segment in segments}) == 2
     job.cancel()

@@ -115,7 +115,9 @@ def test_after_the_end_everything_says_so_at_once(closed: Closed) -> None:
             getattr(lab, name)()
         assert str(refused.value) == ONLY_TIMELINE, name
     for call in (lab.store_rows, lab.storage_tree, lab.job_results):
-        with pytest.raises(LabError, match="its temporary directory is gone: look before close"):
+        with pytest.raises(
+            LabError, match="the lab's directory is gone, a temporary one goes with close"
+        ):
             call()
     with pytest.raises(LabError, match="this lab is closed"):
         lab.start()
@@ -156,7 +158,7 @@ def test_what_is_said_about_a_closed_lab_still_counts(closed: Closed, tmp_path: 
     assert not lab.verdict(Output()).valid
     kept = open_bundle(lab.export_bundle(tmp_path / "run.zip"))
     assert not kept.verdict().valid
-    assert all("temporary directory is gone" in why for why in kept.missing.values())
+    assert all("directory is gone" in why for why in kept.missing.values())
     assert kept.timeline().takeovers == lab.timeline().takeovers
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from hawork.core.errors import LabError
@@ -41,8 +40,7 @@ def replay(run: Sequence[Event] | Path | str, *, ha: str = "") -> Panel:
         return Panel("replay", None, picture)
     hub = HubWidget()
     hub.send_keyframe(recorded(events, ha))
-    text = partial(as_text, Timeline.of(events))
-    widget = PanelWidget(hub, list(SHOWN), text, replay=True)
+    widget = PanelWidget(hub, list(SHOWN), lambda: as_text(Timeline.of(events)), replay=True)
     return Panel("replay", widget, picture)
 
 

@@ -28,7 +28,9 @@ export function stopped(error) {
 }
 
 export function stillView(panel, host, why) {
-  const text = el("pre", { class: "hw-still", tabindex: "0", "aria-label": "The panel as text" });
+  const text = el("pre", {
+    class: "hw-still", tabindex: "0", role: "region", "aria-label": "The panel as text",
+  });
   const root = el("div", { class: "hw-frame", "data-life": "still" },
     el("p", { class: "hw-trouble", role: "status" }, why),
     button("Look again", () => requests.ask({ do: "face" })), text);
