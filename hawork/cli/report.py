@@ -10,7 +10,7 @@ from hawork.lab.run_bundle import open_bundle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", metavar="FILE", help="what LabCluster.export_bundle has written")
+    parser.add_argument("bundle", metavar="FILE", help="what export_bundle of a lab has written")
     parser.add_argument("--html", metavar="FILE", help="write the report there, for a browser")
 
 

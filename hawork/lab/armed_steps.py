@@ -39,6 +39,7 @@ class ArmedStep:
     process: str | None
     since: float
     events: Callable[[], list[Event]] = field(repr=False)
+    check: Callable[[], object] = field(repr=False)
 
     def reached(self, timeout: float = 30.0) -> Waiting[Event]:
         """Wait until a process stands there, or has crashed there; gives its event."""
@@ -46,25 +47,33 @@ class ArmedStep:
         def look() -> Event | None:
             for event in reversed(self.events()):
                 if event.monotonic < self.since:
-                    return None
+                    break
                 if event.kind is EventKind.STEP_ARMED and event.step == self.step:
                     return event
+            self.check()
             return None
 
         return Waiting(f"a process to reach {self.step}", look, timeout=timeout)
 
 
 class ArmedSteps:
-    """What is armed and held in one run's control directory."""
+    """What is armed and held in one run's control directory.
 
-    def __init__(self, control: Path, events: Callable[[], list[Event]]) -> None:
+    ``check`` raises when nobody can reach a step any more.
+    """
+
+    def __init__(
+        self, control: Path, events: Callable[[], list[Event]],
+        check: Callable[[], object] = lambda: None,
+    ) -> None:  # fmt: skip
         self._control = control
         self._events = events
+        self._check = check
 
     def arm(self, step: str, action: str = "hold", process: str | None = None) -> ArmedStep:
         since = time.monotonic()
         steps.arm(self._control, step, action, process)
-        return ArmedStep(step, action, process, since, self._events)
+        return ArmedStep(step, action, process, since, self._events, self._check)
 
     def held(self) -> list[HeldStep]:
         """Where processes stand now, the oldest first; a crash leaves nobody standing."""

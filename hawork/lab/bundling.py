@@ -1,20 +1,18 @@
-"""What ``LabCluster`` keeps of a run: a bundle."""
+"""What is kept of a run, of a lab or of a cluster that was only looked at: a bundle."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hawork.core.configuration import Configuration
 from hawork.core.errors import HaworkError, LabError
 
 if TYPE_CHECKING:
     import pandas
 
     from hawork.lab.event_reader import EventReader
-    from hawork.lab.run_directory import RunDirectory
 
 LARGEST = 64 << 20
 """Bytes of a file up to which its sha256 is computed."""
@@ -24,11 +22,9 @@ _NOT_OPENED = ("HA store", "lock of a contender")
 
 
 class Bundling:
-    """The part of ``LabCluster`` that writes bundles."""
+    """The part of ``LabCluster`` and of an attached cluster that writes bundles."""
 
     _reader: EventReader
-    _run: RunDirectory
-    config: Configuration
     storage_tree: Callable[[], pandas.DataFrame]
     store_rows: Callable[[], pandas.DataFrame]
 
@@ -50,10 +46,18 @@ class Bundling:
             path,
             cluster=type(self).__name__,
             events=self._reader.events(),
-            options=self.config,
-            storage=_looked(lambda: with_sha256(self.storage_tree(), self._run.storage)),
+            options=self._known_options(),
+            storage=_looked(lambda: with_sha256(self.storage_tree(), self._storage())),
             store=_looked(self.store_rows),
         )
+
+    def _known_options(self) -> Mapping[str, str]:
+        """The cluster's, as far as they are known."""
+        raise NotImplementedError
+
+    def _storage(self) -> Path:
+        """Where storageDir is on this machine; ``LabError`` when it is not."""
+        raise NotImplementedError
 
 
 def _looked(look: Callable[[], pandas.DataFrame]) -> pandas.DataFrame | LabError:

@@ -98,7 +98,7 @@ class LabCluster(ProcessFaults, KubernetesFaults, SteppedLab, Looking, Judgement
             raise
         self._events = EventLog("lab", self._run.events / "lab.jsonl")
         self._reader = EventReader(self._run.events)
-        self._steps = ArmedSteps(self._run.control, self._reader.events)
+        self._steps = ArmedSteps(self._run.control, self._reader.events, self._started)
         self._jobs: list[Job] = []
         self._processes: LabProcesses | None = None
         self._connected: ClusterClient | None = None
@@ -106,6 +106,8 @@ class LabCluster(ProcessFaults, KubernetesFaults, SteppedLab, Looking, Judgement
         self._leadership = Leadership(self._retrieve, self._reader.events, self._check_alive)
         self._closed = False
         self._closed_at: float | None = None
+        atexit.register(self.close)
+        open_labs.opened(self)
 
     # --- life ----------------------------------------------------------------------------
     def start(self) -> LabCluster:
@@ -115,13 +117,10 @@ class LabCluster(ProcessFaults, KubernetesFaults, SteppedLab, Looking, Judgement
 
         >>> lab = LabCluster(job_managers=3, task_managers=2).start()      # doctest: +SKIP
         """
-        if self._closed:
-            raise LabError("this lab is closed: make a new one")
+        self._check_open()
         if self._processes is not None:
             return self
         supervisor = self.config.get_option(options.SUPERVISOR)
-        atexit.register(self.close)
-        open_labs.opened(self)
         try:
             self._store.start()
             self._processes = LabProcesses(
@@ -241,8 +240,7 @@ class LabCluster(ProcessFaults, KubernetesFaults, SteppedLab, Looking, Judgement
         >>> lab.client.taskmanagers()                                      # doctest: +SKIP
         """
         with self._connecting:
-            if self._closed:
-                raise LabError("this lab is closed: make a new one")
+            self._started()
             if self._connected is None:
                 self._connected = ClusterClient(self.config, events=self._events)
             return self._connected
@@ -310,9 +308,12 @@ class LabCluster(ProcessFaults, KubernetesFaults, SteppedLab, Looking, Judgement
         return self.snapshot()._repr_html_()
 
     # --- within --------------------------------------------------------------------------
-    def _started(self) -> LabProcesses:
+    def _check_open(self) -> None:
         if self._closed:
             raise LabError("this lab is closed: make a new one")
+
+    def _started(self) -> LabProcesses:
+        self._check_open()
         if self._processes is None:
             raise LabError("this lab is not started: call start(), or use it in a with block")
         return self._processes

@@ -18,6 +18,7 @@ from pathlib import Path
 from hawork.backends.embedded.directory import file_system_of, is_network_file_system
 from hawork.core.errors import LabError
 from hawork.lab.kubernetes_program import FIX, KubernetesPrograms
+from hawork.lab.memory import available
 from hawork.lab.zookeeper_program import find_java, server_jars
 
 
@@ -132,13 +133,14 @@ def network_disk() -> Finding:
 
 
 def memory() -> Finding:
+    """Of a container it is the container's: the machine's tells nothing there."""
     try:
-        import psutil
+        found = available()
     except ImportError:
         return Finding("memory", True, "not known without psutil")
-    free = psutil.virtual_memory().available
+    whose = f" of the {found.most >> 20:,} MB of this container" if found.container else ""
     return Finding(
-        "memory", free >= MEMORY, f"{free >> 20:,} MB free",
+        "memory", found.free >= MEMORY, f"{found.free >> 20:,} MB free{whose}",
         f"close other programs: a lab and JupyterLab take up to {MEMORY >> 20:,} MB, real Flink "
         "half as much again",
     )  # fmt: skip

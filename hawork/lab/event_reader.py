@@ -7,7 +7,17 @@ import json
 import threading
 from pathlib import Path
 
+from hawork.core.errors import LabError
 from hawork.core.events import Event, EventKind
+
+
+def kind_of(name: EventKind | str) -> EventKind:
+    """The kind of events of that name. ``LabError`` when there is none."""
+    try:
+        return EventKind(name)
+    except ValueError:
+        known = ", ".join(sorted(EventKind))
+        raise LabError(f"there is no event {str(name)!r}: choose one of {known}") from None
 
 
 class EventReader:
@@ -39,6 +49,11 @@ class EventReader:
                 self._read_on(path)
             return self._arrived[known:]
 
+    def add(self, event: Event) -> None:
+        """Take one that no file holds: its lab is closed."""
+        with self._lock:
+            self._take(event)
+
     def _read_on(self, path: Path) -> None:
         offset = self._offsets.get(path, 0)
         try:
@@ -56,9 +71,12 @@ class EventReader:
                 event = Event.from_json(json.loads(line))
             except (ValueError, KeyError, TypeError):
                 continue
-            self._arrived.append(event)
-            # Files are read one after the other, so an older event may come later.
-            bisect.insort(self._events, event, key=lambda known: known.monotonic)
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
+        self._arrived.append(event)
+        # Files are read one after the other, so an older event may come later.
+        bisect.insort(self._events, event, key=lambda known: known.monotonic)
 
     def first(self, kind: EventKind, process: str | None, after: Event | None) -> Event | None:
         """The first event of a kind, of one process or of any, after another one or ever."""

@@ -20,7 +20,9 @@ from hawork.core.types import JobID, LeaderInformation
 from hawork.ha.configuration_file import load_configuration
 from hawork.ha.layout import storage_dir
 from hawork.ha.storage import local_path
-from hawork.lab.event_reader import EventReader
+from hawork.lab import open_labs
+from hawork.lab.bundling import Bundling
+from hawork.lab.event_reader import EventReader, kind_of
 from hawork.lab.flink_actions import FlinkActions
 from hawork.lab.flink_events import FlinkEvents
 from hawork.lab.flink_rest import ask, with_checkpoints, with_records
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     import pandas
 
 
-class AttachedCluster(FlinkActions):
+class AttachedCluster(FlinkActions, Bundling):
     """A running Flink cluster, seen from outside; made by ``FlinkCluster.attach``.
 
     >>> with FlinkCluster.attach("conf/config.yaml") as cluster:           # doctest: +SKIP
@@ -42,7 +44,8 @@ class AttachedCluster(FlinkActions):
 
     With a ``config.yaml`` (or options) the leader is found by leader retrieval, and the HA
     store can be looked into. With the URL of a REST endpoint there are jobs, checkpoints and
-    TaskManagers only: over REST Flink does not tell who leads. The timeline begins now.
+    TaskManagers only: over REST Flink does not tell who leads. The timeline begins now;
+    ``export_bundle`` keeps it, with what the store and storageDir say.
 
     It only reads, unless ``read_only=False``: then jobs can be submitted and canceled, with
     Flink's own client of the version in ``flink_home`` (the cluster's own; default: the
@@ -77,11 +80,13 @@ class AttachedCluster(FlinkActions):
         except BaseException:
             self.close()
             raise
+        open_labs.opened(self)
 
     def close(self) -> None:
         """Stop looking; what was seen stays readable. Repeatable."""
         if self._closed_at is None:
             self._closed_at = time.monotonic()
+            open_labs.closed(self)
             self._close_client()
             self._watch.close()
             self._events.close()
@@ -180,7 +185,14 @@ class AttachedCluster(FlinkActions):
         timeout: float = 30.0,
     ) -> Waiting[Event]:
         """Wait for the first event of a kind: of one process or any, after another or ever."""
-        look = partial(self._reader.first, EventKind(kind), process, after)
+        first = partial(self._reader.first, kind_of(kind), process, after)
+
+        def look() -> Event | None:
+            found = first()
+            if found is None:
+                self._check_open()
+            return found
+
         return Waiting(f"event {kind}", look, timeout=timeout)
 
     def timeline(self) -> Timeline:
@@ -197,11 +209,7 @@ class AttachedCluster(FlinkActions):
         """Every file below storageDir right now; ``LabError`` when it is on no local disk."""
         from hawork.lab.store_view import storage_tree
 
-        url = storage_dir(self._configured("where storageDir is"))
-        path = local_path(url)
-        if path is None:
-            raise LabError(f"{url} is not on this machine: look at it with its own tools")
-        return storage_tree(path)
+        return storage_tree(self._storage())
 
     def job_results(self) -> pandas.DataFrame:
         """What the JobResultStore says now, dirty or clean."""
@@ -229,6 +237,16 @@ class AttachedCluster(FlinkActions):
                 f"{what} is not told by {self._url}: attach with the cluster's config.yaml instead"
             )
         return self.config
+
+    def _storage(self) -> Path:
+        url = storage_dir(self._configured("where storageDir is"))
+        path = local_path(url)
+        if path is None:
+            raise LabError(f"{url} is not on this machine: look at it with its own tools")
+        return path
+
+    def _known_options(self) -> Mapping[str, str]:
+        return self.config or {}
 
     def _ask(self, path: str) -> dict[str, Any]:
         """Ask whoever leads now; ``RestError`` when nobody does, or the leader is silent."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ from hawork.core.configuration import flatten
 from hawork.core.errors import HaworkError, LabError, LeaderRetrievalError
 from hawork.core.jobs import RestartStrategy
 from hawork.core.types import JobID, LeaderInformation
-from hawork.lab import open_labs
 from hawork.lab.armed_steps import ArmedStep
 from hawork.lab.cluster import LabCluster
 from hawork.lab.flink_client import FlinkClient
@@ -92,21 +90,22 @@ class FlinkCluster(LabCluster):
             job_managers, task_managers, ha, directory, options, slots, supervisor,
             keep=keep, store_servers=store_servers,
         )  # fmt: skip
-        self._told = FlinkEvents(self._run.events)
-        self._watch = FlinkWatch(self.config, self._told, self._logs)
-        self._sql = FlinkClient(self._run.path / "client", self._client_options(), self.flink)
+        try:
+            self._told = FlinkEvents(self._run.events)
+            self._watch = FlinkWatch(self.config, self._told, self._logs)
+            self._sql = FlinkClient(self._run.path / "client", self._client_options(), self.flink)
+        except BaseException:
+            super().close()
+            raise
 
     # --- life ----------------------------------------------------------------------------
     def start(self) -> FlinkCluster:
         """Start all processes, wait until one leads and every TaskManager is registered."""
-        if self._closed:
-            raise LabError("this lab is closed: make a new one")
+        self._check_open()
         if self._processes is not None:
             return self
         try:
             check_memory(self._counts[JOB_MANAGER], self._counts[TASK_MANAGER])
-            atexit.register(self.close)
-            open_labs.opened(self)
             self._store.start()
             self._processes = processes = FlinkProcesses(
                 self._run, self.config, self.flink, self._told, self._store.config_file

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import psutil
-
 from hawork.core.errors import LabError
+from hawork.lab.memory import available
 
 JOB_MANAGER_MB = 260
 TASK_MANAGER_MB = 400
 CLIENT_MB = 300
 """Resident memory of each process in a lab while a job runs, rounded up."""
-_CGROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-        "/sys/fs/cgroup/memory/memory.stat",
-    ),
-)
 
 JOB_MANAGER_JVM = ("-Xmx128m", "-XX:MaxMetaspaceSize=192m")
 CLIENT_JVM = ("-Xmx160m",)
@@ -50,24 +39,10 @@ def needed(job_managers: int, task_managers: int) -> int:
 
 def check_memory(job_managers: int, task_managers: int) -> None:
     """``LabError`` says how much is needed when less is free; nothing was started then."""
-    need, free = needed(job_managers, task_managers), available()
+    need, free = needed(job_managers, task_managers), available().free
     if free < need:
         raise LabError(
             f"{job_managers} JobManagers and {task_managers} TaskManagers of Apache Flink need "
             f"{need >> 20:,} MB of memory and {free >> 20:,} MB are free: start fewer of them, "
             "or close other programs"
         )
-
-
-def available() -> int:
-    """Bytes that can still be used, by the machine or by this container."""
-    free = psutil.virtual_memory().available
-    for limit, usage, details in _CGROUPS:
-        try:
-            most, used = int(Path(limit).read_text()), int(Path(usage).read_text())
-            lines = dict(line.split() for line in Path(details).read_text().splitlines())
-        except (OSError, ValueError):
-            continue  # no limit, or no such cgroup
-        cached = int(lines.get("inactive_file", 0))  # given back when it is needed
-        free = min(free, most - used + cached)
-    return max(0, free)

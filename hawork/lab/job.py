@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hawork.core.errors import JobNotFoundError, LabError, RestError
+from hawork.core.errors import HaworkError, LabError
 from hawork.core.jobs import JobStatus
 from hawork.core.types import JobID
 from hawork.lab.progress import ProgressView, describe, open_progress
@@ -77,10 +77,7 @@ class Job:
         >>> await job.acknowledged()                                        # doctest: +SKIP
         """
 
-        def look() -> JobID | None:
-            return self._submission.result() if self._submission.done() else None
-
-        return Waiting(f"the acknowledgement of job {self.name}", look, timeout=timeout)
+        return Waiting(f"the acknowledgement of job {self.name}", self._accepted, timeout=timeout)
 
     def finished(
         self, timeout: float | None = None, *, progress: bool = True
@@ -162,9 +159,16 @@ class Job:
     def _repr_html_(self) -> str:
         try:
             known = describe(self.details)
-        except (RestError, JobNotFoundError) as error:
-            known = str(error)
+        except HaworkError as error:  # nobody leads, or the lab is closed
+            known = str(error) if self._last is None else f"{describe(self._last)}; {error}"
         return f"<b>{html.escape(self.name)}</b> <code>{self.job_id}</code><br>{html.escape(known)}"
+
+    def _accepted(self) -> JobID | None:
+        """The job's id once it is accepted; ``LabError`` when its lab is closed before that."""
+        if self._submission.done():
+            return self._submission.result()
+        self._client()
+        return None
 
     def _until(
         self,
@@ -174,9 +178,8 @@ class Job:
         view: ProgressView | None,
     ) -> Waiting[JobDetails]:
         def look() -> JobDetails | None:
-            if not self._submission.done():
+            if self._accepted() is None:
                 return None
-            self._submission.result()
             details = self.details
             return details if there(details) else None
 

@@ -32,6 +32,7 @@ class Judgement:
 
     _events: EventLog
     _reader: EventReader
+    _closed: bool
 
     def verdict(self, output: Compared | None = None) -> Verdict:
         """Whether everything so far was right, by the event log; works after ``close``, too.
@@ -44,7 +45,7 @@ class Judgement:
         True
         """
         if output is not None:
-            self._events.emit(
+            self._note(
                 EventKind.OUTPUT_COMPARED,
                 records=output.records,
                 lost=output.lost,
@@ -60,7 +61,7 @@ class Judgement:
 
         >>> lab.predict("gap after a kill", 5.0)                           # doctest: +SKIP
         """
-        self._events.emit(EventKind.PREDICTION, question=question, guess=guess, unit=unit)
+        self._note(EventKind.PREDICTION, question=question, guess=guess, unit=unit)
 
     def observe(self, question: str, value: Any) -> Any:
         """Keep what the event log says to a question that was asked; returns ``value``.
@@ -76,7 +77,7 @@ class Judgement:
             raise LabError(
                 f"nobody guessed about {question!r} (asked were: {known}): call predict first"
             )
-        self._events.emit(EventKind.PREDICTION, question=question, observed=value)
+        self._note(EventKind.PREDICTION, question=question, observed=value)
         return value
 
     def compare(self) -> pandas.DataFrame:
@@ -93,6 +94,12 @@ class Judgement:
             for question, facts in self._predictions().items()
         ]
         return pandas.DataFrame(rows, columns=["question", "guess", "observed", "unit"])
+
+    def _note(self, kind: EventKind, **facts: Any) -> None:
+        """Keep what was said about the run; a lab that is closed has no file for it any more."""
+        self._events.emit(kind, **facts)
+        if self._closed:
+            self._reader.add(self._events.recent()[-1])
 
     def _predictions(self) -> dict[str, dict[str, Any]]:
         """What was guessed and observed last, by question."""

@@ -33,7 +33,7 @@ class KubernetesFaults(StoreFaults):
 
         >>> lab.revoke_right("leader", "patch")                            # doctest: +SKIP
         """
-        control_plane, name = self.control_plane, self._leadership.resolve(target)
+        control_plane, name = self.control_plane, self._process(target)
         event = self._fault("revoke_right", name, right=verb)
         control_plane.revoke_right(name, verb)
         return event
@@ -43,7 +43,7 @@ class KubernetesFaults(StoreFaults):
 
         >>> lab.grant_right("jm-1", "patch")                               # doctest: +SKIP
         """
-        control_plane, name = self.control_plane, self._leadership.resolve(target)
+        control_plane, name = self.control_plane, self._process(target)
         event = self._fault("grant_right", name, right=verb)
         control_plane.grant_right(name, verb)
         return event
@@ -54,6 +54,7 @@ class KubernetesFaults(StoreFaults):
         >>> lab.outdate_watches()                                          # doctest: +SKIP
         """
         control_plane = self.control_plane
+        self._started()
         event = self._fault("outdate_watches", "store")
         control_plane.outdate_watches()
         return event

@@ -135,13 +135,13 @@ class ControlPlane:
     def kill(self, server: str | None = None) -> None:
         """SIGKILL: connections break, new ones are refused. Nothing stored is lost."""
         self._signal(server, "KILL")
-        for each in _named(server):
+        for each in named(server):
             self._running().wait_until(each, "exited")
 
     def restart(self, server: str | None = None) -> None:
         """Start again what was killed, on the same port, and wait until it serves."""
         states = self._running().processes()
-        for each in _named(server):
+        for each in named(server):
             if not states[each].alive:
                 self._launch(each)
         self.wait_ready()
@@ -263,7 +263,7 @@ class ControlPlane:
         return str(self.admin.must("GET", "/version")["gitVersion"])
 
     def pid(self, server: str) -> int:
-        (name,) = _named(server)
+        (name,) = named(server)
         return self._running().processes()[name].pid
 
     def last_words(self, server: str) -> str:
@@ -346,7 +346,7 @@ class ControlPlane:
 
     def _signal(self, server: str | None, signal_name: str) -> None:
         states = self._running().processes()
-        for each in _named(server):
+        for each in named(server):
             if states[each].alive:
                 self._running().signal(each, signal_name)
 
@@ -363,7 +363,7 @@ class ControlPlane:
         return self._control
 
 
-def _named(server: str | None) -> list[str]:
+def named(server: str | None) -> list[str]:
     """The servers in the order in which they start."""
     if server not in (None, API, ETCD):
         raise LabError(f"there is no server {server!r}: use {API} or {ETCD}")

@@ -10,9 +10,15 @@ from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import HaworkError, LabError
 from hawork.lab.kubernetes_rights import JOB_MANAGER_VERBS, TASK_MANAGER_VERBS
-from hawork.lab.kubernetes_server import NAMESPACE, ControlPlane
+from hawork.lab.kubernetes_server import NAMESPACE, ControlPlane, named
 from hawork.lab.run_directory import RunDirectory
-from hawork.lab.store_network import break_network, check_outage, own_configuration
+from hawork.lab.store_network import (
+    Deed,
+    break_network,
+    check_outage,
+    check_partition,
+    own_configuration,
+)
 
 MOST = 64
 """JobManagers, and TaskManagers: their tokens must be there before the API server starts."""
@@ -36,6 +42,7 @@ class KubernetesStore:
     """A control plane for one lab, a user for each process, a proxy for each JobManager."""
 
     no_sessions = _NO_SESSIONS
+    own = True
 
     def __init__(
         self, run: RunDirectory, job_manager_verbs: Sequence[str] = JOB_MANAGER_VERBS
@@ -66,20 +73,27 @@ class KubernetesStore:
         kubeconfig = self.control_plane.kubeconfig(process, proxied=role == "jm")
         return own_configuration(self._run, process, {options.K8S_CONFIG_FILE.key: str(kubeconfig)})
 
-    def partition(self, process: str, how: str) -> None:
+    def partition(self, process: str, how: str) -> Deed:
+        check_partition(how)
         if not process.startswith("jm-"):
             raise LabError(f"{process} cannot be cut off from the store: choose a JobManager")
-        break_network(self.control_plane.proxy(process), how)
-        self._cut_off.add(process)
 
-    def outage(self, server: str | None, how: str) -> None:
+        def cut_off() -> None:
+            break_network(self.control_plane.proxy(process), how)
+            self._cut_off.add(process)
+
+        return cut_off
+
+    def outage(self, server: str | None, how: str) -> Deed:
         check_outage(how)
-        if how == "pause":
-            self.control_plane.pause(server)
-        else:
-            self.control_plane.kill(server)
+        named(server)
+        stop = self.control_plane.pause if how == "pause" else self.control_plane.kill
+        return lambda: stop(server)
 
-    def heal(self) -> None:
+    def heal(self) -> Deed:
+        return self._heal
+
+    def _heal(self) -> None:
         for process in self._cut_off:
             self.control_plane.proxy(process).heal()
         self._cut_off.clear()
@@ -94,6 +108,7 @@ class GivenKubernetesStore:
     """The API server of a kubeconfig that the options name. The lab removes what it leaves."""
 
     no_sessions = _NO_SESSIONS
+    own = False
 
     def __init__(self, run: RunDirectory, given: Mapping[str, object]) -> None:
         self._run = run
@@ -102,12 +117,13 @@ class GivenKubernetesStore:
         self.options: Mapping[str, str] = own
         self._config = Configuration({**own, **{key: str(given[key]) for key in given}})
         self._ours = options.K8S_CLUSTER_ID.key not in given
+        self._used = False
 
     def start(self) -> None:
-        return
+        self._used = True
 
     def stop(self) -> None:
-        if not self._ours:
+        if not self._ours or not self._used:
             return
         from hawork.backends.kubernetes.services import open_backend
         from hawork.core.clock import SYSTEM_CLOCK
@@ -125,13 +141,13 @@ class GivenKubernetesStore:
     def config_file(self, process: str) -> Path:
         return self._run.config_file
 
-    def partition(self, process: str, how: str) -> None:
+    def partition(self, process: str, how: str) -> Deed:
         raise self._impossible("partition")
 
-    def outage(self, server: str | None, how: str) -> None:
+    def outage(self, server: str | None, how: str) -> Deed:
         raise self._impossible("store_outage")
 
-    def heal(self) -> None:
+    def heal(self) -> Deed:
         raise self._impossible("heal")
 
     def expire_session(self, config: Configuration, session: str) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hawork.core.configuration import Configuration
+from hawork.core.errors import LabError
 from hawork.core.events import Event, EventKind
+from hawork.lab.event_reader import kind_of
 from hawork.lab.snapshot import ClusterSnapshot, take_snapshot
 from hawork.lab.timeline import Timeline
 from hawork.lab.waiting import Waiting
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from hawork.lab.leadership import Leadership
     from hawork.lab.processes import LabProcesses
     from hawork.lab.run_directory import RunDirectory
+    from hawork.lab.stores import LabStore
 
 
 class Looking:
@@ -25,6 +29,7 @@ class Looking:
 
     config: Configuration
     _run: RunDirectory
+    _store: LabStore
     _reader: EventReader
     _leadership: Leadership
     _processes: LabProcesses | None
@@ -51,7 +56,14 @@ class Looking:
         >>> await lab.wait_for_event("leadership.revoked", "jm-1", after=woken)  # doctest: +SKIP
         """
         what = f"event {kind}" + (f" of {process}" if process else "")
-        look = partial(self._reader.first, EventKind(kind), process, after)
+        first = partial(self._reader.first, kind_of(kind), process, after)
+
+        def look() -> Event | None:
+            found = first()
+            if found is None:
+                self._started()
+            return found
+
         return Waiting(what, look, timeout=timeout)
 
     def events(self) -> pandas.DataFrame:
@@ -78,7 +90,7 @@ class Looking:
         """
         from hawork.lab.store_view import storage_tree
 
-        return storage_tree(self._run.storage)
+        return storage_tree(self._storage())
 
     def store_rows(self) -> pandas.DataFrame:
         """Every row of the HA store right now: table, name, version, value as text.
@@ -87,6 +99,10 @@ class Looking:
         """
         from hawork.lab.store_view import store_rows
 
+        if self._store.own:
+            self._check_store()
+        else:
+            self._storage()
         states = self._processes.states().values() if self._processes else ()
         pids = {str(state.pid): state.name for state in states}
         return store_rows(self.config, {**pids, **self._owners()})
@@ -98,6 +114,7 @@ class Looking:
         """
         from hawork.lab.store_view import job_results
 
+        self._storage()
         return job_results(self.config)
 
     def snapshot(self) -> ClusterSnapshot:
@@ -107,6 +124,28 @@ class Looking:
         'jm-1'
         """
         return take_snapshot(cast("Any", self), self._leadership.name())
+
+    def _storage(self) -> Path:
+        """storageDir; ``LabError`` when it went with the lab."""
+        if not self._run.path.exists():
+            raise LabError(
+                "the lab's directory is gone, a temporary one goes with close(): look before, or "
+                "keep it with LabCluster(directory=...)"
+            )
+        return self._run.storage
+
+    def _check_store(self) -> None:
+        if self._closed_at is not None:
+            raise LabError(
+                "this lab is closed, and its HA store ended with it: look before close()"
+            )
+        self._started()
+
+    def _known_options(self) -> Configuration:
+        return self.config
+
+    def _started(self) -> LabProcesses:
+        raise NotImplementedError
 
     def _owners(self) -> dict[str, str]:
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""The labs of this process that run, so that one call ends them all."""
+"""The labs of this process, started or not, so that one call ends them all."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _open: list[_Closable] = []
 
 
 def opened(lab: _Closable) -> None:
-    """``lab`` has processes now."""
+    """``lab`` has a directory, and perhaps processes."""
     with _lock:
         if lab not in _open:
             _open.append(lab)
 
 
 def closed(lab: _Closable) -> None:
-    """``lab`` has none any more."""
+    """``lab`` has neither any more."""
     with _lock:
         if lab in _open:
             _open.remove(lab)
@@ -31,8 +31,9 @@ def closed(lab: _Closable) -> None:
 def reset() -> int:
     """Close every lab of this notebook, also those that no variable names; how many there were.
 
-    For when cells were run twice, out of order or only half. Labs of other notebooks, which
-    have kernels of their own, are left alone; the next ``LabCluster`` begins anew.
+    For when cells were run twice, out of order or only half. Views of somebody else's clusters
+    are closed, too. Labs of other notebooks, which have kernels of their own, are left alone;
+    the next ``LabCluster`` begins anew.
 
     >>> from hawork.lab import reset
     >>> reset()

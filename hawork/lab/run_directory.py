@@ -116,6 +116,11 @@ class RunDirectory:
             owner = os.pread(self._lock, 100, 0).decode(errors="replace").strip()
             os.close(self._lock)
             self._lock = -1
+            if owner == str(os.getpid()):
+                raise LabError(
+                    f"run directory {self.path} is used by another lab of this notebook: close "
+                    "that lab, or all of them with hawork.lab.reset()"
+                ) from None
             raise LabError(
                 f"run directory {self.path} is used by another lab (process {owner}): close that "
                 "lab, or choose another directory"

@@ -27,6 +27,7 @@ class SteppedLab:
         >>> job = lab.submit(..., wait=False)                              # doctest: +SKIP
         >>> await armed.reached()                                          # doctest: +SKIP
         """
+        self._check_open()
         name = self._leadership.resolve(process) if process else None
         return self._steps.arm(step, action, name)
 
@@ -51,6 +52,9 @@ class SteppedLab:
         >>> lab.proceed()                                                  # doctest: +SKIP
         """
         return self._steps.proceed(self._faults().wake)
+
+    def _check_open(self) -> None:
+        raise NotImplementedError
 
     def _faults(self) -> Faults:
         raise NotImplementedError

@@ -11,6 +11,7 @@ from hawork.core.events import Event, EventKind, EventLog
 if TYPE_CHECKING:
     from hawork.lab.event_reader import EventReader
     from hawork.lab.leadership import Leadership
+    from hawork.lab.processes import LabProcesses
     from hawork.lab.stores import LabStore
 
 
@@ -30,7 +31,7 @@ class StoreFaults:
         """
         if self._store.no_sessions:
             raise LabError(self._store.no_sessions)
-        name = self._leadership.resolve(target)
+        name = self._process(target)
         sessions = [session for session, owner in self._sessions().items() if owner == name]
         if not sessions:
             raise LabError(f"{name} has no session with the store: choose a JobManager")
@@ -47,9 +48,10 @@ class StoreFaults:
 
         >>> lab.partition("leader", how="blackhole")                       # doctest: +SKIP
         """
-        name = self._leadership.resolve(target)
+        name = self._process(target)
+        cut_off = self._store.partition(name, how)
         event = self._fault("partition", name, how=how)
-        self._store.partition(name, how)
+        cut_off()
         return event
 
     def store_outage(self, server: str | None = None, how: str = "pause") -> Event:
@@ -60,8 +62,10 @@ class StoreFaults:
 
         >>> lab.store_outage("leader", how="kill")                         # doctest: +SKIP
         """
+        self._started()
+        stop = self._store.outage(server, how)
         event = self._fault("store_outage", "store", how=how, server=server or "all")
-        self._store.outage(server, how)
+        stop()
         return event
 
     def heal(self) -> Event:
@@ -69,8 +73,10 @@ class StoreFaults:
 
         >>> lab.heal()                                                     # doctest: +SKIP
         """
+        self._started()
+        heal = self._store.heal()
         event = self._fault("heal", "store")
-        self._store.heal()
+        heal()
         return event
 
     def _sessions(self) -> dict[str, str]:
@@ -94,6 +100,15 @@ class StoreFaults:
             if event.kind == EventKind.STORE_CONNECTION and event.facts.get("holder")
         }
         return {**leaderships, **holders, **self._sessions()}
+
+    def _process(self, target: str) -> str:
+        """The process that is meant; ``LabError`` when there is none, or no lab is running."""
+        processes, name = self._started(), self._leadership.resolve(target)
+        processes.state(name)
+        return name
+
+    def _started(self) -> LabProcesses:
+        raise NotImplementedError
 
     def _fault(self, verb: str, target: str, **facts: str) -> Event:
         self._events.emit(EventKind.FAULT, verb=verb, target=target, **facts)

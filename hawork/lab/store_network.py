@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hawork.core.errors import LabError
@@ -16,11 +16,18 @@ DELAY = 0.2
 """Seconds by which ``delay`` is late, each way."""
 OUTAGES = ("pause", "kill")
 
+Deed = Callable[[], object]
+"""A fault that is possible, and is done when it is called."""
 
-def break_network(proxy: TcpProxy, how: str) -> None:
-    """One of ``PARTITIONS``, until the proxy is healed. ``LabError`` for any other word."""
+
+def check_partition(how: str) -> None:
+    """``LabError`` for what is none of ``PARTITIONS``."""
     if how not in PARTITIONS:
         raise LabError(f"there is no partition {how!r}: choose one of {', '.join(PARTITIONS)}")
+
+
+def break_network(proxy: TcpProxy, how: str) -> None:
+    """One of ``PARTITIONS``, until the proxy is healed."""
     if how == "to_store":
         proxy.one_way(blocked="upstream")
     elif how == "from_store":

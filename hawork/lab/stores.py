@@ -13,7 +13,13 @@ from hawork.core.errors import LabError
 from hawork.lab.kubernetes_rights import JOB_MANAGER_VERBS
 from hawork.lab.kubernetes_store import GivenKubernetesStore, KubernetesStore
 from hawork.lab.run_directory import RunDirectory
-from hawork.lab.store_network import break_network, check_outage, own_configuration
+from hawork.lab.store_network import (
+    Deed,
+    break_network,
+    check_outage,
+    check_partition,
+    own_configuration,
+)
 from hawork.lab.tcp_proxy import TcpProxy
 from hawork.lab.zookeeper_server import ZooKeeperServers
 
@@ -22,12 +28,18 @@ SESSION_TIMEOUT = "4 s"
 
 
 class LabStore(Protocol):
-    """The store of one lab; ``LabError`` for a fault that this store cannot have."""
+    """The store of one lab; ``LabError`` for a fault that this store cannot have.
+
+    A fault is checked when it is asked for, and done when its ``Deed`` is called: what is
+    refused has not happened, and is no event.
+    """
 
     options: Mapping[str, str]
     """What the lab's processes must know to reach it."""
     no_sessions: str
     """Why no process has a session with it; empty where each has one."""
+    own: bool
+    """Whether its servers are the lab's own, and end with it."""
 
     def start(self) -> None: ...
 
@@ -36,11 +48,11 @@ class LabStore(Protocol):
     def config_file(self, process: str) -> Path:
         """The configuration of one process."""
 
-    def partition(self, process: str, how: str) -> None: ...
+    def partition(self, process: str, how: str) -> Deed: ...
 
-    def outage(self, server: str | None, how: str) -> None: ...
+    def outage(self, server: str | None, how: str) -> Deed: ...
 
-    def heal(self) -> None:
+    def heal(self) -> Deed:
         """End every partition and outage."""
 
     def expire_session(self, config: Configuration, session: str) -> None: ...
@@ -72,6 +84,7 @@ class _FileStore:
     """Nothing to start, and no network between a process and its store."""
 
     options: Mapping[str, str] = {}
+    own = False
 
     def __init__(self, run: RunDirectory, ha: str) -> None:
         self._run = run
@@ -87,13 +100,13 @@ class _FileStore:
     def config_file(self, process: str) -> Path:
         return self._run.config_file
 
-    def partition(self, process: str, how: str) -> None:
+    def partition(self, process: str, how: str) -> Deed:
         raise self._impossible("partition")
 
-    def outage(self, server: str | None, how: str) -> None:
+    def outage(self, server: str | None, how: str) -> Deed:
         raise self._impossible("store_outage")
 
-    def heal(self) -> None:
+    def heal(self) -> Deed:
         raise self._impossible("heal")
 
     def expire_session(self, config: Configuration, session: str) -> None:
@@ -117,6 +130,7 @@ class _ZooKeeperStore:
         if quorum is None:
             self._servers = ZooKeeperServers(run.path / "zookeeper", servers)
             quorum = self._servers.quorum
+        self.own = self._servers is not None
         self._addresses, self._chroot = parse_quorum(quorum)
         self._proxies: dict[str, list[TcpProxy]] = {}
         self.options: Mapping[str, str] = {
@@ -147,22 +161,28 @@ class _ZooKeeperStore:
             self._run, process, {options.ZK_QUORUM.key: addresses + self._chroot}
         )
 
-    def partition(self, process: str, how: str) -> None:
+    def partition(self, process: str, how: str) -> Deed:
+        check_partition(how)
         if process not in self._proxies:
             raise LabError(f"{process} cannot be cut off from the store: choose a JobManager")
-        for proxy in self._proxies[process]:
-            break_network(proxy, how)
 
-    def outage(self, server: str | None, how: str) -> None:
+        def cut_off() -> None:
+            for proxy in self._proxies[process]:
+                break_network(proxy, how)
+
+        return cut_off
+
+    def outage(self, server: str | None, how: str) -> Deed:
         check_outage(how)
         servers = self._own_servers("store_outage")
         target = servers.leader() if server == "leader" else server
-        if how == "pause":
-            servers.pause(target)
-        else:
-            servers.kill(target)
+        servers.named(target)
+        return lambda: servers.pause(target) if how == "pause" else servers.kill(target)
 
-    def heal(self) -> None:
+    def heal(self) -> Deed:
+        return self._heal
+
+    def _heal(self) -> None:
         for proxy in self._all_proxies():
             proxy.heal()
         if self._servers is not None:

@@ -122,13 +122,13 @@ class ZooKeeperServers:
     def kill(self, name: str | None = None) -> None:
         """SIGKILL: connections break, new ones are refused."""
         self._signal(name, "KILL")
-        for each in self._named(name):
+        for each in self.named(name):
             self._running().wait_until(each, "exited")
 
     def restart(self, name: str | None = None) -> None:
         """Start again what was killed, and wait until it serves."""
         states = self._running().processes()
-        for each in self._named(name):
+        for each in self.named(name):
             if not states[each].alive:
                 self._launch(each)
         self.wait_ready(name)
@@ -136,7 +136,7 @@ class ZooKeeperServers:
     def wait_ready(self, name: str | None = None) -> None:
         """Wait until the servers take requests."""
         end = time.monotonic() + _START_SECONDS
-        for each in self._named(name):
+        for each in self.named(name):
             while self.role(each) is None:
                 if time.monotonic() > end:
                     raise LabError(f"{each} does not serve: {self.last_words(each)}")
@@ -232,11 +232,12 @@ class ZooKeeperServers:
 
     def _signal(self, name: str | None, signal_name: str) -> None:
         states = self._running().processes()
-        for each in self._named(name):
+        for each in self.named(name):
             if states[each].alive:
                 self._running().signal(each, signal_name)
 
-    def _named(self, name: str | None) -> list[str]:
+    def named(self, name: str | None) -> list[str]:
+        """One server, or all of them for ``None``. ``LabError`` when there is none of that name."""
         return self.names if name is None else [self._known(name)]
 
     def _known(self, name: str) -> str:

@@ -83,7 +83,7 @@ class Session:
 def hub_of(session: Session) -> tuple[LiveTimeline, Controller]:
     timeline = LiveTimeline(session.arrived)
     hub = HubWidget()
-    PanelWidget(hub, ["timeline"])
+    PanelWidget(hub, ["timeline"], str)
     controller = Controller(
         timeline, lambda now: {}, str, hub, clock=lambda: session.now + STEP / 2
     )
@@ -111,7 +111,7 @@ def run_live() -> tuple[PanelWidget, Controller]:
 
     threading.Thread(target=go_on, daemon=True).start()
     controller.start()
-    return PanelWidget(hub, ["timeline"]), controller
+    return PanelWidget(hub, ["timeline"], str), controller
 
 
 def measured(update: Callable[[], None]) -> Iterator[tuple[float, int]]:

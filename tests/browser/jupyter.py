@@ -15,6 +15,8 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from hawork.testing import eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -88,6 +90,11 @@ class JupyterLab:
             )
             request.add_header("Authorization", f"token {self.token}")
             urllib.request.urlopen(request, timeout=30).close()
+
+    def lab_processes(self) -> list[psutil.Process]:
+        """What the kernels' labs have started."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [each for each in children if "hawork.runtime" in " ".join(each.cmdline())]
 
     def stop(self) -> None:
         """End the server; its kernels go with it, and their labs with them."""

@@ -11,11 +11,26 @@ import axe_playwright_python
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from hawork.testing import eventually
+
 from .jupyter import JupyterLab
 from .notebook import CELL, ERROR, open_notebook, run_cell, wait_until_idle, write_notebook
 
 START = """from hawork.lab import LabCluster
 lab = LabCluster(job_managers=3, task_managers=1).start()"""
+JOB = Path(__file__).resolve().parent.parent / "unit" / "lab_jobs.py"
+SUBMIT = f"""config = {{"end": 30, "output": lab.directory / "out"}}
+job = lab.submit({f"{JOB}:count"!r}, config, wait=False)"""
+FINISH = "await job.acknowledged()\nprint((await job.finished(progress=False)).status)"
+COUNT_BARS = """() => {
+    window.counted = [];
+    const look = () => {
+        const found = document.querySelectorAll("[data-lane='published leader']").length;
+        if (counted.at(-1) !== found) counted.push(found);
+        requestAnimationFrame(look);
+    };
+    look();
+}"""
 AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
 JM = re.compile(r"jm-\d")
 
@@ -112,7 +127,8 @@ def test_two_views_agree_also_after_a_reload(opened: Any, complaints: list[str])
 
 
 def test_everything_by_keyboard(opened: Any, complaints: list[str]) -> None:
-    page = opened("lab.cluster_panel()", "lab.timeline_panel()")
+    page = opened("lab.cluster_panel()", "lab.timeline_panel()", "lab.stepper_panel()",
+                  later=(SUBMIT, FINISH))  # fmt: skip
     cluster, timeline = panel(page, "cluster"), panel(page, "timeline")
     leader = leader_of(cluster)
     cells = page.locator(CELL).count()
@@ -136,9 +152,43 @@ def test_everything_by_keyboard(opened: Any, complaints: list[str]) -> None:
     cluster.get_by_role("button", name=f"Kill {leader}").focus()
     page.keyboard.press("Enter")
     leader_of(cluster, other_than=leader)
-    focused = page.evaluate("document.activeElement.getAttribute('aria-label')")
-    assert focused == f"Kill {leader}"
+    assert focused(page) == f"Kill {leader}"
+
+    stepper = panel(page, "stepper")
+    action = stepper.get_by_label("What an armed step does")
+    action.focus()
+    page.keyboard.press("End")
+    expect(action).to_have_value("crash")
+    page.keyboard.press("Home")
+    expect(action).to_have_value("hold")
+    tab_to(page, "Arm submit.graph_written")
+    page.keyboard.press("Enter")
+    step = stepper.locator("li[data-step='submit.graph_written']")
+    expect(step).to_have_attribute("data-armed", "true", timeout=20_000)
+    assert focused(page) == "Arm submit.graph_written"
+    run_cell(page, 4)
+    expect(step).to_have_attribute("data-lit", "now", timeout=30_000)
+    action.focus()
+    tab_to(page, r"Continue: jm-\d at submit\.graph_written")
+    page.keyboard.press("Enter")
+    expect(step).not_to_have_attribute("data-lit", "now", timeout=20_000)
+    run_cell(page, 5)
+    expect(page.locator(".jp-OutputArea-output").filter(has_text="FINISHED").first).to_be_attached()
     assert complaints == []
+
+
+def focused(page: Page) -> str:
+    """What a screen reader calls the element that has the focus."""
+    return str(page.evaluate("document.activeElement.getAttribute('aria-label')"))
+
+
+def tab_to(page: Page, label: str) -> None:
+    """Press Tab until the focus is there."""
+    passed: list[str] = []
+    while not re.fullmatch(label, focused(page)):
+        passed.append(focused(page))
+        assert len(passed) < 40, passed
+        page.keyboard.press("Tab")
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
@@ -177,13 +227,9 @@ def test_nothing_serious_for_accessibility(
 
 
 def test_the_stepper_stops_compares_crashes_and_recovers(
-    opened: Any, jupyter: JupyterLab, complaints: list[str]
+    opened: Any, complaints: list[str]
 ) -> None:
-    job = Path(__file__).resolve().parent.parent / "unit" / "lab_jobs.py"
-    submit = f"""config = {{"end": 30, "output": lab.directory / "out"}}
-job = lab.submit({f"{job}:count"!r}, config, wait=False)"""
-    finish = "await job.acknowledged()\nprint((await job.finished(progress=False)).status)"
-    page = opened("lab.stepper_panel()", "lab.jobs_panel()", later=(submit, finish))
+    page = opened("lab.stepper_panel()", "lab.jobs_panel()", later=(SUBMIT, FINISH))
     stepper = panel(page, "stepper")
     stepper.get_by_role("button", name="Arm submit.graph_written").click()
     step = stepper.locator("li[data-step='submit.graph_written']")
@@ -217,20 +263,25 @@ def test_a_recorded_run_has_a_slider(opened: Any, complaints: list[str]) -> None
     expect(timeline.locator(".hw-clock")).to_have_text("0.000 s")
     page.keyboard.press("End")
     expect(bars).to_have_count(2)
+    page.evaluate(COUNT_BARS)  # in every frame: the first leader may lead for a moment only
     timeline.get_by_role("button", name="Play").click()
-    expect(bars).to_have_count(1, timeout=10_000)
-    expect(bars).to_have_count(2, timeout=20_000)
+    page.wait_for_function("() => counted.join().includes('0,1,2')", timeout=30_000)
     assert complaints == []
 
 
-def test_a_restarted_kernel_leaves_views_that_say_so(opened: Any) -> None:
+def test_a_restarted_kernel_leaves_views_that_say_so_and_no_process(
+    opened: Any, jupyter: JupyterLab
+) -> None:
     page = opened("lab.cluster_panel()")
     leader_of(panel(page, "cluster"))
+    of_the_lab = jupyter.lab_processes()
+    assert len(of_the_lab) == 5, "a supervisor, three JobManagers and a TaskManager"
     page.locator(".lm-MenuBar-item", has_text=re.compile(r"^Kernel$")).click()
     page.locator(".lm-Menu-item", has_text=re.compile(r"^Restart Kernel…")).click()
     page.locator(".jp-Dialog").get_by_role("button", name="Confirm").click()
     expect(page.locator("[data-life=orphaned]")).to_have_count(1, timeout=30_000)
     expect(page.locator(".hw-trouble")).to_contain_text("The kernel has ended")
+    eventually(lambda: not any(each.is_running() for each in of_the_lab), timeout=10.0)
     wait_until_idle(page)
 
 

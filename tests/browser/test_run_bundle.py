@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from hawork.lab import LabCluster, open_bundle
 
 from .jupyter import JupyterLab
-from .notebook import ERROR, open_notebook, run_cell, write_notebook
+from .notebook import ERROR, open_notebook, run_cell, wait_until_idle, write_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -61,5 +61,30 @@ def test_a_kept_run_is_read_and_replayed(
     expect(leads).to_have_attribute("data-leader", second)
     expect(card).to_have_attribute("data-state", "down")
     expect(page.locator("[data-panel=jobs]")).to_contain_text("No job was submitted yet.")
+    expect(page.locator(ERROR)).to_have_count(0)
+    assert complaints == []
+
+    # Where a view cannot be made, the same as text, and a sentence that says why.
+    page.evaluate("() => { ResizeObserver = function () { throw Error('not allowed'); }; }")
+    run_cell(page, 0)
+    trouble, still = page.locator(".hw-trouble"), page.locator(".hw-still")
+    expect(trouble).to_contain_text("This panel has stopped (Error: not allowed).")
+    expect(still).to_contain_text(f"{second}  leads with session id")
+    still.evaluate("text => { text.hwText = text.textContent = ''; }")
+    page.get_by_role("button", name="Look again").click()
+    expect(still).to_contain_text(f"{second}  leads with session id")
+    expect(page.locator("[data-panel]")).to_have_count(0)
+
+    # So it is in a browser that lacks something.
+    page.add_init_script("delete window.structuredClone")
+    page.reload()
+    wait_until_idle(page)
+    page.evaluate("delete window.ResizeObserver")  # JupyterLab cannot begin without it
+    run_cell(page, 0)
+    expect(trouble).to_contain_text(
+        "This browser has no ResizeObserver, structuredClone, so this panel cannot move."
+    )
+    expect(still).to_contain_text(f"{second}  leads with session id")
+    expect(page.locator("[data-panel]")).to_have_count(0)
     expect(page.locator(ERROR)).to_have_count(0)
     assert complaints == []

@@ -15,6 +15,7 @@ from hawork.lab import LabCluster
 from hawork.lab.job import Job
 from tests.contract.kubernetes_server import shared_control_plane
 from tests.faults.scenario import FAST, Scenario, wait_for_event
+from tests.kept_runs import check_kept_run
 
 LEASE = 2.0
 OPTIONS = {
@@ -73,11 +74,16 @@ def pass_seconds(seconds: float) -> None:
     time.sleep(seconds)
 
 
-def test_kill_the_leader(scenario: Scenario) -> None:
+def test_kill_the_leader(scenario: Scenario, tmp_path: Path) -> None:
     job = running_job(scenario)
     fault = scenario.lab.kill("leader")
     scenario.lab.wait_for_leader(other_than=fault).wait()
     check(scenario, job)
+    tokens = tuple(map(scenario.lab.control_plane.token, ("jm-1", "lab", "admin")))
+    kept = check_kept_run(scenario.lab, tmp_path, secrets=tokens)
+    assert kept.verdict().valid
+    assert "kill" in [takeover.cause for takeover in kept.timeline().takeovers]
+    assert set(kept.store_rows().table) == {"lab-cluster-config-map"}
 
 
 def test_pause_the_leader_past_its_lease(scenario: Scenario) -> None:
@@ -156,6 +162,7 @@ def test_what_lies_in_the_config_maps_can_be_read(scenario: Scenario) -> None:
 
 def test_what_cannot_be_done_is_refused_with_the_reason(scenario: Scenario) -> None:
     lab = scenario.lab
+    before = faults(lab)
     with pytest.raises(LabError, match="on Kubernetes nobody has one: a leadership lasts as long"):
         lab.expire_session()
     with pytest.raises(LabError, match="tm-1 cannot be cut off from the store"):
@@ -164,6 +171,13 @@ def test_what_cannot_be_done_is_refused_with_the_reason(scenario: Scenario) -> N
         lab.store_outage("zk-1")
     with pytest.raises(LabError, match="there is no outage 'flood': choose one of pause, kill"):
         lab.store_outage(how="flood")
+    with pytest.raises(LabError, match="no process 'jm-9'"):
+        lab.revoke_right("jm-9")
+    assert faults(lab) == before, "what was refused has not happened"
+
+
+def faults(lab: LabCluster) -> list[Event]:
+    return [event for event in lab.event_list() if event.kind is EventKind.FAULT]
 
 
 def test_without_a_supervisor_the_lease_decides(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tests.contract.zookeeper_harness import shared_servers
 from tests.faults.scenario import FAST, Scenario, wait_for_event
 from tests.faults.stores import on_shared_zookeeper
 from tests.faults.znode_history import check_history
+from tests.kept_runs import check_kept_run
 
 SESSION_TIMEOUT = 2.0
 OPTIONS = {**FAST, "high-availability.zookeeper.client.session-timeout": "2 s"}
@@ -68,11 +69,15 @@ def pass_seconds(seconds: float) -> None:
     time.sleep(seconds)
 
 
-def test_kill_the_leader(on_shared_server: Scenario) -> None:
+def test_kill_the_leader(on_shared_server: Scenario, tmp_path: Path) -> None:
     job = running_job(on_shared_server)
     fault = on_shared_server.lab.kill("leader")
     on_shared_server.lab.wait_for_leader(other_than=fault).wait()
     check(on_shared_server, job)
+    kept = check_kept_run(on_shared_server.lab, tmp_path)
+    assert kept.verdict().valid
+    assert kept.timeline().takeovers[0].cause == "kill"
+    assert kept.store_rows().table.str.endswith("/latch").sum() == 2
 
 
 def test_pause_the_leader_past_its_session(on_shared_server: Scenario) -> None:
@@ -96,8 +101,16 @@ def test_expire_the_leaders_session(on_shared_server: Scenario) -> None:
     # Its session is a new one, and the supervisor was told the new ticket.
     assert lab.processes[name].alive
     check(on_shared_server, job)
-    with pytest.raises(LabError, match="no session with the store"):
+    with pytest.raises(LabError, match="no process 'tm-99'"):
         lab.expire_session("tm-99")
+    with pytest.raises(LabError, match="there is no partition 'flood': choose one of cut, "):
+        lab.partition("leader", "flood")
+    with pytest.raises(LabError, match="tm-1 cannot be cut off from the store"):
+        lab.partition("tm-1")
+    with pytest.raises(LabError, match="not for servers that were given"):
+        lab.store_outage()
+    faults = [event for event in lab.event_list() if event.kind is EventKind.FAULT]
+    assert len(faults) == 1, "what was refused has not happened"
 
 
 @pytest.mark.parametrize("how", ["cut", "blackhole", "to_store", "from_store"])

@@ -18,6 +18,7 @@ from hawork.core.jobs import JobStatus
 from hawork.lab import FlinkCluster, flights
 from hawork.lab.flink_job import FlinkJob
 from hawork.testing import eventually
+from tests.kept_runs import check_kept_run
 
 SECONDS = 90  # for anything that a JVM does on a busy machine
 FOREVER = """
@@ -100,6 +101,9 @@ def test_the_flights_are_counted_once_over_all_crashes(lab: FlinkCluster, tmp_pa
     assert lab.verdict(comparison).valid
 
     ready(lab)
+    kept = check_kept_run(lab, tmp_path)
+    assert kept.verdict().valid
+    assert "/flink/lab/leader/latch" in set(kept.store_rows().table)
     timeline = lab.timeline()
     takeover = next(each for each in timeline.takeovers if each.process == leader)
     assert takeover.cause == "kill"
@@ -201,7 +205,7 @@ def test_an_error_in_sql_is_flinks_message(lab: FlinkCluster, script: str, said:
     assert "\tat " not in str(refused.value)
 
 
-def test_somebody_elses_cluster_is_looked_at(lab: FlinkCluster) -> None:
+def test_somebody_elses_cluster_is_looked_at(lab: FlinkCluster, tmp_path: Path) -> None:
     ready(lab)
     job = lab.submit(FOREVER, name="numbers")
     eventually(lambda: job.details.checkpoints > 1, timeout=SECONDS)
@@ -224,6 +228,13 @@ def test_somebody_elses_cluster_is_looked_at(lab: FlinkCluster) -> None:
             assert [each.job_id for each in by_url.jobs()][:1] == [job.job_id]
             with pytest.raises(LabError, match=r"attach with the cluster's config\.yaml"):
                 by_url.leader()
+            by_url.wait_for_event("job.status", timeout=SECONDS).wait()
+            check_kept_run(by_url, tmp_path, missing=("storage.json", "store.json"))
+        kept = check_kept_run(view, tmp_path)
+        assert job.job_id in set(kept.store_rows().name)
+        assert "completed checkpoint" in set(kept.storage_tree().what)
+    with pytest.raises(LabError, match="this view is closed: attach again"):
+        view.wait_for_event("job.restored", "nobody").wait()
     segments = view.timeline().of_lane("published leader")
     assert len({segment.session_id for segment in segments}) == 2
     job.cancel()

@@ -77,7 +77,6 @@ def broken_rules(notebook: Any) -> Iterator[str]:
     yield from _frame(notebook)
     yield from _size(notebook)
     yield from _imports(notebook)
-    yield from _links(notebook)
     yield from _exercises(notebook)
 
 
@@ -128,17 +127,6 @@ def _imports(notebook: Any) -> Iterator[str]:
                         yield f"cell {cell.id} imports {alias.name}, no public name"
             elif isinstance(node, ast.Attribute) and node.attr.startswith("_"):
                 yield f"cell {cell.id} uses {node.attr}"
-
-
-def _links(notebook: Any) -> Iterator[str]:
-    for cell in notebook.cells:
-        if cell.cell_type != "markdown":
-            continue
-        for target in re.findall(r"\]\(([^)\s]+)\)", cell.source):
-            if target.startswith(("http://", "https://", "#")):
-                continue
-            if not (FOLDER / target.partition("#")[0]).exists():
-                yield f"cell {cell.id} links to {target}, which does not exist"
 
 
 def _exercises(notebook: Any) -> Iterator[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -34,17 +36,30 @@ def restart(manager: KernelManager) -> None:
 
 def kill(manager: KernelManager) -> None:
     """What the kernel's machine does when memory runs out."""
-    pid = manager.provisioner.pid  # type: ignore[union-attr]
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pid_of(manager), signal.SIGKILL)
 
 
-@pytest.fixture
-def kernel(footprint: Footprint) -> Iterator[KernelManager]:
+@contextmanager
+def a_kernel(footprint: Footprint) -> Iterator[KernelManager]:
     manager = KernelManager(kernel_name="python3")
     manager.start_kernel(env=footprint.environment(), cwd=str(footprint.directory))
     yield manager
     manager.shutdown_kernel(now=True)
     manager.cleanup_resources()
+
+
+@pytest.fixture
+def kernel(footprint: Footprint) -> Iterator[KernelManager]:
+    """That of a notebook, in the directory and the environment of the footprint."""
+    with a_kernel(footprint) as manager:
+        yield manager
+
+
+@pytest.fixture
+def other_kernel(footprint: Footprint) -> Iterator[KernelManager]:
+    """That of a second notebook beside it."""
+    with a_kernel(footprint) as manager:
+        yield manager
 
 
 @pytest.mark.slow
@@ -99,21 +114,87 @@ def test_cells_run_twice_or_half_are_mended_by_one_call(
     execute(kernel, f"{START}assert lab.leader()\nlab.close()")
 
 
+SHOW = "[str(lab.directory), lab.leader(), sorted(each.pid for each in lab.processes.values())]"
+NAMED = "from hawork.lab import LabCluster\nkept = LabCluster(1, 0, directory='kept')"
+
+
+@pytest.mark.slow
+def test_two_labs_in_two_notebooks(
+    kernel: KernelManager, other_kernel: KernelManager, footprint: Footprint
+) -> None:
+    """Each sees its own processes and directory only, whatever the other one does."""
+    execute(kernel, START)
+    directory, leader, pids = value(kernel, SHOW)
+    os.utime(directory, (0, 0))  # so old that nobody takes it for one that is just starting
+    execute(other_kernel, START)
+    theirs, _, their_pids = value(other_kernel, SHOW)
+    assert theirs != directory
+    assert len(pids) == len(their_pids) == 3
+    assert not set(pids) & set(their_pids)
+
+    execute(other_kernel, "lab.kill('leader')\nlab.kill('tm-1')")
+    execute(kernel, NAMED)
+    assert f"used by another lab (process {pid_of(kernel)}): close that lab" in refused(
+        other_kernel, NAMED
+    )
+    execute(other_kernel, "from hawork.lab import reset")
+    assert value(other_kernel, "reset()") == 1
+    assert value(kernel, SHOW) == [directory, leader, pids], "nothing happened to the other lab"
+    assert (
+        value(kernel, "[str(event) for event in lab.event_list() if event.kind == 'fault']") == []
+    )
+
+    execute(other_kernel, START)
+    execute(kernel, "lab.close()\nkept.close()")
+    assert value(other_kernel, "lab.leader()") in ("jm-1", "jm-2")
+    execute(other_kernel, "lab.close()")
+    eventually(lambda: len(footprint.processes()) == 2, timeout=GONE_WITHIN)  # the kernels
+    assert not footprint.locks()
+
+
 def kernel_ports(manager: KernelManager) -> set[int]:
     """A restarted kernel listens on the ports of the old one."""
     info = manager.get_connection_info()
     return {value for name, value in info.items() if name.endswith("_port")}
 
 
+def pid_of(manager: KernelManager) -> int:
+    return int(manager.provisioner.pid)  # type: ignore[union-attr]
+
+
 def execute(manager: KernelManager, code: str) -> None:
     """Run ``code`` in the kernel; its error fails the test."""
+    answer(manager, code)
+
+
+def value(manager: KernelManager, expression: str) -> Any:
+    """What an expression gives in the kernel."""
+    content = answer(manager, "import json", {"it": f"json.dumps({expression})"})
+    shown = content["user_expressions"]["it"]
+    assert shown["status"] == "ok", json.dumps(shown, indent=1)
+    return json.loads(ast.literal_eval(shown["data"]["text/plain"]))
+
+
+def refused(manager: KernelManager, code: str) -> str:
+    """The sentence with which ``code`` ends in the kernel."""
+    content = answer(manager, code, status="error")
+    assert content["ename"] == "LabError"
+    return str(content["evalue"])
+
+
+def answer(
+    manager: KernelManager, code: str, expressions: dict[str, str] | None = None,
+    status: str = "ok",
+) -> dict[str, Any]:  # fmt: skip
     client: BlockingKernelClient = manager.client()
     client.start_channels()
     try:
         client.wait_for_ready(timeout=60)
         reply: dict[str, Any] = client.execute_interactive(
-            code, timeout=60, output_hook=lambda message: None
+            code, timeout=60, output_hook=lambda message: None, user_expressions=expressions
         )
-        assert reply["content"]["status"] == "ok", json.dumps(reply["content"], indent=1)
+        content: dict[str, Any] = reply["content"]
+        assert content["status"] == status, json.dumps(content, indent=1)
+        return content
     finally:
         client.stop_channels()

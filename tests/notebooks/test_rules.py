@@ -58,12 +58,6 @@ def test_outputs_are_noticed() -> None:
     assert any("has outputs" in rule for rule in broken_rules(notebook))
 
 
-def test_a_dead_link_is_noticed() -> None:
-    notebook = notebook_of("1")
-    notebook.cells[0].source += "\n[there](nowhere.ipynb)"
-    assert any("nowhere.ipynb" in rule for rule in broken_rules(notebook))
-
-
 def test_a_missing_frame_is_noticed() -> None:
     notebook = notebook_of("1")
     del notebook.cells[0], notebook.metadata["kernelspec"]

@@ -18,6 +18,7 @@ from hawork.cli.lab import TOUR, find_notebooks
 from hawork.cli.main import COMMANDS, main, sentence_of
 from hawork.core.errors import ConfigurationError, LabError
 from hawork.lab import doctor
+from hawork.lab.memory import Memory
 
 
 def hawork(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -167,7 +168,7 @@ def test_doctor_names_what_is_too_old_too_small_or_too_far_away(
     assert found["psutil"].found.endswith(", and 99.1 is the least")
     assert found["psutil"].fix == "pip install --upgrade hawork"
     assert found["jupyterlab"].ok
-    assert not found["memory"].ok and found["memory"].found.endswith("MB free")
+    assert not found["memory"].ok and "MB free" in found["memory"].found
     assert not found["temporary files"].ok
     assert "set TMPDIR to a directory on a local disk" in found["temporary files"].fix
     assert found["loopback"].ok
@@ -184,6 +185,16 @@ def test_doctor_does_not_fail_for_memory_that_is_taken(monkeypatch: pytest.Monke
     """An image is built where it does not run, and what is free changes by the minute."""
     monkeypatch.setattr(doctor, "MEMORY", 1 << 60)
     assert not doctor.memory().ok and not doctor.memory().needed
+
+
+def test_doctor_tells_a_containers_memory_from_the_machines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(doctor, "available", lambda: Memory(2 << 30, 300 << 20, container=True))
+    assert doctor.memory().found == "300 MB free of the 2,048 MB of this container"
+    assert not doctor.memory().ok
+    monkeypatch.setattr(doctor, "available", lambda: Memory(8 << 30, 3 << 30))
+    assert doctor.memory() == doctor.Finding("memory", True, "3,072 MB free", doctor.memory().fix)
 
 
 def test_notebooks_are_found_or_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

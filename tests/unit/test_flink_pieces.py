@@ -26,6 +26,7 @@ from hawork.lab.flink_log import LogReader, why_it_ended
 from hawork.lab.flink_processes import write_conf
 from hawork.lab.flink_rest import ask, with_checkpoints, with_records
 from hawork.lab.flink_script import SqlScript, split
+from hawork.lab.memory import Memory
 from hawork.lab.store_view import kind_of_file
 from hawork.runtime.job_details import JobDetails
 
@@ -217,23 +218,11 @@ def test_java_must_be_there_and_new_enough(tmp_path: Path, monkeypatch: pytest.M
 def test_too_little_memory_is_said_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flink_memory, "available", lambda: 500 << 20)
+    monkeypatch.setattr(flink_memory, "available", lambda: Memory(1 << 30, 500 << 20))
     lab = FlinkCluster(3, 1, directory=tmp_path)
     with pytest.raises(LabError, match="need 1,480 MB of memory and 500 MB are free"):
         lab.start()
     assert not (tmp_path / "logs" / "supervisor.log").exists()
-
-
-def test_memory_limits_of_a_container_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    files = [tmp_path / name for name in ("max", "current", "stat")]
-    for file, text in zip(files, ("1000", "700", "anon 500\ninactive_file 100\n"), strict=True):
-        file.write_text(text)
-    monkeypatch.setattr(flink_memory, "_CGROUPS", (tuple(map(str, files)),))
-    assert flink_memory.available() == 400
-    files[0].write_text("max")
-    assert flink_memory.available() > 1000
 
 
 def test_what_flink_cannot_do_is_said(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ PREFIX = "high-availability.embedded.leader-election"
 class Bench(Judgement):
     """The part of a lab that judges, alone."""
 
+    _closed = False
+
     def __init__(self, directory: Path) -> None:
         self._events = EventLog("lab", directory / "lab.jsonl")
         self._reader = EventReader(directory)

@@ -172,6 +172,23 @@ def test_a_panel_is_a_table_where_there_are_no_widgets(
         assert "<script" not in bundle["text/html"]
 
 
+def test_a_view_that_cannot_be_live_gets_the_same_as_text(
+    lab: LabCluster, state: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until(lambda: state()["cluster"]["leader"])
+    for panel, word in (
+        (lab.cluster_panel(), "jm-1"), (lab.timeline_panel(), "leads with session id"),
+        (replay(lab.event_list()), "leads with session id"),
+    ):  # fmt: skip
+        told: list[Json] = []
+        monkeypatch.setattr(panel.widget, "send", told.append)
+        for question in ({"do": "face", "id": "7"}, {"do": "kill"}, "face", None):
+            panel.widget._handle_custom_msg(question, [])
+        (answer,) = told
+        assert answer["id"] == "7"
+        assert word in answer["face"]
+
+
 def test_what_is_shown_is_escaped() -> None:
     card = {"state": "<b>", "leads": True, "session": "", "pid": 1, "facts": [["a", "<script>"]]}
     bundle = face({"cluster": {"order": ["jm-1"], "cards": {"jm-1": card}}}, ["cluster", "none"])

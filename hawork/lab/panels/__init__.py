@@ -7,7 +7,8 @@ Who knows what::
     controller  one thread: asks the sources, does what buttons ask for, sends what changed
     feed        numbers the changes, and sums them up in keyframes
     widgets     the hub (the model in the kernel) and the panels, on anywidget
-    js/         the views; layout.js and state.js are arithmetic, without a browser
+    js/         the views; layout.js and state.js are arithmetic, without a browser;
+                still.js is for browsers that cannot show the others
     faces       the same as a table and as text, where there are no widgets
 """
 

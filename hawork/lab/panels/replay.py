@@ -13,6 +13,7 @@ from hawork.lab.panels.moments import moments
 from hawork.lab.panels.panel import Panel
 from hawork.lab.timeline import Timeline
 from hawork.lab.timeline_picture import mimebundle
+from hawork.lab.timeline_text import as_text
 
 SHOWN = ("cluster", "timeline", "jobs")
 """The panels that events alone can fill; store and stepper look at what is there now."""
@@ -39,7 +40,8 @@ def replay(run: Sequence[Event] | Path | str, *, ha: str = "") -> Panel:
         return Panel("replay", None, picture)
     hub = HubWidget()
     hub.send_keyframe(recorded(events, ha))
-    return Panel("replay", PanelWidget(hub, list(SHOWN), replay=True), picture)
+    widget = PanelWidget(hub, list(SHOWN), lambda: as_text(Timeline.of(events)), replay=True)
+    return Panel("replay", widget, picture)
 
 
 def recorded(events: Sequence[Event], ha: str = "") -> Json:

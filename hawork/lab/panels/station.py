@@ -47,7 +47,9 @@ class Station:
             )
             self._controller.tick()
             self._controller.start()
-        return Panel(", ".join(names), PanelWidget(self._hub, list(names)), self._face(names))
+        made = self._face(names)
+        widget = PanelWidget(self._hub, list(names), lambda: made()["text/plain"])
+        return Panel(", ".join(names), widget, made)
 
     def close(self) -> None:
         """The last state stays in the views."""

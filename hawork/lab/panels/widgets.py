@@ -38,7 +38,10 @@ class HubWidget(anywidget.AnyWidget):
 
 
 class PanelWidget(anywidget.AnyWidget):
-    """One or more panels in one place; any number of them listen to the same hub."""
+    """One or more panels in one place; any number of them listen to the same hub.
+
+    A view that cannot be live, in an old browser, asks for ``still``, the same as text.
+    """
 
     _esm = script()
     _css = style()
@@ -46,5 +49,13 @@ class PanelWidget(anywidget.AnyWidget):
     panels = traitlets.List(traitlets.Unicode()).tag(sync=True)
     replay = traitlets.Bool().tag(sync=True)
 
-    def __init__(self, hub: HubWidget, panels: list[str], *, replay: bool = False) -> None:
+    def __init__(
+        self, hub: HubWidget, panels: list[str], still: Callable[[], str], *, replay: bool = False
+    ) -> None:
         super().__init__(hub=hub.model_id, panels=panels, replay=replay)
+
+        def answer(_: object, content: Any, __: object) -> None:
+            if isinstance(content, dict) and content.get("do") == "face":
+                self.send({"face": still(), "id": str(content.get("id"))})
+
+        self.on_msg(answer)

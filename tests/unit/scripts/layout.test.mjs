@@ -8,13 +8,13 @@ const script = readFileSync(process.env.HAWORK_SCRIPT, "utf8");
 const names = [
   "emptyModel", "applyPatch", "adoptKeyframe", "applyDelta", "ticks", "tickLabel", "zoom", "pan",
   "follow", "fit", "segmentsUntil", "marksUntil", "laneRows", "placeIn", "rectsOf", "thinMarks",
-  "scaleOf", "offset", "rebase", "outbox", "stateAt",
+  "scaleOf", "offset", "rebase", "outbox", "stateAt", "missing", "outdated",
 ];
 const source = script.replace("export default { render };", `export { ${names.join(", ")} };`);
 const {
   emptyModel, applyPatch, adoptKeyframe, applyDelta, ticks, tickLabel, zoom, pan, follow, fit,
   segmentsUntil, marksUntil, laneRows, placeIn, rectsOf, thinMarks, scaleOf, offset, rebase, outbox,
-  stateAt,
+  stateAt, missing, outdated,
 } = await import(`data:text/javascript;base64,${Buffer.from(source).toString("base64")}`);
 
 const keyframe = (seq, more = {}) => ({
@@ -223,4 +223,15 @@ test("a request is sent again until it was taken, and not for ever", () => {
   assert.notEqual(sent[2].id, sent[0].id);
   while (timers.length) timers.shift()();
   assert.equal(sent.length, 32);
+});
+
+test("what a browser lacks is named", () => {
+  const all = missing({});
+  assert.ok(all.length >= 6 && all.includes("ResizeObserver") && all.includes("String.replaceAll"));
+  const whole = Object.fromEntries(all.map((name) => [name, () => {}]));
+  const Element = function Element() {};
+  Element.prototype.replaceChildren = () => {};
+  assert.deepEqual(missing({ ...whole, String, Element }), []);
+  delete whole.structuredClone;
+  assert.match(outdated(missing({ ...whole, String, Element })), /^This browser has no structuredClone, /);
 });

@@ -61,6 +61,14 @@ export function keyed(container, keys, create, update) {
   }
 }
 
+// Keys pressed here are for the panel, not for the notebook: "d d" would delete its cell.
+// JupyterLab looks at the focused element first, so each of them has to say so itself.
+export function ownKeys(root) {
+  root.addEventListener("focusin", ({ target }) => {
+    put(target, "data-lm-suppress-shortcuts", "true");
+  });
+}
+
 // A button that stays focusable while it can do nothing, and says so.
 export function button(label, act, attributes = {}) {
   const made = el("button", { type: "button", class: "hw-button", ...attributes }, label);

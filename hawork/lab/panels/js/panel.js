@@ -2,13 +2,14 @@
 // browser has time. Several panels in one place share one copy.
 
 import { adoptKeyframe, applyDelta, emptyModel, stateAt } from "./state.js";
-import { el, keyed, put, say } from "./dom.js";
+import { el, keyed, ownKeys, put, say } from "./dom.js";
 import { outbox } from "./requests.js";
 import { clusterView } from "./cluster.js";
 import { timelineView } from "./timeline.js";
 import { jobsView } from "./jobs.js";
 import { storeView } from "./store.js";
 import { stepperView } from "./stepper.js";
+import { missing, outdated, stillView, stopped } from "./still.js";
 
 const VIEWS = {
   cluster: clusterView,
@@ -19,7 +20,33 @@ const VIEWS = {
 };
 const ASK_AGAIN = 1000;
 
+// A panel that cannot be live says so, and shows what it can.
 async function render({ model: panel, el: host }) {
+  let close = () => {};
+  const still = (why) => {
+    close();
+    host.textContent = "";
+    close = stillView(panel, host, why);
+  };
+  const fail = (error) => {
+    console.error(error);
+    still(stopped(error));
+  };
+  host.classList.add("hw-host");
+  const lacking = missing();
+  if (lacking.length) {
+    still(outdated(lacking));
+  } else {
+    try {
+      close = await liveView(panel, host, fail);
+    } catch (error) {
+      fail(error);
+    }
+  }
+  return () => close();
+}
+
+async function liveView(panel, host, fail) {
   const id = panel.get("hub").replace("IPY_MODEL_", "");
   const hub = await panel.widget_manager.get_model(id);
   const model = emptyModel();
@@ -29,7 +56,6 @@ async function render({ model: panel, el: host }) {
   const requests = outbox(send);
   const views = panel.get("panels").map((name) => ({ name, ...VIEWS[name](requests.ask, model) }));
   const frame = frameOf(views);
-  host.classList.add("hw-host");
   host.append(frame.root);
 
   let scheduled = 0;
@@ -43,8 +69,15 @@ async function render({ model: panel, el: host }) {
     for (const view of views) view.update(view.name === "timeline" ? model : then);
     put(frame.root, "data-seq", model.seq);
   };
+  const tryToDraw = () => {
+    try {
+      draw();
+    } catch (error) {
+      fail(error);
+    }
+  };
   const schedule = () => {
-    if (!scheduled) scheduled = requestAnimationFrame(draw);
+    if (!scheduled) scheduled = requestAnimationFrame(tryToDraw);
   };
 
   model.moved = (cursor) => {
@@ -102,11 +135,7 @@ function frameOf(views) {
     el("section", { class: "hw-panel", "data-panel": view.name, "aria-label": view.title },
       el("h3", { class: "hw-title" }, view.title), view.root));
   const root = el("div", { class: "hw-frame" }, ...sections, trouble, answer, news);
-  // Keys pressed here are for the panel, not for the notebook: "d d" would delete its cell.
-  // JupyterLab looks at the focused element first, so each of them has to say so itself.
-  root.addEventListener("focusin", ({ target }) => {
-    put(target, "data-lm-suppress-shortcuts", "true");
-  });
+  ownKeys(root);
 
   function update(model) {
     const { answer: said, life, news: told } = model.state;
