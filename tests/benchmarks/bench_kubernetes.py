@@ -191,10 +191,11 @@ def test_recovery_and_memory(tmp_path: Path, control_plane: ControlPlane) -> Non
     }
     lab = LabCluster(2, 0, ha="kubernetes", directory=tmp_path / "jobs", options=given)
     try:
-        with leadership(lab.config) as (_, stores):
+        with leadership(lab.config) as (backend, stores):
             begin = time.monotonic()
             store_jobs(stores)
             print(f"\nstoring {JOBS:,} jobs: {time.monotonic() - begin:.1f} s")
+            print(backend.fullest())
         lab.start()
         _wait_until_restored(lab, lab.leader())
         for name, process in lab.processes.items():
