@@ -1,6 +1,6 @@
 """A cluster per test; on failure its last events and logs are shown.
 
-With ``HAWORK_FAULTS_HA=zookeeper`` in the environment the same stories run on ZooKeeper.
+With ``HAWORK_FAULTS_HA=zookeeper`` or ``kubernetes`` in the environment the same stories run there.
 """
 
 from __future__ import annotations

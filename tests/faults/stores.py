@@ -7,10 +7,12 @@ import uuid
 from typing import Protocol
 
 from hawork.backends.zookeeper.paths import ZNodePaths
-from hawork.core.events import Event, EventKind
-from hawork.lab import LabCluster, judge
+from hawork.core import options
+from hawork.core.events import Event
+from hawork.lab import LabCluster
 from tests.contract.kubernetes_server import shared_control_plane
 from tests.contract.zookeeper_harness import shared_servers
+from tests.faults.config_map_history import ConfigMapHistory
 from tests.faults.witness import StoreWitness
 from tests.faults.znode_history import check_history
 
@@ -56,17 +58,17 @@ def witness_of(lab: LabCluster) -> Witness:
     if ha == "zookeeper":
         return _ServersLog(lab)
     if ha == "kubernetes":
-        return _Events()
+        return _ServersWord(lab)
     return StoreWitness(lab.directory / "storage" / "lab" / "ha" / "ha.db")
 
 
-class _Events:
-    """The API server keeps no history of writes: the leaders' own word, held against the terms."""
+class _ServersWord:
+    def __init__(self, lab: LabCluster) -> None:
+        cluster_id = str(lab.config.get_option(options.K8S_CLUSTER_ID))
+        self._history = ConfigMapHistory(shared_control_plane(), cluster_id)
 
     def check(self, events: list[Event]) -> int:
-        verdict = judge(events)
-        assert verdict.valid, str(verdict)
-        return sum(event.kind is EventKind.POINTER_WRITTEN for event in events)
+        return self._history.check()
 
 
 class _ServersLog:

@@ -30,6 +30,7 @@ from hawork.core import options
 from hawork.core.errors import ConfigurationError, HighAvailabilityError, StoreUnavailableError
 
 _FIELD_MANAGER = "hawork"
+_PAGE = "200"
 _MERGE_PATCH = "application/merge-patch+json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 """What a patch accepts as answer: a full map would come back with each change of one key."""
@@ -124,8 +125,15 @@ class KubernetesClient:
 
     def list(self, query: Mapping[str, str]) -> tuple[list[ConfigMap], str]:
         """What is there, and the resource version from which to watch."""
-        found = self._call("GET", self._path, query=query)
-        return [ConfigMap.of(item) for item in found["items"]], found["metadata"]["resourceVersion"]
+        items: list[ConfigMap] = []
+        token = ""
+        while True:  # page by page: the maps of all jobs at once take much memory
+            page = {**query, "limit": _PAGE, "continue": token}
+            found = self._call("GET", self._path, query=page)
+            items += [ConfigMap.of(item) for item in found["items"]]
+            token = found["metadata"].get("continue", "")
+            if not token:
+                return items, found["metadata"]["resourceVersion"]
 
     def create(self, body: Mapping[str, Any], timeout: float | None = None) -> ConfigMap:
         """``ConflictError`` when the name is taken."""

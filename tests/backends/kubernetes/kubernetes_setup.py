@@ -75,6 +75,7 @@ class ClusterUnderTest:
         self.names = Names(self.cluster_id)
         self.events = EventLog("test")
         self._path = f"/api/v1/namespaces/{control_plane.namespace}/configmaps"
+        self.contenders: list[Contender] = []
         self._closing: list[Callable[[], object]] = []
 
     def values(self, **values: Any) -> dict[str, Any]:
@@ -102,6 +103,7 @@ class ClusterUnderTest:
 
     def contender(self, clock: Clock = SYSTEM_CLOCK, **values: Any) -> Contender:
         contender = Contender(self.open(clock, **values))
+        self.contenders.append(contender)
         self._closing.append(contender.driver.close)
         return contender
 
@@ -144,6 +146,11 @@ class ClusterUnderTest:
         body = {"data": data or {}, "metadata": {"annotations": annotations or {}}}
         path = f"{self._path}/{name or self.names.cluster_map}"
         self.control_plane.admin.must("PATCH", path, body)
+
+    def create(self, name: str, annotations: Mapping[str, str]) -> None:
+        """A ConfigMap with the cluster's labels."""
+        metadata = {"name": name, "labels": self.names.labels, "annotations": annotations}
+        self.control_plane.admin.must("POST", self._path, {"metadata": metadata})
 
     def delete(self, name: str | None = None) -> None:
         self.control_plane.admin.must("DELETE", f"{self._path}/{name or self.names.cluster_map}")

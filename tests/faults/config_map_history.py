@@ -1,0 +1,168 @@
+"""What an API server really accepted, as a watch of the administrator's tells it, in its order.
+
+The last word on fencing: every version of every ConfigMap of one cluster comes by, so that who
+held the lock, or the claim, when a pointer was written does not rest on a leader's own word.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from typing import Any, cast
+
+from kubernetes import client, config, watch
+
+from hawork.backends.kubernetes.layout import CLAIMED_BY, LOCK, OURS, Names
+from hawork.lab.kubernetes_server import ControlPlane
+from hawork.testing import eventually
+
+_SECONDS = 1
+"""How long one watch lasts: the next one begins where it ended, unless it is time to stop."""
+
+
+class ConfigMapHistory:
+    """Watches from its making until ``check``."""
+
+    def __init__(self, control_plane: ControlPlane, cluster_id: str) -> None:
+        names = Names(cluster_id)
+        self._cluster_map = names.cluster_map
+        loader = cast(Any, config)
+        api = loader.new_client_from_config(str(control_plane.kubeconfig("tm-1")))
+        self._maps: Any = cast(Any, client).CoreV1Api(api)
+        self._which = {"namespace": control_plane.namespace, "label_selector": names.selector}
+        self._judge = _Judge(self._cluster_map)
+        listed = self._maps.list_namespaced_config_map(**self._which)
+        for found in listed.items:
+            self._judge.begin(_plain(found))
+        self._done = threading.Event()
+        self._thread = threading.Thread(
+            target=self._follow, args=(listed.metadata.resource_version,), daemon=True
+        )
+        self._thread.start()
+
+    def check(self) -> int:
+        """Every accepted write was fenced; returns how many pointers were written."""
+        listed = self._maps.list_namespaced_config_map(**self._which)
+        present = {found.metadata.name: found.metadata.resource_version for found in listed.items}
+
+        def caught_up() -> bool:
+            seen = self._judge.versions()
+            return all(int(seen.get(name, 0)) >= int(rv) for name, rv in present.items())
+
+        eventually(caught_up, timeout=20)
+        self._done.set()
+        self._thread.join()
+        assert not self._judge.broken, "\n".join(self._judge.broken)
+        return self._judge.writes
+
+    def _follow(self, version: str) -> None:
+        while not self._done.is_set():
+            stream = cast(Any, watch).Watch().stream(
+                self._maps.list_namespaced_config_map, **self._which,
+                resource_version=version, timeout_seconds=_SECONDS,
+            )  # fmt: skip
+            for event in stream:
+                found = _plain(event["object"])
+                version = found["version"]
+                self._judge.look(event["type"], found)
+
+
+class _Judge:
+    """Looks at one version after the other."""
+
+    def __init__(self, cluster_map: str) -> None:
+        self.broken: list[str] = []
+        self.writes = 0
+        self._cluster_map = cluster_map
+        self._known: dict[str, dict[str, Any]] = {}
+        self._terms: list[str] = []
+        self._active = -1
+        """The last term that wrote anything but the lock."""
+
+    def versions(self) -> dict[str, str]:
+        return {name: found["version"] for name, found in list(self._known.items())}
+
+    def begin(self, found: dict[str, Any]) -> None:
+        self._known[found["name"]] = found
+        if found["name"] == self._cluster_map:
+            self._note_term(found)
+
+    def look(self, kind: str, found: dict[str, Any]) -> None:
+        name = found["name"]
+        before = self._known.pop(name, None)
+        if kind == "DELETED":
+            return  # of exactly the version that its writer had read
+        self._known[name] = found
+        written = _changed(before["data"] if before else {}, found["data"])
+        self.writes += len(written)
+        if name == self._cluster_map:
+            self._look_at_cluster(before, found, written)
+        else:
+            self._look_at_job(before, found, written)
+
+    def _look_at_cluster(
+        self, before: dict[str, Any] | None, found: dict[str, Any], written: set[str]
+    ) -> None:
+        held, holds = _holder(before), _holder(found)
+        if written and (not holds or held != holds):
+            self._complain(found, f"{sorted(written)} while the lock went {held!r} -> {holds!r}")
+        self._note_term(found)
+        if written:
+            self._active = max(self._active, self._term(holds))
+
+    def _look_at_job(
+        self, before: dict[str, Any] | None, found: dict[str, Any], written: set[str]
+    ) -> None:
+        claimed, claims = _claim(before), _claim(found)
+        if self._term(claims) < 0 and (written - _removed(found, written)):
+            self._complain(found, f"{sorted(written)} under the claim of nobody, {claims!r}")
+        if before is None:
+            if self._term(claims) < self._active:
+                self._complain(found, f"created by {claims}, after a later leader had written")
+        elif claims != claimed:
+            if written - _removed(found, written):
+                self._complain(found, f"{sorted(written)} while the claim went to {claims}")
+            if claims and self._term(claims) < self._term(claimed):
+                self._complain(found, f"the claim went back from {claimed} to {claims}")
+        self._active = max(self._active, self._term(claims) if claims != claimed else -1)
+
+    def _note_term(self, found: dict[str, Any]) -> None:
+        holder = _holder(found)
+        if holder and (not self._terms or self._terms[-1] != holder):
+            if holder in self._terms:
+                self._complain(found, f"the lock came back to {holder}")
+            self._terms.append(holder)
+
+    def _term(self, session_id: str) -> int:
+        return self._terms.index(session_id) if session_id in self._terms else -1
+
+    def _complain(self, found: dict[str, Any], what: str) -> None:
+        self.broken.append(f"{found['name']} at version {found['version']}: {what}")
+
+
+def _plain(found: Any) -> dict[str, Any]:
+    return {
+        "name": found.metadata.name,
+        "version": found.metadata.resource_version,
+        "annotations": found.metadata.annotations or {},
+        "data": found.data or {},
+    }
+
+
+def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
+    keys = {key for key in {*before, *after} if key.startswith(OURS)}
+    return {key for key in keys if before.get(key) != after.get(key)}
+
+
+def _removed(found: Mapping[str, Any], keys: set[str]) -> set[str]:
+    return {key for key in keys if key not in found["data"]}
+
+
+def _holder(found: Mapping[str, Any] | None) -> str:
+    text = None if found is None else found["annotations"].get(LOCK)
+    return str(json.loads(text)["holderIdentity"]) if text else ""
+
+
+def _claim(found: Mapping[str, Any] | None) -> str:
+    return "" if found is None else str(found["annotations"].get(CLAIMED_BY, ""))
