@@ -1,0 +1,20 @@
+"""Checks of the notebooks' exercises: they say what is there, and what is missing.
+
+A check never raises: an exercise that nobody has begun is not an error.
+"""
+
+from hawork.lab.exercises.cases import check_incident
+from hawork.lab.exercises.check import Check
+from hawork.lab.exercises.jobs import check_exactly_once, check_results
+from hawork.lab.exercises.leading import check_retrieval, check_timeouts
+from hawork.lab.exercises.writing import check_fencing
+
+__all__ = [
+    "Check",
+    "check_exactly_once",
+    "check_fencing",
+    "check_incident",
+    "check_results",
+    "check_retrieval",
+    "check_timeouts",
+]

@@ -1,0 +1,75 @@
+"""Checks about a job: what became of it while processes died."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hawork.core.events import EventKind
+from hawork.lab.exercises.check import Check
+
+if TYPE_CHECKING:
+    from hawork.lab.cluster import LabCluster
+    from hawork.lab.job import Job
+
+__all__ = ["check_exactly_once", "check_results"]
+
+
+def check_exactly_once(lab: LabCluster, job: Job | None, output: Any = None) -> Check:
+    """Did a job lose a TaskManager *and* its leader, and come out exactly all the same?
+
+    ``output`` is what comparing its output gave, such as ``flights.compare``.
+
+    >>> check_exactly_once(lab, job, flights.compare(job.output()))        # doctest: +SKIP
+    """
+    if job is None:
+        return Check((("a job was submitted", False),))
+    events = lab.event_list()
+    of_job = [event for event in events if event.job_id == job.job_id]
+    running = [e for e in of_job if e.kind is EventKind.JOB_STATUS]
+    start = running[0].monotonic if running else float("inf")
+    ended = [e.monotonic for e in of_job if e.kind is EventKind.JOB_RESULT]
+    end = ended[0] if ended else float("inf")
+    during = [event for event in events if start < event.monotonic < end]
+    killed = {str(e.facts.get("of")) for e in during if e.kind is EventKind.PROCESS_EXITED}
+    restored = [e for e in of_job if e.kind is EventKind.JOB_RESTORED and e.facts["checkpoint_id"]]
+    leaders = {event.session_id for event in running}
+    exact = output is not None and not (output.lost or output.duplicated or output.different)
+    return Check(
+        (
+            ("a TaskManager died while the job ran", any(n.startswith("tm") for n in killed)),
+            ("the job ran under two leaders", len(leaders) > 1),
+            ("it was restored from a checkpoint, twice or more", len(restored) > 1),
+            ("it has ended", bool(ended)),
+            ("its output is exact", exact),
+            ("the verdict over the run is valid", lab.verdict().valid),
+        )
+    )
+
+
+def check_results(lab: LabCluster, job: Job | None) -> Check:
+    """Did one leader store a job's result, and another one clean up behind the job?
+
+    >>> check_results(lab, job)                                            # doctest: +SKIP
+    """
+    if job is None:
+        return Check((("a job was submitted", False),))
+    told = [
+        event
+        for event in lab.event_list()
+        if event.kind is EventKind.JOB_RESULT and event.job_id == job.job_id
+    ]
+    dirty = {event.session_id for event in told if event.facts.get("state") == "dirty"}
+    clean = {event.session_id for event in told if event.facts.get("state") == "clean"}
+    results = lab.job_results()
+    stored = list(results[results.job_id == job.job_id].state)
+    paths = lab.storage_tree().path
+    left = paths[paths.str.contains(job.job_id) & ~paths.str.contains("job-result-store")]
+    return Check(
+        (
+            ("a leader stored the result, dirty", bool(dirty)),
+            ("another leader marked it clean", bool(clean - dirty)),
+            ("there is one result, and it is clean", stored == ["clean"]),
+            ("nothing else of the job is left in storageDir", left.empty),
+            ("the verdict over the run is valid", lab.verdict().valid),
+        )
+    )

@@ -1,0 +1,77 @@
+"""Checks about who leads: how it is found, and how long a change takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hawork.core import options
+from hawork.core.errors import HaworkError
+from hawork.lab.exercises.check import Check, called
+from hawork.lab.lab_options import SHORT_TIMEOUTS
+
+if TYPE_CHECKING:
+    from hawork.lab.cluster import LabCluster
+
+__all__ = ["check_retrieval", "check_timeouts"]
+
+
+def check_retrieval(lab: LabCluster, find: Callable[[Any], str | None]) -> Check:
+    """Does ``find(config)`` return the leader's address, and another one's after a kill?
+
+    >>> check_retrieval(lab, find_leader)                                  # doctest: +SKIP
+    """
+    before = lab.wait_for_leader().wait() and lab.leader_information()
+    found, failure = called(find, lab.config)
+    points = [_point("it returns the leader's address", before, found, failure)]
+    if points[0][1]:
+        fault = lab.kill("leader")
+        lab.wait_for_leader(other_than=fault).wait()
+        after = lab.leader_information()
+        lab.restart(fault.facts["target"])
+        found, failure = called(find, lab.config)
+        points.append(_point("after a kill it returns the new leader's", after, found, failure))
+    return Check(tuple(points))
+
+
+def _point(wish: str, leader: Any, found: Any, failure: str) -> tuple[str, bool]:
+    good = leader is not None and found == leader.address
+    return (wish if good else f"{wish}: {failure or f'it returned {found!r}'}"), good
+
+
+def check_timeouts(
+    chosen: Mapping[str, Any], *, survives: float, gap: float, renewals: int = 3
+) -> Check:
+    """Do the options for the lease of the embedded backend keep these promises?
+
+    A leader paused for ``survives`` seconds still leads, a standby takes over at most ``gap``
+    seconds after a leader fell silent, and a lease is renewed ``renewals`` times before it ends.
+
+    >>> check_timeouts({}, survives=1.0, gap=3.0).passed
+    True
+    """
+    try:
+        config = options.checked({**SHORT_TIMEOUTS, **chosen})
+    except HaworkError as error:
+        return Check(((f"the options are refused: {error}", False),))
+    lease = config.get_option(options.EMBEDDED_LEASE_DURATION)
+    deadline = config.get_option(options.EMBEDDED_RENEW_DEADLINE)
+    retry = config.get_option(options.EMBEDDED_RETRY_PERIOD)
+    tolerated, longest = deadline - retry, lease + retry
+    return Check(
+        (
+            (
+                f"a pause of {tolerated:g} s is survived in any case; {survives:g} s are wanted",
+                tolerated >= survives,
+            ),
+            (
+                f"a silent leader is followed after at most {longest:g} s; {gap:g} s are allowed",
+                longest <= gap,
+            ),
+            (
+                f"a leader renews {int(deadline / retry)} times within its renew deadline; "
+                f"{renewals} are wanted",
+                deadline / retry >= renewals,
+            ),
+        )
+    )
