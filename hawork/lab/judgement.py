@@ -92,7 +92,8 @@ class Judgement:
             {"question": question, "guess": "", "observed": "", **facts}
             for question, facts in self._predictions().items()
         ]
-        return pandas.DataFrame(rows, columns=["question", "guess", "observed", "unit"])
+        columns = ["question", "guess", "observed", "unit"]
+        return pandas.DataFrame(rows, columns=columns, dtype=object)  # 1000 beside 0.02, as given
 
     def _predictions(self) -> dict[str, dict[str, Any]]:
         """What was guessed and observed last, by question."""

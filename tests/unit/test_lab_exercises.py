@@ -38,12 +38,15 @@ def test_a_guess_is_compared_with_what_was_observed(tmp_path: Path) -> None:
     lab.predict("gap", 9.0)
     lab.predict("gap", 5.0)
     lab.predict("is the output right?", "yes", unit="")
+    lab.predict("records lost", 1000, unit="records")
     assert lab.observe("gap", 0.08) == 0.08
     frame = lab.compare()
     assert frame.values.tolist() == [
         ["gap", 5.0, 0.08, "s"],
         ["is the output right?", "yes", "", ""],
+        ["records lost", 1000, "", "records"],
     ]
+    assert "1000.0" not in str(frame)
 
 
 def test_only_what_was_asked_is_observed(tmp_path: Path) -> None:

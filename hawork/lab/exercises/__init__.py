@@ -5,7 +5,7 @@ A check never raises: an exercise that nobody has begun is not an error.
 
 from hawork.lab.exercises.cases import check_incident
 from hawork.lab.exercises.check import Check
-from hawork.lab.exercises.jobs import check_exactly_once, check_results
+from hawork.lab.exercises.jobs import check_exactly_once, check_restart, check_results
 from hawork.lab.exercises.leading import check_retrieval, check_timeouts
 from hawork.lab.exercises.writing import check_fencing
 
@@ -14,6 +14,7 @@ __all__ = [
     "check_exactly_once",
     "check_fencing",
     "check_incident",
+    "check_restart",
     "check_results",
     "check_retrieval",
     "check_timeouts",

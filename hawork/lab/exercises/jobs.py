@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hawork.core.events import EventKind
-from hawork.lab.exercises.check import Check
+from hawork.core.events import Event, EventKind
+from hawork.lab import flights
+from hawork.lab.exercises.check import Check, answer
 
 if TYPE_CHECKING:
     from hawork.lab.cluster import LabCluster
     from hawork.lab.job import Job
 
-__all__ = ["check_exactly_once", "check_results"]
+__all__ = ["check_exactly_once", "check_restart", "check_results"]
+
+_CHANGES = {
+    "changes of the leader": "compare lab.leader() before the kill and after it",
+    "restarts of the job": "the job's details tell, when it has finished",
+    "flights lost or doubled": "compare its output, as above",
+}
+"""What a dead TaskManager may change, and where to look."""
 
 
 def check_exactly_once(lab: LabCluster, job: Job | None, output: Any = None) -> Check:
@@ -72,4 +81,56 @@ def check_results(lab: LabCluster, job: Job | None) -> Check:
             ("nothing else of the job is left in storageDir", left.empty),
             ("the verdict over the run is valid", lab.verdict().valid),
         )
+    )
+
+
+def check_restart(lab: LabCluster, job: Job | None, answers: Mapping[str, Any]) -> Check:
+    """Did a job of the flights lose a TaskManager, and what did that change?
+
+    ``"?"`` is the answer of somebody who does not know yet.
+
+    >>> check_restart(lab, job, {"changes of the leader": 0, "restarts of the job": 1,
+    ...                          "flights lost or doubled": "?"})          # doctest: +SKIP
+    """
+    told = _of_job(lab, job)
+    status = [event for event in told if event.kind is EventKind.JOB_STATUS]
+    ended = _ended(told)
+    right: dict[str, Any] = dict.fromkeys(_CHANGES, ...)
+    if job is not None and ended:
+        output = flights.compare(job.output())
+        leaders = {event.session_id for event in status}
+        restarts = [event for event in status if event.facts["status"] == "RESTARTING"]
+        numbers = (len(leaders) - 1, len(restarts), output.lost + output.duplicated)
+        right = dict(zip(_CHANGES, numbers, strict=True))
+    return Check(
+        (
+            ("the job was submitted again", job is not None),
+            ("a TaskManager that ran it was killed", _lost_a_task_manager(lab, told)),
+            ("the job has finished", ended),
+            *(answer(each, answers.get(each, ...), right[each], _CHANGES[each]) for each in right),
+        )
+    )
+
+
+def _of_job(lab: LabCluster, job: Job | None) -> list[Event]:
+    return [] if job is None else [e for e in lab.event_list() if e.job_id == job.job_id]
+
+
+def _ended(told: list[Event]) -> bool:
+    """Whether a job has ended well, by the events that tell of it."""
+    return any(
+        event.kind is EventKind.JOB_RESULT and event.facts["application_status"] == "SUCCEEDED"
+        for event in told
+    )
+
+
+def _lost_a_task_manager(lab: LabCluster, told: list[Event]) -> bool:
+    """Whether a TaskManager was killed by the lab while it ran the job."""
+    tasks = [event for event in told if event.kind is EventKind.TASK_STATUS]
+    ran = {event.facts["taskmanager"] for event in tasks}
+    times = [event.monotonic for event in told]
+    return any(
+        event.facts["target"] in ran and min(times) < event.monotonic < max(times)
+        for event in lab.event_list()
+        if event.kind is EventKind.FAULT and event.facts["verb"] == "kill"
     )

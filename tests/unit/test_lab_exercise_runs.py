@@ -1,0 +1,84 @@
+"""Checks of exercises in which a run is made, over runs told by hand."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from lab_story import JOB, Story
+
+from hawork.core.events import EventKind
+from hawork.lab import flights
+from hawork.lab.exercises import Check, check_restart
+from hawork.lab.timeline import Timeline
+
+JOB_OF_STORY: Any = SimpleNamespace(job_id=JOB, output=lambda: None)
+EXACT = flights.Comparison(records=9, groups=1, lost=0, duplicated=0, different=0)
+
+
+def lab_of(story: Story) -> Any:
+    """What a check sees of a lab with these events."""
+    return SimpleNamespace(
+        event_list=lambda: story.events, timeline=lambda: Timeline.of(story.events)
+    )
+
+
+def right(check: Check) -> list[bool]:
+    return [good for _, good in check.points]
+
+
+def lost_task_manager(*, killed: str = "tm-1", ended: str | None = "SUCCEEDED") -> Story:
+    """jm-1 leads and runs a job on tm-1 and tm-2; one is killed, and the job goes on."""
+    story = Story().started(0.0, "jm-1", "jm-2", "tm-1", "tm-2").leads(0.5, "jm-1")
+    for index, name in enumerate(("tm-1", "tm-2")):
+        story.add(
+            1.0, "jm-1", EventKind.TASK_STATUS, job_id=JOB, index=index, status="RUNNING",
+            taskmanager=name,
+        )  # fmt: skip
+    story.job(1.1, "jm-1", "RUNNING").fault(2.0, "kill", killed).died(2.01, killed)
+    story.job(2.1, "jm-1", "RESTARTING").job(2.5, "jm-1", "RUNNING")
+    if ended:
+        story.add(
+            5.0, "jm-1", EventKind.JOB_RESULT, job_id=JOB, application_status=ended, state="dirty"
+        )
+    return story
+
+
+@pytest.fixture
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flights, "compare", lambda output: EXACT)
+
+
+ANSWERS = {"changes of the leader": 0, "restarts of the job": 1, "flights lost or doubled": 0}
+
+
+@pytest.mark.usefixtures("exact")
+def test_a_dead_task_manager_restarts_the_job_and_nothing_else() -> None:
+    check = check_restart(lab_of(lost_task_manager()), JOB_OF_STORY, ANSWERS)
+    assert check.passed, str(check)
+    wrong = check_restart(
+        lab_of(lost_task_manager()), JOB_OF_STORY, {**ANSWERS, "changes of the leader": 1}
+    )
+    assert right(wrong) == [True, True, True, False, True, True]
+    assert "✗ changes of the leader: not 1; compare lab.leader()" in str(wrong)
+
+
+@pytest.mark.usefixtures("exact")
+def test_another_process_is_no_task_manager_of_the_job() -> None:
+    check = check_restart(lab_of(lost_task_manager(killed="jm-2")), JOB_OF_STORY, ANSWERS)
+    assert right(check)[:3] == [True, False, True]
+
+
+@pytest.mark.parametrize("ended", [None, "CANCELED"])
+def test_answers_before_the_end_are_guesses(ended: str | None) -> None:
+    check = check_restart(lab_of(lost_task_manager(ended=ended)), JOB_OF_STORY, ANSWERS)
+    assert right(check) == [True, True, False, False, False, False]
+    assert "✗ restarts of the job: 1 is a guess; " in str(check)
+
+
+def test_a_restart_that_nobody_has_tried() -> None:
+    check = check_restart(lab_of(Story()), None, dict.fromkeys(ANSWERS, "?"))
+    assert not any(right(check))
+    assert str(check).count("no answer yet") == 3
+    assert not any(right(check_restart(lab_of(Story()), None, {})))
