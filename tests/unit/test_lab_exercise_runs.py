@@ -6,21 +6,24 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from lab_story import JOB, Story
+from lab_story import JOB, Story, killed_leader, paused_leader
 
+from hawork.core import options
 from hawork.core.events import EventKind
 from hawork.lab import flights
-from hawork.lab.exercises import Check, check_restart
+from hawork.lab.exercises import Check, check_restart, check_unseen_death
 from hawork.lab.timeline import Timeline
 
 JOB_OF_STORY: Any = SimpleNamespace(job_id=JOB, output=lambda: None)
 EXACT = flights.Comparison(records=9, groups=1, lost=0, duplicated=0, different=0)
 
 
-def lab_of(story: Story) -> Any:
-    """What a check sees of a lab with these events."""
+def lab_of(story: Story, **values: Any) -> Any:
+    """What a check sees of a lab with these events and options."""
     return SimpleNamespace(
-        event_list=lambda: story.events, timeline=lambda: Timeline.of(story.events)
+        event_list=lambda: story.events,
+        timeline=lambda: Timeline.of(story.events),
+        config=options.checked({"high-availability.type": "embedded", **values}),
     )
 
 
@@ -82,3 +85,34 @@ def test_a_restart_that_nobody_has_tried() -> None:
     assert not any(right(check))
     assert str(check).count("no answer yet") == 3
     assert not any(right(check_restart(lab_of(Story()), None, {})))
+
+
+BLIND = {"hawork.supervisor": False, "high-availability.embedded.crash-detection": False}
+
+
+def test_a_death_that_nobody_sees() -> None:
+    check = check_unseen_death(lab_of(killed_leader(), **BLIND))
+    assert check.passed, str(check)
+    assert "another one leads, after 0.1 s" in str(check)
+
+
+@pytest.mark.parametrize(
+    ("story", "values", "good"),
+    [
+        (killed_leader(), {}, [True, False, False, True]),
+        (killed_leader(), {"hawork.supervisor": False}, [True, True, False, True]),
+        (paused_leader(), BLIND, [True, True, True, False]),
+        (Story(), BLIND, [True, True, True, False]),
+    ],
+)
+def test_a_death_that_somebody_sees(story: Story, values: Any, good: list[bool]) -> None:
+    assert right(check_unseen_death(lab_of(story, **values))) == good
+
+
+def test_a_store_that_detects_no_crash_needs_no_option() -> None:
+    values = {"high-availability.type": "zookeeper", "hawork.supervisor": False}
+    assert check_unseen_death(lab_of(killed_leader(), **values)).passed
+
+
+def test_a_death_that_has_not_come() -> None:
+    assert str(check_unseen_death(None)) == "✗ another lab was started\nnot solved yet"

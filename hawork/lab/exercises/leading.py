@@ -13,7 +13,7 @@ from hawork.lab.lab_options import SHORT_TIMEOUTS
 if TYPE_CHECKING:
     from hawork.lab.cluster import LabCluster
 
-__all__ = ["check_retrieval", "check_timeouts"]
+__all__ = ["check_retrieval", "check_timeouts", "check_unseen_death"]
 
 
 def check_retrieval(lab: LabCluster, find: Callable[[Any], str | None]) -> Check:
@@ -75,3 +75,25 @@ def check_timeouts(
             ),
         )
     )
+
+
+def check_unseen_death(other: LabCluster | None) -> Check:
+    """Was the leader of another lab killed, with nobody there to notice its death?
+
+    >>> check_unseen_death(None).points[0]
+    ('another lab was started', False)
+    """
+    if other is None:
+        return Check((("another lab was started", False),))
+    config, takeovers = other.config, other.timeline().takeovers
+    points = [
+        ("another lab was started", True),
+        ("no supervisor gives up a dead leader's lease", not config.get_option(options.SUPERVISOR)),
+    ]
+    if config.get_option(options.HA_TYPE) == "embedded":
+        detected = config.get_option(options.EMBEDDED_CRASH_DETECTION)
+        points.append(("no standby notices that a process is dead", not detected))
+    leader = "its leader was killed, and another one leads"
+    killed = [takeover.seconds for takeover in takeovers if takeover.cause == "kill"]
+    points.append((f"{leader}, after {killed[-1]:.1f} s" if killed else leader, bool(killed)))
+    return Check(tuple(points))
