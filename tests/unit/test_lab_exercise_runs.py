@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ from lab_story import JOB, Story, killed_leader, paused_leader
 from hawork.core import options
 from hawork.core.events import EventKind
 from hawork.lab import flights
-from hawork.lab.exercises import Check, check_restart, check_unseen_death
+from hawork.lab.exercises import Check, check_restart, check_submission, check_unseen_death
 from hawork.lab.timeline import Timeline
 
 JOB_OF_STORY: Any = SimpleNamespace(job_id=JOB, output=lambda: None)
@@ -85,6 +86,52 @@ def test_a_restart_that_nobody_has_tried() -> None:
     assert not any(right(check))
     assert str(check).count("no answer yet") == 3
     assert not any(right(check_restart(lab_of(Story()), None, {})))
+
+
+def unanswered(*, step: str = "submit.acknowledged", ended: bool = True) -> Story:
+    """jm-1 crashes at a step of a submission; jm-2 runs the job."""
+    story = Story().started(0.0, "jm-1", "jm-2", "tm-1").leads(0.5, "jm-1")
+    story.job(1.0, "jm-1", "CREATED")
+    story.add(1.1, "jm-1", EventKind.STEP_ARMED, job_id=JOB, step=step, action="crash")
+    story.died(1.2, "jm-1").leads(1.3, "jm-2").job(1.5, "jm-2", "RUNNING")
+    if ended:
+        story.add(
+            5.0, "jm-2", EventKind.JOB_RESULT, job_id=JOB, application_status="SUCCEEDED",
+            state="dirty",
+        )  # fmt: skip
+    return story
+
+
+@pytest.mark.usefixtures("exact")
+def test_a_job_whose_acceptance_nobody_heard_of_counts_once() -> None:
+    check = check_submission(lab_of(unanswered()), JOB_OF_STORY, "once")
+    assert check.passed, str(check)
+    wrong = check_submission(lab_of(unanswered()), JOB_OF_STORY, "twice")
+    assert right(wrong) == [True, True, True, True, False]
+    assert "✗ each flight is counted: not 'twice'; " in str(wrong)
+    early = check_submission(lab_of(unanswered(step="submit.graph_written")), JOB_OF_STORY, "once")
+    assert right(early) == [True, False, True, True, True]
+    running = check_submission(lab_of(unanswered(ended=False)), JOB_OF_STORY, "once")
+    assert right(running) == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("output", "counted"),
+    [({"lost": 3}, "never"), ({"duplicated": 3}, "twice")],
+)
+def test_what_was_counted_is_what_the_output_says(
+    monkeypatch: pytest.MonkeyPatch, output: dict[str, int], counted: str
+) -> None:
+    compared = dataclasses.replace(EXACT, **output)
+    monkeypatch.setattr(flights, "compare", lambda _: compared)
+    check = check_submission(lab_of(unanswered()), JOB_OF_STORY, counted)
+    assert check.passed, str(check)
+
+
+def test_a_submission_that_nobody_has_tried() -> None:
+    check = check_submission(lab_of(Story()), None, "?")
+    assert not any(right(check))
+    assert "✗ each flight is counted: no answer yet" in str(check)
 
 
 BLIND = {"hawork.supervisor": False, "high-availability.embedded.crash-detection": False}

@@ -5,7 +5,12 @@ A check never raises: an exercise that nobody has begun is not an error.
 
 from hawork.lab.exercises.cases import check_incident
 from hawork.lab.exercises.check import Check
-from hawork.lab.exercises.jobs import check_exactly_once, check_restart, check_results
+from hawork.lab.exercises.jobs import (
+    check_exactly_once,
+    check_restart,
+    check_results,
+    check_submission,
+)
 from hawork.lab.exercises.leading import check_retrieval, check_timeouts, check_unseen_death
 from hawork.lab.exercises.writing import check_fencing
 
@@ -17,6 +22,7 @@ __all__ = [
     "check_restart",
     "check_results",
     "check_retrieval",
+    "check_submission",
     "check_timeouts",
     "check_unseen_death",
 ]

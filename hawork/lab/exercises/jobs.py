@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hawork.lab.cluster import LabCluster
     from hawork.lab.job import Job
 
-__all__ = ["check_exactly_once", "check_restart", "check_results"]
+__all__ = ["check_exactly_once", "check_restart", "check_results", "check_submission"]
 
 _CHANGES = {
     "changes of the leader": "compare lab.leader() before the kill and after it",
@@ -108,6 +108,38 @@ def check_restart(lab: LabCluster, job: Job | None, answers: Mapping[str, Any]) 
             ("a TaskManager that ran it was killed", _lost_a_task_manager(lab, told)),
             ("the job has finished", ended),
             *(answer(each, answers.get(each, ...), right[each], _CHANGES[each]) for each in right),
+        )
+    )
+
+
+def check_submission(lab: LabCluster, job: Job | None, counted: str) -> Check:
+    """Did a leader crash before it answered, and how often is each flight ``counted`` then?
+
+    ``"never"``, ``"once"``, ``"twice"``, or ``"?"`` from somebody who does not know yet.
+
+    >>> check_submission(lab, job, "?")                                    # doctest: +SKIP
+    """
+    told = _of_job(lab, job)
+    crashed = [
+        event
+        for event in told
+        if event.kind is EventKind.STEP_ARMED
+        and (event.step, event.facts["action"]) == ("submit.acknowledged", "crash")
+    ]
+    ran = {event.process for event in told if event.kind is EventKind.JOB_STATUS}
+    ended = _ended(told)
+    right: Any = ...
+    if job is not None and ended:
+        output = flights.compare(job.output())
+        right = "never" if output.lost else "twice" if output.duplicated else "once"
+    hint = '"never", "once" or "twice"? Compare its output, as above'
+    return Check(
+        (
+            ("a job was submitted", job is not None),
+            ("its leader crashed when it was about to answer", bool(crashed)),
+            ("another one has the job", bool(ran - {event.process for event in crashed})),
+            ("the job has finished", ended),
+            answer("each flight is counted", counted, right, hint),
         )
     )
 
