@@ -12,7 +12,13 @@ from lab_story import JOB, Story, killed_leader, paused_leader
 from hawork.core import options
 from hawork.core.events import EventKind
 from hawork.lab import flights
-from hawork.lab.exercises import Check, check_restart, check_submission, check_unseen_death
+from hawork.lab.exercises import (
+    Check,
+    check_restart,
+    check_submission,
+    check_tolerance,
+    check_unseen_death,
+)
 from hawork.lab.timeline import Timeline
 
 JOB_OF_STORY: Any = SimpleNamespace(job_id=JOB, output=lambda: None)
@@ -163,3 +169,46 @@ def test_a_store_that_detects_no_crash_needs_no_option() -> None:
 
 def test_a_death_that_has_not_come() -> None:
     assert str(check_unseen_death(None)) == "✗ another lab was started\nnot solved yet"
+
+
+TOLERANT = {
+    "high-availability.type": "zookeeper",
+    "high-availability.zookeeper.client.tolerate-suspended-connections": True,
+}
+
+
+def cut_off(name: str = "jm-1", *, states: tuple[str, ...] = ("SUSPENDED", "RECONNECTED")) -> Story:
+    """jm-1 leads; a JobManager is cut off for a moment, and the lab is closed."""
+    story = Story().started(0.0, "jm-1", "jm-2").leads(0.5, "jm-1")
+    story.fault(1.0, "partition", name, how="cut").fault(1.2, "heal", "store")
+    for number, state in enumerate(states):
+        story.add(1.1 + number / 10, name, EventKind.STORE_CONNECTION, state=state)
+    return story.add(9.0, "jm-1", EventKind.LEADERSHIP_REVOKED, reason="closed")
+
+
+def test_a_leader_that_tolerates_a_cut_leads_on() -> None:
+    check = check_tolerance(lab_of(cut_off(), **TOLERANT))
+    assert check.passed, str(check)
+
+
+def test_a_leader_that_steps_back_is_noticed() -> None:
+    story = cut_off().add(1.15, "jm-1", EventKind.LEADERSHIP_REVOKED, reason="lost")
+    config = {"high-availability.type": "zookeeper"}
+    assert right(check_tolerance(lab_of(story, **config))) == [True, False, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("story", "good"),
+    [
+        (Story(), [True, True, False, False, False, False]),
+        (cut_off("jm-2"), [True, True, False, True, True, True]),
+        (cut_off(states=()), [True, True, True, False, False, False]),
+        (cut_off(states=("SUSPENDED",)), [True, True, True, True, False, False]),
+    ],
+)
+def test_a_cut_that_is_no_test_of_tolerance(story: Story, good: list[bool]) -> None:
+    assert right(check_tolerance(lab_of(story, **TOLERANT))) == good
+
+
+def test_a_cut_that_has_not_come() -> None:
+    assert not check_tolerance(None).passed

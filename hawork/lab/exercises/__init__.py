@@ -11,7 +11,12 @@ from hawork.lab.exercises.jobs import (
     check_results,
     check_submission,
 )
-from hawork.lab.exercises.leading import check_retrieval, check_timeouts, check_unseen_death
+from hawork.lab.exercises.leading import (
+    check_retrieval,
+    check_timeouts,
+    check_tolerance,
+    check_unseen_death,
+)
 from hawork.lab.exercises.writing import check_fencing
 
 __all__ = [
@@ -24,5 +29,6 @@ __all__ = [
     "check_retrieval",
     "check_submission",
     "check_timeouts",
+    "check_tolerance",
     "check_unseen_death",
 ]

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from hawork.core import options
 from hawork.core.errors import HaworkError
+from hawork.core.events import Event, EventKind
 from hawork.lab.exercises.check import Check, called
 from hawork.lab.lab_options import SHORT_TIMEOUTS
 
 if TYPE_CHECKING:
     from hawork.lab.cluster import LabCluster
 
-__all__ = ["check_retrieval", "check_timeouts", "check_unseen_death"]
+__all__ = ["check_retrieval", "check_timeouts", "check_tolerance", "check_unseen_death"]
 
 
 def check_retrieval(lab: LabCluster, find: Callable[[Any], str | None]) -> Check:
@@ -75,6 +76,49 @@ def check_timeouts(
             ),
         )
     )
+
+
+def check_tolerance(other: LabCluster | None) -> Check:
+    """Did a leader on ZooKeeper keep its leadership while it was cut off for a moment?
+
+    >>> check_tolerance(None).points[0]
+    ('another lab was started', False)
+    """
+    if other is None:
+        return Check((("another lab was started", False),))
+    events = other.event_list()
+    cut = next((event for event in reversed(events) if _is_fault(event, "partition")), None)
+    name = cut.facts["target"] if cut is not None else None
+    later = [event for event in events if cut is not None and event.monotonic > cut.monotonic]
+    connection = [
+        event.facts["state"]
+        for event in later
+        if event.kind is EventKind.STORE_CONNECTION and event.process == name
+    ]
+    leaders = [event.process for event in events if event.kind is EventKind.LEADERSHIP_GRANTED]
+    lost = [
+        event
+        for event in later
+        if event.kind is EventKind.LEADERSHIP_REVOKED and event.facts.get("reason") == "lost"
+    ]
+    back = "SUSPENDED" in connection and connection[-1] != "SUSPENDED"
+    return Check(
+        (
+            ("another lab was started", True),
+            (
+                "it tolerates a suspended connection",
+                other.config.get_option(options.ZK_TOLERATE_SUSPENDED),
+            ),
+            ("its leader was cut off from the store", name is not None and name in leaders),
+            ("the connection was suspended", "SUSPENDED" in connection),
+            ("and came back", back),
+            ("the leader led on, under the same session id", back and not lost),
+        )
+    )
+
+
+def _is_fault(event: Event, verb: str) -> bool:
+    return event.kind is EventKind.FAULT and event.facts["verb"] == verb
 
 
 def check_unseen_death(other: LabCluster | None) -> Check:
