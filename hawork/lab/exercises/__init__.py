@@ -17,13 +17,15 @@ from hawork.lab.exercises.leading import (
     check_tolerance,
     check_unseen_death,
 )
-from hawork.lab.exercises.writing import check_fencing
+from hawork.lab.exercises.writing import TinyConfigMap, check_fencing, check_lock
 
 __all__ = [
     "Check",
+    "TinyConfigMap",
     "check_exactly_once",
     "check_fencing",
     "check_incident",
+    "check_lock",
     "check_restart",
     "check_results",
     "check_retrieval",
