@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,8 @@ from hawork.core.events import EventKind
 from hawork.lab import flights
 from hawork.lab.exercises import (
     Check,
+    check_awakening,
+    check_repair,
     check_restart,
     check_submission,
     check_tolerance,
@@ -212,3 +215,63 @@ def test_a_cut_that_is_no_test_of_tolerance(story: Story, good: list[bool]) -> N
 
 def test_a_cut_that_has_not_come() -> None:
     assert not check_tolerance(None).passed
+
+
+def test_a_leader_that_woke_up_and_stepped_back() -> None:
+    lab = lab_of(paused_leader())
+    assert check_awakening(lab, 0.1).passed
+    assert check_awakening(lab, 0.10004).passed
+    assert "✗ seconds in which it still believed: not 2.1; " in str(check_awakening(lab, 2.1))
+    assert "✗ seconds in which it still believed: no answer yet" in str(check_awakening(lab, None))
+
+
+@pytest.mark.parametrize(
+    ("story", "good"),
+    [
+        (Story(), [False, False, False, False, False]),
+        (killed_leader(), [False, False, False, False, False]),
+        (Story().leads(0.5, "jm-1").fault(2, "pause", "jm-1"), [True, False, False, False, False]),
+        (
+            Story().leads(0.5, "jm-1").fault(2, "pause", "jm-1").fault(3, "resume", "jm-1"),
+            [True, False, False, False, False],
+        ),
+        (
+            Story().fault(2, "pause", "jm-1").leads(4, "jm-2").fault(5, "resume", "jm-1"),
+            [True, True, True, False, False],
+        ),
+    ],
+)
+def test_an_awakening_that_is_not_complete(story: Story, good: list[bool]) -> None:
+    assert right(check_awakening(lab_of(story), 0.1)) == good
+
+
+def dead_cluster() -> Story:
+    story = Story().started(0, "jm-1", "jm-2", "tm-1").leads(0.5, "jm-1").fault(1, "kill", "tm-1")
+    return story.died(1.1, "tm-1").died(2, "jm-1").leads(2.5, "jm-2").died(3, "jm-2")
+
+
+def repaired(story: Story, folder: Path) -> list[bool]:
+    lab = lab_of(story)
+    lab.directory = folder
+    return right(check_repair(lab))
+
+
+def test_a_cluster_with_half_a_result_is_repaired(tmp_path: Path) -> None:
+    folder = tmp_path / "storage" / "job-result-store" / "lab"
+    assert repaired(Story(), tmp_path) == [True, False, False]
+    folder.mkdir(parents=True)
+    (folder / "a.json").write_text("{}")
+    half = folder / "b_DIRTY.json"
+    half.write_text('{"result":{"id":')
+    assert repaired(dead_cluster(), tmp_path) == [False, False, False]
+    started = dead_cluster().fault(4, "restart", "jm-1")
+    assert repaired(started.died(5, "jm-1"), tmp_path) == [False, False, False]
+    half.unlink()
+    started.fault(6, "restart", "jm-1")
+    assert repaired(started.fault(6.5, "restart", "tm-1"), tmp_path) == [True, True, False]
+    assert repaired(started.leads(7, "jm-1"), tmp_path) == [True, True, True]
+
+
+def test_a_task_manager_repairs_nothing(tmp_path: Path) -> None:
+    story = dead_cluster().fault(4, "restart", "tm-1").died(5, "tm-1")
+    assert repaired(story, tmp_path) == [True, False, False]

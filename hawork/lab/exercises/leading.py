@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hawork.core import options
 from hawork.core.errors import HaworkError
 from hawork.core.events import Event, EventKind
-from hawork.lab.exercises.check import Check, called
+from hawork.lab.exercises.check import Check, answer, called
 from hawork.lab.lab_options import SHORT_TIMEOUTS
 
 if TYPE_CHECKING:
     from hawork.lab.cluster import LabCluster
 
-__all__ = ["check_retrieval", "check_timeouts", "check_tolerance", "check_unseen_death"]
+__all__ = [
+    "check_awakening",
+    "check_retrieval",
+    "check_timeouts",
+    "check_tolerance",
+    "check_unseen_death",
+]
+
+_PRECISION = 0.01
+"""Seconds by which a measured time may differ from that of the events: it may be rounded."""
 
 
 def check_retrieval(lab: LabCluster, find: Callable[[Any], str | None]) -> Check:
@@ -87,9 +96,9 @@ def check_tolerance(other: LabCluster | None) -> Check:
     if other is None:
         return Check((("another lab was started", False),))
     events = other.event_list()
-    cut = next((event for event in reversed(events) if _is_fault(event, "partition")), None)
+    cut = _last(events, EventKind.FAULT, verb="partition")
     name = cut.facts["target"] if cut is not None else None
-    later = [event for event in events if cut is not None and event.monotonic > cut.monotonic]
+    later = _after(events, cut)
     connection = [
         event.facts["state"]
         for event in later
@@ -117,8 +126,55 @@ def check_tolerance(other: LabCluster | None) -> Check:
     )
 
 
-def _is_fault(event: Event, verb: str) -> bool:
-    return event.kind is EventKind.FAULT and event.facts["verb"] == verb
+def check_awakening(lab: LabCluster, seconds: float | None) -> Check:
+    """Was a leader paused past its time, and for how many seconds did it believe afterwards?
+
+    ``None`` is no answer yet.
+
+    >>> check_awakening(lab, None)                                         # doctest: +SKIP
+    """
+    events = lab.event_list()
+    paused = _last(events, EventKind.FAULT, verb="pause")
+    name = paused.facts["target"] if paused is not None else None
+    granted = [
+        event
+        for event in _after(events, paused)
+        if event.kind is EventKind.LEADERSHIP_GRANTED and event.process != name
+    ]
+    woken = _last(_after(events, granted[0] if granted else None), EventKind.FAULT, verb="resume")
+    revoked = [
+        event
+        for event in _after(events, woken)
+        if event.kind is EventKind.LEADERSHIP_REVOKED and event.process == name
+    ]
+    right: Any = ...
+    if woken is not None and revoked:
+        right = round(revoked[0].monotonic - woken.monotonic, 3)
+        if isinstance(seconds, (int, float)) and abs(seconds - right) <= _PRECISION:
+            seconds = right
+    hint = "from the event of resume to its leadership.revoked"
+    return Check(
+        (
+            ("the leader was paused", paused is not None),
+            ("another one was granted leadership", bool(granted)),
+            ("then the first was woken", woken is not None),
+            ("and stepped back", bool(revoked)),
+            answer("seconds in which it still believed", seconds, right, hint),
+        )
+    )
+
+
+def _last(events: Sequence[Event], kind: EventKind, **facts: Any) -> Event | None:
+    """The last event of a kind that says so."""
+    for event in reversed(events):
+        if event.kind is kind and facts.items() <= event.facts.items():
+            return event
+    return None
+
+
+def _after(events: Sequence[Event], event: Event | None) -> list[Event]:
+    """What happened after an event; nothing, if it never happened."""
+    return [each for each in events if event is not None and each.monotonic > event.monotonic]
 
 
 def check_unseen_death(other: LabCluster | None) -> Check:
