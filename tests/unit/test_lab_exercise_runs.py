@@ -207,6 +207,7 @@ def test_a_leader_that_steps_back_is_noticed() -> None:
         (cut_off("jm-2"), [True, True, False, True, True, True]),
         (cut_off(states=()), [True, True, True, False, False, False]),
         (cut_off(states=("SUSPENDED",)), [True, True, True, True, False, False]),
+        (cut_off(states=("SUSPENDED", "LOST")), [True, True, True, True, False, False]),
     ],
 )
 def test_a_cut_that_is_no_test_of_tolerance(story: Story, good: list[bool]) -> None:

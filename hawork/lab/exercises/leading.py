@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hawork.core import options
+from hawork.core.connection import ConnectionState
 from hawork.core.errors import HaworkError
 from hawork.core.events import Event, EventKind
 from hawork.lab.exercises.check import Check, answer, called
@@ -110,7 +111,7 @@ def check_tolerance(other: LabCluster | None) -> Check:
         for event in later
         if event.kind is EventKind.LEADERSHIP_REVOKED and event.facts.get("reason") == "lost"
     ]
-    back = "SUSPENDED" in connection and connection[-1] != "SUSPENDED"
+    back = "SUSPENDED" in connection and ConnectionState(connection[-1]).usable
     return Check(
         (
             ("another lab was started", True),
