@@ -34,8 +34,8 @@ class EventKind(str, enum.Enum):
     LEADERSHIP_REVOKED = "leadership.revoked"  # reason
     LEADERSHIP_RELEASED = "leadership.released"  # of (the process), by the supervisor
     LEADER_RETRIEVED = "leader.retrieved"  # component, address or None
-    STEP_REACHED = "step.reached"
-    STEP_ARMED = "step.armed"  # action
+    STEP_REACHED = "step.reached"  # what the step is about, such as checkpoint_id
+    STEP_ARMED = "step.armed"  # the same, and action
     STEP_CONTINUED = "step.continued"
     POINTER_WRITTEN = "pointer.written"  # namespace, name, operation, seconds
     POINTER_REFUSED = "pointer.refused"  # namespace, name, operation, seconds, reason

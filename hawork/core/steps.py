@@ -106,8 +106,9 @@ class StepGate:
         order, hit = claimed
         action = order["action"]
         self._events.emit(
-            EventKind.STEP_ARMED, session_id=session_id, job_id=job_id, step=name, action=action
-        )
+            EventKind.STEP_ARMED, session_id=session_id, job_id=job_id, step=name, action=action,
+            **facts,
+        )  # fmt: skip
         if action == "crash":
             os.kill(os.getpid(), signal.SIGKILL)
         elif action == "pause":

@@ -93,7 +93,8 @@ class Judgement:
             {"question": question, "guess": "", "observed": "", **facts}
             for question, facts in self._predictions().items()
         ]
-        return pandas.DataFrame(rows, columns=["question", "guess", "observed", "unit"])
+        columns = ["question", "guess", "observed", "unit"]
+        return pandas.DataFrame(rows, columns=columns, dtype=object)  # 1000 beside 0.02, as given
 
     def _note(self, kind: EventKind, **facts: Any) -> None:
         """Keep what was said about the run; a lab that is closed has no file for it any more."""

@@ -27,6 +27,7 @@ EXPECTED = (
     "10_incident",
     "11_job_results",
     "12_sandbox",
+    "13_flink_on_kubernetes",
 )
 """A notebook that is not found is not tested: say here which ones there are."""
 

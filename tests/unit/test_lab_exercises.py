@@ -14,9 +14,11 @@ from hawork.lab.comparison import compare_values
 from hawork.lab.event_reader import EventReader
 from hawork.lab.exercises import (
     Check,
+    TinyConfigMap,
     check_exactly_once,
     check_fencing,
     check_incident,
+    check_lock,
     check_timeouts,
 )
 from hawork.lab.incidents import HINTS
@@ -40,12 +42,15 @@ def test_a_guess_is_compared_with_what_was_observed(tmp_path: Path) -> None:
     lab.predict("gap", 9.0)
     lab.predict("gap", 5.0)
     lab.predict("is the output right?", "yes", unit="")
+    lab.predict("records lost", 1000, unit="records")
     assert lab.observe("gap", 0.08) == 0.08
     frame = lab.compare()
     assert frame.values.tolist() == [
         ["gap", 5.0, 0.08, "s"],
         ["is the output right?", "yes", "", ""],
+        ["records lost", 1000, "", "records"],
     ]
+    assert "1000.0" not in str(frame)
 
 
 def test_only_what_was_asked_is_observed(tmp_path: Path) -> None:
@@ -80,6 +85,54 @@ def fenced(store: dict[str, Any], session_id: str, name: str, value: Any) -> boo
 )
 def test_fencing_is_checked_from_both_sides(write: Any, right: list[int]) -> None:
     assert [good for _, good in check_fencing(write).points] == [bool(each) for each in right]
+
+
+def careless(config_map: TinyConfigMap, me: str) -> bool:
+    version, _ = config_map.read()
+    return config_map.replace(version, me)
+
+
+def boastful(config_map: TinyConfigMap, me: str) -> bool:
+    version, holder = config_map.read()
+    if holder is None:
+        config_map.replace(version, me)
+    return True
+
+
+def once(config_map: TinyConfigMap, me: str) -> bool:
+    version, holder = config_map.read()
+    return holder is None and config_map.replace(version, me)
+
+
+def again(config_map: TinyConfigMap, me: str) -> bool:
+    while (seen := config_map.read())[1] is None:
+        if config_map.replace(seen[0], me):
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("take", "right"),
+    [
+        (lambda config_map, me: None, [0, 0, 0, 0]),
+        (careless, [1, 0, 1, 0]),
+        (boastful, [1, 0, 0, 0]),
+        (once, [1, 1, 1, 0]),
+        (again, [1, 1, 1, 1]),
+    ],
+)
+def test_a_lock_is_taken_only_if_it_is_free(take: Any, right: list[int]) -> None:
+    assert [good for _, good in check_lock(take).points] == [bool(each) for each in right]
+
+
+@pytest.mark.parametrize("method", [lambda each: each.read(), lambda each: each.replace(0, "A")])
+def test_taking_a_lock_for_ever_is_noticed(method: Any) -> None:
+    def take(config_map: TinyConfigMap, me: str) -> bool:
+        while True:
+            method(config_map)
+
+    check = check_lock(take)
+    assert str(check).count("without an end") == 4
 
 
 def test_a_learners_error_is_told() -> None:

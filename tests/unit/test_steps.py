@@ -44,10 +44,11 @@ def test_a_held_step_waits_until_it_is_disarmed(tmp_path: Path) -> None:
     log = EventLog("jm-1")
     gate = StepGate("jm-1", log, tmp_path)
     arm(tmp_path, STEP, "hold")
-    thread = threading.Thread(target=gate.reached, args=(STEP,))
+    thread = threading.Thread(target=gate.reached, args=(STEP,), kwargs={"checkpoint_id": 3})
     thread.start()
     eventually(lambda: held(tmp_path))
     assert EventKind.STEP_CONTINUED not in kinds(log)
+    assert log.recent()[-1].facts == {"checkpoint_id": 3, "action": "hold"}
     disarm(tmp_path)
     thread.join()
     assert kinds(log) == [

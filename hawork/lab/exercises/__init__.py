@@ -1,0 +1,39 @@
+"""Checks of the notebooks' exercises: they say what is there, and what is missing.
+
+A check never raises: an exercise that nobody has begun is not an error.
+"""
+
+from hawork.lab.exercises.cases import check_incident, check_repair
+from hawork.lab.exercises.check import Check
+from hawork.lab.exercises.jobs import (
+    check_exactly_once,
+    check_restart,
+    check_results,
+    check_submission,
+)
+from hawork.lab.exercises.leading import (
+    check_awakening,
+    check_retrieval,
+    check_timeouts,
+    check_tolerance,
+    check_unseen_death,
+)
+from hawork.lab.exercises.writing import TinyConfigMap, check_fencing, check_lock
+
+__all__ = [
+    "Check",
+    "TinyConfigMap",
+    "check_awakening",
+    "check_exactly_once",
+    "check_fencing",
+    "check_incident",
+    "check_lock",
+    "check_repair",
+    "check_restart",
+    "check_results",
+    "check_retrieval",
+    "check_submission",
+    "check_timeouts",
+    "check_tolerance",
+    "check_unseen_death",
+]
