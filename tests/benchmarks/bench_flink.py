@@ -30,6 +30,7 @@ from tests.benchmarks.watching import METERS, Meter, Watching
 
 TIMES = 5
 JOBS = 100
+STANDBYS = 20
 IDLE_SECONDS = 4.8  # more than a session timeout, or a lease
 SETTLED_SECONDS = 2.0
 SQL = """
@@ -91,18 +92,22 @@ class Race:
 
         return eventually(found, timeout=90, interval=0.1)
 
-    def fail_over(self, fault: str) -> tuple[float, int]:
-        """Seconds from a fault until the next leader is found, and what that one asked for."""
-        leader, (standby,) = self.stand_by()
+    def fail_over(self, fault: str, count: int = 2) -> tuple[float, int]:
+        """Seconds from a fault until the next leader is found, and what the standbys asked for."""
+        leader, standbys = self.stand_by(count)
         before = self.watching.leader
-        asked = self.meter.asked(self.lab)[standby]
+        asked = self._asked(standbys)
         begin = time.monotonic()
         getattr(self.lab, fault)(leader)
         seconds = self.watching.found(begin, before)
         time.sleep(SETTLED_SECONDS)
-        asked = self.meter.asked(self.lab)[standby] - asked
+        asked = self._asked(standbys) - asked
         self.lab.restart(leader)
         return seconds, asked
+
+    def _asked(self, names: list[str]) -> int:
+        counted = self.meter.asked(self.lab)
+        return sum(counted[name] for name in names)
 
     def memory(self, name: str) -> float:
         return float(psutil.Process(self.lab.processes[name].pid).memory_info().rss / 1e6)
@@ -119,6 +124,7 @@ def test_side_by_side(tmp_path: Path, ha: str) -> None:
         if contestant is not UNSUPERVISED:
             starts(contestant, ha, directory / "starts", comparison)
             recovery(contestant, ha, directory / "recovery", comparison)
+            crowd(contestant, ha, directory / "crowd", comparison)
     comparison.print()
     if os.environ.get("HAWORK_BENCH_WRITE"):
         comparison.write(ha)
@@ -187,6 +193,20 @@ def recovery(contestant: Contestant, ha: str, directory: Path, comparison: Compa
             seconds.append(time.monotonic() - found)
             race.lab.restart(leader)
     comparison.add(f"recovery of {JOBS} jobs, after that", "s", contestant.name, seconds)
+
+
+def crowd(contestant: Contestant, ha: str, directory: Path, comparison: Comparison) -> None:
+    """A handover that many wait for; started one by one, so that they do not starve each other."""
+    count = STANDBYS + 1
+    with contestant.cluster(ha, directory, job_managers=1) as race:
+        for number in range(2, count + 1):
+            race.lab.add_job_manager()
+            race.stand_by(number)
+        found = [race.fail_over("terminate", count) for _ in range(TIMES)]
+    what = f"SIGTERM of the leader, {STANDBYS} standbys"
+    comparison.add(what, "s", contestant.name, [seconds for seconds, _ in found])
+    asked = [float(asked) for _, asked in found]
+    comparison.add("requests of all of them", "", contestant.name, asked)
 
 
 def submit_jobs(lab: LabCluster) -> None:
