@@ -85,6 +85,7 @@ class GuardedMap:
         self._known: ConfigMap | None = None
         self._doubted: ConfigMap | None = None
         self._deleted: ConfigMap | None = None
+        self._sized: tuple[ConfigMap | None, int] = None, 0
         self.vanished: ConfigMap | None = None
         """What we last knew of the map when a write of ours found it gone."""
 
@@ -215,7 +216,7 @@ class GuardedMap:
     def _send(
         self, found: ConfigMap | None, change: Change, timeout: float | None
     ) -> ConfigMap | None:
-        self._check_size(found, change)
+        size = self._check_size(found, change)
         if change.delete:
             if found is not None:
                 self._client.delete(found)
@@ -228,6 +229,7 @@ class GuardedMap:
             after = self._client.patch(
                 found, change.data, change.annotations, change.labels, timeout
             )
+            self._sized = after, size
         with self._lock:
             if after is None:
                 self._known = None
@@ -272,17 +274,25 @@ class GuardedMap:
             )
         return created
 
-    def _check_size(self, found: ConfigMap | None, change: Change) -> None:
-        """Refuse what makes the map too large; what makes it smaller always goes."""
+    def _check_size(self, found: ConfigMap | None, change: Change) -> int:
+        """The size after the change, which is refused when that is too large.
+
+        What makes the map smaller always goes.
+        """
         before = {} if found is None else found.data
-        after = {**before, **change.data}
-        present = {key: value for key, value in after.items() if value is not None}
-        size = size_of(present)
-        if size > MOST and size > size_of(before) + _RESERVE // 64:
+        sized, size = self._sized
+        if found is not sized:  # written by somebody else: count all of it
+            size = size_of(before)
+        replaced = {key: before[key] for key in change.data if key in before}
+        added = {key: value for key, value in change.data.items() if value is not None}
+        growth = size_of(added) - size_of(replaced)
+        size += growth
+        if size > MOST and growth > _RESERVE // 64:
             raise StoreUnavailableError(
                 f"ConfigMap {self.name} would take {size} bytes, and {MOST} is the most: let "
                 "jobs finish or cancel some first, or use a second cluster-id"
             )
+        return size
 
 
 def size_of(data: Mapping[str, str]) -> int:
