@@ -37,7 +37,7 @@ class AuditedRequest:
 def audited_requests(log: Path) -> list[AuditedRequest]:
     """All requests so far, in the order of their answers.
 
-    A watch counts from the moment at which it was let in, and once.
+    A watch counts once, and may be told of when it ends only.
     """
     text = log.read_text(encoding="utf-8") if log.exists() else ""
     known: dict[str, AuditedRequest] = {}
