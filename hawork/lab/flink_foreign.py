@@ -19,6 +19,9 @@ from hawork.core.types import LeaderInformation
 from hawork.lab.flink_events import FlinkEvents
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER
 
+_FOUND_AGAIN_WITHIN = 60.0
+"""Seconds: Flink's heartbeat.timeout, and a little more."""
+
 _KNOCK_EVERY = 2.0
 _KNOCK_SECONDS = 0.3
 _MOST_KNOCKS = 8
@@ -31,10 +34,10 @@ class ForeignProcesses:
     def __init__(self, events: FlinkEvents) -> None:
         self._events = events
         self._leads: LeaderInformation | None = None
-        self._sessions: dict[str, str] = {}
+        self._sessions: dict[str, list[str]] = {}  # by whom each was used, the newest last
         self._alive: dict[str, bool] = {}
         self._addresses: dict[str, str] = {}
-        self._listed: dict[str, str | None] = {}  # by whom: the leader's session
+        self._listed: dict[str, tuple[str | None, float]] = {}  # under which session, and when
         self._knocked = float("-inf")
         self._lock = threading.Lock()
 
@@ -56,13 +59,15 @@ class ForeignProcesses:
             self._addresses.pop(name, None)  # the newest is the last one
             self._addresses[name] = now.address
         self._begins(name, JOB_MANAGER)
-        if session_id not in self._sessions:  # published anew is not granted anew
-            self._sessions[session_id] = name
+        if name not in self._sessions.setdefault(session_id, []):
+            # The first time: what is published anew was not granted anew.
+            self._sessions[session_id].append(name)
             self._events.write(EventKind.LEADERSHIP_GRANTED, name, session_id=session_id)
 
     def name_of(self, session_id: str) -> str | None:
         """Who leads, or led, under a session."""
-        return self._sessions.get(session_id)
+        names = self._sessions.get(session_id)
+        return names[-1] if names else None
 
     def knock(self) -> None:
         """Whether those that do not lead are there: a port that nobody listens on says it."""
@@ -85,13 +90,14 @@ class ForeignProcesses:
     def note_taskmanagers(self, found: Mapping[str, int], session_id: str | None) -> None:
         """Those that a leader lists. One is lost when the leader that had listed it does no more.
 
-        A new leader does not know all of them yet.
+        A new leader does not know all of them yet, and is given time.
         """
+        now = time.monotonic()
         for name in found:
-            self._listed[name] = session_id
+            self._listed[name] = session_id, now
             self._begins(name, TASK_MANAGER)
-        for name, by in self._listed.items():
-            if name not in found and by == session_id:
+        for name, (by, seen) in self._listed.items():
+            if name not in found and (by == session_id or now - seen > _FOUND_AGAIN_WITHIN):
                 self._ends(name, "the leader no longer lists it")
 
     def _begins(self, name: str, role: str) -> None:

@@ -32,6 +32,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "KEYFRAME_PAUSE", 0.05)
     monkeypatch.setattr(view_sources, "JOBS_EVERY", 0.1)
     monkeypatch.setattr(flink_foreign, "_KNOCK_EVERY", 0.1)
+    monkeypatch.setattr(flink_foreign, "_FOUND_AGAIN_WITHIN", 1.0)
 
 
 @pytest.fixture
@@ -158,6 +159,20 @@ def test_a_store_that_is_away_says_nothing_about_the_leader(
     assert kinds.count(EventKind.LEADERSHIP_REVOKED) == 1
     assert kinds.count(EventKind.LEADERSHIP_GRANTED) == 1
     assert view.verdict().valid
+
+
+def test_a_session_of_two_leaders_is_no_valid_run(
+    view: AttachedCluster, discovery: FakeDiscovery, managers: list[FakeJobManager]
+) -> None:
+    first, second = managers
+    session_id = discovery.publish(first)
+    view.wait_for_event("leadership.confirmed", first.name).wait()
+    assert view.verdict().valid
+    discovery.publish(second, session_id)
+    view.wait_for_event("leadership.confirmed", second.name).wait()
+    violation = view.verdict().violations[0].sentence
+    said = f"session {session_id} was granted to {first.name}, and again to {second.name}"
+    assert violation == said
 
 
 def test_there_are_no_buttons_and_no_faults(
