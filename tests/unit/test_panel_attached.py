@@ -270,6 +270,21 @@ def test_it_is_a_table_where_there_are_no_widgets(
             assert "cluster&#x27;s config.yaml" in bundle["text/html"]
 
 
+def test_files_of_another_machine_are_not_missing(
+    discovery: FakeDiscovery, options: dict[str, str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A path of the cluster's machine may be nothing here: that says nothing about pointers."""
+    pointers = Pointers(tmp_path)
+    monkeypatch.setattr(AttachedCluster, "store_rows", lambda _: pointers.store_rows())
+    with FlinkCluster.attach(options) as view:
+        view.store_panel()
+        until(lambda: state(view)["store"]["rows"])
+        assert [row[5:7] for row in state(view)["store"]["rows"].values()] == [["", ""]]
+        said = f"Files are not shown: there is no {tmp_path}/storage on this machine"
+        assert state(view)["store"]["note"] == said
+
+
 class Pointers:
     """One pointer of Flink's, and whatever is in its folder."""
 

@@ -40,7 +40,7 @@ class StoreRows:
 
     def __init__(self, lab: Stored, root: Path | None) -> None:
         self._lab = lab
-        self._root = root
+        self.root = root
         self._known: dict[str, str] = {}
         self._changed: dict[str, float] = {}
         self._gone: dict[str, tuple[float, list[Any]]] = {}
@@ -53,8 +53,8 @@ class StoreRows:
         ``changed`` is wall-clock milliseconds. ``LabError`` for a store that cannot be shown.
         """
         now = time.time()
-        rows = dict(self._pointers(self._root))
-        if self._root is not None:
+        rows = dict(self._pointers(self.root))
+        if self.root is not None:
             rows.update(self._files(rows))
         if len(rows) > MOST_ROWS:
             rows = dict(list(rows.items())[:MOST_ROWS])

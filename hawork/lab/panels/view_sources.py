@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from hawork.core import options
@@ -128,14 +129,19 @@ class _Store:
     """Rows always; files and what is said about pointers when storageDir is on this machine."""
 
     def __init__(self, view: Viewed) -> None:
-        self._note = ""
-        root = None
-        if view.config is not None:
-            try:
-                root = view.storage_directory()
-            except HaworkError as error:
-                self._note = f"Files are not shown: {error}"
-        self._rows = StoreRows(view, root)
+        self._view = view
+        self._rows = StoreRows(view, None)
 
     def look(self) -> Json:
-        return {**self._rows.look(), "note": self._note}
+        self._rows.root, note = self._storage()
+        return {**self._rows.look(), "note": note}
+
+    def _storage(self) -> tuple[Path | None, str]:
+        """Where it is, or why no files are shown."""
+        try:
+            root = self._view.storage_directory()
+        except HaworkError as error:
+            return None, f"Files are not shown: {error}"
+        if not root.is_dir():  # as far as this machine knows: then nothing is missing, either
+            return None, f"Files are not shown: there is no {root} on this machine"
+        return root, ""

@@ -16,7 +16,8 @@ export function jobsView(send, model) {
     const jobs = model.state.jobs ?? {};
     const order = jobs.order ?? [];
     say(note, jobs.error || jobs.note || (order.length ? "" : "No job was submitted yet."));
-    keyed(body, order, (id) => jobRow(id, send, model.replay || jobs.cancel === false), (row, id) => row.show(jobs.jobs[id]));
+    const fixed = model.replay || jobs.cancel === false;
+    keyed(body, order, (id) => jobRow(id, send, fixed), (row, id) => row.show(jobs.jobs[id]));
   }
 
   return { root, title: "Jobs", update };
