@@ -41,7 +41,7 @@ from hawork.runtime.client import ClusterClient
 from hawork.runtime.process_control import ProcessState
 
 if TYPE_CHECKING:
-    pass
+    from hawork.lab.panels.station import Station
 
 
 class LabCluster(ProcessFaults, KubernetesFaults, SteppedLab, Looking, Judgement, Panels, Bundling):
@@ -308,6 +308,14 @@ class LabCluster(ProcessFaults, KubernetesFaults, SteppedLab, Looking, Judgement
         return self.snapshot()._repr_html_()
 
     # --- within --------------------------------------------------------------------------
+    def _make_station(self) -> Station:
+        from hawork.lab.panels.station import Station
+
+        return Station.of_lab(self)
+
+    def _store_kind(self) -> str:
+        return str(self.config.get_option(options.HA_TYPE)).lower()
+
     def _check_open(self) -> None:
         if self._closed:
             raise LabError("this lab is closed: make a new one")

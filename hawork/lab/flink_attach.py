@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
 import tempfile
 import time
@@ -10,23 +9,27 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hawork.core import options
 from hawork.core.configuration import Configuration, flatten
 from hawork.core.errors import LabError, RestError
-from hawork.core.events import Event, EventKind
+from hawork.core.events import Event, EventKind, EventLog
 from hawork.core.types import JobID, LeaderInformation
 from hawork.ha.configuration_file import load_configuration
 from hawork.ha.layout import storage_dir
 from hawork.ha.storage import local_path
 from hawork.lab import open_labs
+from hawork.lab.beliefs import CLIENT
 from hawork.lab.bundling import Bundling
 from hawork.lab.event_reader import EventReader, kind_of
 from hawork.lab.flink_actions import FlinkActions
 from hawork.lab.flink_events import FlinkEvents
-from hawork.lab.flink_rest import ask, with_checkpoints, with_records
-from hawork.lab.flink_watch import FlinkWatch, host_and_port
+from hawork.lab.flink_foreign import host_and_port
+from hawork.lab.flink_rest import ask, job_details
+from hawork.lab.flink_watch import FlinkWatch
+from hawork.lab.judgement import Judgement
+from hawork.lab.panels.methods import Panels
 from hawork.lab.snapshot import ClusterSnapshot
 from hawork.lab.timeline import Timeline
 from hawork.lab.waiting import Waiting
@@ -35,8 +38,10 @@ from hawork.runtime.job_details import JobDetails
 if TYPE_CHECKING:
     import pandas
 
+    from hawork.lab.panels.station import Station
 
-class AttachedCluster(FlinkActions, Bundling):
+
+class AttachedCluster(FlinkActions, Judgement, Panels, Bundling):
     """A running Flink cluster, seen from outside; made by ``FlinkCluster.attach``.
 
     >>> with FlinkCluster.attach("conf/config.yaml") as cluster:           # doctest: +SKIP
@@ -45,7 +50,8 @@ class AttachedCluster(FlinkActions, Bundling):
     With a ``config.yaml`` (or options) the leader is found by leader retrieval, and the HA
     store can be looked into. With the URL of a REST endpoint there are jobs, checkpoints and
     TaskManagers only: over REST Flink does not tell who leads. The timeline begins now;
-    ``export_bundle`` keeps it, with what the store and storageDir say.
+    ``export_bundle`` keeps it, with what the store and storageDir say. ``panels()`` shows it
+    live, without buttons for faults; ``verdict()`` judges what was seen since.
 
     It only reads, unless ``read_only=False``: then jobs can be submitted and canceled, with
     Flink's own client of the version in ``flink_home`` (the cluster's own; default: the
@@ -54,6 +60,9 @@ class AttachedCluster(FlinkActions, Bundling):
     ``ConfigurationError`` when the file or an option is wrong, ``RestError`` when nobody
     answers at the URL.
     """
+
+    _shown = ("cluster", "timeline", "jobs", "store")
+    _called = "view"
 
     def __init__(
         self, config: Path | str | Mapping[str, Any], *, read_only: bool = True,
@@ -71,10 +80,13 @@ class AttachedCluster(FlinkActions, Bundling):
         else:
             self.config = load_configuration(config)
         self._directory = tempfile.TemporaryDirectory(prefix="hawork-attached-")
-        self._events = FlinkEvents(Path(self._directory.name))
-        self._reader = EventReader(Path(self._directory.name))
+        directory = Path(self._directory.name)
+        self._told = FlinkEvents(directory)
+        self._events = EventLog(CLIENT, directory / f"{CLIENT}.jsonl")
+        self._reader = EventReader(directory)
+        self._closed = False
         self._closed_at: float | None = None
-        self._watch = FlinkWatch(self.config, self._events, address=self._url)
+        self._watch = FlinkWatch(self.config, self._told, address=self._url, own=self._events)
         try:
             self._watch.start()
         except BaseException:
@@ -84,13 +96,15 @@ class AttachedCluster(FlinkActions, Bundling):
 
     def close(self) -> None:
         """Stop looking; what was seen stays readable. Repeatable."""
-        if self._closed_at is None:
-            self._closed_at = time.monotonic()
+        if not self._closed:
+            self._closed, self._closed_at = True, time.monotonic()
             open_labs.closed(self)
             self._close_client()
             self._watch.close()
-            self._events.close()
+            self._told.close()
             self._reader.events()
+            self._close_panels()
+            self._events.close()
             self._directory.cleanup()
 
     def __enter__(self) -> AttachedCluster:
@@ -109,6 +123,17 @@ class AttachedCluster(FlinkActions, Bundling):
         """Session id and address as leader retrieval sees them now; ``None``: nobody leads."""
         self._configured("who leads")
         return self._watch.leader
+
+    def rest_address(self) -> str | None:
+        """Where jobs are asked for now: the leader's address, or the URL; ``None``: nobody leads.
+
+        >>> view.rest_address()                                            # doctest: +SKIP
+        'http://10.0.3.7:8081'
+        """
+        if self._url is not None:
+            return self._url
+        information = self._watch.leader
+        return information.address if information else None
 
     def leader(self, timeout: float = 30.0) -> str:
         """The host and port of the leader's REST endpoint; waits for one if need be."""
@@ -133,12 +158,7 @@ class AttachedCluster(FlinkActions, Bundling):
 
     def job(self, job_id: str) -> JobDetails:
         """One job. ``RestError`` when the cluster does not know it."""
-        job = self._ask(f"/jobs/{JobID(job_id)}")
-        details = with_records(JobDetails.from_flink(job), job)
-        with contextlib.suppress(RestError):  # while the job is initializing it has none
-            checkpoints = self._ask(f"/jobs/{details.job_id}/checkpoints")
-            details = with_checkpoints(details, checkpoints)
-        return details
+        return job_details(self._address(), job_id)
 
     def checkpoints(self, job_id: str) -> pandas.DataFrame:
         """The newest checkpoints of a job, newest first."""
@@ -209,7 +229,19 @@ class AttachedCluster(FlinkActions, Bundling):
         """Every file below storageDir right now; ``LabError`` when it is on no local disk."""
         from hawork.lab.store_view import storage_tree
 
-        return storage_tree(self._storage())
+        return storage_tree(self.storage_directory())
+
+    def storage_directory(self) -> Path:
+        """Where storageDir is; ``LabError`` when it is on no disk of this machine.
+
+        >>> view.storage_directory()                                       # doctest: +SKIP
+        PosixPath('/shared/flink/ha/flights')
+        """
+        url = storage_dir(self._configured("where storageDir is"))
+        path = local_path(url)
+        if path is None:
+            raise LabError(f"{url} is not on this machine: look at it with its own tools")
+        return path
 
     def job_results(self) -> pandas.DataFrame:
         """What the JobResultStore says now, dirty or clean."""
@@ -217,20 +249,35 @@ class AttachedCluster(FlinkActions, Bundling):
 
         return job_results(self._configured("where the job results are"))
 
+    def stepper_panel(self) -> NoReturn:
+        """Always ``LabError``: steps are hawork's, a process of Flink cannot be held at one."""
+        raise LabError(
+            "there is no stepper for a cluster that was only attached to: see the protocol step "
+            "by step in a LabCluster"
+        )
+
     def __repr__(self) -> str:
         where = self._url
         if self.config is not None:
             information = self._watch.leader
             where = f"leader={host_and_port(information.address) if information else None}"
-        state = "closed" if self._closed_at else "read-only" if self.read_only else "writable"
+        state = "closed" if self._closed else "read-only" if self.read_only else "writable"
         return f"AttachedCluster({where}, {state})"
 
     def _repr_html_(self) -> str:
-        if self._closed_at:
+        if self._closed:
             return f"<code>{html.escape(repr(self))}</code>"
         return self.snapshot()._repr_html_()
 
     # --- within --------------------------------------------------------------------------
+    def _make_station(self) -> Station:
+        from hawork.lab.panels.station import Station
+
+        return Station.of_view(self)
+
+    def _store_kind(self) -> str:
+        return self.config.get_option(options.HA_TYPE).lower() if self.config is not None else ""
+
     def _configured(self, what: str) -> Configuration:
         if self.config is None:
             raise LabError(
@@ -239,11 +286,7 @@ class AttachedCluster(FlinkActions, Bundling):
         return self.config
 
     def _storage(self) -> Path:
-        url = storage_dir(self._configured("where storageDir is"))
-        path = local_path(url)
-        if path is None:
-            raise LabError(f"{url} is not on this machine: look at it with its own tools")
-        return path
+        return self.storage_directory()
 
     def _known_options(self) -> Mapping[str, str]:
         return self.config or {}
@@ -263,7 +306,7 @@ class AttachedCluster(FlinkActions, Bundling):
         return information.address
 
     def _check_open(self) -> None:
-        if self._closed_at is not None:
+        if self._closed:
             raise LabError("this view is closed: attach again")
 
     def _client_directory(self) -> Path:

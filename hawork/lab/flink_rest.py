@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import urllib.parse
@@ -48,6 +49,16 @@ def ask(address: str, path: str, timeout: float = _SECONDS, method: str = "GET")
     if response.status >= 300:
         raise RestError(error_text(answer, response.reason), response.status)
     return answer
+
+
+def job_details(address: str, job_id: str) -> JobDetails:
+    """One job, as the JobManager at ``address`` tells it; ``RestError`` when it knows none."""
+    job = ask(address, f"/jobs/{JobID(job_id)}")
+    details = with_records(JobDetails.from_flink(job), job)
+    with contextlib.suppress(RestError):  # while the job is initializing it has none
+        checkpoints = ask(address, f"/jobs/{details.job_id}/checkpoints")
+        details = with_checkpoints(details, checkpoints)
+    return details
 
 
 def with_records(details: JobDetails, job: Mapping[str, Any]) -> JobDetails:

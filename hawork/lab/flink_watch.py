@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-import urllib.parse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import hawork
 from hawork.backends.registry import release_leadership
 from hawork.core.configuration import Configuration
 from hawork.core.errors import HaworkError, RestError
-from hawork.core.events import EventKind
+from hawork.core.events import EventKind, EventSink, NullEventSink
 from hawork.core.types import (
     DISPATCHER,
     NO_LEADERSHIP,
@@ -26,9 +25,10 @@ from hawork.core.types import (
     LeaderInformation,
 )
 from hawork.lab.flink_events import FlinkEvents
+from hawork.lab.flink_foreign import ForeignProcesses, OwnConnection, host_and_port
 from hawork.lab.flink_log import LogReader
 from hawork.lab.flink_rest import ask
-from hawork.lab.processes import JOB_MANAGER, LabProcesses
+from hawork.lab.processes import LabProcesses
 from hawork.lab.zookeeper_sessions import session_ticket
 
 COMPONENTS = (REST_SERVER, RESOURCE_MANAGER, DISPATCHER)
@@ -43,7 +43,8 @@ class FlinkWatch:
 
     ``logs`` gives the log of each process of a lab. Without it the processes are somebody
     else's: a JobManager is called by the host and port of its REST endpoint, and begins when
-    it is first seen. ``address`` is a REST endpoint to ask when there is no ``config``.
+    it is first seen. ``address`` is a REST endpoint to ask when there is no ``config``. ``own``
+    hears of our own connection to the store, and of each leader that is found.
     """
 
     def __init__(
@@ -52,10 +53,12 @@ class FlinkWatch:
         events: FlinkEvents,
         logs: Callable[[], Mapping[str, Path]] | None = None,
         address: str | None = None,
+        own: EventSink | None = None,
     ) -> None:
         self._config = config
         self._events = events
-        self._foreign = logs is None
+        self._foreign = ForeignProcesses(events) if logs is None else None
+        self._own = OwnConnection(own or NullEventSink())
         self._logs = logs or dict
         self._readers: dict[str, LogReader] = {}
         self._processes: dict[str, str] = {}  # by leader session id
@@ -70,7 +73,7 @@ class FlinkWatch:
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._woken = threading.Event()
-        self._rest = _RestWatch(events)
+        self._rest = _RestWatch(events, self._foreign)
         self._threads = [
             threading.Thread(target=self._follow, name="flink-logs", daemon=True),
             threading.Thread(target=self._poll, name="flink-rest", daemon=True),
@@ -82,7 +85,7 @@ class FlinkWatch:
 
     def start(self) -> FlinkWatch:
         if self._config is not None:
-            self._ha = hawork.open_ha_services(self._config)
+            self._ha = hawork.open_ha_services(self._config, events=self._own)
             for component in COMPONENTS:
                 self._ha.leader_retrieval(component, _Listener(component, self._heard))
         for thread in self._threads:
@@ -104,41 +107,25 @@ class FlinkWatch:
     def _heard(self, component: str, information: LeaderInformation | None) -> None:
         with self._lock:
             if component == REST_SERVER:
-                if self._foreign:
-                    self._note_foreign(self.leader, information)
+                if self._foreign is not None:
+                    self._foreign.note_leader(information, blind=not self._own.usable)
                 self.leader, self.published = information, None
             if information is not None:
                 self._unnamed.append((component, information, time.time()))
         self._woken.set()
-
-    def _note_foreign(
-        self, before: LeaderInformation | None, now: LeaderInformation | None
-    ) -> None:
-        """What the processes would tell themselves, if they were of the lab."""
-        if before is not None:
-            self._events.write(
-                EventKind.LEADERSHIP_REVOKED, host_and_port(before.address),
-                session_id=str(before.session_id), reason="its address is no longer published",
-            )  # fmt: skip
-        if now is None:
-            return
-        name = host_and_port(now.address)
-        session_id = str(now.session_id)
-        if name not in self._processes.values():
-            self._events.write(EventKind.PROCESS_STARTED, name, role=JOB_MANAGER)
-        self._processes[session_id] = name
-        self._events.write(EventKind.LEADERSHIP_GRANTED, name, session_id=session_id)
 
     def _name_leaders(self) -> None:
         """A session id says whose address it is, once that process has logged its grant."""
         with self._lock:
             waiting, self._unnamed = self._unnamed, []
         for component, information, wall in waiting:
-            name = self._processes.get(str(information.session_id))
+            name = self._name(str(information.session_id))
             if name is None and time.time() - wall < _UNKNOWN_SECONDS:
                 with self._lock:
                     self._unnamed.append((component, information, wall))
                 continue
+            if name is None and self._foreign is not None:
+                continue  # left over from a leader before the first that was seen
             self._events.write(
                 EventKind.LEADERSHIP_CONFIRMED,
                 name or host_and_port(information.address),
@@ -150,6 +137,11 @@ class FlinkWatch:
             with self._lock:
                 if component == REST_SERVER and self.leader == information:
                     self.published = information
+
+    def _name(self, session_id: str) -> str | None:
+        if self._foreign is not None:
+            return self._foreign.name_of(session_id)
+        return self._processes.get(session_id)
 
     # --- logs ----------------------------------------------------------------------------
     def _follow(self) -> None:
@@ -198,11 +190,13 @@ class FlinkWatch:
     # --- REST ----------------------------------------------------------------------------
     def _poll(self) -> None:
         while not self._done.wait(_REST_SECONDS):
+            if self._foreign is not None:
+                self._foreign.knock()
             leader = self.leader
             if leader is None:
                 continue
             session_id = str(leader.session_id) if leader.session_id != NO_LEADERSHIP else None
-            name = self._processes.get(session_id or "") or host_and_port(leader.address)
+            name = self._name(session_id or "") or host_and_port(leader.address)
             with contextlib.suppress(RestError):  # it is dead, hung, or not ready yet
                 self._rest.look(leader.address, name, session_id)
 
@@ -224,8 +218,9 @@ class _Listener:
 class _RestWatch:
     """Jobs, checkpoints and TaskManagers: what is new since the last look."""
 
-    def __init__(self, events: FlinkEvents) -> None:
+    def __init__(self, events: FlinkEvents, foreign: ForeignProcesses | None) -> None:
         self._events = events
+        self._foreign = foreign
         self._status: dict[str, tuple[str | None, str]] = {}
         self._seen: set[tuple[str, int, int]] = set()
         self._taskmanagers: dict[str, int] = {}
@@ -291,8 +286,5 @@ class _RestWatch:
             self._events.write(EventKind.TASKMANAGER_LOST, process, session_id=session_id,
                                taskmanager=name, reason="the leader does not list it")  # fmt: skip
         self._taskmanagers = dict(found)
-
-
-def host_and_port(address: str) -> str:
-    """``127.0.0.1:8081``, of a REST address or of an RPC one."""
-    return urllib.parse.urlsplit(address).netloc.rpartition("@")[2] or address
+        if self._foreign is not None:
+            self._foreign.note_taskmanagers(found, session_id)

@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from hawork.core.errors import JobSubmissionError, LabError, RestError
 from hawork.core.events import Event
 from hawork.core.jobs import JobStatus
 from hawork.lab import FlinkCluster, flights
+from hawork.lab.flink_attach import AttachedCluster
 from hawork.lab.flink_job import FlinkJob
 from hawork.testing import eventually
 from tests.kept_runs import check_kept_run
@@ -205,34 +207,83 @@ def test_an_error_in_sql_is_flinks_message(lab: FlinkCluster, script: str, said:
     assert "\tat " not in str(refused.value)
 
 
+def shown(view: AttachedCluster) -> dict[str, Any]:
+    """What every panel of the view shows now."""
+    assert view._station is not None
+    found: dict[str, Any] = view._station._hub.keyframe["state"]
+    return found
+
+
+def leads_on_panel(view: AttachedCluster) -> bool:
+    """The card of whoever is published now is marked, no other is, and none has a button."""
+    information = view.leader_information()
+    cluster = shown(view)["cluster"]
+    if information is None or cluster["session"] != str(information.session_id):
+        return False
+    cards = cluster["cards"]
+    (leader,) = [name for name, card in cards.items() if card["leads"]]
+    assert leader == cluster["leader"] == view.leader()
+    assert cards[leader]["session"] == cluster["session"]
+    assert ["address", information.address] in cards[leader]["facts"]
+    assert not any(card["buttons"] for card in (*cards.values(), cluster["store"]))
+    return "tm-1" in cards
+
+
+def job_on_panel(view: AttachedCluster, job: FlinkJob) -> dict[str, Any]:
+    """Its row; empty while nobody has told of it."""
+    rows: dict[str, dict[str, Any]] = shown(view)["jobs"].get("jobs", {})
+    return rows.get(job.job_id, {})
+
+
 def test_somebody_elses_cluster_is_looked_at(lab: FlinkCluster, tmp_path: Path) -> None:
     ready(lab)
     job = lab.submit(FOREVER, name="numbers")
     eventually(lambda: job.details.checkpoints > 1, timeout=SECONDS)
     with FlinkCluster.attach(lab.directory / "config.yaml") as view:
+        assert view.panels().widget.panels == ["cluster", "timeline", "jobs", "store"]
         information = lab.leader_information()
         assert information is not None
+        eventually(lambda: leads_on_panel(view), timeout=SECONDS)
+        first = shown(view)["cluster"]["leader"]
         assert information.address.endswith(view.leader())
         assert view.leader_information() == information
         (seen,) = [each for each in view.jobs() if each.job_id == job.job_id]
         assert (seen.name, seen.status) == ("numbers", JobStatus.RUNNING)
         view.wait_for_event("checkpoint.completed", timeout=SECONDS).wait()
         assert job.job_id in set(view.store_rows().name)
+        on_panel = eventually(lambda: shown(view)["store"].get("rows"), timeout=SECONDS)
+        assert "size verified" in [row[6] for row in on_panel.values()]
         fault = lab.kill("leader")
         view.wait_for_event("leadership.granted", after=fault, timeout=SECONDS).wait()
         address = eventually(view.leader_information, timeout=SECONDS)
         assert address is not None and address != information
         view.wait_for_event("job.restored", after=fault, timeout=SECONDS).wait()
         assert len(view.snapshot().jobs) >= 1
+        eventually(lambda: leads_on_panel(view), timeout=SECONDS)
+        eventually(lambda: job_on_panel(view, job).get("restored"), timeout=SECONDS)
+        eventually(
+            lambda: shown(view)["cluster"]["cards"][first]["state"] == "down", timeout=SECONDS
+        )
         with FlinkCluster.attach(address.address) as by_url:
             assert [each.job_id for each in by_url.jobs()][:1] == [job.job_id]
             with pytest.raises(LabError, match=r"attach with the cluster's config\.yaml"):
                 by_url.leader()
-            by_url.wait_for_event("job.status", timeout=SECONDS).wait()
+            by_url.panels()
+            by_url.wait_for_event("taskmanager.registered", timeout=SECONDS).wait()
+            eventually(lambda: "tm-1" in shown(by_url)["cluster"]["cards"], timeout=SECONDS)
+            assert "not told by" in shown(by_url)["cluster"]["note"]
+            eventually(
+                lambda: job_on_panel(by_url, job).get("status") == "RUNNING", timeout=SECONDS
+            )
+            assert by_url.verdict().valid
             check_kept_run(by_url, tmp_path, missing=("storage.json", "store.json"))
         kept = check_kept_run(view, tmp_path)
         assert job.job_id in set(kept.store_rows().name)
         assert "completed checkpoint" in set(kept.storage_tree().what)
+        verdict = view.verdict()
+        assert verdict.valid
+        assert verdict.findings[0].looked_at == "2 terms, 6 publications"
+    assert view.timeline_panel().widget.replay
     with pytest.raises(LabError, match="this view is closed: attach again"):
         view.wait_for_event("job.restored", "nobody").wait()
     segments = view.timeline().of_lane("published leader")

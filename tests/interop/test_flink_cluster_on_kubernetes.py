@@ -78,7 +78,7 @@ def test_a_leader_that_is_cut_off_hears_of_it_when_it_is_back(lab: FlinkCluster)
 
 
 def test_a_paused_leader_believes_until_it_wakes(lab: FlinkCluster) -> None:
-    """And who attaches sees the same leader as the lab."""
+    """And who attaches sees the same leader as the lab, on a panel, too."""
     lab.leader(SECONDS)
     paused = lab.pause("leader")
     deposed = str(paused.facts["target"])
@@ -89,6 +89,14 @@ def test_a_paused_leader_believes_until_it_wakes(lab: FlinkCluster) -> None:
     with FlinkCluster.attach(lab.directory / "config.yaml") as view:
         assert view.leader(SECONDS)
         assert view.leader_information() == lab.leader_information()
+        view.panels()
+        assert view._station is not None
+        hub = view._station._hub
+        eventually(lambda: hub.keyframe["state"]["cluster"]["leader"] == view.leader())
+        store = hub.keyframe["state"]["cluster"]["store"]
+        assert (store["kind"], store["state"]) == ("kubernetes", "connected")
+        eventually(lambda: hub.keyframe["state"]["store"].get("rows"), timeout=SECONDS)
+        assert view.verdict().valid
 
 
 def test_a_given_cluster_is_left_as_it_was(lab: FlinkCluster) -> None:

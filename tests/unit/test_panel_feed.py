@@ -88,7 +88,7 @@ def controller(
     events = killed_leader().events
     timeline = LiveTimeline(lambda known: events[known:])
     return Controller(
-        timeline, lambda now: sections or {}, perform, transport, clock=lambda: START + 60
+        timeline, lambda: sections or {}, perform, transport, clock=lambda: START + 60
     )
 
 

@@ -133,7 +133,7 @@ def test_a_step_is_armed_reached_and_compared(lab: LabCluster, state: Look, tmp_
 
 def test_an_altered_file_is_told_from_a_good_one(lab: LabCluster, tmp_path: Path) -> None:
     job = lab.submit(f"{JOBS}:count", config={"output": tmp_path / "o", "rate": 100})
-    rows = StoreRows(lab)
+    rows = StoreRows(lab, lab.directory / "storage")
 
     def graph() -> list[Any]:
         found = [row for row in rows.look()["rows"].values() if row[0] == "row"]

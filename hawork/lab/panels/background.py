@@ -13,7 +13,7 @@ class Background:
     """Calls ``look`` every ``every`` seconds once started; ``latest`` is its last answer.
 
     A look at the leader waits while the leader stands still; a panel must not. An error is
-    shown as the sentence it is, beside the last answer.
+    shown as the sentence it is, beside the last answer; so is an answer that tells only a part.
     """
 
     def __init__(self, name: str, look: Callable[[], dict[str, Any]], every: float) -> None:
@@ -40,7 +40,7 @@ class Background:
 
     def look_once(self) -> None:
         try:
-            self.latest = {**self._look(), "error": ""}
+            self.latest = {**self.latest, **self._look(), "error": ""}
         except HaworkError as error:
             self.latest = {**self.latest, "error": str(error)}
         except Exception as error:  # noqa: BLE001 - the panel says why it sees nothing

@@ -43,7 +43,7 @@ def cluster_section(lab: Watched, timeline: LiveTimeline) -> dict[str, Any]:
 def recorded_section(
     states: Sequence[ProcessState], timeline: LiveTimeline, kind: str
 ) -> dict[str, Any]:
-    """The same of a recorded run, at the moment to which ``timeline`` was told; no buttons."""
+    """The same from events alone, as of the moment to which ``timeline`` was told; no buttons."""
     published, facts = timeline.published(), timeline.facts
     leader, session = published or ("", "")
     address = facts.addresses.get(leader, "")
@@ -55,8 +55,6 @@ def recorded_section(
         for state in states
     }
     store = {**_store(kind, facts, None), "publishes": address or leader or "nobody", "buttons": []}
-    if not kind:
-        store["kind"] = "not recorded"
     return {
         "leader": leader,
         "session": session,
@@ -73,7 +71,8 @@ def _card(
 ) -> dict[str, Any]:  # fmt: skip
     name, facts = state.name, timeline.facts
     told = timeline.state(name)
-    role = "taskmanager" if name.startswith("tm-") else "jobmanager"
+    of_tasks = name.startswith("tm-") or timeline.role(name) == "taskmanager"
+    role = "taskmanager" if of_tasks else "jobmanager"
     shown = {"paused": PAUSED, "exited": DOWN}.get(state.state) or (told[0] if told else "starting")
     card: dict[str, Any] = {
         "role": role,
@@ -91,7 +90,8 @@ def _card(
         connection = facts.connections.get(name, "the file, directly" if kind == "embedded" else "")
         if name in facts.partitioned:
             connection = f"{connection}, cut off"
-        card["facts"].append(["store", connection])
+        if connection:
+            card["facts"].append(["store", connection])
     else:
         _, slots = facts.registered.get(name, ("", None))
         card["facts"].append(["slots", "not registered" if slots is None else str(slots)])

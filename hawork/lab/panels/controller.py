@@ -43,7 +43,7 @@ class Controller:
     def __init__(
         self,
         timeline: LiveTimeline,
-        sections: Callable[[float], Mapping[str, Json]],
+        sections: Callable[[], Mapping[str, Json]],
         perform: Callable[[Mapping[str, Any]], str],
         transport: Transport,
         clock: Callable[[], float] = time.monotonic,
@@ -97,7 +97,7 @@ class Controller:
         """Look once, and send what changed."""
         now = self._clock()
         added, incomplete = self._timeline.advance(now, last=last)
-        sections = {**self._sections(now), "answer": self._answer, "life": {"closed": last}}
+        sections = {**self._sections(), "answer": self._answer, "life": {"closed": last}}
         sections["timeline"] = self._timeline.section(now)
         with self._taking:
             sections["requests"] = {"taken": list(self._taken)}

@@ -24,10 +24,10 @@ def _cluster(section: Json) -> Table:
         card = section["cards"][name]
         said = ", ".join(f"{key} {value}" for key, value in card["facts"])
         leads = "leads" if card["leads"] else ""
-        rows.append((name, card["state"], leads, card["session"], str(card["pid"]), said))
+        rows.append((name, card["state"], leads, card["session"], str(card["pid"] or ""), said))
     store = section.get("store", {})
     rows.append((f"HA store ({store.get('kind', '')})", store.get("state", ""), "", "", "", ""))
-    return "Cluster", ("process", "state", "", "session id", "pid", ""), rows
+    return _title("Cluster", section), ("process", "state", "", "session id", "pid", ""), rows
 
 
 def _jobs(section: Json) -> Table:
@@ -42,13 +42,14 @@ def _jobs(section: Json) -> Table:
             )
         )  # fmt: skip
     header = ("job", "status", "records", "per second", "checkpoints", "restored from", "result")
-    return "Jobs", header, rows
+    return _title("Jobs", section), header, rows
 
 
 def _store(section: Json) -> Table:
     rows = [section["rows"][key] for key in section.get("order", ())]
     shown: list[Sequence[str]] = [(row[1], row[2], row[3], row[4][:120], row[6]) for row in rows]
-    return "HA store and storageDir", ("place", "name", "version", "value", "file"), shown
+    title = _title("HA store and storageDir", section)
+    return title, ("place", "name", "version", "value", "file"), shown
 
 
 def _stepper(section: Json) -> Table:
@@ -59,6 +60,12 @@ def _stepper(section: Json) -> Table:
         for name, meaning, _, _ in section.get("steps", ())
     ]
     return "Steps of the protocol", ("step", "meaning", "reached", "stands here"), rows
+
+
+def _title(name: str, section: Json) -> str:
+    """And the sentence that the live panel has above its table, if any."""
+    said = section.get("error") or section.get("note")
+    return f"{name}: {said}" if said else name
 
 
 _TABLES = {"cluster": _cluster, "jobs": _jobs, "store": _store, "stepper": _stepper}

@@ -21,7 +21,7 @@ def jobs_section(lab: Watched) -> dict[str, Any]:
     found = sorted(lab.client.jobs(), key=lambda details: details.start_time)[-MOST_JOBS:]
     jobs = {}
     for details in found:
-        row = _row(details, names.get(details.job_id))
+        row = job_row(details, names.get(details.job_id))
         if expected.get(details.job_id):
             row["expected"] = expected[details.job_id]
         if details.job_id in ended:
@@ -31,7 +31,8 @@ def jobs_section(lab: Watched) -> dict[str, Any]:
     return {"jobs": jobs, "order": [str(details.job_id) for details in found], "note": ""}
 
 
-def _row(details: JobDetails, name: str | None) -> dict[str, Any]:
+def job_row(details: JobDetails, name: str | None = None) -> dict[str, Any]:
+    """What the panel tells of one job; ``name`` is another than the cluster knows."""
     row: dict[str, Any] = {
         "name": name or details.name,
         "status": str(details.status),

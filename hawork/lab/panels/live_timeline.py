@@ -55,6 +55,10 @@ class LiveTimeline:
         """See ``TimelineBuilder.state``."""
         return self._builder.state(process)
 
+    def role(self, process: str) -> str:
+        """See ``TimelineBuilder.role``."""
+        return self._builder.role(process)
+
     def processes(self) -> list[str]:
         """JobManagers and TaskManagers so far, in the order of their lanes."""
         names = self._builder.lanes()

@@ -1,11 +1,9 @@
-"""The panels as methods of ``LabCluster``."""
+"""The panels as methods of ``LabCluster``, and of a cluster that was only attached to."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from hawork.core import options
-from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
 from hawork.core.events import Event
 from hawork.lab.event_reader import EventReader
@@ -16,17 +14,21 @@ if TYPE_CHECKING:
 
 
 class Panels:
-    """What ``LabCluster`` can show live.
+    """What a cluster can show live.
 
     A panel goes on moving while cells run, and stays as it was when the lab is closed. Its
     buttons do what methods of the lab do, and say which. Where there are no widgets it is a
     table; several panels of one lab show one state.
     """
 
-    config: Configuration
     _reader: EventReader
     _closed: bool
     _station: Station | None = None
+    _shown: tuple[str, ...] = ("cluster", "timeline", "jobs", "stepper", "store")
+    """The panels that are docked together."""
+
+    _called = "lab"
+    """What a reader calls the object whose panels these are."""
 
     def cluster_panel(self) -> Panel:
         """A card for each process and for the HA store: state, session id, pid, connection.
@@ -48,8 +50,7 @@ class Panels:
         if self._closed:
             from hawork.lab.panels.replay import replay
 
-            kind = self.config.get_option(options.HA_TYPE).lower()
-            return replay(self._reader.events(), ha=kind)
+            return replay(self._reader.events(), ha=self._store_kind())
         return self._panel("timeline")
 
     def jobs_panel(self) -> Panel:
@@ -82,7 +83,7 @@ class Panels:
 
         >>> lab.panels()                                                   # doctest: +SKIP
         """
-        return self._panel("cluster", "timeline", "jobs", "stepper", "store")
+        return self._panel(*self._shown)
 
     def arrived_events(self, known: int = 0) -> list[Event]:
         """The events after the first ``known`` ones, in the order in which they were read."""
@@ -90,13 +91,18 @@ class Panels:
 
     def _panel(self, *names: str) -> Panel:
         if self._closed:
-            raise LabError("this lab is closed: only timeline_panel() can show it now")
+            raise LabError(f"this {self._called} is closed: only timeline_panel() can show it now")
         if self._station is None:
-            from hawork.lab.panels.station import Station
-
-            self._station = Station(cast("Any", self))
+            self._station = self._make_station()
         return self._station.panel(*names)
 
     def _close_panels(self) -> None:
         if self._station is not None:
             self._station.close()
+
+    def _make_station(self) -> Station:
+        raise NotImplementedError
+
+    def _store_kind(self) -> str:
+        """The type of the HA store; empty when it is not known."""
+        raise NotImplementedError

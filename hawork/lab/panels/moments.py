@@ -45,7 +45,7 @@ def moments(events: Sequence[Event], timeline: LiveTimeline, seen: list[Event], 
         timeline.advance(now, last=True)
         news = list(timeline.facts.news)[-_NEWS:]
         state = {
-            "cluster": recorded_section(processes.states(timeline), timeline, ha),
+            "cluster": recorded_section(processes.states(timeline), timeline, ha or "not recorded"),
             "jobs": jobs.section(),
             "news": {"lines": [[_clock(wall), text] for wall, text in news]},
         }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
 
 from hawork.lab.panels.background import Background
 from hawork.lab.panels.cluster_cards import cluster_section
@@ -13,9 +15,9 @@ from hawork.lab.panels.live_timeline import LiveTimeline
 from hawork.lab.panels.step_rows import StepRows
 from hawork.lab.panels.store_rows import StoreRows
 from hawork.lab.panels.watched import Watched
+from hawork.lab.timeline import DOWN
 
 CLUSTER, TIMELINE, JOBS, STORE, STEPPER = "cluster", "timeline", "jobs", "store", "stepper"
-PANELS = (CLUSTER, TIMELINE, JOBS, STORE, STEPPER)
 
 JOBS_EVERY = 0.5
 STORE_EVERY = 1.0
@@ -24,18 +26,23 @@ STEPS_EVERY = 0.25
 
 
 class Sources:
-    """Looks at one lab. ``want`` starts what a panel needs; ``close`` ends it."""
+    """Look at one cluster. ``want`` starts what a panel needs; ``close`` ends it.
 
-    def __init__(self, lab: Watched, timeline: LiveTimeline) -> None:
-        self._lab = lab
+    ``quick`` gives sections that cost nothing, ``slow`` those that somebody has to be asked for;
+    a section may have both. ``ended`` is what becomes of all when nobody looks any more.
+    """
+
+    def __init__(
+        self,
+        timeline: LiveTimeline,
+        quick: Mapping[str, Callable[[], Json]],
+        slow: Mapping[str, Background],
+        ended: Callable[[Mapping[str, Json]], dict[str, Json]],
+    ) -> None:
         self._timeline = timeline
-        self._steps = StepRows(lab, timeline)
-        rows = StoreRows(lab)
-        self._slow = {
-            JOBS: Background(JOBS, lambda: jobs_section(lab), JOBS_EVERY),
-            STORE: Background(STORE, rows.look, STORE_EVERY),
-            STEPPER: Background(STEPPER, self._steps.look, STEPS_EVERY),
-        }
+        self._quick = quick
+        self._slow = slow
+        self.ended = ended
         self._wanted: set[str] = set()
 
     def want(self, name: str) -> None:
@@ -53,20 +60,52 @@ class Sources:
             if name in self._slow:
                 self._slow[name].look_once()
 
-    def sections(self, now: float) -> Mapping[str, Json]:
-        """Everything but the timeline; ``now`` in monotonic seconds."""
+    def sections(self) -> Mapping[str, Json]:
+        """Everything but the timeline."""
         news = self._timeline.facts.news
         found: dict[str, Json] = {
             "news": {"lines": [[_clock(wall), text] for wall, text in list(news)[-5:]]}
         }
-        if CLUSTER in self._wanted:
-            found[CLUSTER] = cluster_section(self._lab, self._timeline)
-        for name in (JOBS, STORE):
-            if name in self._wanted:
-                found[name] = self._slow[name].latest
-        if STEPPER in self._wanted:
-            found[STEPPER] = {**self._slow[STEPPER].latest, **self._steps.reached()}
+        for name in self._wanted - {TIMELINE}:
+            slow = self._slow[name].latest if name in self._slow else {}
+            found[name] = {**slow, **(self._quick[name]() if name in self._quick else {})}
         return found
+
+
+def lab_sources(lab: Watched, timeline: LiveTimeline) -> Sources:
+    """What the panels of a lab show."""
+    steps, rows = StepRows(lab, timeline), StoreRows(lab, lab.directory / "storage")
+    return Sources(
+        timeline,
+        quick={CLUSTER: partial(cluster_section, lab, timeline), STEPPER: steps.reached},
+        slow={
+            JOBS: Background(JOBS, lambda: jobs_section(lab), JOBS_EVERY),
+            STORE: Background(STORE, rows.look, STORE_EVERY),
+            STEPPER: Background(STEPPER, steps.look, STEPS_EVERY),
+        },
+        ended=_ended,
+    )
+
+
+def _ended(sections: Mapping[str, Json]) -> dict[str, Json]:
+    """The same when every process has ended: nobody leads, no button does anything."""
+    cluster = sections.get(CLUSTER)
+    if cluster is None:
+        return dict(sections)
+    cards = {
+        name: {**card, "state": DOWN, "leads": False, "buttons": _off(card["buttons"])}
+        for name, card in cluster["cards"].items()
+    }
+    store = {**cluster["store"], "buttons": _off(cluster["store"]["buttons"])}
+    gone = {
+        "leader": "", "session": "", "address": "", "cards": cards, "store": store,
+        "note": "This lab is closed: this is what it was.",
+    }  # fmt: skip
+    return {**sections, CLUSTER: {**cluster, **gone}}
+
+
+def _off(buttons: list[list[Any]]) -> list[list[Any]]:
+    return [[verb, label, False] for verb, label, _ in buttons]
 
 
 def _clock(wall: float) -> str:

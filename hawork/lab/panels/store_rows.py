@@ -1,6 +1,7 @@
 """The section *store*: rows of the HA store and files of storageDir, and what changed when.
 
-A pointer is held against the file it points to: present, of that size, with that sha256.
+A pointer is held against the file it points to: present, of that size, and, when the pointer
+tells it, with that sha256. Flink's pointers do not.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hawork.core.errors import LabError
-from hawork.lab.panels.watched import Watched
+from hawork.lab.panels.watched import Stored
 
 MOST_ROWS = 300
 """Rows and files that are sent; ``lab.store_rows()`` has all of them."""
@@ -27,11 +28,19 @@ RENEWALS = r'"renewals": \d+(, )?'
 """A lease that is renewed is no change that a reader looks for."""
 
 
-class StoreRows:
-    """Remembers what it saw, to tell what changed; ``look`` is called on one thread."""
+_OF_FLINK = re.compile(r"(.+) \((\d+) bytes, of Flink")
+"""As ``flink_pointer`` writes it."""
 
-    def __init__(self, lab: Watched) -> None:
+
+class StoreRows:
+    """Remembers what it saw, to tell what changed; ``look`` is called on one thread.
+
+    ``root`` is storageDir; ``None``: it is not on this machine, and there are rows only.
+    """
+
+    def __init__(self, lab: Stored, root: Path | None) -> None:
         self._lab = lab
+        self.root = root
         self._known: dict[str, str] = {}
         self._changed: dict[str, float] = {}
         self._gone: dict[str, tuple[float, list[Any]]] = {}
@@ -44,9 +53,9 @@ class StoreRows:
         ``changed`` is wall-clock milliseconds. ``LabError`` for a store that cannot be shown.
         """
         now = time.time()
-        root = self._lab.directory / "storage"
-        rows = dict(self._pointers(root))
-        rows.update(self._files(rows))
+        rows = dict(self._pointers(self.root))
+        if self.root is not None:
+            rows.update(self._files(rows))
         if len(rows) > MOST_ROWS:
             rows = dict(list(rows.items())[:MOST_ROWS])
         self._compare(rows, now)
@@ -60,14 +69,16 @@ class StoreRows:
         self._rows = rows
         return {"rows": rows, "gone": gone, "order": list(rows)}
 
-    def _pointers(self, root: Path) -> Iterable[tuple[str, list[Any]]]:
+    def _pointers(self, root: Path | None) -> Iterable[tuple[str, list[Any]]]:
         try:
             frame = self._lab.store_rows()
         except sqlite3.Error as error:
             raise LabError(f"the HA store cannot be read now: {error}") from None
-        files = {path.name: path for path in root.rglob("*") if path.is_file()}
+        files = _files_below(root) if root is not None else {}
         for table, name, version, value in frame.itertuples(index=False):
-            link, verdict = self._verdict(value, files, root)
+            link, verdict = "", ""
+            if root is not None and (pointer := _pointer(value)) is not None:
+                link, verdict = self._verdict(*pointer, files, root)
             yield f"{table} {name}", ["row", table, name, version, value, link, verdict]
 
     def _files(self, rows: Mapping[str, list[Any]]) -> Iterable[tuple[str, list[Any]]]:
@@ -98,13 +109,10 @@ class StoreRows:
         }  # fmt: skip
         self._known = said
 
-    def _verdict(self, value: str, files: Mapping[str, Path], root: Path) -> tuple[str, str]:
+    def _verdict(
+        self, path: str, size: int, digest: str, files: Mapping[str, Path], root: Path
+    ) -> tuple[str, str]:
         """The file that a pointer names, relative to storageDir, and whether it is that file."""
-        try:
-            pointer = json.loads(value)
-            path, size, digest = pointer["path"], int(pointer["size"]), pointer["sha256"]
-        except (ValueError, KeyError, TypeError):
-            return "", ""
         found = files.get(Path(path).name)
         if found is None:
             return path, "the file is missing"
@@ -119,9 +127,26 @@ class StoreRows:
         return link, self._verdicts[key]
 
 
+def _files_below(root: Path) -> dict[str, Path]:
+    return {path.name: path for path in root.rglob("*") if path.is_file()}
+
+
+def _pointer(value: str) -> tuple[str, int, str] | None:
+    """Path, size and sha256 of a pointer; the sha256 is empty in one of Flink's."""
+    if of_flink := _OF_FLINK.match(value):
+        return of_flink[1], int(of_flink[2]), ""
+    try:
+        pointer = json.loads(value)
+        return pointer["path"], int(pointer["size"]), pointer["sha256"]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
 def _check(path: Path, found: int, size: int, digest: str) -> str:
     if found != size:
         return f"altered: {found} bytes, not {size}"
+    if not digest:
+        return "size verified"
     if found > LARGEST:
         return f"{found:,} bytes: too large to check here"
     if hashlib.sha256(path.read_bytes()).hexdigest() != digest:

@@ -1,4 +1,4 @@
-"""What panels need of a lab; ``LabCluster`` has it."""
+"""What panels need of a lab, and of a cluster that is only looked at."""
 
 from __future__ import annotations
 
@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     import pandas
 
 
-class Watched(Protocol):
+class Stored(Protocol):
+    """Whose HA store and storageDir can be shown."""
+
+    def store_rows(self) -> pandas.DataFrame: ...
+
+    def storage_tree(self) -> pandas.DataFrame: ...
+
+
+class Watched(Stored, Protocol):
     """Everything here is public on ``LabCluster``, but for ``arrived_events``."""
 
     config: Configuration
@@ -41,9 +49,24 @@ class Watched(Protocol):
 
     def job_results(self) -> pandas.DataFrame: ...
 
-    def store_rows(self) -> pandas.DataFrame: ...
-
-    def storage_tree(self) -> pandas.DataFrame: ...
-
     def arrived_events(self, known: int) -> list[Event]:
         """The events after the first ``known`` ones, in the order in which they were read."""
+
+
+class Viewed(Stored, Protocol):
+    """A cluster of somebody else's; ``AttachedCluster`` has it."""
+
+    config: Configuration | None
+    read_only: bool
+
+    def rest_address(self) -> str | None: ...
+
+    def storage_directory(self) -> Path:
+        """``LabError`` when storageDir is not on this machine."""
+
+    def job_results(self) -> pandas.DataFrame: ...
+
+    def cancel(self, job_id: str) -> None: ...
+
+    def arrived_events(self, known: int) -> list[Event]:
+        """As a lab's."""

@@ -11,7 +11,7 @@ export function clusterView(send) {
     const cluster = model.state.cluster;
     if (!cluster?.cards) return;
     put(root, "data-leader", cluster.leader || "");
-    say(headline, headlineOf(cluster, model.state.life?.closed && !model.replay));
+    say(headline, headlineOf(cluster));
     const names = [...(cluster.order ?? []), "HA store"];
     keyed(cards, names, (name) => card(name, send), (element, name) => {
       element.show(name === "HA store" ? storeCard(cluster.store) : cluster.cards[name]);
@@ -21,8 +21,8 @@ export function clusterView(send) {
   return { root, title: "Cluster", update };
 }
 
-function headlineOf(cluster, closed) {
-  if (closed) return "This lab is closed: this is what it was.";
+function headlineOf(cluster) {
+  if (cluster.note) return cluster.note;
   if (cluster.leader) {
     return `★ ${cluster.leader} leads · session ${short(cluster.session)} · ${cluster.address}`;
   }

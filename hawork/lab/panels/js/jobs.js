@@ -16,19 +16,20 @@ export function jobsView(send, model) {
     const jobs = model.state.jobs ?? {};
     const order = jobs.order ?? [];
     say(note, jobs.error || jobs.note || (order.length ? "" : "No job was submitted yet."));
-    keyed(body, order, (id) => jobRow(id, send, model.replay), (row, id) => row.show(jobs.jobs[id]));
+    const fixed = model.replay || jobs.cancel === false;
+    keyed(body, order, (id) => jobRow(id, send, fixed), (row, id) => row.show(jobs.jobs[id]));
   }
 
   return { root, title: "Jobs", update };
 }
 
-function jobRow(id, send, recorded) {
+function jobRow(id, send, fixed) {
   const cells = COLUMNS.map((_, at) => el(at ? "td" : "th", at ? {} : { scope: "row" }));
   const bar = el("progress", { max: "1" });
   const count = el("span", {});
   cells[2].append(bar, count);
   const cancel = button("Cancel", () => send({ do: "cancel", job: id }), { "data-verb": "cancel" });
-  if (!recorded) cells[8].append(cancel);
+  if (!fixed) cells[8].append(cancel);
   const row = el("tr", { "data-job": id }, ...cells);
   row.show = (job) => {
     put(row, "data-status", job.status);

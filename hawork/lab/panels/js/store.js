@@ -13,7 +13,7 @@ export function storeView() {
 
   function update(model) {
     const store = model.state.store ?? {};
-    say(note, store.error || (store.rows ? "" : "Looking …"));
+    say(note, store.error || (store.rows ? store.note ?? "" : "Looking …"));
     const known = store.rows ?? {};
     const gone = store.gone ?? {};
     // By the clock of the kernel's last message, so that two machines need not agree.
@@ -72,7 +72,7 @@ function storeRow(root) {
       put(link, "title", path);
       say(link, path ? `→ ${elided(path.split("/").pop())}` : "");
       say(verdict, said);
-      put(verdict, "data-good", said ? String(said === "sha256 verified") : null);
+      put(verdict, "data-good", said ? String(said.endsWith(" verified")) : null);
     };
     return row;
   };

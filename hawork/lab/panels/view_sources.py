@@ -1,0 +1,147 @@
+"""The sections of the panels of somebody else's cluster, from what is seen of it; no buttons."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hawork.core import options
+from hawork.core.errors import HaworkError, LabError, RestError
+from hawork.lab.beliefs import CLIENT
+from hawork.lab.flink_rest import ask, job_details
+from hawork.lab.panels.background import Background
+from hawork.lab.panels.cluster_cards import recorded_section
+from hawork.lab.panels.feed import Json
+from hawork.lab.panels.job_rows import MOST_JOBS, job_row
+from hawork.lab.panels.live_timeline import LiveTimeline
+from hawork.lab.panels.sources import CLUSTER, JOBS, STORE, Sources
+from hawork.lab.panels.store_rows import StoreRows
+from hawork.lab.panels.watched import Viewed
+from hawork.runtime.job_details import JobDetails
+from hawork.runtime.process_control import ProcessState
+
+JOBS_EVERY = 1.0
+STORE_EVERY = 2.0
+"""Seconds between looks: less often than at a lab, the cluster has others to serve."""
+
+_NOT_TOLD = "not told"
+_CLOSED = "This view is closed: this is what was seen last."
+
+
+def view_sources(view: Viewed, timeline: LiveTimeline) -> Sources:
+    """What the panels of an attached cluster show."""
+    jobs, store = _Jobs(view), _Store(view)
+    return Sources(
+        timeline,
+        quick={CLUSTER: partial(_cluster, view, timeline)},
+        slow={
+            JOBS: Background(JOBS, jobs.look, JOBS_EVERY),
+            STORE: Background(STORE, store.look, STORE_EVERY),
+        },
+        ended=_ended,
+    )
+
+
+def cancel(view: Viewed, request: Mapping[str, Any]) -> str:
+    """The one thing that a panel of such a cluster can ask for, of a view that may write."""
+    verb = request.get("do")
+    if verb != "cancel":
+        raise LabError(
+            f"a panel asked for {verb!r}, but these processes were not started by this lab"
+        )
+    job_id = str(request.get("job", ""))
+    view.cancel(job_id)
+    return f"view.cancel({job_id!r})"
+
+
+def _cluster(view: Viewed, timeline: LiveTimeline) -> Json:
+    """Cards for those that were seen so far: over REST, or because they led."""
+    states = [ProcessState(name, 0, timeline.life(name), None) for name in timeline.processes()]
+    if view.config is None:
+        section = recorded_section(states, timeline, _NOT_TOLD)
+        section["store"].update(state=_NOT_TOLD, publishes=_NOT_TOLD)
+        return {
+            **section,
+            "note": f"Who leads and what the HA store says is not told by {view.rest_address()}: "
+            "attach with the cluster's config.yaml to see it.",
+        }
+    section = recorded_section(states, timeline, view.config.get_option(options.HA_TYPE).lower())
+    connection = timeline.facts.connections.get(CLIENT)
+    if connection is not None:
+        section["store"]["state"] = connection.lower()
+    return {**section, "note": ""}
+
+
+def _ended(sections: Mapping[str, Json]) -> dict[str, Json]:
+    """What became of the cluster since is not known."""
+    return {
+        name: {**section, "error": "", "note": _CLOSED}
+        if name in (CLUSTER, JOBS, STORE)
+        else section
+        for name, section in sections.items()
+    }
+
+
+class _Jobs:
+    """Asks whoever leads; a job that has ended is asked for once, its leader may forget it."""
+
+    def __init__(self, view: Viewed) -> None:
+        self._view = view
+        self._ended: dict[str, JobDetails] = {}
+
+    def look(self) -> Json:
+        address = self._view.rest_address()
+        cancels = not self._view.read_only
+        if address is None:
+            note = "Nobody leads: this is what the last leader told."
+            return {"note": note, "cancel": cancels}
+        known = ask(address, "/jobs/overview").get("jobs", [])
+        newest = sorted(known, key=lambda job: int(job["start-time"]))[-MOST_JOBS:]
+        found = dict(self._ended)
+        for each in newest:
+            job_id = str(each["jid"])
+            if job_id not in self._ended:
+                with contextlib.suppress(RestError):  # it went, or its leader did
+                    found[job_id] = job_details(address, job_id)
+        self._ended = {job_id: job for job_id, job in found.items() if job.status.globally_terminal}
+        shown = sorted(found.items(), key=lambda item: item[1].start_time)[-MOST_JOBS:]
+        results = self._results()
+        jobs = {
+            job_id: {**job_row(job), **({"result": results[job_id]} if job_id in results else {})}
+            for job_id, job in shown
+        }
+        return {"jobs": jobs, "order": list(jobs), "note": "", "cancel": cancels}
+
+    def _results(self) -> dict[str, str]:
+        """From the JobResultStore, when it is on this machine."""
+        with contextlib.suppress(HaworkError):
+            return {
+                str(row.job_id): f"{row.application_status}, {row.state}"
+                for row in self._view.job_results().itertuples()
+            }
+        return {}
+
+
+class _Store:
+    """Rows always; files and what is said about pointers when storageDir is on this machine."""
+
+    def __init__(self, view: Viewed) -> None:
+        self._view = view
+        self._rows = StoreRows(view, None)
+
+    def look(self) -> Json:
+        self._rows.root, note = self._storage()
+        return {**self._rows.look(), "note": note}
+
+    def _storage(self) -> tuple[Path | None, str]:
+        """Where it is, or why no files are shown."""
+        try:
+            root = self._view.storage_directory()
+        except HaworkError as error:
+            return None, f"Files are not shown: {error}"
+        if not root.is_dir():  # as far as this machine knows: then nothing is missing, either
+            return None, f"Files are not shown: there is no {root} on this machine"
+        return root, ""

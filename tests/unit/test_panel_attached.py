@@ -1,0 +1,319 @@
+"""Panels and verdict of somebody else's cluster, without Flink: what is said, and what is not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+from fake_flink import JOB, FakeDiscovery, FakeJobManager
+
+import hawork
+from hawork.core.errors import LabError
+from hawork.core.events import EventKind
+from hawork.lab import FlinkCluster, flink_foreign
+from hawork.lab.comparison import Exactness
+from hawork.lab.flink_attach import AttachedCluster
+from hawork.lab.panels import feed, view_sources
+from hawork.lab.panels.feed import Json
+from hawork.lab.panels.store_rows import StoreRows
+from hawork.testing import eventually
+
+TASKS = "10.0.0.7:6122-ab12cd"
+CLOSED = "This view is closed: this is what was seen last."
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look and tell more often than in life."""
+    monkeypatch.setattr(feed, "KEYFRAME_PAUSE", 0.05)
+    monkeypatch.setattr(view_sources, "JOBS_EVERY", 0.1)
+    monkeypatch.setattr(flink_foreign, "_KNOCK_EVERY", 0.1)
+    monkeypatch.setattr(flink_foreign, "_FOUND_AGAIN_WITHIN", 1.0)
+
+
+@pytest.fixture
+def managers() -> Iterator[list[FakeJobManager]]:
+    made = [FakeJobManager(), FakeJobManager()]
+    yield made
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def discovery(monkeypatch: pytest.MonkeyPatch) -> FakeDiscovery:
+    found = FakeDiscovery()
+    monkeypatch.setattr(hawork, "open_ha_services", found.open)
+    return found
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> dict[str, str]:
+    return {
+        "high-availability.type": "embedded",
+        "high-availability.storageDir": f"file://{tmp_path}/storage",
+    }
+
+
+@pytest.fixture
+def view(discovery: FakeDiscovery, options: dict[str, str]) -> Iterator[AttachedCluster]:
+    with FlinkCluster.attach(options) as view:
+        yield view
+
+
+def state(view: AttachedCluster) -> Json:
+    assert view._station is not None
+    found: Json = view._station._hub.keyframe["state"]
+    return found
+
+
+def until(said: Callable[[], Any]) -> None:
+    def found() -> Any:
+        try:
+            return said()
+        except (KeyError, IndexError):
+            return None  # the section is not there yet
+
+    eventually(found, timeout=20, interval=0.05)
+
+
+def ask(view: AttachedCluster, **request: str) -> None:
+    assert view._station is not None
+    view._station._enqueue(request)
+
+
+def test_the_leader_is_marked_and_moves(
+    view: AttachedCluster, discovery: FakeDiscovery, managers: list[FakeJobManager]
+) -> None:
+    first, second = managers
+    session_id = discovery.publish(first)
+    assert view.panels().widget.panels == ["cluster", "timeline", "jobs", "store"]
+
+    def led_by(manager: FakeJobManager, session: object) -> bool:
+        cluster = state(view)["cluster"]
+        card = cluster["cards"][manager.name]
+        assert cluster["note"] == ""
+        return bool(
+            cluster["leader"] == manager.name
+            and (card["leads"], card["state"], card["session"]) == (True, "leading", str(session))
+            and ["address", manager.address] in card["facts"]
+            and cluster["store"]["publishes"] == manager.address
+        )
+
+    until(lambda: led_by(first, session_id))
+    until(lambda: ["slots", "2"] in state(view)["cluster"]["cards"][TASKS]["facts"])
+    until(lambda: state(view)["jobs"]["jobs"][JOB]["name"] == "flights")
+
+    discovery.nobody()
+    until(lambda: state(view)["cluster"]["leader"] == "")
+    until(lambda: "Nobody leads" in state(view)["jobs"]["note"])
+    assert state(view)["jobs"]["jobs"][JOB]["status"] == "RUNNING", "what was told last stays"
+
+    second.restored = 3
+    session_id = discovery.publish(second)
+    until(lambda: led_by(second, session_id))
+    until(lambda: state(view)["jobs"]["jobs"][JOB].get("restored") == 3)
+    assert state(view)["cluster"]["cards"][first.name]["state"] == "standby"
+    assert view.verdict().valid
+    assert len(view.verdict().findings) == 5
+
+
+def test_who_does_not_listen_is_down_and_may_come_back(
+    view: AttachedCluster, discovery: FakeDiscovery, managers: list[FakeJobManager]
+) -> None:
+    gone = FakeJobManager()
+    discovery.publish(gone)
+    view.wait_for_event("taskmanager.registered").wait()
+    gone.close()
+    discovery.publish(managers[0])
+    stopped = view.wait_for_event("process.stopped", gone.name).wait()
+    assert stopped.facts["reason"] == "nobody listens at its REST endpoint"
+
+    managers[0].taskmanagers.clear()
+    lost = view.wait_for_event("process.stopped", TASKS).wait()
+    managers[0].taskmanagers[TASKS] = 2
+    view.wait_for_event("process.started", TASKS, after=lost).wait()
+    assert [segment.state for segment in view.timeline().of_lane(TASKS)][:2] == ["up", "down"]
+
+
+def test_a_store_that_is_away_says_nothing_about_the_leader(
+    view: AttachedCluster, discovery: FakeDiscovery, managers: list[FakeJobManager]
+) -> None:
+    """What we cannot see is no revocation, and what is found again is not granted again."""
+    session_id = discovery.publish(managers[0])
+    view.cluster_panel()
+    assert discovery.own is not None
+    discovery.own.emit(EventKind.STORE_CONNECTION, state="SUSPENDED")
+    discovery.nobody()
+    until(lambda: state(view)["cluster"]["store"]["state"] == "suspended")
+    assert state(view)["cluster"]["leader"] == managers[0].name
+    discovery.own.emit(EventKind.STORE_CONNECTION, state="RECONNECTED")
+    discovery.publish(managers[0], session_id)
+    discovery.nobody()
+    discovery.publish(managers[0], session_id)
+    until(lambda: state(view)["cluster"]["leader"] == managers[0].name)
+    kinds = [event.kind for event in view.event_list()]
+    assert kinds.count(EventKind.LEADERSHIP_REVOKED) == 1
+    assert kinds.count(EventKind.LEADERSHIP_GRANTED) == 1
+    assert view.verdict().valid
+
+
+def test_a_session_of_two_leaders_is_no_valid_run(
+    view: AttachedCluster, discovery: FakeDiscovery, managers: list[FakeJobManager]
+) -> None:
+    first, second = managers
+    session_id = discovery.publish(first)
+    view.wait_for_event("leadership.confirmed", first.name).wait()
+    assert view.verdict().valid
+    discovery.publish(second, session_id)
+    view.wait_for_event("leadership.confirmed", second.name).wait()
+    violation = view.verdict().violations[0].sentence
+    said = f"session {session_id} was granted to {first.name}, and again to {second.name}"
+    assert violation == said
+
+
+def test_there_are_no_buttons_and_no_faults(
+    view: AttachedCluster, discovery: FakeDiscovery, managers: list[FakeJobManager]
+) -> None:
+    discovery.publish(managers[0])
+    view.panels()
+    until(lambda: TASKS in state(view)["cluster"]["cards"])
+    cluster = state(view)["cluster"]
+    assert [card["buttons"] for card in (*cluster["cards"].values(), cluster["store"])] == [[]] * 3
+    until(lambda: state(view)["jobs"]["cancel"] is False)
+    ask(view, do="kill", target=managers[0].name)
+    said = "a panel asked for 'kill', but these processes were not started by this lab"
+    until(lambda: state(view)["answer"] == {"number": 1, "text": said, "ok": False})
+    ask(view, do="cancel", job=JOB)
+    until(lambda: "attach with read_only=False to cancel a job" in state(view)["answer"]["text"])
+    assert managers[0].status == "RUNNING"
+    with pytest.raises(LabError, match="no stepper for a cluster that was only attached to"):
+        view.stepper_panel()
+
+
+def test_a_view_that_may_write_cancels(
+    discovery: FakeDiscovery, options: dict[str, str], managers: list[FakeJobManager]
+) -> None:
+    with FlinkCluster.attach(options, read_only=False) as view:
+        discovery.publish(managers[0])
+        view.jobs_panel()
+        until(lambda: state(view)["jobs"]["cancel"] is True)
+        ask(view, do="cancel", job=JOB)
+        until(lambda: state(view)["answer"]["text"] == f"view.cancel('{JOB}')")
+        until(lambda: state(view)["jobs"]["jobs"][JOB]["status"] == "CANCELED")
+
+
+def test_a_url_says_what_it_cannot_tell(managers: list[FakeJobManager]) -> None:
+    with FlinkCluster.attach(managers[0].address) as view:
+        view.panels()
+        said = f"not told by {managers[0].address}: attach with the cluster's config.yaml"
+        until(lambda: said in state(view)["cluster"]["note"])
+        until(lambda: said in state(view)["store"]["error"])
+        until(lambda: list(state(view)["cluster"]["cards"]) == [TASKS])
+        until(lambda: state(view)["jobs"]["jobs"][JOB]["status"] == "RUNNING")
+        assert state(view)["cluster"]["store"]["kind"] == "not told"
+        assert view.verdict().valid
+
+
+def test_a_closed_view_replays(
+    discovery: FakeDiscovery, options: dict[str, str], managers: list[FakeJobManager]
+) -> None:
+    with FlinkCluster.attach(options) as view:
+        discovery.publish(managers[0])
+        panel = view.panels()
+        until(lambda: state(view)["jobs"]["jobs"])
+        until(lambda: TASKS in state(view)["cluster"]["cards"])
+    last = state(view)
+    assert [last[name]["note"] for name in ("cluster", "jobs", "store")] == [CLOSED] * 3
+    assert last["cluster"]["cards"][managers[0].name]["state"] == "leading", "it goes on without us"
+    assert CLOSED in panel._repr_mimebundle_()[0]["text/plain"]
+    for make in (view.cluster_panel, view.jobs_panel, view.store_panel, view.panels):
+        with pytest.raises(LabError, match=r"^this view is closed: only timeline_panel\(\) can"):
+            make()
+    replay = view.timeline_panel()
+    assert replay.widget.replay
+    assert managers[0].name in replay._repr_mimebundle_()[0]["text/plain"]
+    assert not view.verdict(Exactness(2, 1, 0)).valid
+
+
+def test_guesses_are_kept(view: AttachedCluster) -> None:
+    view.predict("gap after a kill", 5.0)
+    view.observe("gap after a kill", 0.1)
+    assert view.compare().to_dict("records") == [
+        {"question": "gap after a kill", "guess": 5.0, "observed": 0.1, "unit": "s"}
+    ]
+
+
+def test_it_is_a_table_where_there_are_no_widgets(
+    view: AttachedCluster, discovery: FakeDiscovery, managers: list[FakeJobManager],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setitem(sys.modules, "hawork.lab.panels.widgets", None)
+    discovery.publish(managers[0])
+    view.wait_for_event("taskmanager.registered").wait()
+    for panel, word in (
+        (view.cluster_panel(), managers[0].name), (view.timeline_panel(), managers[0].name),
+        (view.jobs_panel(), "flights"), (view.store_panel(), "storageDir"), (view.panels(), TASKS),
+    ):  # fmt: skip
+        bundle = panel._repr_mimebundle_()
+        assert isinstance(bundle, dict)
+        assert word in bundle["text/plain"]
+    with FlinkCluster.attach(managers[0].address) as by_url:
+        said = "attach with the cluster's config.yaml"
+        for panel in (by_url.cluster_panel(), by_url.store_panel()):
+            bundle = panel._repr_mimebundle_()
+            assert isinstance(bundle, dict)
+            assert said in bundle["text/plain"]
+            assert "cluster&#x27;s config.yaml" in bundle["text/html"]
+
+
+def test_files_of_another_machine_are_not_missing(
+    discovery: FakeDiscovery, options: dict[str, str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A path of the cluster's machine may be nothing here: that says nothing about pointers."""
+    pointers = Pointers(tmp_path)
+    monkeypatch.setattr(AttachedCluster, "store_rows", lambda _: pointers.store_rows())
+    with FlinkCluster.attach(options) as view:
+        view.store_panel()
+        until(lambda: state(view)["store"]["rows"])
+        assert [row[5:7] for row in state(view)["store"]["rows"].values()] == [["", ""]]
+        said = f"Files are not shown: there is no {tmp_path}/storage on this machine"
+        assert state(view)["store"]["note"] == said
+
+
+class Pointers:
+    """One pointer of Flink's, and whatever is in its folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.file = root / "lab" / "submittedJobGraph12ab"
+        self.file.parent.mkdir()
+        self.file.write_bytes(b"graph")
+
+    def store_rows(self) -> pandas.DataFrame:
+        row = ("/flink/lab/jobgraphs", JOB, "0", f"file:{self.file} (5 bytes, of Flink)")
+        return pandas.DataFrame([row], columns=["table", "name", "version", "value"])
+
+    def storage_tree(self) -> pandas.DataFrame:
+        from hawork.lab.store_view import storage_tree
+
+        return storage_tree(self.file.parent.parent)
+
+
+def test_a_pointer_of_flinks_is_held_against_its_file(tmp_path: Path) -> None:
+    store = Pointers(tmp_path)
+    rows = StoreRows(store, tmp_path)
+
+    def told(kind: str) -> list[list[Any]]:
+        return [row[5:7] for row in rows.look()["rows"].values() if row[0] == kind]
+
+    assert told("row") == [["lab/submittedJobGraph12ab", "size verified"]]
+    assert told("file") == [["", ""]]
+    store.file.write_bytes(b"other graph")
+    assert told("row") == [["lab/submittedJobGraph12ab", "altered: 11 bytes, not 5"]]
+    store.file.unlink()
+    assert told("row") == [[f"file:{store.file}", "the file is missing"]]
+    assert [row[:1] for row in StoreRows(store, None).look()["rows"].values()] == [["row"]]
