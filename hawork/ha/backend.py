@@ -30,7 +30,17 @@ class Fullness:
         return f"{self.what}: {self.size:,} of {self.limit:,} bytes ({share:.1f} %)"
 
 
-class Backend(Protocol):
+class Measured(Protocol):
+    """What can say how full it is."""
+
+    def fullest(self) -> Fullness:
+        """What grows with the jobs of this cluster, and how far it has come.
+
+        ``StoreUnavailableError`` when the store cannot be read.
+        """
+
+
+class Backend(Measured, Protocol):
     """The HA store of one cluster, as one process sees it.
 
     Made by ``open_backend(config, clock, events)`` of the backend's ``services`` module,
@@ -53,12 +63,6 @@ class Backend(Protocol):
 
         ``None`` for both removes everything of this cluster from the HA store, without a
         leadership: that is what ``cleanup_all_data`` of an unused cluster does.
-        """
-
-    def fullest(self) -> Fullness:
-        """What grows with the jobs of this cluster, and how far it has come.
-
-        ``StoreUnavailableError`` when the store cannot be read.
         """
 
     def close(self) -> None:

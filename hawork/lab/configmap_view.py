@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping
 
-from hawork.backends.kubernetes.client import ConfigMap, KubernetesClient
+from hawork.backends.kubernetes.answers import ConfigMap
+from hawork.backends.kubernetes.client import KubernetesClient
 from hawork.backends.kubernetes.layout import CLAIMED_BY, LOCK, OURS, Names, decode_entry
 from hawork.backends.kubernetes.lock_record import Lock
 from hawork.backends.kubernetes.settings import KubernetesSettings

@@ -23,7 +23,6 @@ from hawork.lab.kubernetes_store import KubernetesStore
 from tests.benchmarks import bench_kubernetes, bench_zookeeper
 from tests.contract.zookeeper_harness import shared_servers
 
-
 _WHOLE_SECONDS = 1.0
 """How far the start of a process may be off: the system counts from when it was booted."""
 

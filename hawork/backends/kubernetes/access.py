@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hawork.backends.kubernetes.client import AbsentError, KubernetesClient, OutcomeUnknownError
+from hawork.backends.kubernetes.answers import AbsentError, OutcomeUnknownError
+from hawork.backends.kubernetes.client import KubernetesClient
 from hawork.backends.kubernetes.settings import KubernetesSettings
 from hawork.core.errors import ConfigurationError, StoreUnavailableError
 

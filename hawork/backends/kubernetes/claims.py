@@ -17,7 +17,8 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from hawork.backends.kubernetes.client import ConfigMap, KubernetesClient, OutcomeUnknownError
+from hawork.backends.kubernetes.answers import ConfigMap, OutcomeUnknownError
+from hawork.backends.kubernetes.client import KubernetesClient
 from hawork.backends.kubernetes.guarded_map import Change, GuardedMap
 from hawork.backends.kubernetes.layout import CLAIMED_BY, OURS, Names, job_key, jobs_of
 from hawork.backends.kubernetes.lock_record import check_leads

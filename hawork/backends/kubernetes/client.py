@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -25,9 +25,19 @@ from kubernetes.client import Configuration
 from kubernetes.client.rest import RESTClientObject
 from kubernetes.config.config_exception import ConfigException
 
+from hawork.backends.kubernetes.answers import (
+    AbsentError,
+    AccessDeniedError,
+    Changes,
+    ConfigMap,
+    ConflictError,
+    ExpiredError,
+    OutcomeUnknownError,
+    SilentError,
+)
 from hawork.backends.kubernetes.settings import KubernetesSettings
 from hawork.core import options
-from hawork.core.errors import ConfigurationError, HighAvailabilityError, StoreUnavailableError
+from hawork.core.errors import ConfigurationError, StoreUnavailableError
 
 _FIELD_MANAGER = "hawork"
 _PAGE = "200"
@@ -39,63 +49,6 @@ _BROKEN_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 """What TLS calls a server that goes down; nothing is wrong with its certificate."""
 _REFUSED_UNDONE = (400, 405, 413, 415, 422, 429)
 """Statuses that say that nothing was changed."""
-
-
-Changes = Mapping[str, str | None]
-"""Keys to set, or to remove (``None``)."""
-
-
-class OutcomeUnknownError(HighAvailabilityError):
-    """A request was sent, its answer did not come: it was carried out or not."""
-
-
-class SilentError(OutcomeUnknownError):
-    """Nothing came for longer than a leader may be silent."""
-
-
-class AccessDeniedError(StoreUnavailableError):
-    """The server refused us, or we refused to trust it; nothing was changed."""
-
-
-class ConflictError(HighAvailabilityError):
-    """The object is there already, or is not the one we had read; nothing was changed."""
-
-
-class AbsentError(HighAvailabilityError):
-    """There is no such object, or no such namespace; nothing was changed."""
-
-
-class ExpiredError(HighAvailabilityError):
-    """A watch asks for changes that the server does not keep any more: list again."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigMap:
-    """A ConfigMap as it was at one ``resource_version``."""
-
-    name: str
-    uid: str
-    resource_version: str
-    annotations: Mapping[str, str] = field(default_factory=dict)
-    data: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, found: Mapping[str, Any]) -> ConfigMap:
-        metadata = found["metadata"]
-        return cls(
-            metadata["name"],
-            metadata["uid"],
-            metadata["resourceVersion"],
-            metadata.get("annotations") or {},
-            found.get("data") or {},
-        )
-
-    def is_older_than(self, other: ConfigMap) -> bool:
-        """Also of another map that had the name before.
-
-        Source: KEP-5504, which makes the long practice of comparing versions a promise.
-        """
-        return int(self.resource_version) < int(other.resource_version)
 
 
 class KubernetesClient:

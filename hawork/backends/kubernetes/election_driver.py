@@ -14,8 +14,8 @@ import threading
 import uuid
 from collections.abc import Set
 
+from hawork.backends.kubernetes.answers import AccessDeniedError, ConfigMap
 from hawork.backends.kubernetes.claims import Claims
-from hawork.backends.kubernetes.client import AccessDeniedError, ConfigMap
 from hawork.backends.kubernetes.guarded_map import Change, Decide, GuardedMap
 from hawork.backends.kubernetes.layout import (
     LEADER_PREFIX,

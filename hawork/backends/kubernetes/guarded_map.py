@@ -16,13 +16,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from hawork.backends.kubernetes.client import (
+from hawork.backends.kubernetes.answers import (
     AbsentError,
     ConfigMap,
     ConflictError,
-    KubernetesClient,
     OutcomeUnknownError,
 )
+from hawork.backends.kubernetes.client import KubernetesClient
 from hawork.backends.kubernetes.layout import OURS
 from hawork.core.errors import (
     ConfigurationError,

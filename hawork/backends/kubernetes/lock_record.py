@@ -14,7 +14,7 @@ import json
 from collections.abc import Set
 from dataclasses import dataclass
 
-from hawork.backends.kubernetes.client import ConfigMap
+from hawork.backends.kubernetes.answers import ConfigMap
 from hawork.backends.kubernetes.layout import LOCK
 from hawork.core.errors import LeadershipLostError
 from hawork.core.types import LeaderSessionID

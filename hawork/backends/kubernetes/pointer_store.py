@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from hawork.backends.kubernetes.answers import ConfigMap
 from hawork.backends.kubernetes.claims import Claims, check_claim, is_claimed, is_ours
-from hawork.backends.kubernetes.client import ConfigMap
 from hawork.backends.kubernetes.guarded_map import Change
 from hawork.backends.kubernetes.layout import (
     CLAIMED_BY,

@@ -7,7 +7,7 @@ when the API server is silent or the lock was not renewed for longer than a leas
 
 from __future__ import annotations
 
-from hawork.backends.kubernetes.client import ConfigMap
+from hawork.backends.kubernetes.answers import ConfigMap
 from hawork.backends.kubernetes.layout import decode_leader_information, leader_key
 from hawork.backends.kubernetes.watch import ClusterWatch
 from hawork.core.errors import LeaderRetrievalError

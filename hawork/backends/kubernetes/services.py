@@ -8,14 +8,14 @@ from __future__ import annotations
 import weakref
 
 from hawork.backends.kubernetes.access import check_access
-from hawork.backends.kubernetes.claims import Claims
-from hawork.backends.kubernetes.client import (
+from hawork.backends.kubernetes.answers import (
     AbsentError,
     AccessDeniedError,
     ConflictError,
-    KubernetesClient,
     OutcomeUnknownError,
 )
+from hawork.backends.kubernetes.claims import Claims
+from hawork.backends.kubernetes.client import KubernetesClient
 from hawork.backends.kubernetes.election_driver import KubernetesLeaderElectionDriver
 from hawork.backends.kubernetes.guarded_map import MOST, size_of
 from hawork.backends.kubernetes.layout import Names

@@ -12,14 +12,13 @@ import random
 import threading
 from collections.abc import Callable
 
-from hawork.backends.kubernetes.client import (
+from hawork.backends.kubernetes.answers import (
     ConfigMap,
     ExpiredError,
-    KubernetesClient,
     OutcomeUnknownError,
     SilentError,
-    Watch,
 )
+from hawork.backends.kubernetes.client import KubernetesClient, Watch
 from hawork.backends.kubernetes.guarded_map import GuardedMap
 from hawork.backends.kubernetes.layout import LOCK
 from hawork.backends.kubernetes.settings import KubernetesSettings
