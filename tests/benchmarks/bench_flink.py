@@ -31,6 +31,7 @@ from tests.benchmarks.watching import METERS, Meter, Watching
 TIMES = 5
 JOBS = 100
 STANDBYS = 20
+PATIENCE = 400.0  # seconds of recovery, after which fewer samples must do
 IDLE_SECONDS = 4.8  # more than a session timeout, or a lease
 SETTLED_SECONDS = 2.0
 SQL = """
@@ -123,8 +124,8 @@ def test_side_by_side(tmp_path: Path, ha: str) -> None:
         faults_and_idleness(contestant, ha, directory / "faults", comparison)
         if contestant is not UNSUPERVISED:
             starts(contestant, ha, directory / "starts", comparison)
-            recovery(contestant, ha, directory / "recovery", comparison)
             crowd(contestant, ha, directory / "crowd", comparison)
+            recovery(contestant, ha, directory / "recovery", comparison)
     comparison.print()
     if os.environ.get("HAWORK_BENCH_WRITE"):
         comparison.write(ha)
@@ -185,12 +186,14 @@ def recovery(contestant: Contestant, ha: str, directory: Path, comparison: Compa
         submit_jobs(race.lab)
         for _ in range(TIMES):
             leader, _ = race.stand_by()
-            eventually(lambda: recovered(race.lab), timeout=180, interval=0.05)
+            eventually(lambda: recovered(race.lab), timeout=600, interval=0.05)
             before, begin = race.watching.leader, time.monotonic()
             race.lab.kill(leader)
             found = begin + race.watching.found(begin, before)
-            eventually(lambda: recovered(race.lab), timeout=180, interval=0.02)
+            eventually(lambda: recovered(race.lab), timeout=600, interval=0.02)
             seconds.append(time.monotonic() - found)
+            if sum(seconds) > PATIENCE:
+                break
             race.lab.restart(leader)
     comparison.add(f"recovery of {JOBS} jobs, after that", "s", contestant.name, seconds)
 
