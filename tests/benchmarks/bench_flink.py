@@ -31,7 +31,7 @@ from tests.benchmarks.watching import METERS, Meter, Watching
 TIMES = 5
 JOBS = 100
 STANDBYS = 20
-PATIENCE = 400.0  # seconds of recovery, after which fewer samples must do
+PATIENCE = 150.0  # seconds of recovery, after which fewer samples must do
 IDLE_SECONDS = 4.8  # more than a session timeout, or a lease
 SETTLED_SECONDS = 2.0
 SQL = """

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ipykernel.comm.comm import BaseComm
 
 from hawork.core.errors import LabError
 from hawork.lab import LabCluster, replay
 from hawork.lab.panels.faces import face
 from hawork.lab.panels.feed import Json
 from hawork.lab.panels.store_rows import StoreRows
+from hawork.lab.panels.widgets import hear_where_it_was_said
 from hawork.testing import eventually
 
 JOBS = f"{Path(__file__).parent / 'lab_jobs.py'}"
@@ -213,3 +215,11 @@ def test_a_lab_that_is_closed_leaves_its_last_state(tmp_path: Path) -> None:
     again = lab.timeline_panel()
     assert again.widget.replay
     assert json.dumps(replay(tmp_path / "run").widget.panels) == '["cluster", "timeline", "jobs"]'
+
+
+def test_a_page_that_was_loaded_again_is_heard() -> None:
+    """ipykernel takes a message on the subshell that we spoke from last, and that may be gone."""
+    comm = BaseComm(target_name="jupyter.widget")
+    comm._reply_subshell_id = "of the page before"
+    hear_where_it_was_said(comm)
+    assert comm._reply_subshell_for({"method": "custom"}, "of this page") == "of this page"

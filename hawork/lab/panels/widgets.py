@@ -15,6 +15,16 @@ from hawork.lab.panels.bundle import script, style
 from hawork.lab.panels.feed import Json
 
 
+def hear_where_it_was_said(comm: Any) -> None:
+    """Have a kernel take each message of a page on the subshell that the message names.
+
+    ipykernel 7.4 takes it on the one that *we* spoke from last (``BaseComm._reply_subshell_for``).
+    That may be a subshell of a page that was loaded again since, and is gone: everything that
+    the new page says would be refused, as long as no cell is run.
+    """
+    comm._reply_subshell_for = lambda _data, named: named
+
+
 class HubWidget(anywidget.AnyWidget):
     """The model of all panels of a lab: it has no view of its own.
 
@@ -27,6 +37,7 @@ class HubWidget(anywidget.AnyWidget):
 
     def __init__(self, enqueue: Callable[[Mapping[str, Any]], None] | None = None) -> None:
         super().__init__()
+        hear_where_it_was_said(self.comm)
         if enqueue is not None:
             self.on_msg(lambda _, content, __: enqueue(content))
 
@@ -53,6 +64,7 @@ class PanelWidget(anywidget.AnyWidget):
         self, hub: HubWidget, panels: list[str], still: Callable[[], str], *, replay: bool = False
     ) -> None:
         super().__init__(hub=hub.model_id, panels=panels, replay=replay)
+        hear_where_it_was_said(self.comm)
 
         def answer(_: object, content: Any, __: object) -> None:
             if isinstance(content, dict) and content.get("do") == "face":
