@@ -31,7 +31,7 @@ from tests.benchmarks.watching import METERS, Meter, Watching
 TIMES = 5
 JOBS = 100
 STANDBYS = 20
-PATIENCE = 150.0  # seconds of recovery, after which fewer samples must do
+PATIENCE = 300.0  # seconds, after which a recovery is measured no further
 IDLE_SECONDS = 4.8  # more than a session timeout, or a lease
 SETTLED_SECONDS = 2.0
 SQL = """
@@ -88,6 +88,10 @@ class Race:
         def found() -> tuple[str, list[str]] | None:
             leader, standing = self.lab.leader(90), self.meter.standing(self.lab)
             if len(standing) != count or leader not in standing:
+                return None
+            information = self.lab.leader_information()
+            # Else its own election would be taken for the one after it.
+            if information is None or information.session_id != self.watching.leader:
                 return None
             return leader, sorted(standing - {leader})
 
@@ -186,16 +190,19 @@ def recovery(contestant: Contestant, ha: str, directory: Path, comparison: Compa
         submit_jobs(race.lab)
         for _ in range(TIMES):
             leader, _ = race.stand_by()
-            eventually(lambda: recovered(race.lab), timeout=600, interval=0.05)
+            eventually(lambda: recovered(race.lab), timeout=PATIENCE, interval=0.05)
             before, begin = race.watching.leader, time.monotonic()
             race.lab.kill(leader)
             found = begin + race.watching.found(begin, before)
-            eventually(lambda: recovered(race.lab), timeout=600, interval=0.02)
-            seconds.append(time.monotonic() - found)
-            if sum(seconds) > PATIENCE:
+            try:
+                eventually(lambda: recovered(race.lab), timeout=PATIENCE, interval=0.02)
+            except AssertionError:
+                print(f"  {contestant.name}: {JOBS} jobs not recovered within {PATIENCE:g} s")
                 break
+            seconds.append(time.monotonic() - found)
             race.lab.restart(leader)
-    comparison.add(f"recovery of {JOBS} jobs, after that", "s", contestant.name, seconds)
+    if seconds:
+        comparison.add(f"recovery of {JOBS} jobs, after that", "s", contestant.name, seconds)
 
 
 def crowd(contestant: Contestant, ha: str, directory: Path, comparison: Comparison) -> None:
@@ -209,7 +216,7 @@ def crowd(contestant: Contestant, ha: str, directory: Path, comparison: Comparis
     what = f"SIGTERM of the leader, {STANDBYS} standbys"
     comparison.add(what, "s", contestant.name, [seconds for seconds, _ in found])
     asked = [float(asked) for _, asked in found]
-    comparison.add("requests of all of them", "", contestant.name, asked)
+    comparison.add(f"requests of all {STANDBYS} standbys", "", contestant.name, asked)
 
 
 def submit_jobs(lab: LabCluster) -> None:
