@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -223,3 +224,36 @@ def maps_of(lab: LabCluster) -> str:
     found = control_plane.admin.must("GET", path)["items"]
     names = (each["metadata"]["name"] for each in found)
     return " ".join(name for name in names if name.startswith(prefix))
+
+
+SKEWED = """
+import os, sys, time
+argv, real = " ".join(sys.orig_argv), time.time
+if "hawork.runtime" in argv and "jobmanager" in argv:
+    seconds = {"jm-2": 20.0, "jm-3": -20.0}
+    skew = next((seconds[name] for name in seconds if name in argv), 0.0)
+    time.time = lambda: real() + skew
+"""
+
+
+def test_clocks_that_disagree_cost_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every JobManager leads once, each with another idea of what time it is."""
+    (tmp_path / "skew").mkdir()
+    (tmp_path / "skew" / "sitecustomize.py").write_text(SKEWED)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "skew"), prepend=os.pathsep)
+    with LabCluster(
+        3, 2, ha="kubernetes", directory=tmp_path / "lab", options=OPTIONS, supervisor=False
+    ) as lab:
+        scenario = Scenario(lab, tmp_path)
+        job = running_job(scenario)
+        led = {}
+        for _ in range(2):
+            fault = lab.kill("leader")
+            led[fault.facts["target"]] = fault
+            lab.wait_for_leader(other_than=fault).wait()
+        assert len({*led, lab.leader()}) == 3
+        clocks = {e.process: e.wall - e.monotonic for e in lab.event_list()}
+        assert max(clocks.values()) - min(clocks.values()) > 39
+        check(scenario, job)
