@@ -6,7 +6,6 @@ import html
 import tempfile
 import time
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from hawork.core import options
 from hawork.core.configuration import Configuration, flatten
 from hawork.core.errors import LabError, RestError
-from hawork.core.events import Event, EventKind, EventLog
+from hawork.core.events import EventLog
 from hawork.core.types import JobID, LeaderInformation
 from hawork.ha.configuration_file import load_configuration
 from hawork.ha.layout import storage_dir
@@ -22,7 +21,7 @@ from hawork.ha.storage import local_path
 from hawork.lab import open_labs
 from hawork.lab.beliefs import CLIENT
 from hawork.lab.bundling import Bundling
-from hawork.lab.event_reader import EventReader, kind_of
+from hawork.lab.event_reader import EventReader
 from hawork.lab.flink_actions import FlinkActions
 from hawork.lab.flink_events import FlinkEvents
 from hawork.lab.flink_foreign import host_and_port
@@ -30,8 +29,8 @@ from hawork.lab.flink_rest import ask, job_details
 from hawork.lab.flink_watch import FlinkWatch
 from hawork.lab.judgement import Judgement
 from hawork.lab.panels.methods import Panels
+from hawork.lab.recorded import Recorded
 from hawork.lab.snapshot import ClusterSnapshot
-from hawork.lab.timeline import Timeline
 from hawork.lab.waiting import Waiting
 from hawork.runtime.job_details import JobDetails
 
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from hawork.lab.panels.station import Station
 
 
-class AttachedCluster(FlinkActions, Judgement, Panels, Bundling):
+class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
     """A running Flink cluster, seen from outside; made by ``FlinkCluster.attach``.
 
     >>> with FlinkCluster.attach("conf/config.yaml") as cluster:           # doctest: +SKIP
@@ -187,38 +186,6 @@ class AttachedCluster(FlinkActions, Judgement, Panels, Bundling):
             taskmanagers=taskmanagers,
         )
 
-    def event_list(self) -> list[Event]:
-        """What was seen so far, in the order in which it happened."""
-        return self._reader.events()
-
-    def events(self) -> pandas.DataFrame:
-        """The same as a frame: seconds since the first event, process, kind, step, facts."""
-        from hawork.lab.frames import events_frame
-
-        return events_frame(self._reader.events())
-
-    def wait_for_event(
-        self,
-        kind: EventKind | str,
-        process: str | None = None,
-        after: Event | None = None,
-        timeout: float = 30.0,
-    ) -> Waiting[Event]:
-        """Wait for the first event of a kind: of one process or any, after another or ever."""
-        first = partial(self._reader.first, kind_of(kind), process, after)
-
-        def look() -> Event | None:
-            found = first()
-            if found is None:
-                self._check_open()
-            return found
-
-        return Waiting(f"event {kind}", look, timeout=timeout)
-
-    def timeline(self) -> Timeline:
-        """Who led when, and what became of the jobs, since this view was opened."""
-        return Timeline.of(self._reader.events(), self._closed_at)
-
     def store_rows(self) -> pandas.DataFrame:
         """Everything of the cluster in the HA store right now, decoded."""
         from hawork.lab.store_view import store_rows
@@ -304,6 +271,9 @@ class AttachedCluster(FlinkActions, Judgement, Panels, Bundling):
         if information is None:
             raise RestError("nobody leads the cluster at the moment: ask again")
         return information.address
+
+    def _check_events_come(self) -> None:
+        self._check_open()
 
     def _check_open(self) -> None:
         if self._closed:

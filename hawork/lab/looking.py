@@ -2,86 +2,31 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
-from hawork.core.events import Event, EventKind
-from hawork.lab.event_reader import kind_of
+from hawork.lab.recorded import Recorded
 from hawork.lab.snapshot import ClusterSnapshot, take_snapshot
-from hawork.lab.timeline import Timeline
-from hawork.lab.waiting import Waiting
 
 if TYPE_CHECKING:
     import pandas
 
-    from hawork.lab.event_reader import EventReader
     from hawork.lab.leadership import Leadership
     from hawork.lab.processes import LabProcesses
     from hawork.lab.run_directory import RunDirectory
     from hawork.lab.stores import LabStore
 
 
-class Looking:
+class Looking(Recorded):
     """The part of ``LabCluster`` that only looks; most of it works after ``close``, too."""
 
     config: Configuration
     _run: RunDirectory
     _store: LabStore
-    _reader: EventReader
     _leadership: Leadership
     _processes: LabProcesses | None
-    _closed_at: float | None
-
-    def event_list(self) -> list[Event]:
-        """Every event of every process so far, in the order in which they happened.
-
-        >>> [event.kind.value for event in lab.event_list()][:2]           # doctest: +SKIP
-        ['process.started', 'process.started']
-        """
-        return self._reader.events()
-
-    def wait_for_event(
-        self,
-        kind: EventKind | str,
-        process: str | None = None,
-        after: Event | None = None,
-        timeout: float = 30.0,
-    ) -> Waiting[Event]:
-        """Wait for the first event of a kind: of one process or any, after another or ever.
-
-        >>> woken = lab.resume("jm-1")                                     # doctest: +SKIP
-        >>> await lab.wait_for_event("leadership.revoked", "jm-1", after=woken)  # doctest: +SKIP
-        """
-        what = f"event {kind}" + (f" of {process}" if process else "")
-        first = partial(self._reader.first, kind_of(kind), process, after)
-
-        def look() -> Event | None:
-            found = first()
-            if found is None:
-                self._started()
-            return found
-
-        return Waiting(what, look, timeout=timeout)
-
-    def events(self) -> pandas.DataFrame:
-        """The same as a frame: seconds since the start, process, kind, step, facts.
-
-        >>> lab.events().query("kind == 'leadership.granted'")             # doctest: +SKIP
-        """
-        from hawork.lab.frames import events_frame
-
-        return events_frame(self._reader.events())
-
-    def timeline(self) -> Timeline:
-        """Who led when, what was done to whom, what became of the jobs; draws itself.
-
-        >>> lab.timeline().takeovers[-1].seconds                           # doctest: +SKIP
-        0.031
-        """
-        return Timeline.of(self._reader.events(), self._closed_at)
 
     def storage_tree(self) -> pandas.DataFrame:
         """Every file below storageDir right now: what it is, its size, what it says.
@@ -143,6 +88,9 @@ class Looking:
 
     def _known_options(self) -> Configuration:
         return self.config
+
+    def _check_events_come(self) -> None:
+        self._started()
 
     def _started(self) -> LabProcesses:
         raise NotImplementedError

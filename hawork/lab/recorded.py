@@ -1,0 +1,78 @@
+"""What was recorded of a cluster: its events, as a list, as a frame, and as a timeline."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from hawork.core.events import Event, EventKind
+from hawork.lab.event_reader import kind_of
+from hawork.lab.timeline import Timeline
+from hawork.lab.waiting import Waiting
+
+if TYPE_CHECKING:
+    import pandas
+
+    from hawork.lab.event_reader import EventReader
+
+
+class Recorded:
+    """The part of a lab, and of a cluster that was attached to, that tells what happened.
+
+    All but waiting works after ``close``, too.
+    """
+
+    _reader: EventReader
+    _closed_at: float | None
+
+    def event_list(self) -> list[Event]:
+        """Every event of every process so far, in the order in which they happened.
+
+        >>> [event.kind.value for event in lab.event_list()][:2]           # doctest: +SKIP
+        ['process.started', 'process.started']
+        """
+        return self._reader.events()
+
+    def wait_for_event(
+        self,
+        kind: EventKind | str,
+        process: str | None = None,
+        after: Event | None = None,
+        timeout: float = 30.0,
+    ) -> Waiting[Event]:
+        """Wait for the first event of a kind: of one process or any, after another or ever.
+
+        >>> woken = lab.resume("jm-1")                                     # doctest: +SKIP
+        >>> await lab.wait_for_event("leadership.revoked", "jm-1", after=woken)  # doctest: +SKIP
+        """
+        what = f"event {kind}" + (f" of {process}" if process else "")
+        first = partial(self._reader.first, kind_of(kind), process, after)
+
+        def look() -> Event | None:
+            found = first()
+            if found is None:
+                self._check_events_come()
+            return found
+
+        return Waiting(what, look, timeout=timeout)
+
+    def events(self) -> pandas.DataFrame:
+        """The same as a frame: seconds since the start, process, kind, step, facts.
+
+        >>> lab.events().query("kind == 'leadership.granted'")             # doctest: +SKIP
+        """
+        from hawork.lab.frames import events_frame
+
+        return events_frame(self._reader.events())
+
+    def timeline(self) -> Timeline:
+        """Who led when, what was done to whom, what became of the jobs; draws itself.
+
+        >>> lab.timeline().takeovers[-1].seconds                           # doctest: +SKIP
+        0.031
+        """
+        return Timeline.of(self._reader.events(), self._closed_at)
+
+    def _check_events_come(self) -> None:
+        """``LabError`` when there will be no event any more."""
+        raise NotImplementedError
