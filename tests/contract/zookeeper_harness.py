@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import tempfile
 import uuid
 from pathlib import Path
+
+from kazoo.client import KazooClient
+from kazoo.exceptions import NoNodeError, NotEmptyError
 
 from hawork.backends.registry import open_backend, release_leadership
 from hawork.core.clock import SYSTEM_CLOCK
@@ -25,6 +29,20 @@ def shared_servers() -> ZooKeeperServers:
     atexit.register(directory.cleanup)
     atexit.register(servers.stop)
     return servers
+
+
+def delete_tree(kazoo: KazooClient, path: str) -> None:
+    """Delete every znode that stands under ``path`` now, and ``path`` itself.
+
+    A running cluster creates its znodes again at once. kazoo's own recursive delete stops at
+    the first one that has come back and leaves the rest of the tree as it was, the leader's
+    latch node perhaps: what came back is left alone here, all the others go.
+    """
+    with contextlib.suppress(NoNodeError):
+        for child in kazoo.get_children(path):
+            delete_tree(kazoo, f"{path}/{child}")
+        with contextlib.suppress(NotEmptyError):
+            kazoo.delete(path)
 
 
 class ZooKeeperHarness:

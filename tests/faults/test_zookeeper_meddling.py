@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from kazoo.client import KazooClient
-from kazoo.exceptions import NotEmptyError
 
 from hawork.backends.zookeeper.paths import ZNodePaths
 from hawork.core.events import EventKind
 from hawork.lab import LabCluster
 from hawork.testing import eventually
-from tests.contract.zookeeper_harness import shared_servers
+from tests.contract.zookeeper_harness import delete_tree, shared_servers
 from tests.faults.scenario import FAST, Scenario, wait_for_event
 from tests.faults.stores import on_shared_zookeeper
 
@@ -71,8 +69,7 @@ def test_deleted_election_znodes_come_back(scenario: Scenario, kazoo: KazooClien
     job = scenario.submit(end=9000)
     wait_for_event(lab, EventKind.CHECKPOINT_COMPLETED)
     paths = ZNodePaths.of(lab.config)
-    with contextlib.suppress(NotEmptyError):  # they are coming back already
-        kazoo.delete(f"{paths.cluster}/leader", recursive=True)
+    delete_tree(kazoo, f"{paths.cluster}/leader")
     wait_for_event(lab, EventKind.LEADERSHIP_REVOKED)
     scenario.check_exact(job, end=9000)
     scenario.check_nothing_left(job)
@@ -90,8 +87,7 @@ def test_a_cluster_goes_on_after_all_its_znodes_were_deleted(
     cluster = ZNodePaths.of(lab.config).cluster
     # The leader's own last: the next one would recover what is still there.
     for child in sorted(kazoo.get_children(cluster), key=lambda name: name == "leader"):
-        with contextlib.suppress(NotEmptyError):
-            kazoo.delete(f"{cluster}/{child}", recursive=True)
+        delete_tree(kazoo, f"{cluster}/{child}")
     wait_for_event(lab, EventKind.LEADERSHIP_REVOKED, process=leader)
     scenario.check_exact(scenario.submit())
     said = wait_for_event(lab, EventKind.STATE_SET_ASIDE, job_id=job.job_id)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from uuid import UUID
 
 import pytest
-from kazoo.exceptions import NotEmptyError
 
 from hawork.backends.zookeeper.latch import LatchNode
 from hawork.backends.zookeeper.paths import session_id_of
@@ -20,6 +18,7 @@ from hawork.ha.pointer_store import JOB_GRAPHS
 from hawork.lab.tcp_proxy import TcpProxy
 from hawork.testing import eventually
 from tests.backends.zookeeper.zookeeper_setup import SESSION_TIMEOUT, ClusterUnderTest, Contender
+from tests.contract.zookeeper_harness import delete_tree
 
 
 def proxied(cluster: ClusterUnderTest, proxy: TcpProxy, *, tolerate: bool = False) -> Contender:
@@ -240,8 +239,7 @@ def test_a_removed_latch_node_ends_the_leadership(cluster: ClusterUnderTest) -> 
 def test_znodes_deleted_under_a_running_cluster_come_back(cluster: ClusterUnderTest) -> None:
     contenders = [cluster.contender() for _ in range(3)]
     contenders[0].granted()
-    with contextlib.suppress(NotEmptyError):  # they are coming back already
-        cluster.kazoo.delete(cluster.paths.cluster, recursive=True)
+    delete_tree(cluster.kazoo, cluster.paths.cluster)
     eventually(lambda: [each.leads for each in contenders].count(True) == 1, timeout=20)
     leader = next(each for each in contenders if each.leads)
     session_id = leader.granted()
