@@ -118,10 +118,10 @@ class _Judge:
         if self._term(claims) < 0 and (written - _removed(found, written)):
             self._complain(found, f"{sorted(written)} under the claim of nobody, {claims!r}")
         if before is None:
-            if self._term(claims) < self._active:
+            if claims and self._term(claims) < self._active:
                 self._complain(found, f"created by {claims}, after a later leader had written")
         elif claims != claimed:
-            if written - _removed(found, written):
+            if claimed and written - _removed(found, written):
                 self._complain(found, f"{sorted(written)} while the claim went to {claims}")
             if claims and self._term(claims) < self._term(claimed):
                 self._complain(found, f"the claim went back from {claimed} to {claims}")

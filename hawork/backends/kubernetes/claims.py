@@ -6,13 +6,15 @@ all of them, before it is told that it leads. After that no earlier leader's wri
 it was decided on an older resource version, and, decided again, finds another session id.
 
 A claim is itself safe against a process that wakes up late: the map is read first, then the
-lock is found to be ours still, then the claim is written on what was read. And a ConfigMap is
-created only for a job that is noted in the cluster's map, by a fenced write, so that the next
-leader knows of it and creates it in its own name if the other one did not.
+lock is found to be ours still, then the claim is written on what was read. Only creating a map
+cannot be guarded. So it is created empty and unclaimed, which gives nobody a right to write, and
+claimed like any other; and only for a job that is noted in the cluster's map, by a fenced write,
+so that the next leader knows of it and creates it if the other one did not.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +24,12 @@ from hawork.backends.kubernetes.client import KubernetesClient
 from hawork.backends.kubernetes.guarded_map import Change, GuardedMap
 from hawork.backends.kubernetes.layout import CLAIMED_BY, OURS, Names, job_key, jobs_of
 from hawork.backends.kubernetes.lock_record import check_leads
-from hawork.core.errors import LeadershipLostError, StoreUnavailableError
-from hawork.core.events import EventSink
+from hawork.core.errors import (
+    HighAvailabilityError,
+    LeadershipLostError,
+    StoreUnavailableError,
+)
+from hawork.core.events import EventKind, EventSink
 from hawork.core.types import JobID, LeaderSessionID
 
 _AT_ONCE = 8
@@ -94,11 +100,11 @@ class Claims:
             return Change(lambda after: after is not None and key in after.data, {key: ""})
 
         self.cluster.write(note)
-        vanished, job.vanished = job.vanished, None
-        if vanished is not None and is_claimed(vanished, session_id):
-            # What we knew of it is all there was, for only we write it.
-            job.was_deleted(vanished)
-        self._claim(job, session_id, verified=None)
+        vanished = job.vanished
+        # What we knew of it is all there was, if only we wrote it.
+        ours = vanished is not None and is_claimed(vanished, session_id)
+        self._claim(job, session_id, verified=None, last=vanished if ours else None)
+        job.vanished = None
 
     def forget(self, job_id: JobID, session_id: LeaderSessionID) -> None:
         """Note that the job has no ConfigMap any more; after it was deleted."""
@@ -116,7 +122,7 @@ class Claims:
 
     def check_leads(self, session_id: LeaderSessionID, what: str) -> None:
         """Ask the server whether the session id leads. ``LeadershipLostError`` if not."""
-        check_leads(self.cluster.read(), session_id, what)
+        check_leads(self.cluster.read_metadata(), session_id, what)
 
     def _guarded(self, name: str, *, restores: bool = False) -> GuardedMap:
         return GuardedMap(
@@ -125,19 +131,52 @@ class Claims:
         )  # fmt: skip
 
     def _claim(
-        self, job: GuardedMap, session_id: LeaderSessionID, verified: ConfigMap | None
+        self,
+        job: GuardedMap,
+        session_id: LeaderSessionID,
+        verified: ConfigMap | None,
+        last: ConfigMap | None = None,
     ) -> None:
+        """``verified``: read before the lock was; ``last``: a map of ours that somebody deleted."""
+        entries = {} if last is None else {k: v for k, v in last.data.items() if is_ours(k)}
+
         def claim(found: ConfigMap | None) -> Change | None:
-            if found is not None and is_claimed(found, session_id):
+            if found is None:
+                return Change(lambda after: after is not None)
+            if is_claimed(found, session_id):
                 return None
-            if found is None or found is not verified:
+            if found is not verified:
                 self.check_leads(session_id, f"claiming ConfigMap {job.name}")
             return Change(
                 lambda after: after is not None and is_claimed(after, session_id),
-                annotations={CLAIMED_BY: str(session_id)},
+                {key: value for key, value in entries.items() if key not in found.data},
+                {CLAIMED_BY: str(session_id)},
             )
 
-        job.write(claim)
+        created: ConfigMap | None = None
+        try:
+            for _ in range(self._max_retries + 1):
+                found = job.write(claim)
+                if found is not None and is_claimed(found, session_id):
+                    break
+                created = found
+            else:
+                raise StoreUnavailableError(
+                    f"ConfigMap {job.name} was deleted by others {self._max_retries + 1} times "
+                    "while we claimed it: find out who deletes it"
+                )
+        except LeadershipLostError:
+            if created is not None and not (created.data or created.annotations):
+                # We came too late. This version of it is nobody's, whoever made it.
+                with contextlib.suppress(HighAvailabilityError):
+                    self._client.delete(created)
+            raise
+        if entries:
+            self._events.emit(
+                EventKind.ERROR,
+                message=f"ConfigMap {job.name} was deleted by somebody: it was created again "
+                f"with the {len(entries)} entries it had",
+            )
 
     def _list(self) -> Mapping[JobID, ConfigMap]:
         try:

@@ -41,8 +41,9 @@ from hawork.core.errors import ConfigurationError, StoreUnavailableError
 
 _FIELD_MANAGER = "hawork"
 _PAGE = "200"
+_JSON = "application/json"
 _MERGE_PATCH = "application/merge-patch+json"
-METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+METADATA = f"{_JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{_JSON}"
 """What a patch accepts as answer: a full map would come back with each change of one key."""
 _VERBS = {"GET": "get", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
 _BROKEN_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
@@ -70,9 +71,14 @@ class KubernetesClient:
 
     # --- objects --------------------------------------------------------------------------
 
-    def get(self, name: str, timeout: float | None = None) -> ConfigMap | None:
+    def get(
+        self, name: str, timeout: float | None = None, *, metadata_only: bool = False
+    ) -> ConfigMap | None:
+        """``metadata_only``: what is asked of is an annotation; there may be no data in it."""
+        accept = METADATA if metadata_only else _JSON
+        path = f"{self._path}/{name}"
         try:
-            return ConfigMap.of(self._call("GET", f"{self._path}/{name}", timeout=timeout))
+            return ConfigMap.of(self._call("GET", path, timeout=timeout, accept=accept))
         except AbsentError:
             return None
 
@@ -113,9 +119,8 @@ class KubernetesClient:
         body: dict[str, Any] = {"metadata": metadata}
         if data:
             body["data"] = dict(data)
-        answer = self._call(
-            "PATCH", f"{self._path}/{before.name}", body, {"fieldManager": _FIELD_MANAGER}, timeout
-        )
+        path, query = f"{self._path}/{before.name}", {"fieldManager": _FIELD_MANAGER}
+        answer = self._call("PATCH", path, body, query, timeout, accept=METADATA)
         after = ConfigMap.of(answer)
         if answer["kind"] == "ConfigMap":  # of a server that cannot leave them away
             return after
@@ -170,15 +175,16 @@ class KubernetesClient:
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        accept: str = _JSON,
     ) -> Any:
         seconds = self._settings.call_timeout if timeout is None else max(0.05, timeout)
         limit = urllib3.Timeout(total=seconds, connect=seconds, read=seconds)
-        response = self._send(method, path, body, query, limit)
+        response = self._send(method, path, body, query, limit, accept)
         if response.status == 401:
             # The kubeconfig may hold a newer token than the one we read.
             with self._lock, contextlib.suppress(ConfigurationError):
                 self._configuration, self._pool = self._connect()
-            response = self._send(method, path, body, query, limit)
+            response = self._send(method, path, body, query, limit, accept)
         if not 200 <= response.status < 300:
             self._raise_for(response.status, response.data, _VERBS[method], path)
         try:
@@ -196,14 +202,13 @@ class KubernetesClient:
         body: Mapping[str, Any] | None,
         query: Mapping[str, str] | None,
         timeout: urllib3.Timeout,
+        accept: str = _JSON,
         *,
         stream: bool = False,
     ) -> urllib3.BaseHTTPResponse:
-        headers = {"Accept": "application/json", "User-Agent": _FIELD_MANAGER}
-        if method == "PATCH":
-            headers["Accept"] = METADATA
+        headers = {"Accept": accept, "User-Agent": _FIELD_MANAGER}
         if body is not None:
-            headers["Content-Type"] = _MERGE_PATCH if method == "PATCH" else "application/json"
+            headers["Content-Type"] = _MERGE_PATCH if method == "PATCH" else _JSON
         settings: Any = self._configuration.auth_settings()
         for setting in settings.values():
             if setting["value"]:

@@ -135,6 +135,14 @@ class GuardedMap:
         self.server_has(found, before)
         return found
 
+    def read_metadata(self) -> ConfigMap | None:
+        """The map without its data, for its annotations. ``StoreUnavailableError``."""
+        try:
+            found = self._client.get(self.name, metadata_only=True)
+        except OutcomeUnknownError as error:
+            raise StoreUnavailableError(f"ConfigMap {self.name} cannot be read: {error}") from None
+        return self.read() if found is None else found
+
     def write(
         self, decide: Decide, timeout: float | None = None, urgent: float | None = None
     ) -> ConfigMap | None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
+from hawork.backends.kubernetes.answers import ConfigMap
 from hawork.backends.kubernetes.client import METADATA
 from hawork.backends.kubernetes.guarded_map import LARGEST, size_of
 from hawork.backends.kubernetes.layout import CLAIMED_BY
@@ -127,6 +130,47 @@ def test_a_job_whose_map_is_not_there_yet_gets_it_from_the_next_leader(
     assert found["metadata"]["annotations"] == {CLAIMED_BY: str(new)}
     with pytest.raises(LeadershipLostError):
         first.pointers(checkpoints(JOB)).create("2", b"late", old)
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["wakes up", "dies"])
+def test_a_map_created_too_late_gives_no_right_to_write(
+    cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch, dies: bool
+) -> None:
+    """The leader sleeps just before it creates the map, until the job has ended under another."""
+    first, job_map = cluster.contender(), cluster.names.job_map(JOB)
+    old = first.wait_for_grant()
+    client = first.backend._claims._client
+    create = client.create
+    followers = []
+
+    def late(body: Mapping[str, Any], timeout: float | None = None) -> ConfigMap:
+        second = cluster.contender()
+        first.driver.close()
+        new = second.wait_for_grant()
+        followers.append((second, new))
+        second.pointers(checkpoints(JOB)).create("1", b"one", new)
+        second.backend.drop(checkpoints(JOB), new)
+        assert cluster.get(job_map) is None
+        created = create(body, timeout)
+        if dies:
+            raise KeyboardInterrupt
+        return created
+
+    monkeypatch.setattr(client, "create", late)
+    with pytest.raises(KeyboardInterrupt if dies else LeadershipLostError):
+        first.pointers(checkpoints(JOB)).create("1", b"late", old)
+    found = cluster.get(job_map)
+    if dies:  # there is an empty map, which says nothing to nobody
+        assert found is not None
+        assert not found["metadata"].get("annotations")
+        assert not found.get("data")
+    else:
+        assert found is None
+    with pytest.raises(LeadershipLostError):
+        first.pointers(checkpoints(JOB)).create("2", b"late", old)
+    ((second, new),) = followers
+    second.pointers(checkpoints(JOB)).create("1", b"another job", new)
+    assert cluster.data(job_map).keys() == {"hawork.checkpoints.1"}
 
 
 def test_a_map_deleted_under_its_leader_is_restored(cluster: ClusterUnderTest) -> None:
