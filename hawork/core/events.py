@@ -30,7 +30,9 @@ class EventKind(str, enum.Enum):
     PROCESS_STOPPED = "process.stopped"  # pid, reason
     PROCESS_EXITED = "process.exited"  # pid, status (seen by the supervisor)
     LEADERSHIP_GRANTED = "leadership.granted"
-    LEADERSHIP_CONFIRMED = "leadership.confirmed"  # component, address
+    # component, address; of a process of Flink that is published anew: again_after, the session
+    # that was published in between
+    LEADERSHIP_CONFIRMED = "leadership.confirmed"
     LEADERSHIP_REVOKED = "leadership.revoked"  # reason
     LEADERSHIP_RELEASED = "leadership.released"  # of (the process), by the supervisor
     LEADER_RETRIEVED = "leader.retrieved"  # component, address or None

@@ -115,12 +115,38 @@ class ForeignProcesses:
         self._events.write(EventKind.PROCESS_STOPPED, name, reason=reason)
 
 
+class Turns:
+    """Who is published for each component, one after the other, as one connection sees it."""
+
+    def __init__(self) -> None:
+        self._now: dict[str, str] = {}
+        self._former: dict[str, set[str]] = {}
+
+    def take(self, component: str, session_id: str) -> str | None:
+        """Whose place a session took that had been published before; ``None``: it is new."""
+        now = self._now.get(component)
+        if now == session_id:
+            return None
+        self._now[component] = session_id
+        former = self._former.setdefault(component, set())
+        if now is not None:
+            former.add(now)
+        return now if session_id in former else None
+
+    def forget(self) -> None:
+        """Another connection may show what was published earlier: that is nobody's return."""
+        self._now.clear()
+        self._former.clear()
+
+
 class OwnConnection:
     """Passes events on, and remembers whether our own connection to the store can be used."""
 
     def __init__(self, events: EventSink) -> None:
         self._events = events
         self.usable = True
+        self.broken = 0
+        """How often it could not be used."""
 
     def emit(
         self,
@@ -133,6 +159,7 @@ class OwnConnection:
     ) -> None:
         if kind is EventKind.STORE_CONNECTION:
             self.usable = ConnectionState(str(facts["state"])).usable
+            self.broken += not self.usable
         self._events.emit(kind, session_id=session_id, job_id=job_id, step=step, **facts)
 
 

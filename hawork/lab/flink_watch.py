@@ -9,6 +9,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from hawork.core.types import (
     LeaderInformation,
 )
 from hawork.lab.flink_events import FlinkEvents
-from hawork.lab.flink_foreign import ForeignProcesses, OwnConnection, host_and_port
+from hawork.lab.flink_foreign import ForeignProcesses, OwnConnection, Turns, host_and_port
 from hawork.lab.flink_log import LogReader
 from hawork.lab.flink_rest import ask
 from hawork.lab.processes import LabProcesses
@@ -59,6 +60,7 @@ class FlinkWatch:
         self._events = events
         self._foreign = ForeignProcesses(events) if logs is None else None
         self._own = OwnConnection(own or NullEventSink())
+        self._turns, self._turns_broken = Turns(), 0
         self._logs = logs or dict
         self._readers: dict[str, LogReader] = {}
         self._processes: dict[str, str] = {}  # by leader session id
@@ -69,7 +71,7 @@ class FlinkWatch:
             self.leader = LeaderInformation(NO_LEADERSHIP, address)
         self.published: LeaderInformation | None = None
         """The same, but only after the event that tells of it."""
-        self._unnamed: list[tuple[str, LeaderInformation, float]] = []
+        self._unnamed: list[_Publication] = []
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._woken = threading.Event()
@@ -111,31 +113,41 @@ class FlinkWatch:
                     self._foreign.note_leader(information, blind=not self._own.usable)
                 self.leader, self.published = information, None
             if information is not None:
-                self._unnamed.append((component, information, time.time()))
+                self._unnamed.append(self._publication(component, information))
         self._woken.set()
+
+    def _publication(self, component: str, information: LeaderInformation) -> _Publication:
+        if self._turns_broken != self._own.broken:
+            self._turns_broken = self._own.broken
+            self._turns.forget()
+        after = self._turns.take(component, str(information.session_id))
+        return _Publication(component, information, time.time(), after)
 
     def _name_leaders(self) -> None:
         """A session id says whose address it is, once that process has logged its grant."""
         with self._lock:
             waiting, self._unnamed = self._unnamed, []
-        for component, information, wall in waiting:
+        for each in waiting:
+            information = each.information
             name = self._name(str(information.session_id))
-            if name is None and time.time() - wall < _UNKNOWN_SECONDS:
+            if name is None and time.time() - each.wall < _UNKNOWN_SECONDS:
                 with self._lock:
-                    self._unnamed.append((component, information, wall))
+                    self._unnamed.append(each)
                 continue
             if name is None and self._foreign is not None:
                 continue  # left over from a leader before the first that was seen
+            again = {} if each.again_after is None else {"again_after": each.again_after}
             self._events.write(
                 EventKind.LEADERSHIP_CONFIRMED,
                 name or host_and_port(information.address),
-                wall=wall,
+                wall=each.wall,
                 session_id=str(information.session_id),
-                component=component,
+                component=each.component,
                 address=information.address,
+                **again,
             )
             with self._lock:
-                if component == REST_SERVER and self.leader == information:
+                if each.component == REST_SERVER and self.leader == information:
                     self.published = information
 
     def _name(self, session_id: str) -> str | None:
@@ -199,6 +211,16 @@ class FlinkWatch:
             name = self._name(session_id or "") or host_and_port(leader.address)
             with contextlib.suppress(RestError):  # it is dead, hung, or not ready yet
                 self._rest.look(leader.address, name, session_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Publication:
+    """An address that was found, and when; whose place it took if it was there before."""
+
+    component: str
+    information: LeaderInformation
+    wall: float
+    again_after: str | None
 
 
 class _Listener:

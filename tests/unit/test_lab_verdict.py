@@ -99,6 +99,14 @@ def published_after_the_next(events: History_) -> History_:
     return [*events, woken, replace(first, monotonic=last + 1.1)]
 
 
+def published_again_after_the_next(events: History_) -> History_:
+    """Two leaders of Flink that publish in turns, as they are found in the HA store."""
+    first, second, *_ = of(events, EventKind.LEADERSHIP_CONFIRMED, component="rest_server")
+    last = events[-1].monotonic
+    again = replace(first, monotonic=last + 1)
+    return [*events, with_facts(again, again_after=second.session_id)]
+
+
 def refused_write_accepted(events: History_) -> History_:
     """The write of the leader that was paused past its lease, had the store not looked."""
     refused = of(events, EventKind.POINTER_REFUSED)[0]
@@ -179,6 +187,7 @@ BROKEN = [
     (published_by_another, "one leader per term", "which had been granted to"),
     (published_without_a_grant, "one leader per term", "which was never granted"),
     (published_after_the_next, "one leader per term", "had led since"),
+    (published_again_after_the_next, "one leader per term", "had led since"),
     (refused_write_accepted, "writes by the leader only", "the store should have refused it"),
     (written_without_a_grant, "writes by the leader only", "which was never granted"),
     (written_by_another, "writes by the leader only", "which had been granted to"),

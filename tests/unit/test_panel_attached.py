@@ -175,6 +175,40 @@ def test_a_session_of_two_leaders_is_no_valid_run(
     assert violation == said
 
 
+def test_leaders_that_publish_in_turns_are_no_valid_run(
+    view: AttachedCluster, discovery: FakeDiscovery, managers: list[FakeJobManager]
+) -> None:
+    """Two that believe to lead write over each other; the first is not blamed for going first."""
+    first, second = managers
+    mine, theirs = discovery.publish(first), discovery.publish(second)
+    view.wait_for_event("leadership.confirmed", second.name).wait()
+    assert view.verdict().valid
+    for _ in range(2):
+        discovery.publish(first, mine)
+        discovery.publish(second, theirs)
+
+    until(lambda: "18 publications" in str(view.verdict()))
+    violations = view.verdict().violations
+    assert len(violations) == 6
+    for violation in violations:
+        assert violation.sentence.startswith(f"{first.name} was published as ")
+        assert violation.sentence.endswith(f"although {second.name} had led since")
+
+
+def test_an_older_leader_on_a_new_connection_is_no_return(
+    view: AttachedCluster, discovery: FakeDiscovery, managers: list[FakeJobManager]
+) -> None:
+    """Another server of the store may lag behind the one that was asked before."""
+    first, second = managers
+    mine, theirs = discovery.publish(first), discovery.publish(second)
+    assert discovery.own is not None
+    discovery.own.emit(EventKind.STORE_CONNECTION, state="LOST")
+    discovery.publish(first, mine)
+    discovery.publish(second, theirs)
+    until(lambda: "12 publications" in str(view.verdict()))
+    assert view.verdict().valid
+
+
 def test_there_are_no_buttons_and_no_faults(
     view: AttachedCluster, discovery: FakeDiscovery, managers: list[FakeJobManager]
 ) -> None:

@@ -8,6 +8,7 @@ never looks like a broken cluster.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -106,8 +107,11 @@ class History:
                 return ()
             if between.session_id != accepted.session_id and between.start > mine.monotonic:
                 theirs = self.grants[between.session_id]
+                began = accepted.began
+                if began is not None and began.session_id == between.session_id:
+                    return mine, theirs, began  # what it came after is what was in between
                 told = between.began if theirs.monotonic <= mine.monotonic else None
-                return mine, theirs, *_known(told), between.event, *_known(accepted.began)
+                return mine, theirs, *_known(told), between.event, *_known(began)
             looked[accepted.session_id] = number + 1
         return ()
 
@@ -119,14 +123,27 @@ class History:
                 yield each
 
     def _publications(self) -> Iterator[Accepted]:
-        """Confirmed leaderships; the address is written after the step before it went on."""
+        """Confirmed leaderships.
+
+        The address is written after the step before it went on. Of Flink there are no steps:
+        there the events tell what was found in the HA store, in the order of the store, so that
+        an address that came back was written after the one that had taken its place.
+        """
         reached: dict[str, Event] = {}
+        found: dict[tuple[str, str], Event] = {}
         publishing = (EventKind.STEP_REACHED, EventKind.STEP_CONTINUED)
         for event in self.events:
             session_id = event.session_id or ""
             if event.kind in publishing and event.step == _PUBLISHING:
                 reached[session_id] = event
             elif event.kind is EventKind.LEADERSHIP_CONFIRMED:
+                component = str(event.facts.get("component"))
+                replaced = found.get((component, str(event.facts.get("again_after"))))
+                found[component, session_id] = event
+                if replaced is not None:
+                    start = math.nextafter(replaced.monotonic, math.inf)
+                    yield Accepted(event, start, replaced)
+                    continue
                 began = reached.get(session_id)
                 known = began or self.grants.get(session_id) or event
                 yield Accepted(event, known.monotonic, began)
