@@ -57,7 +57,8 @@ class FlinkCluster(LabCluster):
     of a JobManager that died, or clears its lock annotation, and nobody waits for a timeout.
     ``flink_home`` is the folder of an unpacked Flink; without it the installed
     ``apache-flink-libraries`` are used. Flink's REST wants no token: everybody on this machine
-    can use the cluster while it runs.
+    can use the cluster while it runs. Its processes are small; ``options`` make them larger
+    (``jobmanager.memory.heap.size``, ``taskmanager.memory.task.heap.size`` and alike).
 
     Raises ``LabError`` when Java, Flink or memory is missing, before anything is started.
     """
@@ -105,7 +106,7 @@ class FlinkCluster(LabCluster):
         if self._processes is not None:
             return self
         try:
-            check_memory(self._counts[JOB_MANAGER], self._counts[TASK_MANAGER])
+            check_memory(self._counts[JOB_MANAGER], self._counts[TASK_MANAGER], self.config)
             self._store.start()
             self._processes = processes = FlinkProcesses(
                 self._run, self.config, self.flink, self._told, self._store.config_file

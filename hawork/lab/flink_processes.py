@@ -13,9 +13,9 @@ from hawork.lab.flink_distribution import LOGGING, FlinkDistribution
 from hawork.lab.flink_events import FlinkEvents
 from hawork.lab.flink_log import why_it_ended
 from hawork.lab.flink_memory import (
-    JOB_MANAGER_JVM,
-    TASK_MANAGER_JVM,
+    JOB_MANAGER_OPTIONS,
     TASK_MANAGER_OPTIONS,
+    jvm_flags,
 )
 from hawork.lab.processes import JOB_MANAGER, LabProcesses
 from hawork.lab.run_directory import RunDirectory
@@ -61,6 +61,7 @@ class FlinkProcesses(LabProcesses):
         config_file: Callable[[str], Path] | None = None,
     ) -> None:
         super().__init__(run, config, release=False, config_file=config_file)
+        self._config = config
         self._flink = flink
         self._events = events
 
@@ -72,7 +73,7 @@ class FlinkProcesses(LabProcesses):
         write_conf(conf, self._config_file(name), flink_options(self._run, own))
         manages = role == JOB_MANAGER
         main = JOB_MANAGER_MAIN if manages else TASK_MANAGER_MAIN
-        memory = JOB_MANAGER_JVM if manages else TASK_MANAGER_JVM
+        memory = jvm_flags(role, self._config)
         argv = self._flink.command(
             main, "--configDir", str(conf), memory=memory, conf=conf
         )  # fmt: skip
@@ -97,6 +98,7 @@ def flink_options(run: RunDirectory, own: Mapping[str, str]) -> dict[str, str]:
     temporary.mkdir(exist_ok=True)
     return {
         **_LOOPBACK,
+        **JOB_MANAGER_OPTIONS,
         **TASK_MANAGER_OPTIONS,
         "io.tmp.dirs": str(temporary),
         **dict.fromkeys(_CHECKPOINTS, f"file://{run.storage}/checkpoints"),

@@ -20,10 +20,16 @@ class Comparison:
 
     programs: Sequence[str]
     _rows: dict[tuple[str, str], dict[str, list[float]]] = field(default_factory=dict)
+    _given_up: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def add(self, what: str, unit: str, program: str, samples: Sequence[float]) -> None:
         self._rows.setdefault((what, unit), {})[program] = list(samples)
         print(f"  {program}: {what}: {_cell(list(samples))} {unit}", flush=True)
+
+    def give_up(self, what: str, program: str, why: str) -> None:
+        """Say in the table why a row has no samples of a program."""
+        self._given_up[what, program] = why
+        print(f"  {program}: {what}: {why}", flush=True)
 
     def table(self) -> str:
         """Median and spread per program, and the ratio of the first one's median to the last's."""
@@ -31,7 +37,10 @@ class Comparison:
         lines = ["| " + " | ".join(head) + " |", "| --- |" + " --: |" * (len(head) - 1)]
         for (what, unit), samples in self._rows.items():
             cells = [f"{what} [{unit}]" if unit else what, str(self._count(samples))]
-            cells += [_cell(samples.get(program)) for program in self.programs]
+            cells += [
+                _cell(samples.get(program)) or self._given_up.get((what, program), "")
+                for program in self.programs
+            ]
             lines.append("| " + " | ".join([*cells, self._ratio(samples)]) + " |")
         return "\n".join(lines)
 

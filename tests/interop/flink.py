@@ -9,9 +9,10 @@ from pathlib import Path
 from types import TracebackType
 
 from hawork.lab.flink_client import FlinkClient as LabClient
-from hawork.lab.flink_memory import JOB_MANAGER_JVM
+from hawork.lab.flink_memory import jvm_flags
 from hawork.lab.flink_processes import JOB_MANAGER_MAIN
 from hawork.lab.flink_script import SqlScript
+from hawork.lab.processes import JOB_MANAGER
 from hawork.runtime.process_control import ProcessControl
 
 
@@ -75,7 +76,7 @@ class FlinkProcesses(FlinkClient):
     def start_job_manager(self, name: str) -> None:
         conf = self.config_file.parent
         argv = self.flink.command(
-            JOB_MANAGER_MAIN, "--configDir", str(conf), memory=JOB_MANAGER_JVM, conf=conf
+            JOB_MANAGER_MAIN, "--configDir", str(conf), memory=jvm_flags(JOB_MANAGER, {}), conf=conf
         )  # fmt: skip
         self._control.start(name, argv, log=self.directory / "logs" / f"{name}.log")
 

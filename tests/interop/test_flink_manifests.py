@@ -13,7 +13,7 @@ from hawork.core.jobs import JobStatus
 from hawork.lab import FlinkCluster
 from hawork.lab.flink_client import FlinkClient
 from hawork.lab.flink_distribution import FlinkDistribution
-from hawork.lab.flink_memory import JOB_MANAGER_JVM, TASK_MANAGER_JVM, TASK_MANAGER_OPTIONS
+from hawork.lab.flink_memory import TASK_MANAGER_OPTIONS, jvm_flags
 from hawork.lab.flink_processes import JOB_MANAGER_MAIN, TASK_MANAGER_MAIN, write_conf
 from hawork.lab.flink_script import SqlScript
 from hawork.lab.kubernetes_server import NAMESPACE, ControlPlane
@@ -53,10 +53,11 @@ def test_the_rights_are_those_that_flink_uses(tmp_path: Path) -> None:
             return {each.verb for each in asked if each.resource == "configmaps"}
 
         try:
-            for component, main, memory in (
-                (JOB_MANAGER, JOB_MANAGER_MAIN, JOB_MANAGER_JVM),
-                (TASK_MANAGER, TASK_MANAGER_MAIN, TASK_MANAGER_JVM),
+            for component, main in (
+                (JOB_MANAGER, JOB_MANAGER_MAIN),
+                (TASK_MANAGER, TASK_MANAGER_MAIN),
             ):
+                memory = jvm_flags(component, {})
                 own = {**config, "kubernetes.config.file": str(control_plane.kubeconfig(component))}
                 lines = tmp_path / f"{component}.yaml"
                 lines.write_text("".join(f'{key}: "{value}"\n' for key, value in own.items()))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hawork.core.errors import JobSubmissionError, LabError, RestError
+from hawork.core.errors import ConfigurationError, JobSubmissionError, LabError, RestError
 from hawork.core.events import EventKind
 from hawork.core.jobs import JobStatus
 from hawork.core.types import JobID
@@ -223,6 +223,34 @@ def test_too_little_memory_is_said_before_anything_starts(
     with pytest.raises(LabError, match="need 1,480 MB of memory and 500 MB are free"):
         lab.start()
     assert not (tmp_path / "logs" / "supervisor.log").exists()
+
+
+def test_larger_processes_get_the_memory_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {
+        "jobmanager.memory.heap.size": "1 gb",
+        "taskmanager.memory.task.heap.size": "448m",
+        "taskmanager.memory.task.off-heap.size": "64 mb",
+    }
+    assert flink_memory.jvm_flags("jobmanager", config) == (
+        "-Xmx1024m",
+        "-XX:MaxMetaspaceSize=192m",
+    )
+    assert flink_memory.jvm_flags("taskmanager", config) == (
+        "-Xms64m", "-Xmx512m", "-XX:MaxDirectMemorySize=160m", "-XX:MaxMetaspaceSize=160m",
+    )  # fmt: skip
+    monkeypatch.setattr(flink_memory, "available", lambda: Memory(1 << 30, 500 << 20))
+    # 1,480 MB as of old; 896 more for each JobManager, 320 + 64 for the TaskManager.
+    with pytest.raises(LabError, match="need 4,552 MB of memory"):
+        FlinkCluster(3, 1, directory=tmp_path / "large", options=config).start()
+    for key, value, said in (
+        ("jobmanager.memory.heap.size", "a lot", "it is no size"),
+        ("jobmanager.memory.process.size", "2g", "set jobmanager.memory.heap.size instead"),
+        ("taskmanager.memory.flink.size", "2g", "set taskmanager.memory.task.heap.size instead"),
+    ):
+        with pytest.raises(ConfigurationError, match=f"option {key} is '{value}'.*{said}"):
+            FlinkCluster(directory=tmp_path / said, options={key: value}).start()
 
 
 def test_what_flink_cannot_do_is_said(tmp_path: Path) -> None:
