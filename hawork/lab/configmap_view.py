@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from hawork.backends.kubernetes.answers import ConfigMap
 from hawork.backends.kubernetes.client import KubernetesClient
-from hawork.backends.kubernetes.layout import CLAIMED_BY, LOCK, OURS, Names, decode_entry
+from hawork.backends.kubernetes.layout import (
+    CLAIMED_BY,
+    LOCK,
+    OURS,
+    Names,
+    decode_entry,
+    register_of,
+)
 from hawork.backends.kubernetes.lock_record import Lock
 from hawork.backends.kubernetes.settings import KubernetesSettings
 from hawork.core.configuration import Configuration
 from hawork.core.errors import CorruptStateError
+from hawork.core.types import REST_SERVER
 from hawork.ha.java_serialization import decode_marked_state_handle
+from hawork.lab.flink_foreign import host_and_port
 from hawork.lab.flink_pointer import flink_pointer
 
 _COUNTER = "counter"
@@ -24,8 +33,9 @@ def config_maps(
 ) -> Iterator[tuple[str, str, str, str]]:
     """Each annotation and key: its ConfigMap, its name, its version, what it says.
 
-    ``names`` are processes by the session id of their leadership. hawork's entries have a
-    version of their own; for all else it is the ConfigMap's. Flink's pointers are decoded.
+    ``names`` are processes by the session id of their leadership; the leader is otherwise known
+    by its REST address. hawork's entries have a version of their own; for all else it is the
+    ConfigMap's. Flink's pointers are decoded.
     ``StoreUnavailableError`` when the server does not answer.
     """
     settings = KubernetesSettings.of(config)
@@ -34,9 +44,19 @@ def config_maps(
         found, _ = client.list({"labelSelector": Names(settings.cluster_id).selector})
     finally:
         client.close()
+    names = {**_leader(found), **names}
     for each in sorted(found, key=lambda each: (not _is_cluster_map(each), each.name)):
         for key, version, text in _entries(each, names):
             yield each.name, key, version, text
+
+
+def _leader(found: Iterable[ConfigMap]) -> dict[str, str]:
+    """The host and port of who holds the lock, by its identity."""
+    for each in found:
+        lock, information = Lock.of(each), register_of(each.data).get(REST_SERVER)
+        if lock and lock.holder and information:
+            return {lock.holder: host_and_port(information.address)}
+    return {}
 
 
 def _entries(found: ConfigMap, names: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:

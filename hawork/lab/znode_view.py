@@ -12,7 +12,9 @@ from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration
 from hawork.core.errors import CorruptStateError, HaworkError
 from hawork.core.events import NullEventSink
+from hawork.core.types import REST_SERVER
 from hawork.ha.java_serialization import decode_leader_information, decode_state_handle
+from hawork.lab.flink_foreign import host_and_port
 from hawork.lab.flink_pointer import flink_pointer
 
 _COUNTER = "checkpoint_id_counter"
@@ -22,16 +24,31 @@ _COUNTER_BYTES = 4  # hawork's own counters are decimal text
 def znodes(config: Configuration, names: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:
     """Each znode of the cluster: its parent's path, its name, its version, what it says.
 
-    ``names`` are processes by session, as hexadecimal text. Znodes of Flink are decoded, too.
+    ``names`` are processes by session, as hexadecimal text; the leader is otherwise known by its
+    REST address. Znodes of Flink are decoded, too.
     ``StoreUnavailableError`` when no server answers.
     """
     paths = ZNodePaths.of(config)
     session = ZooKeeperSession(ZooKeeperSettings.of(config), SYSTEM_CLOCK, NullEventSink())
     session.open()
     try:
-        yield from _below(session, paths.cluster, names)
+        yield from _below(session, paths.cluster, {**_leader(session, paths), **names})
     finally:
         session.close()
+
+
+def _leader(session: ZooKeeperSession, paths: ZNodePaths) -> dict[str, str]:
+    """The leader's host and port, by its session."""
+    path = paths.connection_info(REST_SERVER)
+    (found,) = session.read_all([lambda client: client.get_async(path)], path)
+    if found is None or not found[0]:
+        return {}
+    try:
+        information = decode_leader_information(found[0])
+    except HaworkError:
+        return {}
+    owner = f"{found[1].ephemeralOwner:#x}"
+    return {owner: host_and_port(information.address)} if information else {}
 
 
 def _below(
@@ -48,8 +65,9 @@ def _below(
             data, stat = found
             text = _text(name, data)
             if stat.ephemeralOwner:
-                owner = f"session {stat.ephemeralOwner:#x}"
-                text = f"{text} ({owners.get(f'{stat.ephemeralOwner:#x}', 'unknown')}, {owner})"
+                owner = f"{stat.ephemeralOwner:#x}"
+                known = f"{owners[owner]}, " if owner in owners else ""
+                text = f"{text} ({known}session {owner})"
             yield path, name, str(stat.version), text.strip()
             if stat.numChildren:
                 yield from _below(session, f"{path}/{name}", owners)

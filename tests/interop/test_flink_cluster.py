@@ -250,7 +250,11 @@ def test_somebody_elses_cluster_is_looked_at(lab: FlinkCluster, tmp_path: Path) 
         (seen,) = [each for each in view.jobs() if each.job_id == job.job_id]
         assert (seen.name, seen.status) == ("numbers", JobStatus.RUNNING)
         view.wait_for_event("checkpoint.completed", timeout=SECONDS).wait()
-        assert job.job_id in set(view.store_rows().name)
+        rows = view.store_rows()
+        assert job.job_id in set(rows.name)
+        (leading, *standing) = rows[rows.table.str.endswith("/latch")].value
+        assert leading.startswith(f"({view.leader()}, session 0x")
+        assert all(each.startswith("(session 0x") for each in standing)
         on_panel = eventually(lambda: shown(view)["store"].get("rows"), timeout=SECONDS)
         assert "size verified" in [row[6] for row in on_panel.values()]
         fault = lab.kill("leader")

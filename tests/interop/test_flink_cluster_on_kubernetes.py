@@ -89,6 +89,9 @@ def test_a_paused_leader_believes_until_it_wakes(lab: FlinkCluster) -> None:
     with FlinkCluster.attach(lab.directory / "config.yaml") as view:
         assert view.leader(SECONDS)
         assert view.leader_information() == lab.leader_information()
+        rows = view.store_rows()
+        (lock,) = rows[rows.name.str.endswith("kubernetes.io/leader")].value
+        assert lock.startswith(f"{view.leader()}; ")
         view.panels()
         assert view._station is not None
         hub = view._station._hub
