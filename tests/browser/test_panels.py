@@ -250,6 +250,17 @@ def test_the_stepper_stops_compares_crashes_and_recovers(
     assert complaints == []
 
 
+def test_an_error_in_a_panels_own_timer_is_said(opened: Any) -> None:
+    """The lab is idle: the timeline moves by itself, and no message of the kernel draws it."""
+    page = opened("lab.timeline_panel()")
+    expect(panel(page, "timeline").locator(".hw-clock")).to_be_visible()
+    page.evaluate("() => { matchMedia = () => { throw Error('not allowed'); }; }")
+    trouble = page.locator(".hw-trouble")
+    expect(trouble).to_contain_text("This panel has stopped (Error: not allowed).")
+    expect(page.locator(".hw-still")).to_contain_text("leads with session id")
+    expect(page.locator("[data-panel]")).to_have_count(0)
+
+
 def test_a_recorded_run_has_a_slider(opened: Any, complaints: list[str]) -> None:
     page = opened("fault = lab.kill('leader')\nawait lab.wait_for_leader(other_than=fault)",
                   "lab.close()", "lab.timeline_panel()")  # fmt: skip

@@ -52,6 +52,14 @@ async function liveView(panel, host, fail) {
   const model = emptyModel();
   model.received = performance.now();
   model.replay = panel.get("replay");
+  // For whatever a view does later, by a timer of its own: nobody else would hear of an error.
+  model.guarded = (work) => () => {
+    try {
+      work();
+    } catch (error) {
+      fail(error);
+    }
+  };
   const send = (request) => hub.send(request);
   const requests = outbox(send);
   const views = panel.get("panels").map((name) => ({ name, ...VIEWS[name](requests.ask, model) }));
@@ -69,13 +77,7 @@ async function liveView(panel, host, fail) {
     for (const view of views) view.update(view.name === "timeline" ? model : then);
     put(frame.root, "data-seq", model.seq);
   };
-  const tryToDraw = () => {
-    try {
-      draw();
-    } catch (error) {
-      fail(error);
-    }
-  };
+  const tryToDraw = model.guarded(draw);
   const schedule = () => {
     if (!scheduled) scheduled = requestAnimationFrame(tryToDraw);
   };

@@ -48,7 +48,7 @@ export function stepperView(send, model) {
       });
     showDifference(difference, stepper.difference ?? {});
     clearTimeout(timer);
-    if (recent && root.isConnected) timer = setTimeout(update, RECENT);
+    if (recent && root.isConnected) timer = setTimeout(model.guarded(update), RECENT);
   }
 
   return { root, title: "Stepper", update, close: () => clearTimeout(timer) };

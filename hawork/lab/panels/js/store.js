@@ -33,7 +33,7 @@ export function storeView() {
       });
     }
     clearTimeout(timer);
-    if (age < FRESH) timer = setTimeout(() => update(model), FRESH - age + 50);
+    if (age < FRESH) timer = setTimeout(model.guarded(() => update(model)), FRESH - age + 50);
   }
 
   return { root, title: "HA store and storageDir", update, close: () => clearTimeout(timer) };

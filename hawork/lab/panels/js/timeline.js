@@ -102,7 +102,7 @@ export function timelineView(send, model) {
     else if (!waiting) {
       waiting = setTimeout(() => {
         waiting = 0;
-        requestAnimationFrame(() => draw());
+        requestAnimationFrame(model.guarded(() => draw()));
       }, rest);
     }
   }
@@ -146,7 +146,7 @@ export function timelineView(send, model) {
     const visible = view.to >= now();
     const quiet = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1000 : 0;
     const pause = Math.max(SHORTEST_PAUSE, quiet, 0.5 / scaleOf(view, width));
-    if (visible) timer = setTimeout(() => requestAnimationFrame(tick), pause);
+    if (visible) timer = setTimeout(() => requestAnimationFrame(model.guarded(tick)), pause);
   }
 
   function drawNames(rows) {

@@ -71,11 +71,11 @@ export function toolbar(view, model, { now, change, id }) {
     if (view.cursor >= model.now) view.cursor = 0;
     const began = performance.now() - view.cursor;
     say(play, "Stop");
-    playing = setInterval(() => {
+    playing = setInterval(model.guarded(() => {
       view.cursor = Math.min(performance.now() - began, model.now);
       if (view.cursor >= model.now || !root.isConnected) stop();
       change();
-    }, PLAY_STEP);
+    }), PLAY_STEP);
   }
 
   function stop() {
