@@ -39,11 +39,12 @@ def config_maps(
     ``StoreUnavailableError`` when the server does not answer.
     """
     settings = KubernetesSettings.of(config)
-    client = KubernetesClient(settings)
+    client, cluster = KubernetesClient(settings), Names(settings.cluster_id)
     try:
-        found, _ = client.list({"labelSelector": Names(settings.cluster_id).selector})
+        listed, _ = client.list({"labelSelector": cluster.looser_selector})
     finally:
         client.close()
+    found = [each for each in listed if cluster.has(each.name)]
     names = {**_leader(found), **names}
     for each in sorted(found, key=lambda each: (not _is_cluster_map(each), each.name)):
         for key, version, text in _entries(each, names):

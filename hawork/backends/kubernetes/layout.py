@@ -66,6 +66,13 @@ class Names:
             "configmap-type": "high-availability",
         }
         self.selector = ",".join(f"{key}={value}" for key, value in self.labels.items())
+        self.looser_selector = self.selector.rpartition(",")[0]
+        """Finds the ConfigMaps of Flink 2, too, which have no ``configmap-type``; and others, of
+        which ``has`` knows nothing."""
+
+    def has(self, name: str) -> bool:
+        """Whether a ConfigMap of this name is one of the cluster's."""
+        return name == self.cluster_map or self.job_of(name) is not None
 
     def job_map(self, job_id: JobID) -> str:
         return f"{self._cluster_id}-{job_id}{_SUFFIX}"

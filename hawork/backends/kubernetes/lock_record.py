@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Set
 from dataclasses import dataclass
 
@@ -44,7 +45,7 @@ class Lock:
             record = json.loads(text)
             return cls(
                 str(record["holderIdentity"] or ""),
-                float(record["leaseDuration"]),
+                _seconds(record["leaseDuration"]),
                 str(record["acquireTime"]),
                 int(record.get("leaderTransitions") or 0),
                 text,
@@ -59,6 +60,15 @@ class Lock:
         """
         holder = contender if self.holder in ours else self.holder
         return LeaseRecord(holder, self.text, self.lease_duration)
+
+
+def _seconds(written: object) -> float:
+    """A number in Flink 1.20, and ISO 8601 such as ``PT1M30S`` in Flink 2. ``ValueError``."""
+    parts = re.fullmatch(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:([\d.]+)S)?", str(written))
+    if parts is None:
+        return float(str(written))
+    hours, minutes, seconds = (float(part or 0) for part in parts.groups())
+    return 3600 * hours + 60 * minutes + seconds
 
 
 def written(

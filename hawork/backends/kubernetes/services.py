@@ -102,10 +102,11 @@ class KubernetesBackend:
     def fullest(self) -> Fullness:
         """The largest ConfigMap."""
         try:
-            found, _ = self._client.list({"labelSelector": self._names.selector})
+            found, _ = self._client.list({"labelSelector": self._names.looser_selector})
         except (AbsentError, OutcomeUnknownError) as error:
             raise StoreUnavailableError(f"the ConfigMaps cannot be listed: {error}") from None
-        sizes = {each.name: size_of(each.data) for each in found} or {self._names.cluster_map: 0}
+        sizes = {each.name: size_of(each.data) for each in found if self._names.has(each.name)}
+        sizes = sizes or {self._names.cluster_map: 0}
         name = max(sizes, key=lambda name: sizes[name])
         return Fullness(f"ConfigMap {name}", sizes[name], MOST)
 

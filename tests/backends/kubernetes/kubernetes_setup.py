@@ -142,8 +142,10 @@ class ClusterUnderTest:
         *,
         data: Mapping[str, str | None] | None = None,
         annotations: Mapping[str, str | None] | None = None,
+        labels: Mapping[str, str | None] | None = None,
     ) -> None:
-        body = {"data": data or {}, "metadata": {"annotations": annotations or {}}}
+        metadata = {"annotations": annotations or {}, "labels": labels or {}}
+        body = {"data": data or {}, "metadata": metadata}
         path = f"{self._path}/{name or self.names.cluster_map}"
         self.control_plane.admin.must("PATCH", path, body)
 

@@ -8,7 +8,9 @@ import time
 
 import pytest
 
+from hawork.backends.kubernetes.answers import ConfigMap
 from hawork.backends.kubernetes.layout import LOCK
+from hawork.backends.kubernetes.lock_record import Lock
 from hawork.backends.kubernetes.supervision import release_leadership
 from hawork.core.errors import ConfigurationError, LeadershipLostError
 from hawork.core.types import DISPATCHER, REST_SERVER, LeaderInformation
@@ -93,7 +95,7 @@ def test_nothing_else_is_a_ticket(cluster: ClusterUnderTest, ticket: dict[str, s
         release_leadership(cluster.config(), ticket)
 
 
-@pytest.mark.parametrize("duration", ["2", "2.000000000"])
+@pytest.mark.parametrize("duration", ["2", "2.000000000", '"PT2S"'])
 def test_a_leader_that_is_flink_is_waited_for(cluster: ClusterUnderTest, duration: str) -> None:
     first = cluster.contender()
     first.wait_for_grant()
@@ -108,6 +110,20 @@ def test_a_leader_that_is_flink_is_waited_for(cluster: ClusterUnderTest, duratio
     session_id = second.wait_for_grant()
     assert second.times["grant", session_id] - began >= LEASE
     assert cluster.lock()["leaderTransitions"] == 8
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("4.000000000", 4.0), ('"PT15S"', 15.0), ('"PT1M0.5S"', 60.5), ('"PT2H"', 7200.0)],
+)
+def test_a_lease_is_written_by_several_flinks(written: str, seconds: float) -> None:
+    text = (
+        f'{{"holderIdentity":"flink","leaseDuration":{written},'
+        '"acquireTime":"2026-11-26T14:30:51.107581Z","leaderTransitions":0}'
+    )
+    lock = Lock.of(ConfigMap("name", "uid", "1", {LOCK: text}))
+    assert lock is not None
+    assert (lock.holder, lock.lease_duration) == ("flink", seconds)
 
 
 def test_flink_may_take_the_lock(cluster: ClusterUnderTest) -> None:

@@ -21,6 +21,7 @@ from hawork.core.errors import (
 )
 from hawork.core.types import JobID, LeaderInformation
 from hawork.ha.pointer_store import JOB_GRAPHS, RESULTS, checkpoints, counters
+from hawork.lab.configmap_view import config_maps
 from hawork.testing import eventually
 from tests.backends.kubernetes.kubernetes_setup import ClusterUnderTest
 
@@ -88,6 +89,23 @@ def test_what_flink_keeps_for_a_job_stays(cluster: ClusterUnderTest) -> None:
     cluster.patch(name, data={"counter": "17"})
     leader.backend.drop(checkpoints(JOB), session_id)
     assert cluster.data(name) == {"counter": "17"}
+
+
+def test_the_maps_of_flink_2_are_seen(cluster: ClusterUnderTest) -> None:
+    """They lack a label, and share the others with a map that is no HA data."""
+    leader = cluster.contender()
+    session_id = leader.wait_for_grant()
+    leader.pointers(checkpoints(JOB)).create("1", b"one", session_id)
+    maps = [cluster.names.cluster_map, cluster.names.job_map(JOB)]
+    for name in maps:
+        cluster.patch(name, labels={"configmap-type": None})
+    other = f"flink-config-{cluster.cluster_id}"
+    cluster.create(other, {})
+    cluster.patch(other, data={"config.yaml": "x" * 2000})
+    assert dict.fromkeys(row[0] for row in config_maps(cluster.config(), {})) == dict.fromkeys(maps)
+    fullest = leader.backend.fullest()
+    assert fullest.what.removeprefix("ConfigMap ") in maps
+    assert fullest.size < 2000
 
 
 def test_a_deposed_leader_cannot_write_to_a_job_it_knew(cluster: ClusterUnderTest) -> None:
