@@ -155,6 +155,7 @@ class JobDetails:
             "state": self.status.value,
             "last-modification": self.last_modification,
             "tasks": tasks,
+            "pending-operators": 0,  # a client of Flink 2 wants it
             "hawork": self.to_json(),
         }
 
@@ -178,6 +179,7 @@ class JobDetails:
                 name.upper(): count for name, count in overview["tasks"].items() if name != "total"
             },
             "plan": {"jid": self.job_id, "name": self.name, "type": "STREAMING", "nodes": []},
+            "pending-operators": 0,
             "hawork": self.to_json(),
         }
 
