@@ -14,7 +14,7 @@ from hawork.core.types import JobID
 from hawork.lab.flink_client import FlinkClient
 from hawork.lab.flink_distribution import FlinkDistribution
 from hawork.lab.flink_jar import JobJar
-from hawork.lab.flink_rest import ask
+from hawork.lab.flink_rest import ask, patiently
 from hawork.lab.flink_script import work_of
 from hawork.lab.submission import seconds
 from hawork.lab.waiting import Waiting
@@ -69,7 +69,8 @@ class FlinkActions:
     def cancel(self, job_id: str) -> None:
         """Ask the leader to cancel a job; see ``ended`` for its end."""
         self._check_writable("cancel a job")
-        ask(self._address(), f"/jobs/{JobID(job_id)}?mode=cancel", method="PATCH")
+        path = f"/jobs/{JobID(job_id)}?mode=cancel"
+        patiently(lambda: ask(self._address(), path, method="PATCH"))
 
     def ended(self, job_id: str, timeout: float | None = 60.0) -> Waiting[JobDetails]:
         """Wait for the end of a job, whichever it is."""

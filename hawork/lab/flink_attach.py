@@ -25,7 +25,7 @@ from hawork.lab.event_reader import EventReader
 from hawork.lab.flink_actions import FlinkActions
 from hawork.lab.flink_events import FlinkEvents
 from hawork.lab.flink_foreign import host_and_port
-from hawork.lab.flink_rest import ask, job_details
+from hawork.lab.flink_rest import ask, job_details, patiently
 from hawork.lab.flink_watch import FlinkWatch
 from hawork.lab.judgement import Judgement
 from hawork.lab.panels.methods import Panels
@@ -146,24 +146,23 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
 
     def taskmanagers(self) -> list[dict[str, Any]]:
         """The TaskManagers that the leader knows, as Flink's REST shows them."""
-        found: list[dict[str, Any]] = self._ask("/taskmanagers").get("taskmanagers", [])
-        return found
+        return patiently(self._taskmanagers)
 
     # --- jobs ----------------------------------------------------------------------------
     def jobs(self) -> list[JobDetails]:
         """The jobs that the leader knows: those that have not ended first, then the newest."""
-        found = [self.job(each["jid"]) for each in self._ask("/jobs/overview").get("jobs", [])]
-        return sorted(found, key=lambda job: (job.status.globally_terminal, -job.start_time))
+        return patiently(self._jobs)
 
     def job(self, job_id: str) -> JobDetails:
         """One job. ``RestError`` when the cluster does not know it."""
-        return job_details(self._address(), job_id)
+        return patiently(lambda: job_details(self._address(), job_id))
 
     def checkpoints(self, job_id: str) -> pandas.DataFrame:
         """The newest checkpoints of a job, newest first."""
         import pandas
 
-        return pandas.DataFrame(self._ask(f"/jobs/{JobID(job_id)}/checkpoints")["history"])
+        path = f"/jobs/{JobID(job_id)}/checkpoints"
+        return pandas.DataFrame(patiently(lambda: self._ask(path))["history"])
 
     # --- looking -------------------------------------------------------------------------
     def snapshot(self) -> ClusterSnapshot:
@@ -173,7 +172,7 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
         """
         information = self._watch.leader if self.config is not None else None
         try:
-            jobs, taskmanagers = tuple(self.jobs()), tuple(self.taskmanagers())
+            jobs, taskmanagers = tuple(self._jobs()), tuple(self._taskmanagers())
         except RestError:
             jobs, taskmanagers = (), ()
         return ClusterSnapshot(
@@ -257,6 +256,16 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
 
     def _known_options(self) -> Mapping[str, str]:
         return self.config or {}
+
+    def _jobs(self) -> list[JobDetails]:
+        address = self._address()
+        known = ask(address, "/jobs/overview").get("jobs", [])
+        found = [job_details(address, each["jid"]) for each in known]
+        return sorted(found, key=lambda job: (job.status.globally_terminal, -job.start_time))
+
+    def _taskmanagers(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._ask("/taskmanagers").get("taskmanagers", [])
+        return found
 
     def _ask(self, path: str) -> dict[str, Any]:
         """Ask whoever leads now; ``RestError`` when nobody does, or the leader is silent."""

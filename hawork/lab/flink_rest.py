@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import time
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from hawork.core.configuration import Configuration
 from hawork.core.errors import CorruptStateError, RestError
@@ -22,6 +23,11 @@ from hawork.runtime.job_details import JobDetails
 
 _SECONDS = 3.0
 """How long a JobManager may take to answer; a paused one never does."""
+_UNAVAILABLE = 503
+_ELECTION_SECONDS = 15.0
+_AGAIN_SECONDS = 0.1  # nothing tells when the election is over
+
+T = TypeVar("T")
 
 
 def ask(address: str, path: str, timeout: float = _SECONDS, method: str = "GET") -> dict[str, Any]:
@@ -49,6 +55,22 @@ def ask(address: str, path: str, timeout: float = _SECONDS, method: str = "GET")
     if response.status >= 300:
         raise RestError(error_text(answer, response.reason), response.status)
     return answer
+
+
+def patiently(look: Callable[[], T]) -> T:
+    """Look again while the leader says that its own election still goes on.
+
+    Flink publishes the address of the REST endpoint before its dispatcher is there, and its own
+    clients ask again, too. Source: ``RestClusterClient``.
+    """
+    end = time.monotonic() + _ELECTION_SECONDS
+    while True:
+        try:
+            return look()
+        except RestError as error:
+            if error.status != _UNAVAILABLE or time.monotonic() > end:
+                raise
+        time.sleep(_AGAIN_SECONDS)
 
 
 def job_details(address: str, job_id: str) -> JobDetails:

@@ -22,6 +22,7 @@ class FakeJobManager:
         self.taskmanagers = {"10.0.0.7:6122-ab12cd": 2}
         self.status = "RUNNING"
         self.restored: int | None = None
+        self.electing = False
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -33,7 +34,9 @@ class FakeJobManager:
                 self._say({})
 
             def _say(self, answer: dict[str, Any] | None) -> None:
-                self.send_response(404 if answer is None else 200)
+                if owner.electing:
+                    answer = {"errors": ["Service temporarily unavailable"]}
+                self.send_response(503 if owner.electing else 404 if answer is None else 200)
                 self.end_headers()
                 self.wfile.write(json.dumps(answer or {"errors": ["no such thing"]}).encode())
 

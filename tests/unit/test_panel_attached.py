@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ import pytest
 from fake_flink import JOB, FakeDiscovery, FakeJobManager
 
 import hawork
-from hawork.core.errors import LabError
+from hawork.core.errors import LabError, RestError
 from hawork.core.events import EventKind
-from hawork.lab import FlinkCluster, flink_foreign
+from hawork.lab import FlinkCluster, flink_foreign, flink_rest
 from hawork.lab.comparison import Exactness
 from hawork.lab.flink_attach import AttachedCluster
 from hawork.lab.panels import feed, view_sources
@@ -119,6 +120,27 @@ def test_the_leader_is_marked_and_moves(
     assert state(view)["cluster"]["cards"][first.name]["state"] == "standby"
     assert view.verdict().valid
     assert len(view.verdict().findings) == 5
+
+
+def test_a_leader_that_is_not_ready_is_asked_again(
+    view: AttachedCluster, discovery: FakeDiscovery, managers: list[FakeJobManager],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Flink publishes the address of its REST endpoint before its dispatcher is there."""
+    (leader, _) = managers
+    leader.electing = True
+    discovery.publish(leader)
+    assert (view.snapshot().jobs, view.snapshot().taskmanagers) == ((), ()), "nobody waits here"
+    ready = threading.Timer(0.3, lambda: setattr(leader, "electing", False))
+    ready.start()
+    assert [job.job_id for job in view.jobs()] == [JOB]
+    assert view.job(JOB).name == "flights"
+    assert [each["id"] for each in view.taskmanagers()] == [TASKS]
+    ready.join()
+    leader.electing = True
+    monkeypatch.setattr(flink_rest, "_ELECTION_SECONDS", 0.2)
+    with pytest.raises(RestError, match="Service temporarily unavailable"):
+        view.taskmanagers()
 
 
 def test_who_does_not_listen_is_down_and_may_come_back(
