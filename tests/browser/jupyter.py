@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import psutil
 
+from hawork.lab.loopback import free_ports
 from hawork.testing import eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -42,7 +42,7 @@ class JupyterLab:
         )
         write_settings(directory / "settings")
         log = directory / "jupyter.log"
-        port, token = free_port(), secrets.token_hex(16)
+        (port,), token = free_ports(1), secrets.token_hex(16)
         settings = {
             "JUPYTER_CONFIG_DIR": str(directory / "config"),
             "JUPYTER_DATA_DIR": str(directory / "data"),
@@ -118,9 +118,3 @@ def write_settings(directory: Path) -> None:
         path = directory / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
