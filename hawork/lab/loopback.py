@@ -34,7 +34,7 @@ def free_ports(count: int) -> list[int]:
             else:
                 sockets.append(each)
         if len(sockets) < count:
-            raise LabError(f"there are no {count} free ports on {HOST}: end other programs")
+            raise LabError(f"fewer than {count} ports are free on {HOST}: end other programs")
         return [each.getsockname()[1] for each in sockets]
     finally:
         for each in sockets:

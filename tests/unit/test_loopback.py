@@ -29,6 +29,6 @@ def test_a_port_that_is_used_is_not_free(monkeypatch: pytest.MonkeyPatch, tmp_pa
     (tmp_path / "range").write_text(f"{port + 1} 60999\n")
     with socket.socket() as server:
         server.bind((HOST, port))
-        with pytest.raises(LabError, match=r"there are no 1 free ports on 127\.0\.0\.1"):
+        with pytest.raises(LabError, match=r"fewer than 1 ports are free on 127\.0\.0\.1"):
             free_ports(1)
     assert free_ports(1) == [port]
