@@ -111,6 +111,8 @@ def test_nobody_leading_is_no_outage(own_cluster: ClusterUnderTest) -> None:
     session_id = leader.wait_for_grant()
     information = LeaderInformation(session_id, "http://here:1")
     leader.driver.publish_leader_information(DISPATCHER, information)
+    # The lock can be written, and leadership granted, before the first watch is open.
+    eventually(lambda: states(own_cluster) == ["CONNECTED"], timeout=30)
     lock = own_cluster.lock_text()
     leader.driver.close()
     leader.backend.close()
@@ -133,8 +135,8 @@ def test_nobody_leading_is_no_outage(own_cluster: ClusterUnderTest) -> None:
         eventually(lambda: not backend._watch.live, timeout=30)
     finally:
         own_cluster.control_plane.resume()
-    eventually(lambda: backend._watch.live, timeout=30)
-    assert states(own_cluster)[2:] == ["SUSPENDED", "RECONNECTED"]
+    eventually(lambda: states(own_cluster)[2:] == ["SUSPENDED", "RECONNECTED"], timeout=30)
+    assert backend._watch.live
     second.close()
     driver.close()
 
