@@ -6,6 +6,7 @@ import html
 import tempfile
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -27,6 +28,7 @@ from hawork.lab.flink_events import FlinkEvents
 from hawork.lab.flink_foreign import host_and_port
 from hawork.lab.flink_rest import ask, job_details, patiently
 from hawork.lab.flink_watch import FlinkWatch
+from hawork.lab.full_details import in_full
 from hawork.lab.judgement import Judgement
 from hawork.lab.panels.methods import Panels
 from hawork.lab.recorded import Recorded
@@ -155,7 +157,7 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
 
     def job(self, job_id: str) -> JobDetails:
         """One job. ``RestError`` when the cluster does not know it."""
-        return patiently(lambda: job_details(self._address(), job_id))
+        return patiently(lambda: job_details(self._ask, job_id))
 
     def checkpoints(self, job_id: str) -> pandas.DataFrame:
         """The newest checkpoints of a job, newest first."""
@@ -259,8 +261,8 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
 
     def _jobs(self) -> list[JobDetails]:
         address = self._address()
-        known = ask(address, "/jobs/overview").get("jobs", [])
-        found = [job_details(address, each["jid"]) for each in known]
+        get = partial(ask, address)
+        found = in_full(get, JobDetails.from_overview(get("/jobs/overview")))
         return sorted(found, key=lambda job: (job.status.globally_terminal, -job.start_time))
 
     def _taskmanagers(self) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hawork.core.configuration import Configuration
 from hawork.core.errors import JobNotFoundError, LabError, RestError
 from hawork.core.types import JobID
-from hawork.lab.flink_rest import stored_result, with_checkpoints, with_records
+from hawork.lab.flink_rest import job_details, stored_result
 from hawork.lab.job import JOB_POLL, Job
 from hawork.lab.waiting import Waiting
 from hawork.runtime.client import ClusterClient
@@ -53,12 +52,7 @@ class FlinkJob(Job):
         """
         client = self._client()
         try:
-            job = client.request("GET", f"/v1/jobs/{self.job_id}")
-            known = with_records(JobDetails.from_flink(job), job)
-            with contextlib.suppress(RestError):  # while the job is initializing it has none
-                checkpoints = client.request("GET", f"/v1/jobs/{self.job_id}/checkpoints")
-                known = with_checkpoints(known, checkpoints)
-            self._last = known
+            self._last = job_details(client.get, self.job_id)
         except RestError as error:
             if error.status != 404:
                 raise

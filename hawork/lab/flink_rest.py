@@ -28,6 +28,8 @@ _ELECTION_SECONDS = 15.0
 _AGAIN_SECONDS = 0.1  # nothing tells when the election is over
 
 T = TypeVar("T")
+Get = Callable[[str], Mapping[str, Any]]
+"""The answer to ``GET`` of a path of ``/v1``; ``RestError`` when there is none."""
 
 
 def ask(address: str, path: str, timeout: float = _SECONDS, method: str = "GET") -> dict[str, Any]:
@@ -73,13 +75,15 @@ def patiently(look: Callable[[], T]) -> T:
         time.sleep(_AGAIN_SECONDS)
 
 
-def job_details(address: str, job_id: str) -> JobDetails:
-    """One job, as the JobManager at ``address`` tells it; ``RestError`` when it knows none."""
-    job = ask(address, f"/jobs/{JobID(job_id)}")
-    details = with_records(JobDetails.from_flink(job), job)
+def job_details(get: Get, job_id: str) -> JobDetails:
+    """One job, as the JobManager that ``get`` asks tells it; ``RestError`` when it knows none."""
+    job = get(f"/jobs/{JobID(job_id)}")
+    details = JobDetails.from_flink(job)
+    if not details.foreign:
+        return details
+    details = with_records(details, job)
     with contextlib.suppress(RestError):  # while the job is initializing it has none
-        checkpoints = ask(address, f"/jobs/{details.job_id}/checkpoints")
-        details = with_checkpoints(details, checkpoints)
+        details = with_checkpoints(details, get(f"/jobs/{details.job_id}/checkpoints"))
     return details
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hawork.core.errors import HaworkError
+from hawork.lab.full_details import in_full
 from hawork.runtime.job_details import JobDetails
 from hawork.runtime.process_control import ProcessState
 
@@ -55,7 +56,7 @@ def take_snapshot(lab: LabCluster, leader: str | None) -> ClusterSnapshot:
     taskmanagers: tuple[dict[str, Any], ...] = ()
     if information is not None:
         try:
-            jobs = tuple(lab.client.jobs())
+            jobs = tuple(in_full(lab.client.get, lab.client.jobs()))
             taskmanagers = tuple(lab.client.taskmanagers())
         except HaworkError:
             information = lab.leader_information()

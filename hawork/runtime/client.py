@@ -119,10 +119,7 @@ class ClusterClient:
 
     def jobs(self) -> list[JobDetails]:
         """The jobs the leader knows, running ones first."""
-        jobs = self.request("GET", "/v1/jobs/overview").get("jobs")
-        if not isinstance(jobs, list):
-            raise RestError("the leader's answer has no list of jobs: see whose address it is")
-        return [JobDetails.from_flink(job) for job in jobs]
+        return JobDetails.from_overview(self.get("/jobs/overview"))
 
     def job(self, job_id: str) -> JobDetails:
         """One job. ``JobNotFoundError`` when the cluster does not know it."""
@@ -179,6 +176,10 @@ class ClusterClient:
     def taskmanagers(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.request("GET", "/v1/taskmanagers")["taskmanagers"]
         return found
+
+    def get(self, path: str) -> dict[str, Any]:
+        """What the leader answers to ``GET`` of a path of ``/v1``, as ``request`` does it."""
+        return self.request("GET", f"/v1{path}")
 
     def request(
         self,

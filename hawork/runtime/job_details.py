@@ -112,6 +112,14 @@ class JobDetails:
         return cls(**known)
 
     @classmethod
+    def from_overview(cls, answer: Mapping[str, Any]) -> list[JobDetails]:
+        """The jobs of ``GET /v1/jobs/overview``; ``RestError`` when the answer has none."""
+        jobs = answer.get("jobs")
+        if not isinstance(jobs, list):
+            raise RestError("the leader's answer has no list of jobs: see whose address it is")
+        return [cls.from_flink(job) for job in jobs]
+
+    @classmethod
     def from_flink(cls, data: Mapping[str, Any]) -> JobDetails:
         """From a job as ``GET /v1/jobs/overview`` or ``/v1/jobs/<id>`` shows it.
 

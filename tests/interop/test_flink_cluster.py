@@ -120,12 +120,23 @@ def test_the_flights_are_counted_once_over_all_crashes(lab: FlinkCluster, tmp_pa
     ready(lab)
 
 
+def moves(lab: FlinkCluster, job: FlinkJob) -> bool:
+    """Whether the panel shows a job that goes on."""
+    assert lab._station is not None
+    row = lab._station._hub.keyframe["state"]["jobs"].get("jobs", {}).get(job.job_id)
+    return row is not None and all(row[name] > 0 for name in ("records", "rate", "checkpoints"))
+
+
 def test_the_ha_store_is_readable(lab: FlinkCluster) -> None:
     ready(lab)
     job = lab.submit(FOREVER, name="numbers")
     first = lab.wait_for_event("checkpoint.completed", timeout=SECONDS)
     eventually(lambda: job.details.checkpoints > 0, timeout=SECONDS)
     first.wait()
+    (seen,) = [each for each in lab.snapshot().jobs if each.job_id == job.job_id]
+    assert seen.records > 0 and seen.checkpoints > 0
+    lab.panels()
+    eventually(lambda: moves(lab, job), timeout=SECONDS)
 
     def pointers() -> bool:
         """Job graph and checkpoint, each with its file; the counter is past the checkpoint."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hawork.lab.full_details import FullDetails
 from hawork.lab.panels.watched import Watched
 from hawork.runtime.job_details import JobDetails
 
@@ -11,14 +12,14 @@ MOST_JOBS = 50
 """The newest ones; ``lab.client.jobs()`` tells of all."""
 
 
-def jobs_section(lab: Watched) -> dict[str, Any]:
+def jobs_section(lab: Watched, details_of: FullDetails) -> dict[str, Any]:
     """Asks the leader, and reads the job result store. Raises what the client raises."""
     ended = {row.job_id: row for row in lab.job_results().itertuples()}
     expected = {job.job_id: job.expected_records for job in lab.jobs}
     names = {job.job_id: job.name for job in lab.jobs}
     if lab.leader_information() is None:
         return {"note": "nobody leads: this is what the last leader told"}
-    found = sorted(lab.client.jobs(), key=lambda details: details.start_time)[-MOST_JOBS:]
+    found = details_of.of(lab.client.get, lab.client.jobs())
     jobs = {}
     for details in found:
         row = job_row(details, names.get(details.job_id))

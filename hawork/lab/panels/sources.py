@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from hawork.lab.full_details import FullDetails
 from hawork.lab.panels.background import Background
 from hawork.lab.panels.cluster_cards import cluster_section
 from hawork.lab.panels.feed import Json
-from hawork.lab.panels.job_rows import jobs_section
+from hawork.lab.panels.job_rows import MOST_JOBS, jobs_section
 from hawork.lab.panels.live_timeline import LiveTimeline
 from hawork.lab.panels.step_rows import StepRows
 from hawork.lab.panels.store_rows import StoreRows
@@ -75,11 +76,12 @@ class Sources:
 def lab_sources(lab: Watched, timeline: LiveTimeline) -> Sources:
     """What the panels of a lab show."""
     steps, rows = StepRows(lab, timeline), StoreRows(lab, lab.directory / "storage")
+    details = FullDetails(MOST_JOBS)
     return Sources(
         timeline,
         quick={CLUSTER: partial(cluster_section, lab, timeline), STEPPER: steps.reached},
         slow={
-            JOBS: Background(JOBS, lambda: jobs_section(lab), JOBS_EVERY),
+            JOBS: Background(JOBS, lambda: jobs_section(lab, details), JOBS_EVERY),
             STORE: Background(STORE, rows.look, STORE_EVERY),
             STEPPER: Background(STEPPER, steps.look, STEPS_EVERY),
         },

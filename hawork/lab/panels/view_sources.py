@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from hawork.core import options
-from hawork.core.errors import HaworkError, LabError, RestError
+from hawork.core.errors import HaworkError, LabError
 from hawork.lab.beliefs import CLIENT
-from hawork.lab.flink_rest import ask, job_details
+from hawork.lab.flink_rest import ask
+from hawork.lab.full_details import FullDetails
 from hawork.lab.panels.background import Background
 from hawork.lab.panels.cluster_cards import recorded_section
 from hawork.lab.panels.feed import Json
@@ -86,11 +87,11 @@ def _ended(sections: Mapping[str, Json]) -> dict[str, Json]:
 
 
 class _Jobs:
-    """Asks whoever leads; a job that has ended is asked for once, its leader may forget it."""
+    """Asks whoever leads."""
 
     def __init__(self, view: Viewed) -> None:
         self._view = view
-        self._ended: dict[str, JobDetails] = {}
+        self._details = FullDetails(MOST_JOBS)
 
     def look(self) -> Json:
         address = self._view.rest_address()
@@ -98,21 +99,14 @@ class _Jobs:
         if address is None:
             note = "Nobody leads: this is what the last leader told."
             return {"note": note, "cancel": cancels}
-        known = ask(address, "/jobs/overview").get("jobs", [])
-        newest = sorted(known, key=lambda job: int(job["start-time"]))[-MOST_JOBS:]
-        found = dict(self._ended)
-        for each in newest:
-            job_id = str(each["jid"])
-            if job_id not in self._ended:
-                with contextlib.suppress(RestError):  # it went, or its leader did
-                    found[job_id] = job_details(address, job_id)
-        self._ended = {job_id: job for job_id, job in found.items() if job.status.globally_terminal}
-        shown = sorted(found.items(), key=lambda item: item[1].start_time)[-MOST_JOBS:]
+        get = partial(ask, address)
+        shown = self._details.of(get, JobDetails.from_overview(get("/jobs/overview")))
         results = self._results()
-        jobs = {
-            job_id: {**job_row(job), **({"result": results[job_id]} if job_id in results else {})}
-            for job_id, job in shown
-        }
+        jobs = {}
+        for job in shown:
+            jobs[str(job.job_id)] = row = job_row(job)
+            if job.job_id in results:
+                row["result"] = results[job.job_id]
         return {"jobs": jobs, "order": list(jobs), "note": "", "cancel": cancels}
 
     def _results(self) -> dict[str, str]:
