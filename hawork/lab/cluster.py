@@ -248,7 +248,7 @@ class LabCluster(ProcessFaults, KubernetesFaults, SteppedLab, Looking, Judgement
     # --- jobs ----------------------------------------------------------------------------
     def submit(
         self,
-        job: str,
+        job: str | Path,
         config: Mapping[str, Any] | None = None,
         *,
         parallelism: int = 1,
@@ -280,7 +280,7 @@ class LabCluster(ProcessFaults, KubernetesFaults, SteppedLab, Looking, Judgement
             held=self._steps.held,
         )
         submitted = Job(
-            lambda: self.client, submission.job_id, submission.name or job, submission.config,
+            lambda: self.client, submission.job_id, submission.name or str(job), submission.config,
             sent, expected_records,
         )  # fmt: skip
         self._jobs.append(submitted)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas
+
+_JOB = "job_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +21,7 @@ class Exactness:
     lost: int
     duplicated: int
     different: int = 0
+    job_id: str | None = field(default=None, repr=False, compare=False)
 
     @property
     def equal(self) -> bool:
@@ -34,4 +41,18 @@ def compare_values(found: Iterable[Hashable], expected: Iterable[Hashable]) -> E
     NOT exact: 3 records, 1 lost, 1 duplicated
     """
     there, wanted = Counter(found), Counter(expected)
-    return Exactness(there.total(), (wanted - there).total(), (there - wanted).total())
+    return Exactness(
+        there.total(), (wanted - there).total(), (there - wanted).total(), job_id=job_of(found)
+    )
+
+
+def of_job(output: pandas.DataFrame, job_id: str) -> pandas.DataFrame:
+    """``output``, and whose it is: pandas hands that on to columns and selections."""
+    output.attrs[_JOB] = str(job_id)
+    return output
+
+
+def job_of(output: object) -> str | None:
+    """Whose ``output()`` this is, or is a part of; ``None`` when nothing says so."""
+    job_id = getattr(output, "attrs", {}).get(_JOB)
+    return str(job_id) if job_id is not None else None

@@ -11,12 +11,13 @@ import os
 import shutil
 import sys
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hawork.core.errors import LabError
+from hawork.lab.comparison import job_of
 
 if TYPE_CHECKING:
     import pandas
@@ -124,6 +125,7 @@ class Comparison:
     lost: int
     duplicated: int
     different: int
+    job_id: str | None = field(default=None, repr=False, compare=False)
 
     @property
     def equal(self) -> bool:
@@ -164,6 +166,7 @@ def compare(streamed: Any, batch: Any | None = None) -> Comparison:
         lost=int(-more[more < 0].sum()),
         duplicated=int(more[more > 0].sum()),
         different=int((both["minutes_stream"] != both["minutes_batch"]).sum()),
+        job_id=job_of(streamed),
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import urllib.parse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from hawork.core import options
+from hawork.core.addresses import rest_address
 from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
 from hawork.core.types import JobID
@@ -33,7 +33,7 @@ class FlinkActions:
 
     def submit(
         self,
-        job: str,
+        job: str | Path,
         config: Mapping[str, Any] | None = None,
         *,
         parallelism: int = 1,
@@ -49,7 +49,7 @@ class FlinkActions:
         message.
         """
         self._check_writable("submit a job")
-        work = work_of(job, dict(config or {}), entry_class, args)
+        work = work_of(str(job), dict(config or {}), entry_class, args)
         interval = seconds(checkpoint_interval)
         settings = {
             options.PARALLELISM.key: str(parallelism),
@@ -125,13 +125,13 @@ class FlinkActions:
         """What Flink's client is told: the cluster's own configuration, or the one address."""
         if self.config is not None:
             return dict(self.config)
-        url = urllib.parse.urlsplit(self._address())
-        if url.scheme != "http":
+        scheme, host, port = rest_address(self._address())
+        if scheme != "http":
             raise LabError(
                 f"Flink's client needs the keys of {self._address()}: attach with the cluster's "
                 "config.yaml"
             )
-        return {"rest.address": url.hostname or "", "rest.port": str(url.port or 80)}
+        return {"rest.address": host, "rest.port": str(port)}
 
     def _close_client(self) -> None:
         client, self._client = self._client, None

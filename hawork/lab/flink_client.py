@@ -36,7 +36,8 @@ _SINK = re.compile(r"INSERT\s+(?:INTO|OVERWRITE)\s+((?:`[^`]+`|[\w.])+)", re.IGN
 class FlinkClient:
     """Flink's client below ``directory``, knowing ``options`` and nothing else.
 
-    The gateway starts with the first ``submit`` and stays until ``close``; one call at a time.
+    The gateway starts with the first ``submit`` and stays until ``close``, and another one when
+    it died; one call at a time.
     """
 
     def __init__(
@@ -80,16 +81,20 @@ class FlinkClient:
         with self._lock:
             from py4j.protocol import Py4JError, Py4JJavaError
 
-            flink = self._connected().jvm.org.apache.flink
+            gateway = self._connected()
             try:
+                flink = gateway.jvm.org.apache.flink
                 values = {"execution.target": "remote", **settings, **script.settings,
                           JOB_ID: job_id}  # fmt: skip
                 return self._execute(flink, script.statements, values)
             except Py4JJavaError as error:
                 raise JobSubmissionError(_flinks_words(error.java_exception)) from None
             except Py4JError as error:
+                self.close()  # the next submission starts another
                 reason = why_it_ended(self._log.read_text(errors="replace"))
-                raise JobSubmissionError(f"Flink's client is gone ({error}): {reason}") from None
+                raise JobSubmissionError(
+                    f"Flink's client is gone ({error}): {reason}; submit again to start another"
+                ) from None
 
     def submit_jar(self, jar: JobJar, settings: Mapping[str, str], job_id: str) -> None:
         """Run the ``main`` of a jar in a JVM of its own, which submits one job as ``job_id``.
@@ -138,6 +143,8 @@ class FlinkClient:
         return self.directory / "client.log"
 
     def _connected(self) -> Any:
+        if self._process is not None and self._process.poll() is not None:
+            self.close()  # it died, as when the system had no memory left for it
         if self._gateway is None:
             try:
                 from py4j.java_gateway import GatewayParameters, JavaGateway

@@ -156,7 +156,7 @@ class FlinkCluster(LabCluster):
     # --- jobs ----------------------------------------------------------------------------
     def submit(
         self,
-        job: str,
+        job: str | Path,
         config: Mapping[str, Any] | None = None,
         *,
         parallelism: int = 1,
@@ -188,7 +188,7 @@ class FlinkCluster(LabCluster):
                 "retained_checkpoints is the same for all jobs of a Flink cluster: give option "
                 f"{options.RETAINED_CHECKPOINTS.key} to FlinkCluster"
             )
-        config = dict(config or {})
+        job, config = str(job), dict(config or {})
         work = work_of(job, config, entry_class, args)
         interval = seconds(checkpoint_interval)
         settings = {

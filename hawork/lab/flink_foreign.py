@@ -13,7 +13,9 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
+from hawork.core.addresses import rest_address
 from hawork.core.connection import ConnectionState
+from hawork.core.errors import RestError
 from hawork.core.events import EventKind, EventSink
 from hawork.core.types import LeaderInformation
 from hawork.lab.flink_events import FlinkEvents
@@ -169,17 +171,19 @@ def host_and_port(address: str) -> str:
     >>> host_and_port("http://127.0.0.1:8081")
     '127.0.0.1:8081'
     """
-    return urllib.parse.urlsplit(address).netloc.rpartition("@")[2] or address
+    try:
+        return urllib.parse.urlsplit(address).netloc.rpartition("@")[2] or address
+    except ValueError:  # brackets that do not close
+        return address
 
 
 def _refuses(address: str) -> bool | None:
     """Whether nobody listens there; ``None``: it cannot be told from here."""
-    url = urllib.parse.urlsplit(address)
-    port = url.port or {"https": 443}.get(url.scheme, 80)
     try:
-        socket.create_connection((url.hostname or "", port), timeout=_KNOCK_SECONDS).close()
+        _, host, port = rest_address(address)
+        socket.create_connection((host, port), timeout=_KNOCK_SECONDS).close()
     except ConnectionRefusedError:
         return True
-    except OSError:
+    except (OSError, RestError):
         return None
     return False

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hawork.core.configuration import Configuration
 from hawork.core.errors import JobNotFoundError, LabError, RestError
 from hawork.core.types import JobID
+from hawork.lab.comparison import of_job
 from hawork.lab.flink_rest import job_details, stored_result
 from hawork.lab.job import JOB_POLL, Job
 from hawork.lab.waiting import Waiting
@@ -93,9 +94,12 @@ class FlinkJob(Job):
             for file in sorted(Path(directory).rglob("*"))
             if file.is_file() and not file.name.startswith((".", "_")) and file.stat().st_size
         ]
-        if not parts:
-            return pandas.DataFrame(columns=self._columns)
-        return pandas.concat(parts, ignore_index=True)
+        found = (
+            pandas.concat(parts, ignore_index=True)
+            if parts
+            else pandas.DataFrame(columns=self._columns)
+        )
+        return of_job(found, self.job_id)
 
     def output_until(
         self, enough: Callable[[pandas.DataFrame], bool], timeout: float | None = 60.0

@@ -6,11 +6,11 @@ import contextlib
 import http.client
 import json
 import time
-import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from hawork.core.addresses import rest_address
 from hawork.core.configuration import Configuration
 from hawork.core.errors import CorruptStateError, RestError
 from hawork.core.types import JobID
@@ -37,11 +37,9 @@ def ask(address: str, path: str, timeout: float = _SECONDS, method: str = "GET")
 
     ``RestError`` with Flink's words; status 0 for no answer.
     """
-    url = urllib.parse.urlsplit(address)
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise RestError(f"{address} is no address of a REST endpoint: write http://host:port")
-    kind = http.client.HTTPConnection if url.scheme == "http" else http.client.HTTPSConnection
-    connection = kind(url.hostname, url.port, timeout=timeout)
+    scheme, host, port = rest_address(address)
+    kind = http.client.HTTPConnection if scheme == "http" else http.client.HTTPSConnection
+    connection = kind(host, port, timeout=timeout)
     try:
         connection.request(method, f"/v1{path}")
         response = connection.getresponse()

@@ -13,13 +13,14 @@ from hawork.lab.artifact_magic import written_artifacts
 from hawork.lab.flink_jar import JobJar
 
 _TOKEN = re.compile(
-    r"""(?P<comment>--[^\n]*|/\*.*?\*/)|(?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`)"""
-    r"""|(?P<open>['"`]|/\*)|(?P<end>;)""",
+    # A hint, /*+ ... */, is no comment.
+    r"""(?P<comment>--[^\n]*|/\*(?!\+).*?\*/)|(?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`)"""
+    r"""|(?P<open>['"`]|/\*(?!\+))|(?P<end>;)""",
     re.DOTALL,
 )
 _SET = re.compile(r"SET\s+'((?:[^']|'')*)'\s*=\s*'((?:[^']|'')*)'\s*", re.IGNORECASE)
 _BLOCK = re.compile(r"\s*(EXECUTE\s+STATEMENT\s+SET|BEGIN\s+STATEMENT\s+SET)\b", re.IGNORECASE)
-_BLOCK_END = re.compile(r"\bEND\s*$", re.IGNORECASE)
+_BLOCK_END = re.compile(r"(;|\bBEGIN)\s*END\s*$", re.IGNORECASE)  # and not that of a CASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def read(script: str) -> str:
     name = script.strip()
     if "\n" in name or not name.lower().endswith(".sql"):
         return script
-    if (written := written_artifacts().get(Path(name).name)) is not None:
+    if (written := written_artifacts().get(name)) is not None:
         return written
     try:
         return Path(name).expanduser().read_text(encoding="utf-8")

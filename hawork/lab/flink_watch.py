@@ -209,7 +209,8 @@ class FlinkWatch:
                 continue
             session_id = str(leader.session_id) if leader.session_id != NO_LEADERSHIP else None
             name = self._name(session_id or "") or host_and_port(leader.address)
-            with contextlib.suppress(RestError):  # it is dead, hung, or not ready yet
+            # It is dead, hung, or not ready yet; or what answers there is no Flink.
+            with contextlib.suppress(RestError, KeyError, TypeError, ValueError):
                 self._rest.look(leader.address, name, session_id)
 
 

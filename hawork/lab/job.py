@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hawork.core.errors import HaworkError, LabError
 from hawork.core.jobs import JobStatus
 from hawork.core.types import JobID
+from hawork.lab.comparison import of_job
 from hawork.lab.progress import ProgressView, describe, open_progress
 from hawork.lab.waiting import Waiting
 from hawork.runtime.client import ClusterClient
@@ -150,7 +151,7 @@ class Job:
                 frame[column] = pandas.to_numeric(frame[column])
             except (ValueError, TypeError):
                 continue
-        return frame
+        return of_job(frame, self.job_id)
 
     def __repr__(self) -> str:
         known = describe(self._last) if self._last is not None else "submitted"

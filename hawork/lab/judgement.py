@@ -39,7 +39,9 @@ class Judgement:
 
         At most one accepted leader per term, every accepted write by the leader of its term,
         no acknowledged job lost, checkpoints only forward, and, when ``output`` says what a
-        comparison gave, an exact output. Shows the events that prove what was broken.
+        comparison gave, an exact output. What a comparison of a job's output misses may be
+        there in its next one; what is there twice counts. Shows the events that prove what was
+        broken.
 
         >>> lab.verdict(flights.compare(job.output())).valid               # doctest: +SKIP
         True
@@ -51,6 +53,7 @@ class Judgement:
                 lost=output.lost,
                 duplicated=output.duplicated,
                 different=output.different,
+                job_id=getattr(output, "job_id", None),  # not every comparison knows,
             )
         return judge(self._reader.events())
 

@@ -23,7 +23,7 @@ from hawork.runtime.submission import JobSubmission
 
 
 def make_submission(
-    job: str,
+    job: str | Path,
     config: Mapping[str, Any],
     artifacts: Path,
     parallelism: int | None = None,
@@ -37,6 +37,7 @@ def make_submission(
     ``artifacts`` is where sources written by ``%%artifact`` are put; paths in ``config``
     become absolute text. ``JobSubmissionError`` or ``ArtifactError`` in one sentence.
     """
+    job = str(job)
     file_name, colon, function = job.rpartition(":")
     if not colon or not file_name or not function:
         raise JobSubmissionError(
@@ -90,10 +91,10 @@ def send(
 
 
 def find_source(file_name: str, artifacts: Path) -> Path:
-    """The file of a job: one written by ``%%artifact`` first, then a path."""
-    source = written_artifacts().get(Path(file_name).name)
+    """The file of a job: a name that ``%%artifact`` has written, else a path."""
+    source = written_artifacts().get(file_name)
     if source is not None:
-        path = artifacts / Path(file_name).name
+        path = artifacts / file_name
         path.write_text(source, encoding="utf-8")
         return path
     path = Path(file_name).expanduser().absolute()

@@ -8,13 +8,13 @@ import json
 import secrets
 import socket
 import time
-import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
 import hawork
 from hawork.core import options
+from hawork.core.addresses import rest_address
 from hawork.core.clock import SYSTEM_CLOCK, Clock
 from hawork.core.errors import (
     JobNotFoundError,
@@ -218,8 +218,8 @@ class ClusterClient:
         headers: Mapping[str, str],
     ) -> dict[str, Any]:
         address = leader.address
-        url = urllib.parse.urlsplit(address)
-        connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=self._timeout)
+        _, host, port = rest_address(address)
+        connection = http.client.HTTPConnection(host, port, timeout=self._timeout)
         try:
             with self._retriever.hang_up_when_deposed(leader, connection):
                 connection.request(method, path, body, {**self._authorization(), **headers})

@@ -218,6 +218,24 @@ def test_an_error_in_sql_is_flinks_message(lab: FlinkCluster, script: str, said:
     assert "\tat " not in str(refused.value)
 
 
+def test_a_client_that_died_is_replaced(lab: FlinkCluster, tmp_path: Path) -> None:
+    """As when the system had no memory left for it."""
+    ready(lab)
+    script = tmp_path / "forever.sql"
+    script.write_text(FOREVER)
+    if lab._sql._process is None:
+        with pytest.raises(JobSubmissionError, match="nowhere"):
+            lab.submit("INSERT INTO nowhere SELECT 1")
+    gateway = lab._sql._process
+    assert gateway is not None
+    gateway.kill()
+    gateway.wait()
+    job = lab.submit(script)
+    assert job.name == "forever"
+    job.cancel()
+    job.wait(SECONDS, progress=False)
+
+
 def shown(view: AttachedCluster) -> dict[str, Any]:
     """What every panel of the view shows now."""
     assert view._station is not None

@@ -22,6 +22,7 @@ from hawork.lab.flights import DEPARTED, FLINK_JOB, RECORDS, Arrivals
 from hawork.lab.flink_client import check_one_job
 from hawork.lab.flink_distribution import FlinkDistribution, check_java
 from hawork.lab.flink_events import FlinkEvents
+from hawork.lab.flink_foreign import host_and_port
 from hawork.lab.flink_log import LogReader, why_it_ended
 from hawork.lab.flink_processes import write_conf
 from hawork.lab.flink_rest import ask, with_checkpoints, with_records
@@ -52,6 +53,22 @@ def test_a_statement_set_is_one_statement() -> None:
     text = "EXECUTE STATEMENT SET BEGIN INSERT INTO a SELECT 1; INSERT INTO b SELECT 2; END; SELECT"
     assert len(split(text)) == 2
     check_one_job(SqlScript({}, (split(text)[0],)))
+
+
+def test_the_end_of_a_case_is_not_that_of_a_statement_set() -> None:
+    first = "INSERT INTO a SELECT CASE WHEN x = 1 THEN 2 END"
+    text = f"EXECUTE STATEMENT SET BEGIN {first}; INSERT INTO b SELECT 2;\nEND;\nSELECT 1"
+    block, after = split(text)
+    assert (block.count("INSERT"), after) == (2, "SELECT 1")
+
+
+def test_a_hint_stays() -> None:
+    """It looks like a comment, and what it says changes the job."""
+    hint = "/*+ OPTIONS('rows-per-second'='5;6') */"
+    assert split(f"SELECT /* no hint */ * FROM s {hint}; SELECT 1") == [
+        f"SELECT   * FROM s {hint}",
+        "SELECT 1",
+    ]
 
 
 def test_values_are_filled_in_and_quoted() -> None:
@@ -90,6 +107,13 @@ def test_a_cell_may_be_a_script() -> None:
     assert SqlScript.of("cell.sql", {}).statements == ("SELECT 1",)
     with pytest.raises(ValueError, match="for ever"):
         write_artifact("cell.sql", "SELECT 'x")
+
+
+def test_a_path_is_not_the_cell_of_that_name(tmp_path: Path) -> None:
+    write_artifact("same.sql", "SELECT 'cell';")
+    (tmp_path / "same.sql").write_text("SELECT 'file';")
+    assert SqlScript.of(str(tmp_path / "same.sql"), {}).statements == ("SELECT 'file'",)
+    assert SqlScript.of("same.sql", {}).statements == ("SELECT 'cell'",)
 
 
 def test_the_demo_script_is_one_job(tmp_path: Path) -> None:
@@ -322,8 +346,10 @@ def test_answers_are_json_or_one_sentence(endpoint: str) -> None:
         ask(endpoint, "/page")
     with pytest.raises(RestError, match="gave no answer"):
         ask("http://127.0.0.1:9", "/fine", timeout=1.0)
-    with pytest.raises(RestError, match="write http://host:port"):
-        ask("somewhere", "/fine")
+    for address in ("somewhere", "http://localhost:80a81", "http://x:99999", "http://[::1"):
+        with pytest.raises(RestError, match="write http://host:port"):
+            ask(address, "/fine")
+        assert host_and_port(address)
 
 
 def test_a_job_has_the_records_of_its_sources() -> None:

@@ -16,7 +16,7 @@ from hawork.lab.armed_steps import ArmedSteps
 from hawork.lab.artifact_magic import write_artifact, written_artifacts
 from hawork.lab.event_reader import EventReader
 from hawork.lab.store_view import job_results, kind_of_file, storage_tree
-from hawork.lab.submission import make_submission, seconds
+from hawork.lab.submission import find_source, make_submission, seconds
 from hawork.lab.waiting import Waiting
 
 
@@ -119,6 +119,15 @@ def test_a_written_artifact_is_kept_and_not_executed(tmp_path: Path) -> None:
     assert submission.config == {"output": str(tmp_path / "out"), "n": 3}
     assert submission.checkpoint_interval == 0.5
     assert b"never_run.py" in submission.artifact
+
+
+def test_a_path_is_not_the_artifact_of_that_name(tmp_path: Path) -> None:
+    write_artifact("same_name.py", SOURCE)
+    (tmp_path / "mine").mkdir()
+    file = tmp_path / "mine" / "same_name.py"
+    file.write_text("HERE = 1\n")
+    assert find_source(str(file), tmp_path) == file
+    assert find_source("same_name.py", tmp_path).read_text() == SOURCE
 
 
 @pytest.mark.parametrize("name", ["", "job", "../job.py", "a b.py", "x.PY", "1.py"])

@@ -7,10 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 from lab_story import SESSIONS, Story
 
 from hawork.core.events import Event, EventKind, read_event_file
+from hawork.lab import flights
+from hawork.lab.comparison import Exactness, compare_values, of_job
 from hawork.lab.rules import RULES, Violation
 from hawork.lab.rules.history import History
 from hawork.lab.timeline import LEADER_LANE
@@ -249,6 +252,38 @@ def check_faces(events: History_, violation: Violation) -> None:
     assert set(part.lanes) <= {LEADER_LANE, *processes}
     assert part.begin < part.end
     assert len(verdict.frame(violation)) == len(violation.events)
+
+
+def compared_as(events: History_, job_id: str | None, **facts: int) -> History_:
+    now = events[-1].monotonic + 1
+    return [*events, Event(EventKind.OUTPUT_COMPARED, "lab", now, now, job_id=job_id, facts=facts)]
+
+
+def test_what_was_compared_too_early_counts_no_more(recorded: History_) -> None:
+    early = compared_as(recorded, "a", lost=5, different=1)
+    assert not judge(early).valid
+    assert judge(compared_as(early, "a", lost=0)).valid
+    assert not judge(compared_as(early, "b", lost=0)).valid, "another job proves nothing"
+    assert not judge(compared_as(compared_as(early, "a", lost=0), "a", lost=1)).valid
+
+
+def test_what_was_there_twice_counts_for_ever(recorded: History_) -> None:
+    early = compared_as(recorded, "a", lost=5, duplicated=2)
+    (violation,) = judge(compared_as(early, "a", lost=0)).violations
+    assert violation.sentence == "the output is not exact: 2 duplicated"
+
+
+def test_comparisons_of_unknown_jobs_all_count(recorded: History_) -> None:
+    assert not judge(compared_as(compared_as(recorded, None, lost=5), None, lost=0)).valid
+
+
+def test_an_output_knows_its_job() -> None:
+    output = of_job(pandas.DataFrame({"number": [1, 1, 2]}), "a")
+    assert compare_values(output["number"], [1, 2, 3]) == Exactness(3, 1, 1)
+    assert compare_values(output[output.number > 1]["number"], [2]).job_id == "a"
+    assert compare_values([2], [2]).job_id is None
+    flown = of_job(pandas.DataFrame(columns=[*flights.KEY, "count", "minutes"]), "b")
+    assert flights.compare(flown, flown).job_id == "b"
 
 
 def test_only_the_late_writer_is_blamed(recorded: History_) -> None:

@@ -8,18 +8,24 @@ from hawork.core.events import Event, EventKind
 from hawork.lab.rules.history import History
 from hawork.lab.rules.rule import Rule, Violation, count
 
-_WRONG = ("lost", "duplicated", "different")
+_FOR_GOOD = ("duplicated",)
+_WRONG = ("lost", *_FOR_GOOD, "different")
 
 
 def _broken(history: History) -> Iterator[Violation]:
-    for event in history.of(EventKind.OUTPUT_COMPARED):
-        wrong = _wrong(event)
+    compared = history.of(EventKind.OUTPUT_COMPARED)
+    last = {event.job_id: event for event in compared}
+    for event in compared:
+        # What is missing may come yet, and the job's next comparison tells; what is there twice
+        # stays. Comparisons that name no job may be of different ones, and all count.
+        superseded = event.job_id is not None and last[event.job_id] is not event
+        wrong = _wrong(event, _FOR_GOOD if superseded else _WRONG)
         if wrong:
             yield Violation(f"the output is not exact: {', '.join(wrong)}", (event,))
 
 
-def _wrong(event: Event) -> list[str]:
-    return [f"{event.facts[name]:,} {name}" for name in _WRONG if event.facts.get(name)]
+def _wrong(event: Event, names: tuple[str, ...]) -> list[str]:
+    return [f"{event.facts[name]:,} {name}" for name in names if event.facts.get(name)]
 
 
 def _looked_at(history: History) -> str:
