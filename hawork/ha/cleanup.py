@@ -104,8 +104,12 @@ class JobCleanup:
     def run(self, result: JobResult) -> None:
         """Remove everything of a job whose result is dirty, then mark the result clean.
 
-        To be repeated after any error but ``LeadershipLostError``; what is done is done.
+        To be repeated after any error but ``LeadershipLostError``; what is done is done. Without
+        a dirty result nothing is removed: the job was cleaned up, and its id may be that of
+        another job by now. Two at once for one job would defeat that: the caller sees to it.
         """
+        if not self._job_results.has_dirty(result.job_id):
+            return
         self.remove(result.job_id)
         try:
             self._job_results.mark_clean(result.job_id)

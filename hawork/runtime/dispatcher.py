@@ -9,15 +9,18 @@ jobs are restored. Order of a submission: artifact, job graph file, pointer, ack
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from collections.abc import Coroutine
 from typing import Any
 
 from hawork.core.errors import (
+    CorruptStateError,
     DuplicateJobSubmissionError,
     HaworkError,
     JobNotFoundError,
     LeadershipLostError,
+    PossibleInconsistentStateError,
 )
 from hawork.core.events import EventKind
 from hawork.core.jobs import ApplicationStatus, JobGraph, JobResult, JobStatus
@@ -42,6 +45,7 @@ class Dispatcher:
         self._recovered: list[JobGraph] = []
         self._submitting: dict[JobID, asyncio.Event] = {}
         self._background: set[asyncio.Task[None]] = set()
+        self._cleaning: set[JobID] = set()
         self._strategy = cleanup_strategy(term.config)
 
     @property
@@ -109,22 +113,30 @@ class Dispatcher:
     async def _store_and_start(self, graph: JobGraph, artifact: bytes) -> JobID:
         stores, job_id = self._term.stores, graph.job_id
 
-        def store() -> JobGraph:
+        def store() -> tuple[JobGraph, bool]:
             if stores.job_results.has_entry(job_id):
                 raise DuplicateJobSubmissionError(
                     f"job {job_id} has ended before: submit it under another job id"
                 )
+            # Of a try that ended in doubt and did land, or not started yet in this term.
+            with contextlib.suppress(CorruptStateError):  # which put explains
+                if (there := stores.job_graphs.recover(job_id)) is not None:
+                    self._acknowledge_again(there, graph)
+                    return there, True
             stores.job_graphs.announce(job_id)
             handle = stores.blobs.put(job_id, artifact)
             self._term.steps.reached(
                 "submit.artifact_stored", session_id=self._term.session_id, job_id=job_id
             )
             stored = JobGraph.from_json({**graph.to_json(), "artifact": handle.to_json()})
-            stores.job_graphs.put(stored)
-            return stored
+            try:
+                stores.job_graphs.put(stored)
+            except PossibleInconsistentStateError:
+                stores.job_graphs.put(stored)  # changes nothing if it landed
+            return stored, False
 
-        stored = await self._term.run_io(store)
-        self._start(stored, recovered=False)
+        stored, recovered = await self._term.run_io(store)
+        self._start(stored, recovered=recovered)
         await self._term.step("submit.acknowledged", job_id=job_id)
         self._term.events.emit(
             EventKind.JOB_ACKNOWLEDGED,
@@ -177,8 +189,16 @@ class Dispatcher:
         self._spawn(self._clean_up(result))
 
     async def _clean_up(self, result: JobResult) -> None:
-        """One try now; the others later, as ``cleanup-strategy`` says."""
-        if not await self._try_to_clean_up(result):
+        """One try now; the others later, as ``cleanup-strategy`` says.
+
+        One cleanup at a time for a job: when it is done, the id is free for another job.
+        """
+        if result.job_id in self._cleaning:
+            return  # a takeover is repeated, and its first half left a retry behind
+        self._cleaning.add(result.job_id)
+        if await self._try_to_clean_up(result):
+            self._cleaning.discard(result.job_id)
+        else:
             self._spawn(self._clean_up_later(result))
 
     async def _clean_up_later(self, result: JobResult) -> None:
@@ -186,8 +206,9 @@ class Dispatcher:
         while (delay := self._strategy.delay_before(attempt)) is not None:
             await asyncio.sleep(delay)
             if await self._try_to_clean_up(result):
-                return
+                break
             attempt += 1
+        self._cleaning.discard(result.job_id)
 
     async def _try_to_clean_up(self, result: JobResult) -> bool:
         try:
