@@ -149,9 +149,12 @@ class LeaseState:
         if self._belief_until is not None:
             self._lose("the store refused to renew the lease")
 
-    def failed(self, now: float) -> None:
-        """The store could not be reached, or it is unknown what became of a write."""
-        self._pause_until = now + self._timeouts.retry_period
+    def failed(self, began: float) -> None:
+        """The store could not be reached, or it is unknown what became of a write.
+
+        The next try comes one retry period after this one ``began``.
+        """
+        self._pause_until = began + self._timeouts.retry_period
 
     def holder_dead(self, holder: str) -> None:
         """``holder`` is known to be dead: its belief is over, whatever it renewed."""

@@ -70,10 +70,10 @@ def test_a_leader_renews_every_retry_period() -> None:
 
 def test_a_failed_renewal_is_repeated_until_the_deadline() -> None:
     lease = leader(sent_at=0)
-    lease.failed(5)
-    assert lease.decide(5) == Wait(10)
-    lease.failed(3)
-    assert lease.decide(8) == Renew(deadline=10)
+    lease.failed(began=4)
+    assert lease.decide(5) == Wait(9)
+    lease.failed(began=3)
+    assert lease.decide(8) == Renew(deadline=10), "it waited for its answer long enough"
     assert isinstance(lease.decide(10), StopLeading)
 
 

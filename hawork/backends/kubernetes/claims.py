@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from hawork.backends.kubernetes.answers import ConfigMap, OutcomeUnknownError
 from hawork.backends.kubernetes.client import KubernetesClient
@@ -88,6 +88,24 @@ class Claims:
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="kubernetes-claim") as pool:
             for _ in pool.map(claim, found):
                 pass
+
+    def begin(self, session_id: LeaderSessionID, done: Callable[[], object]) -> Future[None]:
+        """``claim_all`` on a thread of its own; ``done`` is called when it has ended.
+
+        With many jobs it takes longer than a lease lasts, which has to be renewed meanwhile.
+        """
+        ended: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                self.claim_all(session_id)
+                ended.set_result(None)
+            except Exception as error:  # noqa: BLE001 - told to whoever asks for the result
+                ended.set_exception(error)
+            done()
+
+        threading.Thread(target=run, name="kubernetes-claims", daemon=True).start()
+        return ended
 
     def ensure(self, job_id: JobID, session_id: LeaderSessionID) -> None:
         """Have the job's ConfigMap, claimed by a leadership. ``LeadershipLostError``."""

@@ -46,8 +46,6 @@ _MERGE_PATCH = "application/merge-patch+json"
 METADATA = f"{_JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{_JSON}"
 """What a patch accepts as answer: a full map would come back with each change of one key."""
 _VERBS = {"GET": "get", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
-_BROKEN_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
-"""What TLS calls a server that goes down; nothing is wrong with its certificate."""
 _REFUSED_UNDONE = (400, 405, 413, 415, 422, 429)
 """Statuses that say that nothing was changed."""
 
@@ -163,7 +161,13 @@ class KubernetesClient:
         timeout = urllib3.Timeout(connect=self._settings.call_timeout, read=silence)
         response = self._send("GET", self._path, None, query, timeout, stream=True)
         if response.status != 200:
-            self._raise_for(response.status, response.data, "watch", self._path)
+            try:
+                answer = response.data
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                raise OutcomeUnknownError(
+                    f"{self.server} broke off its answer: {type(error).__name__}"
+                ) from None
+            self._raise_for(response.status, answer, "watch", self._path)
         return Watch(response)
 
     # --- sending --------------------------------------------------------------------------
@@ -231,11 +235,14 @@ class KubernetesClient:
                 f"{self._settings.where}"
             ) from None
         except urllib3.exceptions.SSLError as error:
-            if isinstance(error.args[0], _BROKEN_OFF):
-                raise OutcomeUnknownError(f"{self.server} broke off the connection") from None
-            raise AccessDeniedError(
-                f"the certificate of {self.server} cannot be trusted ({_last(error)}): correct "
-                f"certificate-authority in {self._settings.where}"
+            if isinstance(error.args[0], ssl.SSLCertVerificationError):
+                raise AccessDeniedError(
+                    f"the certificate of {self.server} cannot be trusted ({_last(error)}): "
+                    f"correct certificate-authority in {self._settings.where}"
+                ) from None
+            # A server that goes down, say; it may be while the answer is on its way.
+            raise OutcomeUnknownError(
+                f"{self.server} broke off the connection ({_last(error)})"
             ) from None
         except urllib3.exceptions.HTTPError as error:
             raise OutcomeUnknownError(

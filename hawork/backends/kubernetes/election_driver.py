@@ -13,6 +13,7 @@ import random
 import threading
 import uuid
 from collections.abc import Set
+from concurrent.futures import Future
 
 from hawork.backends.kubernetes.answers import AccessDeniedError, ConfigMap
 from hawork.backends.kubernetes.claims import Claims
@@ -94,6 +95,9 @@ class KubernetesLeaderElectionDriver:
         self._granted = False
         self._unclaimed = False
         self._claim_at = 0.0
+        self._terms = 0
+        # In which of our terms it was begun: one at a time, also when the lock was lost meanwhile.
+        self._claiming: tuple[int, Future[None]] | None = None
         self._register: LeaderInformationRegister | None = None
         self._told: tuple[str, bool] | None = None
         self._denied: tuple[float, bool] | None = None
@@ -169,14 +173,16 @@ class KubernetesLeaderElectionDriver:
     def _run(self) -> None:
         try:
             while not self._closing:
+                # A try that waited for its answer in vain has had its pause.
+                began = self._clock.monotonic()
                 try:
                     self._step()
                 except HaworkError as error:
-                    self._lease.failed(self._clock.monotonic())
+                    self._lease.failed(began)
                     self._must_read = True
                     self._report(error)
                 except Exception as error:  # noqa: BLE001 - an election must not end silently
-                    self._lease.failed(self._clock.monotonic())
+                    self._lease.failed(began)
                     self._must_read = True
                     self._report(LeaderElectionError(f"leader election failed: {error!r}"))
         finally:
@@ -197,10 +203,16 @@ class KubernetesLeaderElectionDriver:
             case StopLeading():
                 self._stop_leading()
             case Wait(until):
-                if self._unclaimed and now >= self._claim_at:
-                    self._grant()
+                if self._claiming is not None:
+                    if self._claiming[1].done():
+                        self._claimed(*self._claiming)
+                        return
+                elif self._unclaimed and now >= self._claim_at:
+                    self._claim_at = now + self._timeouts.retry_period / 5
+                    ended = self._claims.begin(self._session_id, self._wake.set)
+                    self._claiming = self._terms, ended
                     return
-                if self._unclaimed:
+                elif self._unclaimed:
                     until = min(until, self._claim_at)
                 self._wake.wait(max(0.0, until - now))
                 self._wake.clear()
@@ -282,11 +294,13 @@ class KubernetesLeaderElectionDriver:
         elif not before:
             self._unclaimed, self._claim_at = True, 0.0
 
-    def _grant(self) -> None:
-        """Claim the jobs' ConfigMaps; only then is the leadership one."""
-        self._claim_at = self._clock.monotonic() + self._timeouts.retry_period / 5
+    def _claimed(self, term: int, ended: Future[None]) -> None:
+        """The jobs' ConfigMaps are claimed, or not; only then is the leadership one."""
+        self._claiming = None
+        if term != self._terms:
+            return  # the lock was lost since; if it is ours again, another claim is to come
         try:
-            self._claims.claim_all(self._session_id)
+            ended.result()
         except LeadershipLostError:
             self._lease.refused()
             return
@@ -298,6 +312,7 @@ class KubernetesLeaderElectionDriver:
             self._listener.on_grant_leadership(self._session_id)
 
     def _stop_leading(self) -> None:
+        self._terms += 1
         granted, self._granted, self._unclaimed = self._granted, False, False
         self._leadership = None
         self._register = None

@@ -185,10 +185,12 @@ class GuardedMap:
                 found, fresh = self._read_back(doubtful, left()), True
                 if any(self._has_landed(each, found) for each in doubtful):
                     return found
-        raise StoreUnavailableError(
-            f"ConfigMap {self.name} was changed by others {self._max_retries + 1} times while we "
-            "wrote: find out who else writes it"
-        )
+            refused = StoreUnavailableError(
+                f"ConfigMap {self.name} was changed by others, or did not answer, "
+                f"{self._max_retries + 1} times while we wrote: find out who else writes it"
+            )
+            # What was not there when we read may have been on its way, and valid still.
+            raise self._in_doubt(refused) if doubtful else refused
 
     @contextlib.contextmanager
     def _turn(self, urgent: float | None) -> Iterator[None]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import re
 from collections.abc import Set
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Lock:
                 int(record.get("leaderTransitions") or 0),
                 text,
             )
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, OverflowError):
             return cls(UNREADABLE, 0.0, "", 0, text)
 
     def record(self, ours: Set[str], contender: str) -> LeaseRecord:
@@ -66,7 +67,10 @@ def _seconds(written: object) -> float:
     """A number in Flink 1.20, and ISO 8601 such as ``PT1M30S`` in Flink 2. ``ValueError``."""
     parts = re.fullmatch(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:([\d.]+)S)?", str(written))
     if parts is None:
-        return float(str(written))
+        seconds = float(str(written))
+        if not math.isfinite(seconds):
+            raise ValueError(f"{written} is no time")
+        return seconds
     hours, minutes, seconds = (float(part or 0) for part in parts.groups())
     return 3600 * hours + 60 * minutes + seconds
 

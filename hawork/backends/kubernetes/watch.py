@@ -23,7 +23,7 @@ from hawork.backends.kubernetes.guarded_map import GuardedMap
 from hawork.backends.kubernetes.layout import LOCK
 from hawork.backends.kubernetes.settings import KubernetesSettings
 from hawork.core.connection import ConnectionState
-from hawork.core.errors import HaworkError
+from hawork.core.errors import HaworkError, LeaderRetrievalError
 from hawork.core.events import EventKind, EventSink
 
 Subscriber = Callable[[ConfigMap | None, bool], None]
@@ -112,10 +112,16 @@ class ClusterWatch:
                 self._tell()
                 version = None
             except HaworkError as error:
-                self._became(ConnectionState.SUSPENDED, error)
                 version = None
-                # Not all at once when a server comes back.
-                self._closed.wait(min(1.0, self._pause) * random.uniform(0.5, 1.0))
+                self._broke(error)
+            except Exception as error:  # noqa: BLE001 - nobody would hear of a leader any more
+                version = None
+                self._broke(LeaderRetrievalError(f"the watch failed: {error!r}"))
+
+    def _broke(self, error: HaworkError) -> None:
+        self._became(ConnectionState.SUSPENDED, error)
+        # Not all at once when a server comes back.
+        self._closed.wait(min(1.0, self._pause) * random.uniform(0.5, 1.0))
 
     def _list(self) -> str:
         before = self._map.known

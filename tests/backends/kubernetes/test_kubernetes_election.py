@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 
 import pytest
 
 from hawork.backends.kubernetes.answers import ConfigMap
+from hawork.backends.kubernetes.claims import Claims
 from hawork.backends.kubernetes.layout import LOCK
-from hawork.backends.kubernetes.lock_record import Lock
+from hawork.backends.kubernetes.lock_record import UNREADABLE, Lock, timestamp
 from hawork.backends.kubernetes.supervision import release_leadership
 from hawork.core.errors import ConfigurationError, LeadershipLostError
-from hawork.core.types import DISPATCHER, REST_SERVER, LeaderInformation
+from hawork.core.types import DISPATCHER, REST_SERVER, LeaderInformation, LeaderSessionID
 from hawork.ha.pointer_store import JOB_GRAPHS
 from hawork.testing import eventually
 from tests.backends.kubernetes.kubernetes_setup import (
@@ -124,6 +126,64 @@ def test_a_lease_is_written_by_several_flinks(written: str, seconds: float) -> N
     lock = Lock.of(ConfigMap("name", "uid", "1", {LOCK: text}))
     assert lock is not None
     assert (lock.holder, lock.lease_duration) == ("flink", seconds)
+
+
+@pytest.mark.parametrize(
+    "damage", ['"leaseDuration":NaN', '"leaseDuration":Infinity', '"leaderTransitions":1e999']
+)
+def test_a_number_that_is_none_makes_a_lock_unreadable(damage: str) -> None:
+    text = f'{{"holderIdentity":"flink","leaseDuration":4.0,"acquireTime":"x",{damage}}}'
+    lock = Lock.of(ConfigMap("name", "uid", "1", {LOCK: text}))
+    assert lock is not None
+    assert (lock.holder, lock.lease_duration) == (UNREADABLE, 0.0)
+
+
+def test_the_lock_is_renewed_while_the_jobs_are_claimed(
+    cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With many jobs, or a slow server, that takes longer than a lease lasts."""
+    claim_all, go_on = Claims.claim_all, threading.Event()
+
+    def slowly(claims: Claims, session_id: LeaderSessionID) -> None:
+        assert go_on.wait(60)
+        claim_all(claims, session_id)
+
+    monkeypatch.setattr(Claims, "claim_all", slowly)
+    try:
+        first = cluster.contender()
+        lock = eventually(lambda: cluster.get() and cluster.lock())
+        second = cluster.contender()
+        held = timestamp(time.time() + 2 * LEASE)
+        eventually(lambda: cluster.lock()["renewTime"] > held, timeout=30)
+        assert not (first.leads or second.leads)
+    finally:
+        go_on.set()
+    session_id = first.wait_for_grant()
+    assert cluster.lock()["holderIdentity"] == lock["holderIdentity"] == str(session_id)
+    assert not second.of("grant")
+
+
+def test_a_lock_that_is_lost_while_the_jobs_are_claimed_grants_nothing(
+    cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim_all, go_on = Claims.claim_all, threading.Event()
+
+    def slowly(claims: Claims, session_id: LeaderSessionID) -> None:
+        assert go_on.wait(60)
+        claim_all(claims, session_id)
+
+    monkeypatch.setattr(Claims, "claim_all", slowly)
+    try:
+        contender = cluster.contender()
+        eventually(lambda: cluster.get() is not None)
+        other = {**cluster.lock(), "holderIdentity": "flink", "leaderTransitions": 1}
+        cluster.patch(annotations={LOCK: json.dumps(other)})
+        eventually(lambda: cluster.lock()["holderIdentity"] != "flink", timeout=30)
+        assert not contender.of("grant")
+    finally:
+        go_on.set()
+    session_id = contender.wait_for_grant()
+    assert cluster.lock()["holderIdentity"] == str(session_id)
 
 
 def test_flink_may_take_the_lock(cluster: ClusterUnderTest) -> None:

@@ -149,6 +149,28 @@ def states(cluster: ClusterUnderTest) -> list[str]:
     ]
 
 
+def test_an_error_that_nobody_expected_ends_no_watch(
+    cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a library's, of an answer that was cut off in the middle."""
+    leader = cluster.contender()
+    information = LeaderInformation(leader.wait_for_grant(), "http://here:1")
+    backend, observer = cluster.open(), Observer()
+
+    def broken(*_: object) -> None:
+        monkeypatch.undo()
+        raise RuntimeError("cut off")
+
+    monkeypatch.setattr(backend._client, "watch", broken)
+    driver = backend.retrieval_driver(DISPATCHER, observer)
+    leader.driver.publish_leader_information(DISPATCHER, information)
+    observer.wait_for(information)
+    assert "the watch failed: RuntimeError('cut off')" in [
+        event.facts.get("reason") for event in cluster.events.recent()
+    ]
+    driver.close()
+
+
 def test_a_watch_that_breaks_is_opened_again(cluster: ClusterUnderTest) -> None:
     leader = cluster.contender()
     session_id = leader.wait_for_grant()

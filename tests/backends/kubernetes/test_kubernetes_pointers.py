@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hawork.backends.kubernetes.answers import ConfigMap
+from hawork.backends.kubernetes.answers import ConfigMap, OutcomeUnknownError
 from hawork.backends.kubernetes.client import METADATA
 from hawork.backends.kubernetes.guarded_map import LARGEST, size_of
 from hawork.backends.kubernetes.layout import CLAIMED_BY
@@ -316,6 +316,25 @@ def test_a_write_that_was_not_sent_is_not_in_doubt(cluster: ClusterUnderTest) ->
     with pytest.raises(StoreUnavailableError, match="cannot be reached"):
         leader.pointers(RESULTS).create("b", b"two", session_id)
     assert cluster.data() == {}
+
+
+def test_writes_that_may_arrive_late_are_in_doubt(
+    cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None was there when it was read back; the last one may be on its way, and valid still."""
+    leader = cluster.contender(K8S_MAX_RETRIES=1)
+    session_id = leader.wait_for_grant()
+    pointers = leader.pointers(RESULTS)
+
+    def lost(*_: object) -> None:
+        raise OutcomeUnknownError("no answer in time")
+
+    monkeypatch.setattr(leader.backend._claims.cluster._client, "patch", lost)
+    try:
+        with pytest.raises(PossibleInconsistentStateError, match="unknown whether"):
+            pointers.create("a", b"one", session_id)
+    finally:
+        monkeypatch.undo()
 
 
 # --- size ----------------------------------------------------------------------------------
