@@ -10,6 +10,7 @@ a server that ended, is then nothing that a caller hears of.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -156,6 +157,8 @@ class ZooKeeperPointerStore:
                 return True
             except zk.NoNodeError:
                 return False
+            except zk.NotEmptyError:
+                raise _has_children(path) from None
             except OutcomeUnknownError as error:
                 if self._read_back(path, error) is None:
                     return True
@@ -170,23 +173,33 @@ class ZooKeeperPointerStore:
                 batch = [f"{self.parent}/{child}" for child in children[start:][:_BATCH]]
                 with self._versions.changing(f"{self.parent}/"):
                     self._remove(fence, batch)
-        self._remove(fence, [self.parent])
+        parents = [self.parent]
         if self._namespace.job_id is not None:
-            self._remove(fence, [self._paths.job(self._namespace)])
+            parents.append(self._paths.job(self._namespace))
+        for parent in parents:
+            with contextlib.suppress(zk.NotEmptyError):  # the parent of something else, too
+                self._commit_removal(fence, [parent])
 
-    def _remove(self, fence: str, paths: Sequence[str]) -> None:
+    def _remove(self, fence: str, entries: Sequence[str]) -> None:
+        try:
+            self._commit_removal(fence, entries)
+        except zk.NotEmptyError:
+            if len(entries) == 1:
+                raise _has_children(entries[0]) from None
+            for entry in entries:
+                self._remove(fence, [entry])
+
+    def _commit_removal(self, fence: str, paths: Sequence[str]) -> None:
         def build(transaction: Any) -> None:
             for path in paths:
                 transaction.delete(path)
 
         try:
             self._latch.commit(fence, build, self.parent)
-        except zk.NotEmptyError:
-            return  # the parent of something else, too
         except zk.NoNodeError:
             # One of several is gone, which undid the transaction: one by one, then.
             for path in paths if len(paths) > 1 else ():
-                self._remove(fence, [path])
+                self._commit_removal(fence, [path])
         except OutcomeUnknownError as error:
             raise _unknown(self.parent, error) from None
 
@@ -222,6 +235,13 @@ class ZooKeeperPointerStore:
 
 def _not_written(path: str, error: OutcomeUnknownError) -> str:
     return f"{path} was not written, as reading back shows: {error}"
+
+
+def _has_children(path: str) -> StoreUnavailableError:
+    return StoreUnavailableError(
+        f"znode {path} cannot be removed, because somebody has put children below it: remove them "
+        f"with 'deleteall' in zkCli"
+    )
 
 
 def _unknown(path: str, error: OutcomeUnknownError) -> PossibleInconsistentStateError:

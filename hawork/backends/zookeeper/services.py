@@ -72,11 +72,15 @@ class ZooKeeperBackend:
             self._delete_tree(self._paths.cluster)
             # As Flink does: parents that nobody else uses go, too.
             parent = self._paths.cluster.rpartition("/")[0]
-            while len(parent) >= len(self._paths.root) and parent:
-                self._delete(parent)
-                parent = parent.rpartition("/")[0]
-        except (zk.NotEmptyError, zk.NoNodeError):
-            return
+            with contextlib.suppress(zk.NotEmptyError, zk.NoNodeError):
+                while len(parent) >= len(self._paths.root) and parent:
+                    self._delete(parent)
+                    parent = parent.rpartition("/")[0]
+        except zk.NotEmptyError:
+            raise PossibleInconsistentStateError(
+                f"{self._paths.cluster} was only removed in part, because somebody still writes "
+                "to it: stop the cluster's JobManagers and repeat it"
+            ) from None
         except OutcomeUnknownError as error:
             raise PossibleInconsistentStateError(
                 f"it is unknown what of {self._paths.cluster} was removed: {error}; repeat it"

@@ -73,6 +73,8 @@ class ZooKeeperSession:
         self._client.add_listener(self._on_kazoo_state)
         self._lock = threading.Lock()
         self._listeners: list[Callable[[ConnectionState], None]] = []
+        # Held while they are told, so that they hear of changes in their order.
+        self._telling = threading.RLock()
         self._connected = threading.Event()
         self._state = ConnectionState.LOST
         self._was_connected = False
@@ -294,18 +296,26 @@ class ZooKeeperSession:
                 # kazoo's thread ends on bytes it does not understand; go on with a new one.
                 threading.Thread(target=self._client.start_async, daemon=True).start()
 
-    def _change(self, state: ConnectionState) -> None:
+    def _change(self, state: ConnectionState, expiry: threading.Timer | None = None) -> None:
+        """``expiry``: the timer that says so, if one does."""
+        with self._telling:
+            self._change_in_order(state, expiry)
+
+    def _change_in_order(self, state: ConnectionState, expiry: threading.Timer | None) -> None:
         with self._lock:
             if self._closed or state == self._state:
                 return
+            if expiry is not None and expiry is not self._expiry:
+                return  # connected again just when it expired
             self._cancel_expiry()
             self._state = state
             if state == ConnectionState.SUSPENDED:
                 # kazoo would stay suspended for ever while no server answers.
                 seconds = self.timeout * self.settings.lost_share
-                self._expiry = threading.Timer(seconds, self._change, (ConnectionState.LOST,))
-                self._expiry.daemon = True
-                self._expiry.start()
+                timer = threading.Timer(seconds, lambda: self._change(ConnectionState.LOST, timer))
+                self._expiry = timer
+                timer.daemon = True
+                timer.start()
             listeners = list(self._listeners)
         note = self._negotiated() if state == ConnectionState.CONNECTED else None
         self._events.emit(

@@ -14,10 +14,12 @@ from hawork.backends.zookeeper.session import ZooKeeperSession
 from hawork.backends.zookeeper.settings import ZooKeeperSettings
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration
-from hawork.core.errors import ConfigurationError
+from hawork.core.connection import ConnectionState
+from hawork.core.errors import ConfigurationError, StoreUnavailableError
 from hawork.core.events import NullEventSink
 
 _MOST_SECONDS = 10.0  # by then most sessions have ended by themselves
+_TRIES = 5
 
 
 def release_leadership(config: Configuration, ticket: Mapping[str, str]) -> bool:
@@ -33,11 +35,21 @@ def release_leadership(config: Configuration, ticket: Mapping[str, str]) -> bool
             f"{dict(ticket)!r} is no ticket of a ZooKeeper session: pass the driver's ticket()"
         ) from None
     settings = replace(ZooKeeperSettings.of(config), track_ensemble=False)
-    session = ZooKeeperSession(settings, SYSTEM_CLOCK, NullEventSink(), client_id)
-    session.open(min(settings.connection_timeout, _MOST_SECONDS))
-    identity = session.identity
-    session.close()
-    return identity is not None and identity[0] == client_id[0]
+    for _ in range(_TRIES):
+        session = ZooKeeperSession(settings, SYSTEM_CLOCK, NullEventSink(), client_id)
+        try:
+            session.open(min(settings.connection_timeout, _MOST_SECONDS))
+        except StoreUnavailableError:
+            if session.state == ConnectionState.LOST:
+                raise  # no server has ever answered
+            identity = None
+        else:
+            identity = session.identity
+        session.close()
+        if identity is not None:
+            return identity[0] == client_id[0]
+        # A process that is alive after all has taken its session back in that moment.
+    return False
 
 
 def write_lock_holder(config: Configuration) -> int | None:

@@ -133,6 +133,20 @@ def test_states_of_a_connection(cluster: ClusterUnderTest) -> None:
     assert opened.identity is not None
 
 
+def test_an_expiry_that_comes_just_too_late_says_nothing(cluster: ClusterUnderTest) -> None:
+    """Its timer had gone off, and waited for its turn, when the connection was there again."""
+    opened = session(cluster)
+    states: list[ConnectionState] = []
+    opened.add_listener(states.append)
+    opened._change(ConnectionState.SUSPENDED)
+    expiry = opened._expiry
+    assert expiry is not None
+    opened._change(ConnectionState.RECONNECTED)
+    expiry.function()
+    assert states == [ConnectionState.SUSPENDED, ConnectionState.RECONNECTED]
+    assert opened.state == ConnectionState.RECONNECTED
+
+
 def test_a_session_can_count_as_lost_earlier(cluster: ClusterUnderTest) -> None:
     proxy = cluster.proxy()
     states: list[ConnectionState] = []

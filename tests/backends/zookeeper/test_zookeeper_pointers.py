@@ -169,6 +169,42 @@ def test_odd_names_are_kept_exactly(leader: Leader, name: str) -> None:
     assert leader.pointers.delete(name, leader.session_id)
 
 
+def test_a_child_below_an_entry_is_named_and_nothing_hangs(
+    cluster: ClusterUnderTest, leader: Leader
+) -> None:
+    """Somebody's hand has put it there: an entry of ours has none."""
+    store = leader.backend.pointers(checkpoints(JOB))
+    for name in ("1", "2", "3"):
+        store.create(name, b"x", leader.session_id)
+    child = f"{store.parent}/2/child"
+    cluster.kazoo.create(child)
+    with pytest.raises(StoreUnavailableError, match=r"/2 cannot be removed.*deleteall"):
+        store.delete("2", leader.session_id)
+    with pytest.raises(StoreUnavailableError, match=r"/2 cannot be removed.*deleteall"):
+        leader.backend.drop(checkpoints(JOB), leader.session_id)
+    cluster.kazoo.delete(child)
+    leader.backend.drop(checkpoints(JOB), leader.session_id)
+    assert store.entries() == []
+
+
+def test_a_cluster_that_is_in_use_is_not_removed_in_part_and_silently(
+    cluster: ClusterUnderTest, leader: Leader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = cluster.open()
+    delete = other._delete
+
+    def joined_meanwhile(path: str) -> None:
+        if path.endswith("/latch"):
+            cluster.kazoo.create(f"{path}/somebody")
+        delete(path)
+
+    monkeypatch.setattr(other, "_delete", joined_meanwhile)
+    with pytest.raises(PossibleInconsistentStateError, match="stop the cluster's JobManagers"):
+        other.drop(None, None)
+    monkeypatch.undo()
+    cluster.kazoo.delete(f"{cluster.paths.latch}/somebody")
+
+
 def test_a_thousand_entries_in_order(leader: Leader) -> None:
     store = leader.backend.pointers(checkpoints(JOB))
     for number in reversed(range(1000)):
