@@ -1,4 +1,4 @@
-"""``BlobStore``: artifacts of jobs, addressed by what they hold.
+"""``BlobStore``: artifacts of jobs, addressed by what they hold and who stored them.
 
 Source: Flink's ``FileSystemBlobStore``; sha256 takes the place of its sha1 and random key.
 """
@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import hashlib
 
-from hawork.core.types import JobID, StateHandle
+from hawork.core.types import JobID, LeaderSessionID, StateHandle
 from hawork.ha.layout import BLOBS, job_directory
 from hawork.ha.state_files import read_state, write_state
 from hawork.ha.state_storage import StateStorage
 
 
 class BlobStore:
-    """Blobs of each job, in the job's own directory; they go when the job's data goes."""
+    """Blobs of each job, in the job's own directory; they go when the job's data goes.
 
-    def __init__(self, storage: StateStorage) -> None:
+    Each leadership has names of its own: deleting files is not fenced, and a deposed leader
+    that is slow to clean up must not know the name of what the next one stores.
+    """
+
+    def __init__(self, storage: StateStorage, session_id: LeaderSessionID) -> None:
         self._storage = storage
+        self._suffix = session_id.hex[:12]
 
     def put(self, job_id: JobID, data: bytes) -> StateHandle:
         """Store ``data``; storing the same bytes again changes nothing.
@@ -25,8 +30,8 @@ class BlobStore:
         ``StoreUnavailableError`` when storageDir cannot be written. Not fenced: what names
         a blob is a job graph, and that is.
         """
-        digest = hashlib.sha256(data).hexdigest()
-        return write_state(self._storage, f"{job_directory(job_id)}/{BLOBS}/{digest}", data)
+        name = f"{hashlib.sha256(data).hexdigest()}-{self._suffix}"
+        return write_state(self._storage, f"{job_directory(job_id)}/{BLOBS}/{name}", data)
 
     def get(self, handle: StateHandle) -> bytes:
         """The blob, verified; ``CorruptStateError`` when it is damaged or missing."""

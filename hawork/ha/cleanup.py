@@ -17,7 +17,7 @@ from hawork.core.types import JobID, LeaderSessionID
 from hawork.ha.backend import Backend
 from hawork.ha.job_graph_store import JobGraphStore
 from hawork.ha.job_result_store import JobResultStore
-from hawork.ha.layout import job_directory
+from hawork.ha.layout import job_files
 from hawork.ha.pointer_store import checkpoints, counters
 from hawork.ha.state_storage import StateStorage
 
@@ -126,10 +126,13 @@ class JobCleanup:
         self._reached("cleanup.checkpoints_removed", job_id)
         self._job_graphs.remove(job_id)
         self._reached("cleanup.pointer_removed", job_id)
+        left = job_files(self._storage, job_id)
         # Files are not fenced; this is, though nothing is left to be removed: a process
-        # that was paused at the step, past its lease, stops here.
+        # that was paused at the step, past its lease, stops here. One that is paused right
+        # after it deletes what was listed before, and nothing that came since.
         self._job_graphs.remove(job_id)
-        self._storage.delete(job_directory(job_id))
+        for path in left:
+            self._storage.delete(path)
         self._reached("cleanup.artifacts_removed", job_id)
 
     def _reached(self, step: str, job_id: JobID) -> None:

@@ -22,7 +22,15 @@ from hawork.core.jobs import JobGraph
 from hawork.core.steps import Steps
 from hawork.core.types import JobID, LeaderSessionID
 from hawork.ha.json_state import decode_json, encode_json
-from hawork.ha.layout import BLOBS, JOB_GRAPH, JOBS, SUBMITTING, job_directory, submitting_marker
+from hawork.ha.layout import (
+    BLOBS,
+    JOB_GRAPH,
+    JOBS,
+    SUBMITTING,
+    job_directory,
+    job_files,
+    submitting_marker,
+)
 from hawork.ha.state_handle_store import StateHandleStore, StoredState
 from hawork.ha.state_storage import StateStorage
 
@@ -149,9 +157,11 @@ class JobGraphStore:
                 reason = f"no job graph points to it and it holds {', '.join(files[:5])}"
                 self._set_aside(set_aside, name, reason)
                 continue
+            left = job_files(self._storage, job_id)
             # Fenced, though nothing is there to be removed: a deposed leader stops here.
             self._handles.remove(job_id)
-            self._storage.delete(job_directory(job_id))
+            for path in left:
+                self._storage.delete(path)
             removed.append(job_id)
         return SweptSubmissions(tuple(removed), tuple(set_aside))
 

@@ -54,7 +54,7 @@ class LeaderStores:
         self._events = events
         self._ahead = ReadAhead(backend) if isinstance(backend, ReadsTogether) else None
         job_graph_pointers = backend.pointers(JOB_GRAPHS)
-        self.blobs = BlobStore(storage)
+        self.blobs = BlobStore(storage, session_id)
         self.job_results = JobResultStore(
             pointers=backend.pointers(RESULTS),
             files=JobResultFiles(result_storage),

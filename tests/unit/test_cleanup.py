@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 import pytest
 from stores_setup import JOB, OTHER_JOB, World, checkpoint, graph, result, state_file
@@ -113,6 +114,52 @@ def test_a_deposed_leader_deletes_no_files(world: World) -> None:
     later = world.lead()
     assert later.job_graphs.recover_all().graphs == (graph(),)
     assert later.completed_checkpoints(JOB, 2).recover().checkpoint is not None
+
+
+def resubmitted_during(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[], LeaderStores]:
+    """Whoever deletes a file next sleeps first, while the same job comes back under another."""
+    delete, later = world.files.delete, list[LeaderStores]()
+
+    def slowly(path: str) -> bool:
+        monkeypatch.undo()
+        take_over(world)
+        world.lead().job_graphs.sweep_unacknowledged()
+        later.append(world.lead())
+        run_job(world, later[0])
+        return delete(path)
+
+    monkeypatch.setattr(world.files, "delete", slowly)
+    return lambda: later[0]
+
+
+def test_a_deposed_leader_that_sleeps_before_it_deletes_spares_the_next_ones_files(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the last fence: what it deletes is what it had seen, and nobody uses that again."""
+    stores = world.lead()
+    run_job(world, stores)
+    stores.job_results.create_dirty(result())
+    stores.job_graphs.remove(JOB)  # deletes a file, too: it is the directory's turn
+    later = resubmitted_during(world, monkeypatch)
+    with contextlib.suppress(LeadershipLostError):
+        stores.cleanup.run(result())
+    blobs = [path for path in world.files.files if "/blob/" in path]
+    assert [path.rpartition("-")[2] for path in blobs] == [later().session_id.hex[:12]]
+    assert world.lead().job_graphs.recover_all().graphs == (graph(),)
+
+
+def test_a_deposed_sweep_spares_the_next_ones_files(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashed = world.lead()
+    crashed.job_graphs.announce(JOB)
+    crashed.blobs.put(JOB, b"artifact")
+    sweeping = world.lead()
+    later = resubmitted_during(world, monkeypatch)
+    sweeping.job_graphs.sweep_unacknowledged()
+    blobs = [path for path in world.files.files if "/blob/" in path]
+    assert [path.rpartition("-")[2] for path in blobs] == [later().session_id.hex[:12]]
+    assert world.lead().job_graphs.recover_all().graphs == (graph(),)
 
 
 @pytest.mark.parametrize(

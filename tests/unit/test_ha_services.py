@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -80,7 +81,9 @@ def test_the_layout_in_storage_dir(cluster: InMemoryCluster, tmp_path: Path) -> 
         stores.blobs.put(JOB, b"artifact")
         marker, blob = tree(tmp_path)
         assert marker == f"one/two/jobs/{JOB}/_SUBMITTING-{stores.session_id}"
-        assert blob.startswith(f"one/two/jobs/{JOB}/blob/") and len(blob.rpartition("/")[2]) == 64
+        directory, _, name = blob.rpartition("/")
+        assert directory == f"one/two/jobs/{JOB}/blob"
+        assert re.fullmatch(r"[0-9a-f]{64}-" + stores.session_id.hex[:12], name)
         stores.job_graphs.put(graph())
         stores.job_results.create_dirty(result())
         assert f"job-result-store/one/two/{JOB}_DIRTY.json" in tree(tmp_path)
