@@ -16,10 +16,12 @@ from hawork.core.configuration import flatten
 from hawork.core.errors import HaworkError, LabError
 from hawork.core.events import Event, EventLog
 from hawork.core.jobs import RestartStrategy
+from hawork.core.steps import disarm
 from hawork.core.types import LeaderInformation
 from hawork.lab import open_labs
 from hawork.lab.armed_steps import ArmedSteps
 from hawork.lab.bundling import Bundling
+from hawork.lab.closing import Closing
 from hawork.lab.event_reader import EventReader
 from hawork.lab.faults import Faults
 from hawork.lab.job import Job
@@ -106,6 +108,15 @@ class LabCluster(ProcessFaults, KubernetesFaults, SteppedLab, Looking, Judgement
         self._leadership = Leadership(self._retrieve, self._reader.events, self._check_alive)
         self._closed = False
         self._closed_at: float | None = None
+        self._closing = Closing(
+            lambda: disarm(self._run.control),
+            self._disconnect,
+            self._end_processes,
+            self._store.stop,
+            self._reader.events,  # the last words, before the directory goes
+            self._close_panels,
+            self._events.close,
+        )
         atexit.register(self.close)
         open_labs.opened(self)
 
@@ -138,28 +149,17 @@ class LabCluster(ProcessFaults, KubernetesFaults, SteppedLab, Looking, Judgement
     def close(self) -> None:
         """End all processes; a temporary run directory goes. Repeatable.
 
-        The events stay readable: ``timeline()`` and ``events()`` work after it, too.
+        The events stay readable: ``timeline()`` and ``events()`` work after it, too. When it was
+        interrupted, the next call goes on with what is left.
 
         >>> lab.close()                                                    # doctest: +SKIP
         """
-        if self._closed:
-            return
-        self._closed = True
-        self._closed_at = time.monotonic()
+        if not self._closed:
+            self._closed, self._closed_at = True, time.monotonic()
+        self._closing.go_on()
+        self._run.close()  # only now: another lab may use it next
         atexit.unregister(self.close)
         open_labs.closed(self)
-        self._steps.disarm()
-        for held in self._steps.held():
-            held.file.unlink(missing_ok=True)
-        if self._connected is not None:
-            self._connected.close()
-        if self._processes is not None:
-            self._processes.control.stop()
-        self._store.stop()
-        self._reader.events()  # the last words, before the directory goes
-        self._close_panels()
-        self._events.close()
-        self._run.close()
 
     def __enter__(self) -> LabCluster:
         return self.start()
@@ -315,6 +315,14 @@ class LabCluster(ProcessFaults, KubernetesFaults, SteppedLab, Looking, Judgement
 
     def _store_kind(self) -> str:
         return str(self.config.get_option(options.HA_TYPE)).lower()
+
+    def _disconnect(self) -> None:
+        if self._connected is not None:
+            self._connected.close()
+
+    def _end_processes(self) -> None:
+        if self._processes is not None:
+            self._processes.control.stop()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -134,9 +134,9 @@ class FlinkActions:
         return {"rest.address": host, "rest.port": str(port)}
 
     def _close_client(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        if self._client is not None:
+            self._client.close()
+            self._client = None
 
     def _check_writable(self, what: str) -> None:
         if self.read_only:

@@ -22,6 +22,7 @@ from hawork.ha.storage import local_path
 from hawork.lab import open_labs
 from hawork.lab.beliefs import CLIENT
 from hawork.lab.bundling import Bundling
+from hawork.lab.closing import Closing
 from hawork.lab.event_reader import EventReader
 from hawork.lab.flink_actions import FlinkActions
 from hawork.lab.flink_events import FlinkEvents
@@ -88,6 +89,14 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
         self._closed = False
         self._closed_at: float | None = None
         self._watch = FlinkWatch(self.config, self._told, address=self._url, own=self._events)
+        self._closing = Closing(
+            self._close_client,
+            self._watch.close,
+            self._told.close,
+            self._reader.events,  # the last words, before the directory goes
+            self._close_panels,
+            self._events.close,
+        )
         try:
             self._watch.start()
         except BaseException:
@@ -99,14 +108,9 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
         """Stop looking; what was seen stays readable. Repeatable."""
         if not self._closed:
             self._closed, self._closed_at = True, time.monotonic()
-            open_labs.closed(self)
-            self._close_client()
-            self._watch.close()
-            self._told.close()
-            self._reader.events()
-            self._close_panels()
-            self._events.close()
-            self._directory.cleanup()
+        self._closing.go_on()
+        self._directory.cleanup()
+        open_labs.closed(self)
 
     def __enter__(self) -> AttachedCluster:
         return self

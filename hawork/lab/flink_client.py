@@ -131,12 +131,13 @@ class FlinkClient:
         if gateway is not None:
             with contextlib.suppress(Exception):  # it may be dead already
                 gateway.close()
-        process, self._process = self._process, None
+        process = self._process
         if process is not None:
             process.kill()
             process.wait()
             if process.stdin is not None:
                 process.stdin.close()
+            self._process = None  # only now: an interrupt must not lose it
 
     @property
     def _log(self) -> Path:

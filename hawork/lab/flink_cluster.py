@@ -93,10 +93,13 @@ class FlinkCluster(LabCluster):
         )  # fmt: skip
         try:
             self._told = FlinkEvents(self._run.events)
+            self._closing.first(self._told.close)
             self._watch = FlinkWatch(self.config, self._told, self._logs)
+            self._closing.first(self._watch.close)
             self._sql = FlinkClient(self._run.path / "client", self._client_options(), self.flink)
+            self._closing.first(self._sql.close)
         except BaseException:
-            super().close()
+            self.close()
             raise
 
     # --- life ----------------------------------------------------------------------------
@@ -124,17 +127,6 @@ class FlinkCluster(LabCluster):
             self.close()
             raise
         return self
-
-    def close(self) -> None:
-        """End all processes; a temporary run directory goes. Repeatable.
-
-        >>> lab.close()                                                    # doctest: +SKIP
-        """
-        if not self._closed:
-            self._sql.close()
-            self._watch.close()
-            self._told.close()
-        super().close()
 
     def __enter__(self) -> FlinkCluster:
         return self.start()

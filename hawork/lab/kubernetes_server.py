@@ -121,9 +121,9 @@ class ControlPlane:
         for proxy in self._proxies.values():
             proxy.close()
         self._proxies.clear()
-        control, self._control = self._control, None
-        if control is not None:
-            control.stop(grace=0)
+        if self._control is not None:
+            self._control.stop(grace=0)
+            self._control = None  # only now: an interrupt must not lose the servers
 
     def pause(self, server: str | None = None) -> None:
         """SIGSTOP: connections stay open, nobody answers."""

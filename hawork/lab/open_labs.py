@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Protocol
 
+from hawork.core.errors import LabError
+
 
 class _Closable(Protocol):
     def close(self) -> None: ...
@@ -38,9 +40,20 @@ def reset() -> int:
     >>> from hawork.lab import reset
     >>> reset()
     0
+
+    ``LabError`` when one could not be closed; all others are closed nevertheless.
     """
     with _lock:
         labs = list(_open)
+    failed = []
     for lab in labs:
-        lab.close()
+        try:
+            lab.close()
+        except Exception as error:  # noqa: BLE001 - the others must be closed nevertheless
+            failed.append(f"{type(lab).__name__}: {str(error) or type(error).__name__}")
+    if failed:
+        raise LabError(
+            f"{len(failed)} of {len(labs)} labs are not closed yet ({'; '.join(failed)}): call "
+            "hawork.lab.reset() again"
+        )
     return len(labs)

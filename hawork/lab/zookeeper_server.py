@@ -108,9 +108,9 @@ class ZooKeeperServers:
 
     def stop(self) -> None:
         """End all servers at once; what they stored stays."""
-        control, self._control = self._control, None
-        if control is not None:
-            control.stop(grace=0)
+        if self._control is not None:
+            self._control.stop(grace=0)
+            self._control = None  # only now: an interrupt must not lose the servers
 
     def pause(self, name: str | None = None) -> None:
         """SIGSTOP: connections stay open, nobody answers."""

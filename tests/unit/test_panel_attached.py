@@ -15,9 +15,10 @@ from fake_flink import JOB, FakeDiscovery, FakeJobManager
 import hawork
 from hawork.core.errors import LabError, RestError
 from hawork.core.events import EventKind
-from hawork.lab import FlinkCluster, flink_foreign, flink_rest
+from hawork.lab import FlinkCluster, flink_foreign, flink_rest, reset
 from hawork.lab.comparison import Exactness
 from hawork.lab.flink_attach import AttachedCluster
+from hawork.lab.flink_watch import FlinkWatch
 from hawork.lab.panels import feed, view_sources
 from hawork.lab.panels.feed import Json
 from hawork.lab.panels.store_rows import StoreRows
@@ -293,6 +294,29 @@ def test_a_closed_view_replays(
     assert replay.widget.replay
     assert managers[0].name in replay._repr_mimebundle_()[0]["text/plain"]
     assert not view.verdict(Exactness(2, 1, 0)).valid
+
+
+def test_a_close_that_was_interrupted_is_ended_by_the_next(
+    discovery: FakeDiscovery, options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = FlinkWatch.close
+    interrupts = iter([KeyboardInterrupt()])
+
+    def interrupted(watch: FlinkWatch) -> None:
+        for each in interrupts:
+            raise each
+        close(watch)
+
+    monkeypatch.setattr(FlinkWatch, "close", interrupted)
+    reset()
+    view = FlinkCluster.attach(options)
+    directory = Path(view._directory.name)
+    with pytest.raises(KeyboardInterrupt):
+        view.close()
+    assert directory.exists()
+    assert reset() == 1
+    assert not directory.exists()
+    assert not [each for each in threading.enumerate() if each.name == "flink-logs"]
 
 
 def test_guesses_are_kept(view: AttachedCluster) -> None:

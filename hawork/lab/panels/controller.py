@@ -59,6 +59,7 @@ class Controller:
         self._taken: deque[str] = deque(maxlen=REMEMBERED)
         self._taking = threading.Lock()
         self._ended = threading.Event()
+        self._told_the_end = False
         self._keyframe_wanted = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -84,7 +85,7 @@ class Controller:
 
     def close(self) -> None:
         """End both threads, and tell the views the end of the story. Repeatable."""
-        if self._ended.is_set():
+        if self._told_the_end:
             return
         self._ended.set()
         self._requests.put(None)
@@ -92,6 +93,7 @@ class Controller:
             if thread is not threading.current_thread():
                 thread.join(5.0)
         self.tick(last=True)
+        self._told_the_end = True
 
     def tick(self, *, last: bool = False) -> None:
         """Look once, and send what changed."""
