@@ -90,6 +90,38 @@ def test_the_kill_button_moves_the_leader(opened: Any, complaints: list[str]) ->
     assert complaints == []
 
 
+def test_after_close_every_panel_says_so_and_no_button_is_left(
+    opened: Any, complaints: list[str]
+) -> None:
+    names = ("jobs", "stepper", "store", "timeline")
+    page = opened(*(f"lab.{name}_panel()" for name in names), later=(SUBMIT, "lab.close()"))
+    jobs, stepper, store, timeline = (panel(page, name) for name in names)
+    stepper.get_by_role("button", name="Arm result.decided").click()
+    run_cell(page, 5)
+    stands = stepper.locator(".hw-stands")
+    expect(stands).to_have_count(1, timeout=30_000)
+    row = jobs.locator("tr[data-job]")
+    expect(row).to_have_count(1)
+    expect(row.get_by_role("button")).not_to_have_attribute("aria-disabled", "true")
+    expect(store.locator("tr[data-key]").first).to_be_visible()
+
+    run_cell(page, 6)
+    expect(page.locator("[data-life=closed]")).to_have_count(len(names))
+    for each in (jobs, stepper, store):
+        expect(each).to_contain_text("This lab is closed: this is what it was.")
+    frame = page.locator(".hw-frame").filter(has=timeline)
+    expect(frame.locator(".hw-trouble")).to_have_text("This lab is closed: this is what it was.")
+    expect(page.locator(".hw-trouble").filter(has_text="closed")).to_have_count(1)
+    expect(stands).to_have_count(0)
+    expect(stepper).to_contain_text("Nothing is armed.")
+    expect(stepper.locator("select:not([disabled])")).to_have_count(0)
+    for each in (jobs, stepper):
+        expect(each.locator("[data-verb]").first).to_be_visible()
+        expect(each.locator("[data-verb]:not([aria-disabled=true])")).to_have_count(0)
+    expect(page.locator(ERROR)).to_have_count(0)
+    assert complaints == []
+
+
 def test_panels_move_while_a_cell_blocks(opened: Any, complaints: list[str]) -> None:
     page = opened("lab.cluster_panel()", later=("import time\nlab.kill('leader')\ntime.sleep(8)",))
     cluster = panel(page, "cluster")

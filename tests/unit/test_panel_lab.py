@@ -204,12 +204,22 @@ def test_a_lab_that_is_closed_leaves_its_last_state(tmp_path: Path) -> None:
         assert lab._station is not None
         hub = lab._station._hub
         until(lambda: hub.keyframe["state"]["cluster"]["leader"])
+        lab.arm("takeover.granted", "hold", "jm-1")
+        lab.arm("submit.graph_written", "hold", "jm-1")
+        lab.restart("jm-1")
+        until(lambda: hub.keyframe["state"]["stepper"]["held"])
+        until(lambda: hub.keyframe["state"]["store"]["rows"])
     last = hub.keyframe["state"]
     assert last["life"] == {"closed": True}
     assert last["cluster"]["leader"] == ""
     assert last["cluster"]["cards"]["jm-1"]["state"] == "down"
     assert not any(enabled for *_, enabled in last["cluster"]["cards"]["jm-1"]["buttons"])
+    said = "This lab is closed: this is what it was."
+    assert {last[name]["note"] for name in ("cluster", "jobs", "stepper", "store", "end")} == {said}
+    assert (last["stepper"]["held"], last["stepper"]["armed"]) == ([], [])
+    assert last["store"]["rows"] and last["store"]["gone"] == {}
     assert "jm-1" in panel._repr_mimebundle_()[0]["text/plain"]
+    assert f"Steps of the protocol: {said}" in panel._repr_mimebundle_()[0]["text/plain"]
     with pytest.raises(LabError, match="this lab is closed"):
         lab.cluster_panel()
     again = lab.timeline_panel()

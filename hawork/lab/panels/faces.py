@@ -59,7 +59,8 @@ def _stepper(section: Json) -> Table:
         (name, meaning, str(reached.get(name, [0])[0]), held.get(name, ""))
         for name, meaning, _, _ in section.get("steps", ())
     ]
-    return "Steps of the protocol", ("step", "meaning", "reached", "stands here"), rows
+    title = _title("Steps of the protocol", section)
+    return title, ("step", "meaning", "reached", "stands here"), rows
 
 
 def _title(name: str, section: Json) -> str:

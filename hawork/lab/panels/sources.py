@@ -19,11 +19,15 @@ from hawork.lab.panels.watched import Watched
 from hawork.lab.timeline import DOWN
 
 CLUSTER, TIMELINE, JOBS, STORE, STEPPER = "cluster", "timeline", "jobs", "store", "stepper"
+END = "end"
+"""There once nobody looks any more; says so to panels of which no section does."""
 
 JOBS_EVERY = 0.5
 STORE_EVERY = 1.0
 STEPS_EVERY = 0.25
 """Seconds between looks that ask a process, a store or the disk."""
+
+_CLOSED = "This lab is closed: this is what it was."
 
 
 class Sources:
@@ -90,20 +94,30 @@ def lab_sources(lab: Watched, timeline: LiveTimeline) -> Sources:
 
 
 def _ended(sections: Mapping[str, Json]) -> dict[str, Json]:
-    """The same when every process has ended: nobody leads, no button does anything."""
-    cluster = sections.get(CLUSTER)
-    if cluster is None:
-        return dict(sections)
+    """The same when every process has ended: nobody leads or stands at a step.
+
+    Each section says so; that its buttons do nothing any more the views know by themselves,
+    but for those of the cards.
+    """
+    over: Json = {"error": "", "note": _CLOSED}
+    more: dict[str, Json] = {JOBS: {}, STORE: {"gone": {}}, STEPPER: {"held": [], "armed": []}}
+    found = {
+        name: {**section, **over, **more[name]} if name in more else section
+        for name, section in sections.items()
+    }
+    if CLUSTER in found:
+        found[CLUSTER] = {**_down(found[CLUSTER]), **over}
+    return {**found, END: {"note": _CLOSED}}
+
+
+def _down(cluster: Json) -> Json:
     cards = {
         name: {**card, "state": DOWN, "leads": False, "buttons": _off(card["buttons"])}
         for name, card in cluster["cards"].items()
     }
     store = {**cluster["store"], "buttons": _off(cluster["store"]["buttons"])}
-    gone = {
-        "leader": "", "session": "", "address": "", "cards": cards, "store": store,
-        "note": "This lab is closed: this is what it was.",
-    }  # fmt: skip
-    return {**sections, CLUSTER: {**cluster, **gone}}
+    gone = {"leader": "", "session": "", "address": "", "cards": cards, "store": store}
+    return {**cluster, **gone}
 
 
 def _off(buttons: list[list[Any]]) -> list[list[Any]]:

@@ -18,7 +18,7 @@ from hawork.lab.panels.cluster_cards import recorded_section
 from hawork.lab.panels.feed import Json
 from hawork.lab.panels.job_rows import MOST_JOBS, job_row
 from hawork.lab.panels.live_timeline import LiveTimeline
-from hawork.lab.panels.sources import CLUSTER, JOBS, STORE, Sources
+from hawork.lab.panels.sources import CLUSTER, END, JOBS, STORE, Sources
 from hawork.lab.panels.store_rows import StoreRows
 from hawork.lab.panels.watched import Viewed
 from hawork.runtime.job_details import JobDetails
@@ -78,12 +78,13 @@ def _cluster(view: Viewed, timeline: LiveTimeline) -> Json:
 
 def _ended(sections: Mapping[str, Json]) -> dict[str, Json]:
     """What became of the cluster since is not known."""
-    return {
+    found = {
         name: {**section, "error": "", "note": _CLOSED}
         if name in (CLUSTER, JOBS, STORE)
         else section
         for name, section in sections.items()
     }
+    return {**found, END: {"note": _CLOSED}}
 
 
 class _Jobs:

@@ -9,12 +9,13 @@ const names = [
   "emptyModel", "applyPatch", "adoptKeyframe", "applyDelta", "ticks", "tickLabel", "zoom", "pan",
   "follow", "fit", "segmentsUntil", "marksUntil", "laneRows", "placeIn", "rectsOf", "thinMarks",
   "scaleOf", "offset", "rebase", "outbox", "stateAt", "missing", "outdated",
+  "isClosed",
 ];
 const source = script.replace("export default { render };", `export { ${names.join(", ")} };`);
 const {
   emptyModel, applyPatch, adoptKeyframe, applyDelta, ticks, tickLabel, zoom, pan, follow, fit,
   segmentsUntil, marksUntil, laneRows, placeIn, rectsOf, thinMarks, scaleOf, offset, rebase, outbox,
-  stateAt, missing, outdated,
+  stateAt, missing, outdated, isClosed,
 } = await import(`data:text/javascript;base64,${Buffer.from(source).toString("base64")}`);
 
 const keyframe = (seq, more = {}) => ({
@@ -223,6 +224,16 @@ test("a request is sent again until it was taken, and not for ever", () => {
   assert.notEqual(sent[2].id, sent[0].id);
   while (timers.length) timers.shift()();
   assert.equal(sent.length, 32);
+});
+
+test("a replay is not closed, though its run is over", () => {
+  const model = emptyModel();
+  assert.equal(isClosed(model), false);
+  adoptKeyframe(model, keyframe(1, { life: { closed: false } }));
+  assert.equal(isClosed(model), false);
+  applyDelta(model, { seq: 2, now: 9, patch: { life: { closed: true } } });
+  assert.equal(isClosed(model), true);
+  assert.equal(isClosed({ ...model, replay: true }), false);
 });
 
 test("what a browser lacks is named", () => {

@@ -1,6 +1,7 @@
 // A row for each job: how far it is, what it goes back to, how it ended.
 
 import { button, el, enable, keyed, put, say } from "./dom.js";
+import { isClosed } from "./state.js";
 
 const COLUMNS = ["job", "state", "progress", "records per second", "checkpoints", "restored from",
   "restarts", "result", ""];
@@ -17,7 +18,9 @@ export function jobsView(send, model) {
     const order = jobs.order ?? [];
     say(note, jobs.error || jobs.note || (order.length ? "" : "No job was submitted yet."));
     const fixed = model.replay || jobs.cancel === false;
-    keyed(body, order, (id) => jobRow(id, send, fixed), (row, id) => row.show(jobs.jobs[id]));
+    const closed = isClosed(model);
+    keyed(body, order, (id) => jobRow(id, send, fixed),
+      (row, id) => row.show(jobs.jobs[id], closed));
   }
 
   return { root, title: "Jobs", update };
@@ -31,7 +34,7 @@ function jobRow(id, send, fixed) {
   const cancel = button("Cancel", () => send({ do: "cancel", job: id }), { "data-verb": "cancel" });
   if (!fixed) cells[8].append(cancel);
   const row = el("tr", { "data-job": id }, ...cells);
-  row.show = (job) => {
+  row.show = (job, closed) => {
     put(row, "data-status", job.status);
     say(cells[0], job.name);
     put(cells[0], "title", id);
@@ -48,7 +51,7 @@ function jobRow(id, send, fixed) {
     say(cells[6], String(job.restarts));
     say(cells[7], [job.result, job.failure].filter(Boolean).join(" · "));
     put(cancel, "aria-label", `Cancel ${job.name}`);
-    enable(cancel, !job.ended);
+    enable(cancel, !job.ended && !closed);
   };
   return row;
 }

@@ -1,7 +1,7 @@
 // Where a panel begins: it finds the hub, keeps its own copy of the state, and draws when the
 // browser has time. Several panels in one place share one copy.
 
-import { adoptKeyframe, applyDelta, emptyModel, stateAt } from "./state.js";
+import { adoptKeyframe, applyDelta, emptyModel, isClosed, stateAt } from "./state.js";
 import { el, keyed, ownKeys, put, say } from "./dom.js";
 import { outbox } from "./requests.js";
 import { clusterView } from "./cluster.js";
@@ -70,6 +70,7 @@ async function liveView(panel, host, fail) {
   const draw = () => {
     scheduled = 0;
     requests.heard(model.state.requests?.taken);
+    if (isClosed(model)) requests.close(); // nobody takes them any more
     // The timeline cuts a recorded run by itself; all else is shown as it was at that moment.
     const then = model.replay
       ? { ...model, state: stateAt(model, model.cursor ?? model.now) } : model;
@@ -140,9 +141,12 @@ function frameOf(views) {
   ownKeys(root);
 
   function update(model) {
-    const { answer: said, life, news: told } = model.state;
+    const { answer: said, life, news: told, end } = model.state;
     put(root, "data-life", model.orphaned ? "orphaned" : life?.closed ? "closed" : "live");
-    say(trouble, model.orphaned ? "The kernel has ended: this is what was seen last." : "");
+    // A timeline does not say so itself, nor does a section that was never seen.
+    const noted = views.some((view) => model.state[view.name]?.note);
+    say(trouble, model.orphaned ? "The kernel has ended: this is what was seen last."
+      : isClosed(model) && !noted ? end?.note ?? "" : "");
     if (said?.number) {
       say(answer, said.ok ? `${said.text} was done` : said.text);
       put(answer, "data-ok", String(said.ok));

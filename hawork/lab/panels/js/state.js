@@ -55,6 +55,12 @@ export function stateAt(model, time) {
   return { ...model.state, ...at.state };
 }
 
+// Whether the lab, or the view of a cluster, was closed while we looked: nobody hears a button any
+// more. A replay is of a run that is over, and has its own.
+export function isClosed(model) {
+  return !model.replay && Boolean(model.state.life?.closed);
+}
+
 // "applied", or "gap": something was missed, and only a keyframe can help.
 export function applyDelta(model, message) {
   if (!model.synced || message.seq !== model.seq + 1) {

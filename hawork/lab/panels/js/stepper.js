@@ -1,6 +1,7 @@
 // The protocol as a sequence of steps; where somebody stands is lit.
 
-import { button, el, elided, keyed, put, say } from "./dom.js";
+import { button, el, elided, enable, keyed, put, say } from "./dom.js";
+import { isClosed } from "./state.js";
 
 const RECENT = 1500;
 const ACTIONS = [["hold", "hold there"], ["pause", "pause the process there"],
@@ -26,9 +27,12 @@ export function stepperView(send, model) {
 
   function update() {
     const stepper = model.state.stepper;
+    const closed = isClosed(model);
+    enable(disarm, !closed);
+    for (const each of [action, who]) put(each, "disabled", closed);
     if (!stepper?.steps) return;
     const standing = stepper.held ?? [];
-    say(note, stepper.error ?? "");
+    say(note, stepper.error || stepper.note || "");
     say(armed, stepper.armed?.length ? `Armed: ${stepper.armed.join("; ")}` : "Nothing is armed.");
     keyed(who, ["", ...stepper.processes], (name) => el("option", { value: name }),
       (option, name) => say(option, name || "whoever comes first"));
@@ -44,7 +48,8 @@ export function stepperView(send, model) {
         const [times, by, at] = stepper.reached?.[name] ?? [0, "", 0];
         const fresh = times > 0 && model.now + (performance.now() - model.received) - at < RECENT;
         recent ||= fresh;
-        row.show(process, times, by, fresh, stepper.armed?.some((each) => each.includes(` ${name} `)));
+        row.show(process, times, by, fresh, stepper.armed?.some((each) => each.includes(` ${name} `)),
+          closed);
       });
     showDifference(difference, stepper.difference ?? {});
     clearTimeout(timer);
@@ -84,7 +89,8 @@ function stepRow([name, meaning, from, to], columns, arm) {
     el("span", { class: "hw-step-head" }, armIt, el("code", {}, name), here, count,
       el("span", { class: "hw-meaning" }, meaning)),
     el("span", { class: "hw-lanes-row", "aria-hidden": "true" }, arrow));
-  row.show = (process, times, by, fresh, armed) => {
+  row.show = (process, times, by, fresh, armed, closed) => {
+    enable(armIt, !closed);
     put(row, "data-lit", process ? "now" : fresh ? "recent" : null);
     put(row, "aria-current", process ? "step" : null);
     put(row, "data-armed", armed ? "true" : null);

@@ -1,6 +1,7 @@
 // Rows of the HA store and files of storageDir; what has just changed is marked.
 
 import { button, el, elided, keyed, put, say } from "./dom.js";
+import { isClosed } from "./state.js";
 
 const FRESH = 4000;
 
@@ -13,7 +14,7 @@ export function storeView() {
 
   function update(model) {
     const store = model.state.store ?? {};
-    say(note, store.error || (store.rows ? store.note ?? "" : "Looking …"));
+    say(note, store.error || store.note || (store.rows || isClosed(model) ? "" : "Looking …"));
     const known = store.rows ?? {};
     const gone = store.gone ?? {};
     // By the clock of the kernel's last message, so that two machines need not agree.
