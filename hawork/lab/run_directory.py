@@ -9,7 +9,7 @@
       events/        one file of JSON lines per process, and lab.jsonl for the faults;
                      those of earlier runs in this directory are in events-1, events-2, ...
       control/       armed steps
-      logs/          what the processes print
+      logs/          what the processes print; of earlier runs in logs-1, logs-2, ...
       storage/       storageDir; below it, for the embedded backend, the SQLite file
       artifacts/     modules written by %%artifact
 """
@@ -129,14 +129,18 @@ class RunDirectory:
         os.pwrite(self._lock, str(os.getpid()).encode(), 0)
 
     def _put_earlier_run_aside(self) -> None:
-        """Each run has its own events and armed steps; storageDir goes on where it was."""
+        """Each run has its own events, logs and armed steps; storageDir goes on where it was.
+
+        A lab of real Flink reads the logs: an earlier run's would be told as this one's.
+        """
         if self.control.exists():
             disarm(self.control)
-        if self.events.exists() and any(self.events.iterdir()):
-            number = 1
-            while (kept := self.path / f"events-{number}").exists():
-                number += 1
-            self.events.rename(kept)
+        parts = [part for part in (self.events, self.logs) if part.exists() and any(part.iterdir())]
+        number = 1
+        while any((self.path / f"{part.name}-{number}").exists() for part in parts):
+            number += 1
+        for part in parts:
+            part.rename(self.path / f"{part.name}-{number}")
 
 
 def remove_abandoned(temporary: Path) -> list[Path]:

@@ -38,18 +38,24 @@ def test_a_named_directory_stays(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "events").is_dir()
 
 
-def test_a_later_run_has_its_own_events_and_goes_on_with_the_storage(tmp_path: Path) -> None:
+def test_a_later_run_has_its_own_events_and_logs_and_goes_on_with_the_storage(
+    tmp_path: Path,
+) -> None:
     for number in range(3):
         run = RunDirectory(tmp_path)
         assert list(run.events.iterdir()) == []
         assert list(run.control.iterdir()) == []
+        assert list(run.logs.iterdir()) == []
         (run.events / "jm-1.jsonl").write_text(str(number))
+        (run.logs / "jm-1.log").write_text(str(number))
         arm(run.control, "result.dirty", "crash")
         (run.storage / str(number)).touch()
         run.close()
     assert len(list(run.storage.iterdir())) == 3
     earlier = [tmp_path / name / "jm-1.jsonl" for name in ("events-1", "events-2", "events")]
     assert [path.read_text() for path in earlier] == ["0", "1", "2"]
+    logs = [tmp_path / name / "jm-1.log" for name in ("logs-1", "logs-2", "logs")]
+    assert [path.read_text() for path in logs] == ["0", "1", "2"]
 
 
 def test_a_kept_directory_stays() -> None:
