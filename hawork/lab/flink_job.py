@@ -15,6 +15,7 @@ from hawork.core.types import JobID
 from hawork.lab.comparison import of_job
 from hawork.lab.flink_rest import job_details, stored_result
 from hawork.lab.job import JOB_POLL, Job
+from hawork.lab.store_view import files_below
 from hawork.lab.waiting import Waiting
 from hawork.runtime.client import ClusterClient
 from hawork.runtime.job_details import JobDetails
@@ -91,8 +92,8 @@ class FlinkJob(Job):
             )
         parts = [
             pandas.read_csv(file, header=None, names=self._columns or None)
-            for file in sorted(Path(directory).rglob("*"))
-            if file.is_file() and not file.name.startswith((".", "_")) and file.stat().st_size
+            for file in files_below(Path(directory))
+            if not file.name.startswith((".", "_")) and file.stat().st_size
         ]
         found = (
             pandas.concat(parts, ignore_index=True)

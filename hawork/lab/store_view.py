@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,16 +26,24 @@ _NAMES = ("namespace", "name", "component_id", "cluster_id")
 """Columns that name a row, together."""
 
 
+def files_below(root: Path) -> list[Path]:
+    """Every file below ``root``, in order; a folder that goes while it is listed has none.
+
+    Flink removes folders of checkpoints all the time, and ``rglob`` raises for them.
+    """
+    found = [Path(folder) / name for folder, _, names in os.walk(root) for name in names]
+    # Path.is_file raises for what we may not look at.
+    return sorted(path for path in found if os.path.isfile(path))  # noqa: PTH113
+
+
 def storage_tree(root: Path) -> pandas.DataFrame:
     """One row per file below ``root``: path, what it is, bytes, age in seconds, content."""
     import pandas
 
     now = time.time()
     rows = []
-    for path in sorted(root.rglob("*")):
+    for path in files_below(root):
         try:
-            if not path.is_file():
-                continue
             status = path.stat()
             content = _content(path)
         except OSError:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 from pathlib import Path
+from typing import Any
 
+import pandas
 import pytest
 
 from hawork.core.errors import ArtifactError, ConfigurationError, JobSubmissionError, LabError
@@ -15,6 +18,7 @@ from hawork.core.steps import StepGate
 from hawork.lab.armed_steps import ArmedSteps
 from hawork.lab.artifact_magic import write_artifact, written_artifacts
 from hawork.lab.event_reader import EventReader
+from hawork.lab.panels.store_rows import StoreRows
 from hawork.lab.store_view import job_results, kind_of_file, storage_tree
 from hawork.lab.submission import find_source, make_submission, seconds
 from hawork.lab.waiting import Waiting
@@ -178,3 +182,38 @@ def test_the_tree_of_storage_says_what_is_what(tmp_path: Path) -> None:
     frame = job_results(checked({**config, "high-availability.cluster-id": "/lab"}))
     assert list(frame.state) == ["dirty", "clean"]
     assert list(frame.application_status) == ["SUCCEEDED", "unreadable"]
+
+
+class Storage:
+    """A storageDir, to which no pointer leads."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def store_rows(self) -> pandas.DataFrame:
+        return pandas.DataFrame(columns=["table", "name", "version", "value"])
+
+    def storage_tree(self) -> pandas.DataFrame:
+        return storage_tree(self.root)
+
+
+def test_a_folder_may_go_while_it_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flink removes the folder of a checkpoint as soon as it is subsumed."""
+    list_folder = os.scandir
+
+    def subsumed(path: Any) -> Any:
+        if Path(path).name == "chk-1":
+            Path(path).rmdir()
+        return list_folder(path)
+
+    monkeypatch.setattr(os, "scandir", subsumed)
+    for number in (1, 2):
+        (tmp_path / f"chk-{number}").mkdir()
+    (tmp_path / "chk-2" / "_metadata").write_text("2")
+    assert list(storage_tree(tmp_path).path) == ["chk-2/_metadata"]
+    assert not (tmp_path / "chk-1").exists()
+    (tmp_path / "chk-1").mkdir()
+    assert StoreRows(Storage(tmp_path), tmp_path).look()["order"] == ["file chk-2/_metadata"]
+    assert not (tmp_path / "chk-1").exists()

@@ -17,6 +17,7 @@ from typing import Any
 
 from hawork.core.errors import LabError
 from hawork.lab.panels.watched import Stored
+from hawork.lab.store_view import files_below
 
 MOST_ROWS = 300
 """Rows and files that are sent; ``lab.store_rows()`` has all of them."""
@@ -74,7 +75,7 @@ class StoreRows:
             frame = self._lab.store_rows()
         except sqlite3.Error as error:
             raise LabError(f"the HA store cannot be read now: {error}") from None
-        files = _files_below(root) if root is not None else {}
+        files = {path.name: path for path in files_below(root)} if root is not None else {}
         for table, name, version, value in frame.itertuples(index=False):
             link, verdict = "", ""
             if root is not None and (pointer := _pointer(value)) is not None:
@@ -125,10 +126,6 @@ class StoreRows:
         except FileNotFoundError:
             return link, "the file is missing"
         return link, self._verdicts[key]
-
-
-def _files_below(root: Path) -> dict[str, Path]:
-    return {path.name: path for path in root.rglob("*") if path.is_file()}
 
 
 def _pointer(value: str) -> tuple[str, int, str] | None:
