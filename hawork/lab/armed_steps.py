@@ -95,7 +95,7 @@ class ArmedSteps:
                 hit.file.unlink(missing_ok=True)
 
     def abandon(self, process: str) -> None:
-        """Forget where a process stood that is dead: one of its name starts afresh."""
+        """Forget where a process stood that is dead, or ends: one of its name starts afresh."""
         for hit in self._hits():
             if hit.process == process:
                 hit.file.unlink(missing_ok=True)

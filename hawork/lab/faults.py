@@ -17,7 +17,7 @@ class Faults:
     """The verbs; ``resolve`` turns ``"leader"`` into the name of the process that leads.
 
     ``leave_step`` lets a process that was paused at an armed step leave it;
-    ``abandon_steps`` forgets where a process stood that is dead now.
+    ``abandon_steps`` forgets where a process stood that is dead, or is asked to end.
     """
 
     def __init__(
@@ -50,6 +50,8 @@ class Faults:
             raise LabError(f"process {name} is paused and hears nothing: resume it, or kill it")
         event = self._record("terminate", name)
         self._processes.control.signal(name, "TERM")
+        # It ends when its threads have, and one that stands at a step would not.
+        self._abandon_steps(name)
         self._processes.control.wait_until(name, "exited")
         self._abandon_steps(name)
         return event

@@ -29,6 +29,8 @@ class ProcessFaults:
     def terminate(self, target: str = "leader") -> Event:
         """SIGTERM a process: it releases leadership, keeps all HA data, and ends.
 
+        If it stands at an armed step, it goes on from there.
+
         >>> lab.terminate("jm-2")                                          # doctest: +SKIP
         """
         return self._faults().terminate(target)

@@ -139,6 +139,22 @@ def test_a_submission_can_be_held_at_a_step(lab: LabCluster, tmp_path: Path) -> 
     assert job.wait().status is JobStatus.FINISHED
 
 
+def test_who_stands_at_a_step_can_be_terminated(tmp_path: Path) -> None:
+    with LabCluster(2, 1) as lab:
+        leader = lab.leader()
+        armed = lab.arm("submit.graph_written", "hold")
+        config = {"end": 10, "output": tmp_path / "out"}
+        job = lab.submit(f"{JOBS}:count", config=config, wait=False)
+        armed.reached().wait()
+        fault = lab.terminate(leader)
+        state = lab.processes[leader]
+        assert (state.state, state.status) == ("exited", 0)
+        assert lab.held() == []
+        assert lab.wait_for_leader(other_than=fault).wait() != leader
+        assert job.acknowledged().wait() == job.job_id
+        assert job.wait().status is JobStatus.FINISHED
+
+
 def test_one_more_task_manager(lab: LabCluster) -> None:
     assert lab.add_task_manager() == "tm-2"
     known = lab.wait_for_event(EventKind.TASKMANAGER_REGISTERED).wait()
