@@ -29,7 +29,7 @@ class LabProcesses:
 
     def add(self, role: str) -> str:
         """Start one more process of a role; returns its name."""
-        number = 1 + sum(known == role for known in self._roles.values())
+        number = 1 + sum(known == role for known in list(self._roles.values()))
         name = f"{_PREFIX[role]}-{number}"
         self._roles[name] = role
         self.start(name)
@@ -46,11 +46,12 @@ class LabProcesses:
         self.control.start(name, argv, log=self._run.logs / f"{name}.log")
 
     def names(self, role: str | None = None) -> list[str]:
-        return [name for name, known in self._roles.items() if role in (None, known)]
+        return [name for name, known in list(self._roles.items()) if role in (None, known)]
 
     def states(self) -> dict[str, ProcessState]:
         known = self.control.processes()
-        return {name: known[name] for name in self._roles if name in known}
+        # A copy: another thread may add a process, and the panels look ten times a second.
+        return {name: known[name] for name in list(self._roles) if name in known}
 
     def state(self, name: str) -> ProcessState:
         """One process; ``LabError`` when the lab has none of that name."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from hawork.lab.panels.commands import BUTTONS, buttons, perform
 from hawork.lab.panels.controller import Controller
 from hawork.lab.panels.feed import KEYFRAME_PAUSE, Feed, Json, merge_patch
 from hawork.lab.panels.live_timeline import LiveTimeline
+from hawork.lab.processes import LabProcesses
 from hawork.testing import eventually
 
 values = st.recursive(
@@ -129,6 +132,69 @@ def test_what_a_button_asks_for_is_done_on_another_thread_and_answered() -> None
 def answers(transport: Recorder) -> list[str]:
     said = [delta.get("patch", {}).get("answer", {}) for delta in list(transport.deltas)]
     return [answer["text"] for answer in said if answer.get("text")]
+
+
+@pytest.mark.parametrize("what", ["sections", "events", "transport"])
+def test_an_odd_error_is_said_and_the_panels_go_on(what: str) -> None:
+    """A view must not be left with what it saw last, and no word."""
+    odd, events, seconds = threading.Event(), killed_leader().events, itertools.count(60, 2)
+    odd.set()
+
+    def fail(where: str) -> None:
+        if where == what and odd.is_set():
+            raise ValueError("odd")
+
+    class Failing(Recorder):
+        def send_delta(self, message: Json) -> None:
+            if what == "transport" and odd.is_set():
+                odd.clear()
+                raise ValueError("odd")
+            super().send_delta(message)
+
+    def arrived(known: int) -> list[Any]:
+        fail("events")
+        return events[known:]
+
+    def sections() -> Json:
+        fail("sections")
+        return {"cluster": {"leader": "jm-1"}}
+
+    def told() -> bool:
+        return any(
+            last["lists"]["segments"]
+            and last["state"].get("cluster") == {"leader": "jm-1"}
+            and "trouble" not in last["state"]
+            for last in transport.keyframes[-1:]
+        )
+
+    transport = Failing()
+    busy = Controller(
+        LiveTimeline(arrived), sections, str, transport, clock=lambda: START + next(seconds)
+    )
+    said = {"text": "Not all of this is new (ValueError: odd): the panels go on looking."}
+    busy.start()
+    try:
+        eventually(
+            lambda: said in [each.get("patch", {}).get("trouble") for each in transport.deltas],
+            timeout=10,
+        )
+        odd.clear()
+        eventually(told, timeout=10)
+    finally:
+        busy.close()
+
+
+def test_a_process_may_be_added_while_the_states_are_looked_at() -> None:
+    processes: Any = LabProcesses.__new__(LabProcesses)
+    processes._roles = {"jm-1": "jobmanager", "jm-2": "jobmanager"}
+
+    class Adding(dict[str, str]):
+        def __contains__(self, name: object) -> bool:
+            processes._roles["jm-3"] = "jobmanager"
+            return super().__contains__(name)
+
+    processes.control = SimpleNamespace(processes=lambda: Adding({"jm-1": "a", "jm-2": "b"}))
+    assert processes.states() == {"jm-1": "a", "jm-2": "b"}
 
 
 def test_what_cannot_be_done_is_said() -> None:

@@ -13,7 +13,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from hawork.core.errors import HaworkError
 from hawork.lab.panels.feed import Feed, Json
@@ -21,6 +22,8 @@ from hawork.lab.panels.live_timeline import LiveTimeline
 
 PAUSE = 0.1
 """Seconds between looks: at most ten changes and one keyframe in 1.5 s go out, for all panels."""
+
+T = TypeVar("T")
 
 REMEMBERED = 64
 """Requests whose ids are known: a view that saw no answer sends the same one again."""
@@ -38,6 +41,7 @@ class Controller:
     """``sections`` give the state of each panel by name; ``perform`` does one request.
 
     Every request is answered by a sentence in the section ``answer``, never by an exception.
+    What cannot be looked at stays as it was, and the section ``trouble`` says why.
     """
 
     def __init__(
@@ -54,6 +58,9 @@ class Controller:
         self._transport = transport
         self._clock = clock
         self._feed = Feed()
+        self._seen: Mapping[str, Json] = {}
+        self._seen_timeline: Json = {}
+        self._trouble = ""
         self._answer: Json = {"number": 0, "text": "", "ok": True}
         self._requests: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
         self._taken: deque[str] = deque(maxlen=REMEMBERED)
@@ -98,9 +105,14 @@ class Controller:
     def tick(self, *, last: bool = False) -> None:
         """Look once, and send what changed."""
         now = self._clock()
-        added, incomplete = self._timeline.advance(now, last=last)
-        sections = {**self._sections(), "answer": self._answer, "life": {"closed": last}}
-        sections["timeline"] = self._timeline.section(now)
+        nothing: tuple[dict[str, list[Any]], bool] = ({}, False)
+        added, incomplete = self._try(partial(self._timeline.advance, now, last=last), nothing)
+        self._seen = self._try(self._sections, self._seen)
+        sections = {**self._seen, "answer": self._answer, "life": {"closed": last}}
+        self._seen_timeline = self._try(partial(self._timeline.section, now), self._seen_timeline)
+        sections["timeline"] = self._seen_timeline
+        if self._trouble:
+            sections["trouble"] = {"text": self._trouble}
         with self._taking:
             sections["requests"] = {"taken": list(self._taken)}
         moment = self._timeline.milliseconds(now)
@@ -112,6 +124,7 @@ class Controller:
             self._keyframe_wanted.clear()
             keyframe = self._feed.keyframe(self._timeline.lists(), moment)
             self._transport.send_keyframe(keyframe)
+        self._trouble = ""
 
     def act(self, request: Mapping[str, Any]) -> None:
         """Do one request; its answer is shown with the next look."""
@@ -123,13 +136,28 @@ class Controller:
             text, ok = f"{type(error).__name__}: {error}", False
         self._answer = {"number": self._answer["number"] + 1, "text": text, "ok": ok}
 
+    def _try(self, look: Callable[[], T], before: T) -> T:
+        try:
+            return look()
+        except HaworkError:
+            # The lab is being closed, or a process list changed under our eyes.
+            return before
+        except Exception as error:  # noqa: BLE001 - one look must not end all panels
+            self._complain(error)
+            return before
+
+    def _complain(self, error: Exception) -> None:
+        self._trouble = (
+            f"Not all of this is new ({type(error).__name__}: {error}): the panels go on looking."
+        )
+        self._keyframe_wanted.set()  # something may not have arrived
+
     def _watch(self) -> None:
         while not self._ended.wait(PAUSE):
             try:
                 self.tick()
-            except HaworkError:
-                # The lab is being closed, or a process list changed under our eyes.
-                continue
+            except Exception as error:  # noqa: BLE001 - one message must not end all panels
+                self._complain(error)
 
     def _act(self) -> None:
         while (request := self._requests.get()) is not None:

@@ -146,7 +146,7 @@ function frameOf(views) {
     // A timeline does not say so itself, nor does a section that was never seen.
     const noted = views.some((view) => model.state[view.name]?.note);
     say(trouble, model.orphaned ? "The kernel has ended: this is what was seen last."
-      : isClosed(model) && !noted ? end?.note ?? "" : "");
+      : isClosed(model) && !noted ? end?.note ?? "" : model.state.trouble?.text ?? "");
     if (said?.number) {
       say(answer, said.ok ? `${said.text} was done` : said.text);
       put(answer, "data-ok", String(said.ok));
