@@ -18,7 +18,7 @@ from hawork.core.steps import StepGate
 from hawork.lab.armed_steps import ArmedSteps
 from hawork.lab.artifact_magic import write_artifact, written_artifacts
 from hawork.lab.event_reader import EventReader
-from hawork.lab.panels.store_rows import StoreRows
+from hawork.lab.panels.store_rows import MOST_ROWS, StoreRows
 from hawork.lab.store_view import job_results, kind_of_file, storage_tree
 from hawork.lab.submission import find_source, make_submission, seconds
 from hawork.lab.waiting import Waiting
@@ -185,13 +185,15 @@ def test_the_tree_of_storage_says_what_is_what(tmp_path: Path) -> None:
 
 
 class Storage:
-    """A storageDir, to which no pointer leads."""
+    """A storageDir, and an HA store that says nothing about it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *names: str) -> None:
         self.root = root
+        self.names = list(names)
 
     def store_rows(self) -> pandas.DataFrame:
-        return pandas.DataFrame(columns=["table", "name", "version", "value"])
+        rows = [("pointer", name, "0", "") for name in self.names]
+        return pandas.DataFrame(rows, columns=["table", "name", "version", "value"])
 
     def storage_tree(self) -> pandas.DataFrame:
         return storage_tree(self.root)
@@ -217,3 +219,21 @@ def test_a_folder_may_go_while_it_is_listed(
     (tmp_path / "chk-1").mkdir()
     assert StoreRows(Storage(tmp_path), tmp_path).look()["order"] == ["file chk-2/_metadata"]
     assert not (tmp_path / "chk-1").exists()
+
+
+def test_an_entry_that_falls_behind_the_limit_is_not_gone(tmp_path: Path) -> None:
+    names = [f"{number:03}" for number in range(MOST_ROWS)]
+    store = Storage(tmp_path, *names)
+    rows = StoreRows(store, tmp_path)
+    assert rows.look()["note"] == ""
+    store.names = ["!", *names, "~"]
+    pushed = rows.look()
+    assert (pushed["order"][0], pushed["order"][-1]) == ("pointer !", "pointer 298")
+    assert len(pushed["rows"]) == len(pushed["order"]) == MOST_ROWS
+    assert pushed["gone"] == {}
+    assert pushed["note"] == "These are the first 300 of 302 entries."
+    store.names = names[1:]
+    shorter = rows.look()
+    assert set(shorter["gone"]) == {"pointer !", "pointer 000"}, "nobody saw the last one"
+    assert shorter["rows"]["pointer 299"][-1] == 0, "and that one is no news"
+    assert shorter["note"] == ""

@@ -45,7 +45,7 @@ class StoreRows:
         self._known: dict[str, str] = {}
         self._changed: dict[str, float] = {}
         self._gone: dict[str, tuple[float, list[Any]]] = {}
-        self._rows: dict[str, list[Any]] = {}
+        self._shown: dict[str, list[Any]] = {}
         self._verdicts: dict[tuple[str, int, int, str], str] = {}
 
     def look(self) -> dict[str, Any]:
@@ -57,18 +57,20 @@ class StoreRows:
         rows = dict(self._pointers(self.root))
         if self.root is not None:
             rows.update(self._files(rows))
-        if len(rows) > MOST_ROWS:
-            rows = dict(list(rows.items())[:MOST_ROWS])
+        # All are compared: what only falls behind the limit is not gone.
         self._compare(rows, now)
-        for key, row in rows.items():
+        shown = dict(list(rows.items())[:MOST_ROWS])
+        for key, row in shown.items():
             row.append(round(self._changed.get(key, 0.0) * 1000))
         gone = {
             key: [*row[:-1], round(at * 1000)]
             for key, (at, row) in self._gone.items()
             if now - at < 5.0
         }
-        self._rows = rows
-        return {"rows": rows, "gone": gone, "order": list(rows)}
+        self._shown = shown
+        cut = len(rows) > MOST_ROWS
+        note = f"These are the first {MOST_ROWS} of {len(rows)} entries." if cut else ""
+        return {"rows": shown, "gone": gone, "order": list(shown), "note": note}
 
     def _pointers(self, root: Path | None) -> Iterable[tuple[str, list[Any]]]:
         try:
@@ -102,7 +104,8 @@ class StoreRows:
                 if self._known.get(key) != text:
                     self._changed[key] = now
             for key in self._known.keys() - said.keys():
-                self._gone[key] = (now, self._rows[key])
+                if key in self._shown:
+                    self._gone[key] = (now, self._shown[key])
                 self._changed.pop(key, None)
         self._gone = {
             key: (at, row) for key, (at, row) in self._gone.items()

@@ -129,7 +129,8 @@ class _Store:
 
     def look(self) -> Json:
         self._rows.root, note = self._storage()
-        return {**self._rows.look(), "note": note}
+        found = self._rows.look()
+        return {**found, "note": " ".join(filter(None, (note, found["note"])))}
 
     def _storage(self) -> tuple[Path | None, str]:
         """Where it is, or why no files are shown."""
