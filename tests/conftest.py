@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
@@ -17,6 +18,10 @@ from tests.contract.harness import BackendHarness
 from tests.contract.in_memory_harness import InMemoryHarness
 from tests.contract.kubernetes_harness import KubernetesHarness
 from tests.contract.zookeeper_harness import ZooKeeperHarness
+
+# An example on a busy machine takes what it takes.
+settings.register_profile("hawork", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("hawork")
 
 HARNESSES: dict[str, Callable[[Path], BackendHarness]] = {
     "embedded": EmbeddedHarness,

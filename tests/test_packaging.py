@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hawork.lab.loopback import free_ports
 from hawork.testing import eventually
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -240,9 +240,7 @@ def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[s
 
 def test_binder_begins_with_the_tour_behind_a_prefix(tmp_path: Path) -> None:
     """As JupyterHub starts it: another base URL, and no word about where to begin."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     base = f"http://127.0.0.1:{port}/user/somebody/"
     argv = [
         str(ROOT / "binder" / "start"), "jupyter", "lab", "--no-browser", "--ip=127.0.0.1",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from .jupyter import ROOT, JupyterLab
 
@@ -19,6 +19,9 @@ QUIET = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 RESULTS = ROOT / "test-results"
+
+
+expect.set_options(timeout=30_000)  # of its own, whatever the page's is
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +51,7 @@ def page(browser: Browser, jupyter: JupyterLab, request: pytest.FixtureRequest) 
     """A page of its own; a screenshot and the server's log stay if the test fails."""
     context = browser.new_context(viewport={"width": 1400, "height": 1000})
     context.set_default_timeout(30_000)
+    context.set_default_navigation_timeout(90_000)
     found = context.new_page()
     failures = request.session.testsfailed
     yield found

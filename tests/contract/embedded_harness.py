@@ -20,11 +20,12 @@ from hawork.testing import eventually
 
 _ELECTION = "high-availability.embedded.leader-election"
 FAST = {
-    f"{_ELECTION}.lease-duration": "1 s",
-    f"{_ELECTION}.renew-deadline": "1 s",
+    f"{_ELECTION}.lease-duration": "2 s",
+    f"{_ELECTION}.renew-deadline": "2 s",
     f"{_ELECTION}.retry-period": "100 ms",
 }
 """Timeouts long enough for a busy machine and short enough to wait for."""
+LONG = {f"{_ELECTION}.lease-duration": "1 h", f"{_ELECTION}.renew-deadline": "1 h"}
 
 
 def embedded_config(directory: Path, options: Mapping[str, object] | None = None) -> Configuration:

@@ -26,6 +26,14 @@ FAST = {
 """Short enough for many failovers in a test; safe at any length, which is what is tested."""
 
 
+PATIENT = {
+    **FAST,
+    "high-availability.embedded.leader-election.lease-duration": "20 s",
+    "high-availability.embedded.leader-election.renew-deadline": "15 s",
+}
+"""For what has nothing to do with a lease that ends: a kill is noticed at once all the same."""
+
+
 def expected_counts(end: int) -> list[tuple[int, int, int]]:
     return [
         (key, len(range(key, end, KEYS)), sum(range(key, end, KEYS)))

@@ -15,7 +15,7 @@ from hawork.core.types import JobID
 from hawork.job import pack_artifact
 from hawork.lab import LabCluster
 from hawork.runtime.submission import JobSubmission
-from tests.faults.scenario import FAST, JOBS, Scenario
+from tests.faults.scenario import JOBS, PATIENT, Scenario
 
 ONCE = RestartStrategy("fixed-delay", attempts=1, delay=0.05)
 
@@ -24,7 +24,7 @@ ONCE = RestartStrategy("fixed-delay", attempts=1, delay=0.05)
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenario]:
     """One cluster for all of these: nothing they do may harm it."""
     directory = tmp_path_factory.mktemp("bad-jobs")
-    options = {**FAST, "slot.request.timeout": "1 s"}
+    options = {**PATIENT, "slot.request.timeout": "1 s"}
     with LabCluster(1, 1, directory=directory / "lab", options=options, slots=3, keep=True) as lab:
         scenario = Scenario(lab, directory)
         good = scenario.submit("counts", end=20_000, rate=1500, parallelism=1)

@@ -17,7 +17,7 @@ import pytest
 from hawork.core.errors import ConfigurationError, LabError
 from hawork.lab import LabCluster
 from hawork.runtime.token import read_token
-from tests.faults.scenario import FAST
+from tests.faults.scenario import PATIENT
 
 LIMIT = 200_000
 
@@ -25,7 +25,7 @@ LIMIT = 200_000
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabCluster]:
     directory = tmp_path_factory.mktemp("bad-requests") / "lab"
-    options = {**FAST, "rest.server.max-content-length": LIMIT}
+    options = {**PATIENT, "rest.server.max-content-length": LIMIT}
     with LabCluster(2, 1, directory=directory, options=options, keep=True) as cluster:
         session_id = cluster.leader_information()
         yield cluster

@@ -9,6 +9,7 @@ import pytest
 from hawork.backends.kubernetes.layout import CLAIMED_BY
 from hawork.core.types import JobID
 from hawork.ha.pointer_store import JOB_GRAPHS, checkpoints
+from tests.backends.kubernetes import kubernetes_setup
 from tests.backends.kubernetes.kubernetes_setup import ClusterUnderTest
 from tests.contract.kubernetes_server import shared_control_plane
 from tests.faults.config_map_history import ConfigMapHistory
@@ -18,7 +19,10 @@ Meddle = Callable[[ClusterUnderTest], None]
 
 
 @pytest.fixture
-def cluster() -> Iterator[ClusterUnderTest]:
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[ClusterUnderTest]:
+    """Its leases are long: nobody here waits for one to end."""
+    for name, seconds in (("LEASE", 20.0), ("RENEW", 15.0), ("RETRY", 1.0)):
+        monkeypatch.setattr(kubernetes_setup, name, seconds)
     cluster = ClusterUnderTest(shared_control_plane())
     yield cluster
     cluster.close()

@@ -16,7 +16,7 @@ from hawork.core.jobs import JobStatus
 from hawork.core.types import JobID
 from hawork.lab import LabCluster
 from hawork.testing import eventually
-from tests.faults.scenario import FAST, Scenario, wait_for_event
+from tests.faults.scenario import FAST, PATIENT, Scenario, wait_for_event
 
 CHECKPOINT = "completedCheckpoint"
 
@@ -53,6 +53,7 @@ def checkpoint_files(scenario: Scenario, job_id: str) -> list[tuple[int, Path]]:
     return sorted(each for each in found if each[0] in stored)
 
 
+@pytest.mark.parametrize("scenario", [PATIENT], indirect=True)
 @pytest.mark.parametrize("damage", [truncate, alter, remove])
 def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
     scenario: Scenario, damage: object
@@ -74,6 +75,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
     scenario.check_nothing_left(job)
 
 
+@pytest.mark.parametrize("scenario", [PATIENT], indirect=True)
 def test_a_job_none_of_whose_checkpoints_is_readable_waits_and_loses_nothing(
     scenario: Scenario,
 ) -> None:
@@ -100,6 +102,7 @@ def test_a_job_none_of_whose_checkpoints_is_readable_waits_and_loses_nothing(
     scenario.check_exact_copies(job, 4000)
 
 
+@pytest.mark.parametrize("scenario", [PATIENT], indirect=True)
 @pytest.mark.parametrize("damage", [truncate, alter, remove])
 def test_a_damaged_job_graph_is_reported_and_kept_and_the_others_run(
     scenario: Scenario, damage: object

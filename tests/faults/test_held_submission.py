@@ -9,7 +9,7 @@ from hawork.core.jobs import JobStatus
 from hawork.lab.submission import make_submission
 from tests.faults.scenario import JOBS, Scenario
 
-IMPATIENT = {"rest.connection-timeout": "500 ms", "rest.await-leader-timeout": "1200 ms"}
+IMPATIENT = {"rest.connection-timeout": "1500 ms", "rest.await-leader-timeout": "4 s"}
 
 
 @pytest.mark.parametrize("scenario", [IMPATIENT], indirect=True)

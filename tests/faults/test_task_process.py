@@ -68,7 +68,7 @@ def test_a_task_runs_from_deployment_to_its_last_commit(directory: Path) -> None
 
 @pytest.mark.parametrize("memory_threshold", [0, 1 << 20])
 def test_a_killed_task_is_restored_exactly(directory: Path, memory_threshold: int) -> None:
-    slow = config(directory, rate=20_000)
+    slow = config(directory, rate=5_000)
     with TaskUnderTest(directory, "sums", config=slow, memory_threshold=memory_threshold) as task:
         while task.expect("progress")["records"] < 2000:
             pass

@@ -123,7 +123,9 @@ def test_partition_of_the_leader(on_shared_server: Scenario, how: str) -> None:
     check(on_shared_server, job)
 
 
-def test_a_slow_network_costs_no_leadership(tmp_path: Path, shared: dict[str, str]) -> None:
+def test_a_slow_network_and_a_lost_standby_cost_no_leadership(
+    tmp_path: Path, shared: dict[str, str]
+) -> None:
     # kazoo gives up a connection whose answers take longer than a sixth of the session timeout.
     options = {**shared, "high-availability.zookeeper.client.session-timeout": "10 s"}
     with LabCluster(2, 2, ha="zookeeper", directory=tmp_path / "lab", options=options) as lab:
@@ -134,16 +136,11 @@ def test_a_slow_network_costs_no_leadership(tmp_path: Path, shared: dict[str, st
         check(scenario, job)
         granted = [e for e in lab.event_list() if e.kind is EventKind.LEADERSHIP_GRANTED]
         assert [event.process for event in granted] == [leader]
-
-
-def test_partition_of_a_standby_disturbs_nobody(on_shared_server: Scenario) -> None:
-    lab = on_shared_server.lab
-    job = running_job(on_shared_server)
-    leader = lab.leader()
-    lab.partition(next(name for name in ("jm-1", "jm-2") if name != leader))
-    check(on_shared_server, job)
-    assert lab.leader() == leader
-    lab.heal()
+        lab.heal()
+        job = running_job(scenario)
+        lab.partition(next(name for name in ("jm-1", "jm-2") if name != leader))
+        check(scenario, job)
+        assert lab.leader() == leader
 
 
 @pytest.mark.slow

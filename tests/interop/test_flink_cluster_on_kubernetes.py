@@ -95,10 +95,15 @@ def test_a_paused_leader_believes_until_it_wakes(lab: FlinkCluster) -> None:
         view.panels()
         assert view._station is not None
         hub = view._station._hub
-        eventually(lambda: hub.keyframe["state"]["cluster"]["leader"] == view.leader())
+        eventually(
+            lambda: hub.keyframe["state"]["cluster"]["leader"] == view.leader(), timeout=SECONDS
+        )
         assert hub.keyframe["state"]["cluster"]["store"]["kind"] == "kubernetes"
         # Its leader comes from a list already, its connection is one when the watch is open.
-        eventually(lambda: hub.keyframe["state"]["cluster"]["store"]["state"] == "connected")
+        eventually(
+            lambda: hub.keyframe["state"]["cluster"]["store"]["state"] == "connected",
+            timeout=SECONDS,
+        )
         eventually(lambda: hub.keyframe["state"]["store"].get("rows"), timeout=SECONDS)
         assert view.verdict().valid
 

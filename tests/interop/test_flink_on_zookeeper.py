@@ -57,6 +57,8 @@ def test_retrieval_finds_a_flink_leader(cluster: ClusterUnderTest, flink: FlinkP
     eventually(lambda: all(o.seen and o.seen[-1] for o in observers), timeout=START_SECONDS)
     rest, resource_manager = (observer.seen[-1] for observer in observers)
     assert rest is not None and resource_manager is not None
+    # Until the dispatcher leads, too, every question is answered by 503.
+    eventually(lambda: flink_leads(observers[0]), timeout=START_SECONDS)
     assert flink_version(rest) == "1.20.5"
     assert resource_manager.address.startswith("pekko.tcp://flink@")
     assert rest.session_id == resource_manager.session_id
@@ -135,3 +137,5 @@ def flink_leads(observer: Observer) -> bool:
     except urllib.error.HTTPError as error:
         assert error.code == 503, "what Flink answers while its own election goes on"
         return False
+    except OSError:
+        return False  # it is not there yet, or no more

@@ -168,6 +168,7 @@ def test_a_store_that_is_away_says_nothing_about_the_leader(
     """What we cannot see is no revocation, and what is found again is not granted again."""
     session_id = discovery.publish(managers[0])
     view.cluster_panel()
+    until(lambda: state(view)["cluster"]["leader"] == managers[0].name)
     assert discovery.own is not None
     discovery.own.emit(EventKind.STORE_CONNECTION, state="SUSPENDED")
     discovery.nobody()

@@ -10,12 +10,11 @@ import pytest
 from hawork.backends.registry import release_leadership
 from hawork.core.types import DISPATCHER, LeaderInformation
 from hawork.ha.pointer_store import JOB_GRAPHS
+from hawork.testing import eventually
 from tests.backends.embedded.processes import contender_process
-from tests.contract.embedded_harness import EmbeddedHarness
+from tests.contract.embedded_harness import LONG, EmbeddedHarness
 from tests.contract.harness import Contender, Retrieval
 
-_ELECTION = "high-availability.embedded.leader-election"
-LONG = {f"{_ELECTION}.lease-duration": "1 h", f"{_ELECTION}.renew-deadline": "1 h"}
 BLIND = {"high-availability.embedded.crash-detection": "false"}
 
 
@@ -31,7 +30,8 @@ def test_a_crashed_leader_is_replaced_at_once(embedded: EmbeddedHarness) -> None
         leader.kill()
         assert str(standby.listener.wait_for_grant()) != before
         retrieval.observer.wait_for(None)
-    assert len(list((embedded.directory / "contenders").glob("*.lock"))) == 1
+    locks = embedded.directory / "contenders"
+    eventually(lambda: len(list(locks.glob("*.lock"))) == 1)  # swept after the grant
 
 
 @pytest.mark.parametrize("embedded", [LONG], indirect=True)
@@ -57,7 +57,7 @@ def test_without_crash_detection_the_lease_has_to_run_out(embedded: EmbeddedHarn
         killed_at = time.monotonic()
         standby.listener.wait_for_grant()
         # The last renewal came at most a retry period (100 ms) before the kill.
-        assert time.monotonic() - killed_at > 0.7
+        assert time.monotonic() - killed_at > 1.4
 
 
 @pytest.mark.parametrize("embedded", [{**BLIND, **LONG}], indirect=True)
@@ -105,7 +105,7 @@ def test_a_stopped_leader_without_a_rival_leads_again_under_a_new_session_id(
         observer.wait_for(LeaderInformation(uuid.UUID(before), "old:1"))
         paused.stop()
         # A renew deadline passes; nothing in the store says so.
-        time.sleep(1.1)
+        time.sleep(2.2)
         paused.resume()
         assert paused.wait_for("grant") != before
         told = [kind for message in paused.heard for kind in message if kind in ("grant", "revoke")]

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
 from hawork.core.errors import VersionMismatchError
 from hawork.core.types import LeaderSessionID
 from hawork.ha.pointer_store import JOB_GRAPHS, PointerStore
-from tests.contract.embedded_harness import EmbeddedHarness
+from tests.contract.embedded_harness import LONG, EmbeddedHarness
 from tests.contract.harness import TIMEOUT, Leader
 
 EACH = 25
@@ -60,6 +62,7 @@ def count_up(pointers: PointerStore, session_id: LeaderSessionID) -> bool:
     return True
 
 
+@pytest.mark.parametrize("embedded", [LONG], indirect=True)
 def test_two_threads_in_each_of_two_processes(embedded: EmbeddedHarness) -> None:
     leader = Leader.of(embedded, JOB_GRAPHS)
     leader.pointers.create("shared", b"0", leader.session_id)

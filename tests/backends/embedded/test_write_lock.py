@@ -71,7 +71,7 @@ def test_a_lease_is_renewed_while_pointers_are_written_without_a_pause(
     for thread in threads:
         thread.start()
     # Twice the renew deadline: without renewals the leadership would be over.
-    enough.wait(2.0)
+    enough.wait(4.0)
     enough.set()
     for thread in threads:
         thread.join()

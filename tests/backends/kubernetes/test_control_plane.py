@@ -210,7 +210,7 @@ def through_proxy(own_control_plane: ControlPlane) -> Iterator[HTTPSConnection]:
     server = yaml.safe_load(file.read_text())["clusters"][0]["cluster"]["server"]
     host, _, port = server.removeprefix("https://").partition(":")
     context = create_default_context(cafile=str(own_control_plane.ca_file))
-    connection = HTTPSConnection(host, int(port), timeout=1.0, context=context)
+    connection = HTTPSConnection(host, int(port), timeout=5.0, context=context)
     yield connection
     connection.close()
     own_control_plane.proxy("jm-2").heal()

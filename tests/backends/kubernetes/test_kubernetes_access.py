@@ -151,7 +151,7 @@ def test_a_namespace_that_is_not_there(own_control_plane: ControlPlane) -> None:
     try:
         contender = cluster.contender(K8S_CONFIG_FILE=admin, K8S_NAMESPACE="nowhere")
         contender.wait_until(lambda: bool(contender.of("error")), "an error")
-        ((_, error),) = contender.of("error")
+        (_, error) = contender.of("error")[0]
         assert '"nowhere" not found' in str(error) and "create the namespace" in str(error)
     finally:
         cluster.close()

@@ -59,7 +59,10 @@ def test_addresses_are_written_as_flink_writes_them(cluster: ClusterUnderTest) -
 
 
 def test_stopping_releases_the_lock_as_flink_does(cluster: ClusterUnderTest) -> None:
-    contender = cluster.contender()
+    # What it has for giving up the lock is a retry period.
+    contender = cluster.contender(
+        K8S_LEASE_DURATION="20 s", K8S_RENEW_DEADLINE="15 s", K8S_RETRY_PERIOD="5 s"
+    )
     session_id = contender.wait_for_grant()
     contender.driver.publish_leader_information(
         "dispatcher", LeaderInformation(session_id, "http://here:1")
@@ -263,9 +266,12 @@ def test_whoever_was_cut_off_finds_the_leader_in_a_new_map(cluster: ClusterUnder
 
 def test_clocks_that_disagree_decide_nothing(cluster: ClusterUnderTest) -> None:
     skews = [0.0, 20.0, -20.0]
-    contenders = [cluster.contender(SkewedClock(seconds)) for seconds in skews]
+    lease = {"K8S_LEASE_DURATION": "10 s", "K8S_RENEW_DEADLINE": "8 s"}  # less than the skew
+    contenders = [cluster.contender(SkewedClock(seconds), **lease) for seconds in skews]
     for _ in range(4):
-        leader = eventually(lambda: next((each for each in contenders if each.leads), None))
+        leader = eventually(
+            lambda: next((each for each in contenders if each.leads), None), timeout=30
+        )
         assert leader is not None
         # Several renewals, which to the others' clocks are long ago or yet to come.
         transitions, renewals = cluster.lock()["leaderTransitions"], set()
@@ -275,7 +281,7 @@ def test_clocks_that_disagree_decide_nothing(cluster: ClusterUnderTest) -> None:
         assert cluster.lock()["leaderTransitions"] == transitions, "nobody was deposed"
         leader.driver.close()
         index = contenders.index(leader)
-        contenders[index] = cluster.contender(SkewedClock(skews[index]))
+        contenders[index] = cluster.contender(SkewedClock(skews[index]), **lease)
 
 
 # --- broken networks -----------------------------------------------------------------------

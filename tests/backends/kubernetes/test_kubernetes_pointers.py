@@ -23,10 +23,18 @@ from hawork.core.types import JobID, LeaderInformation
 from hawork.ha.pointer_store import JOB_GRAPHS, RESULTS, checkpoints, counters
 from hawork.lab.configmap_view import config_maps
 from hawork.testing import eventually
+from tests.backends.kubernetes import kubernetes_setup
 from tests.backends.kubernetes.kubernetes_setup import ClusterUnderTest
 
 JOB = JobID("0" * 31 + "a")
 OTHER = JobID("0" * 31 + "b")
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody here waits for a lease to end."""
+    for name, seconds in (("LEASE", 20.0), ("RENEW", 15.0), ("RETRY", 1.0)):
+        monkeypatch.setattr(kubernetes_setup, name, seconds)
 
 
 def test_pointers_are_readable_and_beside_flinks(cluster: ClusterUnderTest) -> None:

@@ -239,9 +239,13 @@ def test_a_removed_latch_node_ends_the_leadership(cluster: ClusterUnderTest) -> 
 def test_znodes_deleted_under_a_running_cluster_come_back(cluster: ClusterUnderTest) -> None:
     contenders = [cluster.contender() for _ in range(3)]
     contenders[0].granted()
+    before = " ".join(cluster.latch())
     delete_tree(cluster.kazoo, cluster.paths.cluster)
-    eventually(lambda: [each.leads for each in contenders].count(True) == 1, timeout=20)
-    leader = next(each for each in contenders if each.leads)
+    # Until its watch has told it, the old leader believes.
+    (leader,) = eventually(
+        lambda: [each for each in contenders if each.leads and str(each.session_id) not in before],
+        timeout=20,
+    )
     session_id = leader.granted()
     leader.driver.publish_leader_information(
         "dispatcher", LeaderInformation(session_id, "http://here:1")

@@ -44,7 +44,9 @@ def leader_of(contenders: list[Contender]) -> Contender:
 @pytest.mark.parametrize("role", ["leader", "follower"])
 def test_losing_one_server_of_three(on_ensemble: ClusterUnderTest, role: str) -> None:
     servers = on_ensemble.servers
-    backends = [on_ensemble.open(ZK_TOLERATE_SUSPENDED=True) for _ in range(3)]
+    # Longer than the servers need to elect one of them.
+    values = {"ZK_TOLERATE_SUSPENDED": True, "ZK_SESSION_TIMEOUT": "20 s"}
+    backends = [on_ensemble.open(**values) for _ in range(3)]
     contenders = [on_ensemble.contend(backend, wait=False) for backend in backends]
     leader = leader_of(contenders)
     session_id = leader.granted()

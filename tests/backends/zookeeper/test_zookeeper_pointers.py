@@ -256,7 +256,10 @@ class Unclear:
     def __init__(self, cluster: ClusterUnderTest, direction: str, **values: object) -> None:
         self.proxy = cluster.proxy()
         self.leader = Leader(
-            cluster, ZK_QUORUM=self.proxy.address, ZK_TOLERATE_SUSPENDED=True, **values
+            cluster,
+            ZK_QUORUM=self.proxy.address,
+            ZK_TOLERATE_SUSPENDED=True,
+            **{"ZK_SESSION_TIMEOUT": "20 s", **values},  # so that no check of ours comes first
         )
         self.leader.pointers.create("old", b"o", self.leader.session_id)
         self.before = self.leader.pointers.entries()

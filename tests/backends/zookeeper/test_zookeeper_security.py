@@ -203,7 +203,7 @@ def test_tls_that_does_not_fit_is_a_clear_error(
     secure: SecureServer, change: dict[str, object], message: str
 ) -> None:
     cluster = ClusterUnderTest(secure.servers)
-    values = {**secure.options(), "ZK_CONNECTION_TIMEOUT": "1 s", **change}
+    values = {**secure.options(), "ZK_CONNECTION_TIMEOUT": "3 s", **change}
     given = {name: value for name, value in values.items() if value is not None}
     with pytest.raises(StoreUnavailableError, match=message):
         cluster.open(**given)

@@ -52,7 +52,7 @@ export function timelineView(send, model) {
       if (view.cursor !== null) model.moved?.(view.cursor);
     }, id });
   const table = el("table", {});
-  const folded = el("details", { ontoggle: () => draw(true) },
+  const folded = el("details", { ontoggle: model.guarded(() => draw(true)) },
     el("summary", {}, "The same as a table"), el("div", { class: "hw-scroll", tabindex: "0" }, table));
   const root = el("div", { class: "hw-timeline-box" }, controls.root, picture, detail, folded);
 
@@ -339,13 +339,13 @@ export function timelineView(send, model) {
       controls.move({ from: dragged.from + shift, to: dragged.to + shift });
     }
   });
-  const sizes = new ResizeObserver(() => {
+  const sizes = new ResizeObserver(model.guarded(() => {
     const found = Math.max(240, root.clientWidth - LEFT - 2);
     if (Math.abs(found - width) > 1) {
       width = found;
       draw();
     } else if (performance.now() - drawnAt > 1000) draw();
-  });
+  }));
   sizes.observe(root);
 
   const close = () => {
