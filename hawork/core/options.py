@@ -47,8 +47,8 @@ STORAGE_DIR = text(
     deprecated=(f"{_ZK}.storageDir", "recovery.zookeeper.storageDir"),
 )  # fmt: skip
 HA_JOBMANAGER_PORT = text(
-    f"{_HA}.jobmanager.port", "0", "port or range of ports of JobManagers",
-    deprecated=("recovery.jobmanager.port",),
+    f"{_HA}.jobmanager.port", "0", "Flink only; no effect here",
+    deprecated=("recovery.jobmanager.port",), effective=False,
 )  # fmt: skip
 HA_JOB_DELAY = duration(
     f"{_HA}.job.delay", None, "no effect any more", deprecated=("recovery.job.delay",),
@@ -143,11 +143,13 @@ K8S_MAX_RETRIES = integer(
     "kubernetes.transactional-operation.max-retries", 15, "tries of one guarded update"
 )
 K8S_INITIAL_RETRY_DELAY = duration(
-    "kubernetes.transactional-operation.initial-retry-delay", 0.05, "first pause between tries"
-)
+    "kubernetes.transactional-operation.initial-retry-delay", 0.05, "Flink only; no effect here",
+    effective=False,
+)  # fmt: skip
 K8S_MAX_RETRY_DELAY = duration(
-    "kubernetes.transactional-operation.max-retry-delay", 60.0, "longest pause between tries"
-)
+    "kubernetes.transactional-operation.max-retry-delay", 60.0, "Flink only; no effect here",
+    effective=False,
+)  # fmt: skip
 
 # --- embedded --------------------------------------------------------------------------
 EMBEDDED_DIRECTORY = text(
@@ -251,8 +253,10 @@ REST_MAX_CONTENT_LENGTH = integer(
 )
 REST_AWAIT_LEADER = duration("rest.await-leader-timeout", 30.0, "how long a client waits")
 REST_CONNECTION_TIMEOUT = duration("rest.connection-timeout", 15.0, "how long connecting may take")
-REST_RETRY_ATTEMPTS = integer("rest.retry.max-attempts", 20, "tries of one request")
-REST_RETRY_DELAY = duration("rest.retry.delay", 3.0, "pause between tries")
+REST_RETRY_ATTEMPTS = integer(
+    "rest.retry.max-attempts", 20, "Flink only; no effect here", effective=False
+)
+REST_RETRY_DELAY = duration("rest.retry.delay", 3.0, "Flink only; no effect here", effective=False)
 
 # --- hawork's own ----------------------------------------------------------------------
 RUN_DIRECTORY = text("hawork.run-directory", None, "where events and armed steps are kept")
