@@ -27,7 +27,7 @@ class Option(Generic[T]):
     deprecated: tuple[str, ...] = ()
     show: Callable[[T], str] = str
     effective: bool = True
-    """False for a key that Flink still accepts and that has no effect any more."""
+    """False for a key that Flink accepts and that has no effect here."""
 
     def read(self, text: str) -> T:
         try:
