@@ -75,7 +75,7 @@ class FsspecStateStorage:
                 return False
             return True
 
-    def list(self, path: str) -> Sequence[str]:
+    def list(self, path: str, *, unfinished: bool = False) -> Sequence[str]:
         target = self._resolve(path)
         with self._translated("listed", path):
             self._fs.invalidate_cache()
@@ -84,7 +84,7 @@ class FsspecStateStorage:
             except (FileNotFoundError, NotADirectoryError):
                 return []
         names = {str(item).rstrip("/").rpartition("/")[2] for item in found}
-        return sorted(name for name in names if name and not name.startswith("."))
+        return sorted(name for name in names if name and (unfinished or not name.startswith(".")))
 
     def rename(self, source: str, target: str) -> None:
         """On object stores a copy and a deletion: repeat it after a failure."""

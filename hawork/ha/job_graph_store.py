@@ -150,14 +150,15 @@ class JobGraphStore:
                 continue
             files = self._storage.list(job_directory(job_id))
             under_way = f"{SUBMITTING}{self._session_id}" in files
-            if not files or under_way or self._has_result(job_id):
+            left = job_files(self._storage, job_id)
+            if not left or under_way or self._has_result(job_id):
                 continue
             beyond = [file for file in files if not _written_by_submission(file)]
-            if beyond or not any(file.startswith(SUBMITTING) for file in files):
+            # Nothing but files in the making: somebody died before the marker was written.
+            if beyond or (files and not any(file.startswith(SUBMITTING) for file in files)):
                 reason = f"no job graph points to it and it holds {', '.join(files[:5])}"
                 self._set_aside(set_aside, name, reason)
                 continue
-            left = job_files(self._storage, job_id)
             # Fenced, though nothing is there to be removed: a deposed leader stops here.
             self._handles.remove(job_id)
             for path in left:

@@ -74,15 +74,18 @@ def job_directory(job_id: JobID) -> str:
 
 
 def job_files(storage: StateStorage, job_id: JobID) -> list[str]:
-    """What lies in a job's directory now, each file by its path.
+    """What lies in a job's directory now, each file by its path, also what is in the making.
 
     In the order in which to delete: markers last, so that the rest is never in doubt.
     """
     directory, found = job_directory(job_id), list[str]()
-    for name in sorted(storage.list(directory), key=lambda name: name.startswith(SUBMITTING)):
+    names = storage.list(directory, unfinished=True)
+    for name in sorted(names, key=lambda name: name.startswith(SUBMITTING)):
         path = f"{directory}/{name}"
-        is_directory = name in (BLOBS, STATE)
-        found += [f"{path}/{each}" for each in storage.list(path)] if is_directory else [path]
+        if name in (BLOBS, STATE):
+            found += [f"{path}/{each}" for each in storage.list(path, unfinished=True)]
+        else:
+            found.append(path)
     return found
 
 

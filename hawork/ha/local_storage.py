@@ -61,14 +61,14 @@ class LocalStateStorage:
             self._remove_empty_parents(target)
         return True
 
-    def list(self, path: str) -> Sequence[str]:
+    def list(self, path: str, *, unfinished: bool = False) -> Sequence[str]:
         target = self._resolve(path)
         with _translated("listed", target):
             try:
                 names = os.listdir(target)
             except (FileNotFoundError, NotADirectoryError):
                 return []
-        return sorted(name for name in names if not name.startswith("."))
+        return sorted(name for name in names if unfinished or not name.startswith("."))
 
     def rename(self, source: str, target: str) -> None:
         old, new = self._resolve(source), self._resolve(target)

@@ -30,10 +30,11 @@ class StateStorage(Protocol):
         Directories that have become empty go, too. ``""`` stands for everything.
         """
 
-    def list(self, path: str) -> Sequence[str]:
+    def list(self, path: str, *, unfinished: bool = False) -> Sequence[str]:
         """Names directly below a directory, sorted; nothing when it does not exist.
 
-        Names that start with a dot are files in the making and are left out.
+        Names that start with a dot are files in the making and are left out, unless they are
+        wanted: such a file may be deleted at any time, whoever still writes it begins again.
         """
 
     def rename(self, source: str, target: str) -> None:

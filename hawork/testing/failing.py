@@ -76,8 +76,8 @@ class FailingStorage:
     def delete(self, path: str) -> bool:
         return self._failures.run("delete", lambda: self._inner.delete(path))
 
-    def list(self, path: str) -> Sequence[str]:
-        return self._failures.run("list", lambda: self._inner.list(path))
+    def list(self, path: str, *, unfinished: bool = False) -> Sequence[str]:
+        return self._failures.run("list", lambda: self._inner.list(path, unfinished=unfinished))
 
     def rename(self, source: str, target: str) -> None:
         self._failures.run("rename", lambda: self._inner.rename(source, target))

@@ -294,10 +294,11 @@ class InMemoryStorage:
             del self.files[name]
         return bool(found)
 
-    def list(self, path: str) -> Sequence[str]:
+    def list(self, path: str, *, unfinished: bool = False) -> Sequence[str]:
         prefix = f"{checked_path(path)}/" if path else ""
         below = [name[len(prefix) :] for name in self.files if name.startswith(prefix)]
-        return sorted({name.partition("/")[0] for name in below if not name.startswith(".")})
+        names = {name.partition("/")[0] for name in below}
+        return sorted(name for name in names if unfinished or not name.startswith("."))
 
     def rename(self, source: str, target: str) -> None:
         checked_path(target)

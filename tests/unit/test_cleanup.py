@@ -116,6 +116,19 @@ def test_a_deposed_leader_deletes_no_files(world: World) -> None:
     assert later.completed_checkpoints(JOB, 2).recover().checkpoint is not None
 
 
+def test_what_a_killed_process_was_writing_goes_with_the_job(world: World) -> None:
+    stores = world.lead()
+    run_job(world, stores)
+    for name in (".completedCheckpoint1.0a.tmp", "state/.x.0b.tmp"):
+        world.files.write(f"jobs/{JOB}/{name}", b"half")
+    world.files.write(f"jobs/{OTHER_JOB}/._SUBMITTING-x.0c.tmp", b"")
+    stores.job_results.create_dirty(result())
+    stores.cleanup.run(result())
+    assert list(world.files.files) == [f"jobs/{OTHER_JOB}/._SUBMITTING-x.0c.tmp"]
+    world.lead().job_graphs.sweep_unacknowledged()
+    assert left(world) == []
+
+
 def resubmitted_during(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[], LeaderStores]:
     """Whoever deletes a file next sleeps first, while the same job comes back under another."""
     delete, later = world.files.delete, list[LeaderStores]()

@@ -163,6 +163,9 @@ def test_files_in_the_making_are_not_listed(tmp_path: Path) -> None:
     (tmp_path / ".x.0123.tmp").write_text("half")
     storage.write("x", b"1")
     assert storage.list("") == ["x"]
+    assert storage.list("", unfinished=True) == [".x.0123.tmp", "x"]
+    assert storage.delete(".x.0123.tmp")
+    assert storage.list("", unfinished=True) == ["x"]
 
 
 @pytest.mark.parametrize(
