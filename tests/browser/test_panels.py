@@ -123,7 +123,7 @@ def test_after_close_every_panel_says_so_and_no_button_is_left(
 
 
 def test_panels_move_while_a_cell_blocks(opened: Any, complaints: list[str]) -> None:
-    page = opened("lab.cluster_panel()", later=("import time\nlab.kill('leader')\ntime.sleep(8)",))
+    page = opened("lab.cluster_panel()", later=("import time\nlab.kill('leader')\ntime.sleep(20)",))
     cluster = panel(page, "cluster")
     leader = leader_of(cluster)
     run_cell(page, 2, wait=False)

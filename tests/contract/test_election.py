@@ -89,7 +89,8 @@ def test_grants_and_revocations_alternate(ha_backend: BackendHarness) -> None:
         session_id = leader.listener.wait_for_grant()
         assert session_id not in seen, "a session id was granted twice"
         seen.add(session_id)
-        assert sum(contender.leads() for contender in contenders) <= 1
+        # Whose leadership was ended behind its back may take a moment to hear of it.
+        eventually(lambda: sum(contender.leads() for contender in contenders) <= 1)
         ha_backend.expire_leadership()
     for contender in contenders:
         kinds = [kind for kind, _ in contender.listener.of("grant", "revoke")]

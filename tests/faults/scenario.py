@@ -30,6 +30,9 @@ PATIENT = {
     **FAST,
     "high-availability.embedded.leader-election.lease-duration": "20 s",
     "high-availability.embedded.leader-election.renew-deadline": "15 s",
+    "high-availability.kubernetes.leader-election.lease-duration": "20 s",
+    "high-availability.kubernetes.leader-election.renew-deadline": "15 s",
+    "high-availability.zookeeper.client.session-timeout": "20 s",
 }
 """For what has nothing to do with a lease that ends: a kill is noticed at once all the same."""
 

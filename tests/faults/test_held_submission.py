@@ -7,9 +7,9 @@ import pytest
 from hawork.core.errors import JobSubmissionError, RestError
 from hawork.core.jobs import JobStatus
 from hawork.lab.submission import make_submission
-from tests.faults.scenario import JOBS, Scenario
+from tests.faults.scenario import JOBS, PATIENT, Scenario
 
-IMPATIENT = {"rest.connection-timeout": "1500 ms", "rest.await-leader-timeout": "4 s"}
+IMPATIENT = {**PATIENT, "rest.connection-timeout": "1500 ms", "rest.await-leader-timeout": "4 s"}
 
 
 @pytest.mark.parametrize("scenario", [IMPATIENT], indirect=True)

@@ -128,7 +128,7 @@ def test_a_slow_network_and_a_lost_standby_cost_no_leadership(
 ) -> None:
     # kazoo gives up a connection whose answers take longer than a sixth of the session timeout.
     options = {**shared, "high-availability.zookeeper.client.session-timeout": "10 s"}
-    with LabCluster(2, 2, ha="zookeeper", directory=tmp_path / "lab", options=options) as lab:
+    with LabCluster(3, 2, ha="zookeeper", directory=tmp_path / "lab", options=options) as lab:
         scenario = Scenario(lab, tmp_path)
         job = running_job(scenario)
         leader = lab.leader()
@@ -138,7 +138,9 @@ def test_a_slow_network_and_a_lost_standby_cost_no_leadership(
         assert [event.process for event in granted] == [leader]
         lab.heal()
         job = running_job(scenario)
-        lab.partition(next(name for name in ("jm-1", "jm-2") if name != leader))
+        standby = next(name for name in ("jm-1", "jm-2") if name != leader)
+        lab.partition(standby)
+        lab.expire_session(standby)  # which nobody waits for, then
         check(scenario, job)
         assert lab.leader() == leader
 

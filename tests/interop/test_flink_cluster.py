@@ -40,6 +40,7 @@ def lab() -> Iterator[FlinkCluster]:
 
 def ready(lab: FlinkCluster) -> None:
     """Every process runs, each JobManager is in the latch, the leader has the TaskManager."""
+    lab.heal()
     for state in lab.processes.values():
         if not state.alive:
             lab.restart(state.name)
@@ -196,6 +197,7 @@ def test_sessions_partitions_and_outages(lab: FlinkCluster) -> None:
     lab.wait_for_event("leadership.revoked", target, cut, timeout=SECONDS).wait()
     healed = lab.heal()
     lab.wait_for_event("store.connection", target, healed, timeout=SECONDS).wait()
+    ready(lab)  # without a leader nobody would be revoked
 
     out = lab.store_outage(how="kill")
     lab.wait_for_event("leadership.revoked", after=out, timeout=SECONDS).wait()

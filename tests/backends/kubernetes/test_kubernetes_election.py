@@ -313,6 +313,22 @@ def test_a_leader_that_is_cut_off_stops_before_another_begins(
     assert second.driver.has_leadership(new)
 
 
+def test_a_standby_that_is_cut_off_takes_nothing(cluster: ClusterUnderTest) -> None:
+    """It sees no renewals any more, and a lease goes by."""
+    leader = cluster.contender()
+    leader.wait_for_grant()
+    standby = cluster.proxied("jm-2")
+    eventually(lambda: standby.backend._watch.live, timeout=30)
+    proxy = cluster.control_plane.proxy("jm-2")
+    proxy.blackhole()
+    try:
+        later = timestamp(time.time() + 1.5 * LEASE)
+        eventually(lambda: cluster.lock()["renewTime"] > later, timeout=30)
+        assert not standby.of("grant")
+    finally:
+        proxy.heal()
+
+
 def test_a_short_break_costs_nothing(cluster: ClusterUnderTest) -> None:
     contender = cluster.proxied("jm-2")
     session_id = contender.wait_for_grant()

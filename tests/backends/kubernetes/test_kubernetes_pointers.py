@@ -289,7 +289,9 @@ def test_a_write_whose_answer_is_lost_is_in_doubt_and_then_found(
 
 def test_a_write_whose_answer_is_lost_is_read_back(cluster: ClusterUnderTest) -> None:
     """The connection breaks after the request was sent, and a new one is let through."""
-    leader = cluster.proxied("jm-2", **RARE)
+    leader = cluster.proxied(
+        "jm-2", K8S_LEASE_DURATION="30 s", K8S_RENEW_DEADLINE="30 s", K8S_RETRY_PERIOD="25 s"
+    )
     session_id = leader.wait_for_grant()
     pointers, proxy = leader.pointers(RESULTS), cluster.control_plane.proxy("jm-2")
     proxy.one_way(blocked="downstream")

@@ -284,10 +284,10 @@ def test_a_standby_watches_its_predecessor_only(cluster: ClusterUnderTest) -> No
     """Of 50 contenders a failover wakes one."""
     server = cluster.servers.names[0]
     contenders = [
-        cluster.contender(ZK_SESSION_TIMEOUT="60 s", ZK_ENSEMBLE_TRACKER=False) for _ in range(50)
+        cluster.contender(ZK_SESSION_TIMEOUT="120 s", ZK_ENSEMBLE_TRACKER=False) for _ in range(50)
     ]
     contenders[0].granted()
-    eventually(lambda: int(cluster.servers.metrics(server)["watch_count"]) == 50)
+    eventually(lambda: int(cluster.servers.metrics(server)["watch_count"]) == 50, timeout=60)
     before = requests(cluster)
     contenders[0].driver.close()
     contenders[1].granted()
