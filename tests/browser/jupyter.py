@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from hawork.testing import eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_WITHIN = 60.0
+OWN_SOCKETS = "--KernelManager.transport=ipc"
+"""Jupyter gives a kernel ports that anybody may take before the kernel binds them: it then dies at
+its start, again and again, and Voila's page hangs."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class JupyterLab:
     token: str
     directory: Path
     log: Path
+    runtime: Path
 
     @classmethod
     def start(cls, directory: Path, environment: dict[str, str]) -> JupyterLab:
@@ -42,25 +47,27 @@ class JupyterLab:
         )
         write_settings(directory / "settings")
         log = directory / "jupyter.log"
+        # The path of a socket is short: pytest's own directories are too deep for one.
+        runtime = Path(tempfile.mkdtemp(prefix="hw-"))
         (port,), token = free_ports(1), secrets.token_hex(16)
         settings = {
             "JUPYTER_CONFIG_DIR": str(directory / "config"),
             "JUPYTER_DATA_DIR": str(directory / "data"),
-            "JUPYTER_RUNTIME_DIR": str(directory / "runtime"),
+            "JUPYTER_RUNTIME_DIR": str(runtime),
             "JUPYTER_TOKEN": token,
             "JUPYTERLAB_SETTINGS_DIR": str(directory / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(directory / "workspaces"),
         }
         command = [
             sys.executable, "-m", "hawork", "lab", "--notebooks", str(notebooks),
-            "--", f"--port={port}", "--no-browser",
+            "--", f"--port={port}", "--no-browser", OWN_SOCKETS,
         ]  # fmt: skip
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                 env={**environment, **settings}, start_new_session=True,
             )  # fmt: skip
-        lab = cls(process, port, token, directory, log)
+        lab = cls(process, port, token, directory, log, runtime)
         try:
             eventually(lab.answers, timeout=START_WITHIN, interval=0.1)
         except BaseException:
@@ -105,6 +112,7 @@ class JupyterLab:
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
+        shutil.rmtree(self.runtime, ignore_errors=True)
 
 
 def write_settings(directory: Path) -> None:

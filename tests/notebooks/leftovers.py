@@ -8,13 +8,27 @@ from __future__ import annotations
 
 import fcntl
 import os
+import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 MARK = "HAWORK_TEST_MARK"
+
+
+@contextmanager
+def own_sockets() -> Iterator[dict[str, str]]:
+    """How to speak to a kernel: Jupyter's settings of one ``KernelManager``.
+
+    Not by TCP: Jupyter chooses ports that anybody may take before the kernel binds them. The
+    path of a socket is short, and pytest's own directories are too deep for one.
+    """
+    with tempfile.TemporaryDirectory(prefix="hw-") as directory:
+        yield {"transport": "ipc", "ip": f"{directory}/kernel"}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from jupyter_client.manager import KernelManager
 
 from hawork.testing import eventually
 
-from .leftovers import Footprint, describe
+from .leftovers import Footprint, describe, own_sockets
 
 START = """
 from hawork.lab import LabCluster
@@ -41,11 +41,12 @@ def kill(manager: KernelManager) -> None:
 
 @contextmanager
 def a_kernel(footprint: Footprint) -> Iterator[KernelManager]:
-    manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(env=footprint.environment(), cwd=str(footprint.directory))
-    yield manager
-    manager.shutdown_kernel(now=True)
-    manager.cleanup_resources()
+    with own_sockets() as settings:
+        manager = KernelManager(kernel_name="python3", **settings)
+        manager.start_kernel(env=footprint.environment(), cwd=str(footprint.directory))
+        yield manager
+        manager.shutdown_kernel(now=True)
+        manager.cleanup_resources()
 
 
 @pytest.fixture

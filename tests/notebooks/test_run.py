@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 from hawork.testing import eventually
 
-from .leftovers import Footprint
+from .leftovers import Footprint, own_sockets
 from .rules import FOLDER, NOTEBOOKS, backends, code_cells, on_backend, read
 
 CELL_LIMIT = 90
@@ -48,16 +49,18 @@ def test_notebook_runs(path: Path, backend: str, footprint: Footprint, tmp_path:
 
 
 async def run(notebook: Any, place: Path, footprint: Footprint) -> None:
-    client = NotebookClient(
-        notebook,
-        timeout=CELL_LIMIT,
-        startup_timeout=60,
-        kernel_name="python3",
-        store_widget_state=False,
-        resources={"metadata": {"path": str(place)}},
-    )
-    async with asyncio.timeout(NOTEBOOK_LIMIT):
-        await client.async_execute(env=footprint.environment())
+    with own_sockets() as settings:
+        client = NotebookClient(
+            notebook,
+            timeout=CELL_LIMIT,
+            startup_timeout=60,
+            kernel_name="python3",
+            store_widget_state=False,
+            config=Config({"KernelManager": settings}),
+            resources={"metadata": {"path": str(place)}},
+        )
+        async with asyncio.timeout(NOTEBOOK_LIMIT):
+            await client.async_execute(env=footprint.environment())
 
 
 def problems(cells: list[Any]) -> list[str]:

@@ -6,6 +6,7 @@ import json
 import re
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -141,10 +142,9 @@ def test_a_number_that_is_none_makes_a_lock_unreadable(damage: str) -> None:
     assert (lock.holder, lock.lease_duration) == (UNREADABLE, 0.0)
 
 
-def test_the_lock_is_renewed_while_the_jobs_are_claimed(
-    cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With many jobs, or a slow server, that takes longer than a lease lasts."""
+@pytest.fixture
+def go_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Nobody has claimed the jobs' ConfigMaps before it is set."""
     claim_all, go_on = Claims.claim_all, threading.Event()
 
     def slowly(claims: Claims, session_id: LeaderSessionID) -> None:
@@ -152,6 +152,14 @@ def test_the_lock_is_renewed_while_the_jobs_are_claimed(
         claim_all(claims, session_id)
 
     monkeypatch.setattr(Claims, "claim_all", slowly)
+    yield go_on
+    go_on.set()
+
+
+def test_the_lock_is_renewed_while_the_jobs_are_claimed(
+    cluster: ClusterUnderTest, go_on: threading.Event
+) -> None:
+    """With many jobs, or a slow server, that takes longer than a lease lasts."""
     try:
         first = cluster.contender()
         lock = eventually(lambda: cluster.get() and cluster.lock())
@@ -167,15 +175,8 @@ def test_the_lock_is_renewed_while_the_jobs_are_claimed(
 
 
 def test_a_lock_that_is_lost_while_the_jobs_are_claimed_grants_nothing(
-    cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch
+    cluster: ClusterUnderTest, go_on: threading.Event
 ) -> None:
-    claim_all, go_on = Claims.claim_all, threading.Event()
-
-    def slowly(claims: Claims, session_id: LeaderSessionID) -> None:
-        assert go_on.wait(60)
-        claim_all(claims, session_id)
-
-    monkeypatch.setattr(Claims, "claim_all", slowly)
     try:
         contender = cluster.contender()
         eventually(lambda: cluster.get() is not None)
