@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
 
+from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration
 from hawork.core.events import EventKind, EventLog
 from hawork.core.jobs import (
@@ -18,6 +20,8 @@ from hawork.core.types import JobID, LeaderSessionID, StateHandle
 from hawork.ha.leader_stores import LeaderStores
 from hawork.ha.pointer_store import Namespace, PointerStore
 from hawork.ha.state_files import write_state
+from hawork.runtime.resource_manager import ResourceManager
+from hawork.runtime.term import Term
 from hawork.testing import (
     FailingPointers,
     FailingStorage,
@@ -72,6 +76,15 @@ class World:
             self.steps,
             self.events,
         )
+
+    def term(self, io: Executor, **values: Any) -> Term:
+        """A new leader's term, with a resource manager that has no TaskManager."""
+        stores = self.lead(**values)
+        resources = ResourceManager(stores.session_id, 60.0, SYSTEM_CLOCK, self.events)
+        return Term(
+            stores.session_id, stores, resources, Configuration(values), SYSTEM_CLOCK,
+            self.events, self.steps, io,
+        )  # fmt: skip
 
     def pointers(self, namespace: Namespace) -> dict[str, bytes]:
         backend = self.cluster.backend()

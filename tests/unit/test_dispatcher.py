@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from hawork.core.clock import SYSTEM_CLOCK
-from hawork.core.configuration import Configuration
 from hawork.core.errors import (
     DuplicateJobSubmissionError,
     PossibleInconsistentStateError,
@@ -21,8 +19,6 @@ from hawork.core.errors import (
 from hawork.core.jobs import JobGraph
 from hawork.core.types import JobID, StateHandle
 from hawork.runtime.dispatcher import Dispatcher
-from hawork.runtime.resource_manager import ResourceManager
-from hawork.runtime.term import Term
 from tests.unit.stores_setup import JOB, World, graph, result
 
 ARTIFACT = b"def delays(config): ..."
@@ -61,17 +57,13 @@ def play(
 ) -> None:
     async def run() -> None:
         there = world or World()
-        stores = there.lead()
-        resources = ResourceManager(stores.session_id, 60.0, SYSTEM_CLOCK, there.events)
-        term = Term(
-            stores.session_id, stores, resources, Configuration(RETRY), SYSTEM_CLOCK,
-            there.events, there.steps, io,
-        )  # fmt: skip
-        dispatcher = Dispatcher(term)
+        dispatcher = Dispatcher(there.term(io, **RETRY))
         try:
-            await story(Stage(there, dispatcher))
+            async with asyncio.timeout(20.0):
+                await story(Stage(there, dispatcher))
         finally:
             await dispatcher.close()
+            there.close()
 
     asyncio.run(run())
 

@@ -10,12 +10,9 @@ from typing import Any
 
 import pytest
 
-from hawork.core.clock import SYSTEM_CLOCK
-from hawork.core.configuration import Configuration
 from hawork.core.errors import StoreUnavailableError
 from hawork.core.jobs import JobStatus, RestartStrategy, SubtaskState
 from hawork.runtime.job_master import JobMaster
-from hawork.runtime.resource_manager import ResourceManager
 from hawork.runtime.term import Term
 from tests.unit.stores_setup import World, graph
 
@@ -67,12 +64,7 @@ def play(
 
     async def run() -> None:
         world = World()
-        stores = world.lead()
-        resources = ResourceManager(stores.session_id, 60.0, SYSTEM_CLOCK, world.events)
-        term = Term(
-            stores.session_id, stores, resources, Configuration({}), SYSTEM_CLOCK,
-            world.events, world.steps, io,
-        )  # fmt: skip
+        term = world.term(io)
         ended: list[JobStatus] = []
 
         async def end(job: JobMaster, status: JobStatus) -> None:
