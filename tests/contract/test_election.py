@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from functools import partial
 
 import pytest
 
@@ -89,12 +90,17 @@ def test_grants_and_revocations_alternate(ha_backend: BackendHarness) -> None:
         session_id = leader.listener.wait_for_grant()
         assert session_id not in seen, "a session id was granted twice"
         seen.add(session_id)
-        # Whose leadership was ended behind its back may take a moment to hear of it.
-        eventually(lambda: sum(contender.leads() for contender in contenders) <= 1)
+        assert sum(contender.leads() for contender in contenders) <= 1
         ha_backend.expire_leadership()
+        # It was ended behind a living leader's back, which believes until it hears of it.
+        eventually(partial(stopped_leading, leader, session_id))
     for contender in contenders:
         kinds = [kind for kind, _ in contender.listener.of("grant", "revoke")]
         assert kinds == ["grant", "revoke"] * (len(kinds) // 2) + ["grant"] * (len(kinds) % 2)
+
+
+def stopped_leading(contender: Contender, session_id: uuid.UUID) -> bool:
+    return not contender.driver.has_leadership(session_id)
 
 
 def known(contender: Contender, seen: set[uuid.UUID]) -> bool:

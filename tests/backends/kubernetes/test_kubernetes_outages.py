@@ -61,6 +61,24 @@ def test_an_api_server_that_comes_back_within_the_lease(own_cluster: ClusterUnde
     driver.close()
 
 
+def test_a_standby_whose_watch_was_outdated_leads_at_once(own_cluster: ClusterUnderTest) -> None:
+    """One whose watch went silent for good would wait for the lease to run out."""
+    # A retry period is also what a leader has for giving up its lock.
+    lease = {
+        "K8S_LEASE_DURATION": "120 s", "K8S_RENEW_DEADLINE": "120 s", "K8S_RETRY_PERIOD": "2 s",
+    }  # fmt: skip
+    leader = own_cluster.contender(**lease)
+    session_id = leader.wait_for_grant()
+    standby = own_cluster.contender(**lease)
+    eventually(lambda: standby.backend._watch.live, timeout=30)
+    own_cluster.control_plane.outdate_watches()
+    lock = own_cluster.lock()
+    eventually(lambda: own_cluster.lock()["renewTime"] > lock["renewTime"], timeout=30)
+    assert leader.driver.has_leadership(session_id)
+    leader.driver.close()
+    standby.wait_for_grant()
+
+
 def test_an_outdated_watch_lists_again(own_cluster: ClusterUnderTest) -> None:
     leader = own_cluster.contender(
         K8S_LEASE_DURATION="60 s", K8S_RENEW_DEADLINE="60 s", K8S_RETRY_PERIOD="500 ms"
