@@ -120,14 +120,14 @@ GOOD = pack_artifact({"good.py": "def build(config): ..."})
 def test_a_wrong_submission_is_refused_in_one_sentence(
     shared: Scenario, fields: dict[str, Any], kind: type[Exception], parts: list[str]
 ) -> None:
-    before = jobs_stored(shared)
+    before = jobs_stored(shared)  # an earlier test's job may still be on its way out
     submission = JobSubmission(**{"artifact": GOOD, "entry_point": "good:build", **fields})
     with pytest.raises(kind) as caught:
         shared.lab.client.submit(submission)
     message = str(caught.value)
     assert all(part in message for part in parts), message
     assert "\n" not in message
-    assert jobs_stored(shared) == before, "nothing of it is kept"
+    assert jobs_stored(shared) <= before, "nothing of it is kept"
 
 
 def test_a_job_id_is_used_once(shared: Scenario) -> None:
@@ -168,5 +168,5 @@ def test_a_second_run_into_the_same_output_is_refused(shared: Scenario) -> None:
     shared.check_exact_files(Path(output), 100)
 
 
-def jobs_stored(scenario: Scenario) -> list[str]:
-    return sorted(path.name for path in (scenario.lab.directory / "storage/lab/jobs").iterdir())
+def jobs_stored(scenario: Scenario) -> set[str]:
+    return {path.name for path in (scenario.lab.directory / "storage/lab/jobs").iterdir()}
