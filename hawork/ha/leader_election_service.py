@@ -74,15 +74,13 @@ class DefaultLeaderElectionService:
         return _DefaultLeaderElection(self, component_id)
 
     def close(self) -> None:
-        """End the service. ``LeaderElectionError`` while a contender still takes part."""
+        """End the service; may be repeated. ``LeaderElectionError`` while somebody takes part."""
         with self._lock:
             if self._registrations:
                 names = ", ".join(sorted(self._registrations))
                 raise LeaderElectionError(
                     f"leader election still has the contenders {names}: close them first"
                 )
-            if self._closed:
-                return
             self._closed = True
         self._executor.close()
         if self._corrector is not None:

@@ -59,10 +59,8 @@ class DefaultLeaderRetrievalService:
         return self._closed
 
     def close(self) -> None:
-        """Stop watching."""
+        """Stop watching. May be repeated."""
         with self._changed:
-            if self._closed:
-                return
             self._closed = True
         self._driver.close()
         self._stop()

@@ -96,9 +96,12 @@ class HighAvailabilityServices:
         self._open_storages(check=True)
 
     def close(self) -> None:
-        """Give up leadership, stop watching, and keep all HA data. May be repeated."""
-        if self._shut_down():
-            self._backend.close()
+        """Give up leadership, stop watching, and keep all HA data.
+
+        May be repeated: what an interrupt left open, the next call closes.
+        """
+        self._shut_down()
+        self._backend.close()
 
     def cleanup_all_data(self) -> None:
         """Close, and delete the cluster's HA data: pointers first, then files.
@@ -118,15 +121,13 @@ class HighAvailabilityServices:
     def _shut_down(self) -> bool:
         """Stop taking part; whether this was the first time."""
         with self._lock:
-            if self._closed:
-                return False
-            self._closed = True
-            retrievals, self._retrievals = self._retrievals, []
+            first, self._closed = not self._closed, True
+            retrievals = list(self._retrievals)
         self._election_service.deregister_all()
         self._election_service.close()
         for retrieval in retrievals:
             retrieval.close()
-        return True
+        return first
 
     def _open_storages(self, *, check: bool) -> tuple[StateStorage, StateStorage]:
         with self._lock:

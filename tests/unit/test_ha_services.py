@@ -138,6 +138,32 @@ def test_close_keeps_data_and_cleanup_deletes_it(cluster: InMemoryCluster, tmp_p
         last.cleanup_all_data()
 
 
+@pytest.mark.parametrize("at", ["deregister_all", "close"])
+def test_a_close_that_was_interrupted_is_ended_by_the_next(
+    cluster: InMemoryCluster, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """Nobody would end a session otherwise that goes on leading."""
+    ha = open_services(cluster)
+    backend, election_service = ha._backend, ha._election_service
+    closed: list[str] = []
+    monkeypatch.setattr(backend, "close", lambda: closed.append("backend"))
+    ha.leader_election(DISPATCHER).start(RecordingContender())
+    retrieval = ha.leader_retrieval(DISPATCHER, LeaderRetriever())
+
+    def interrupted() -> None:
+        monkeypatch.undo()
+        monkeypatch.setattr(backend, "close", lambda: closed.append("backend"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(election_service, at, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ha.close()
+    assert (retrieval.closed, closed) == (False, [])
+    ha.close()
+    assert (retrieval.closed, closed) == (True, ["backend"])
+    assert cluster.leader_session_id is None
+
+
 def test_an_election_may_be_closed_after_the_services(cluster: InMemoryCluster) -> None:
     with open_services(cluster) as ha:
         election = ha.leader_election(DISPATCHER)
