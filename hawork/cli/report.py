@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from hawork.lab.run_bundle import open_bundle
+from hawork.story.run_bundle import open_bundle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

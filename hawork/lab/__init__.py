@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hawork.lab import flights as flights
     from hawork.lab.cluster import LabCluster
-    from hawork.lab.comparison import compare_values
     from hawork.lab.flink_cluster import FlinkCluster
     from hawork.lab.job import Job
     from hawork.lab.open_labs import reset
     from hawork.lab.panels.replay import replay
-    from hawork.lab.run_bundle import RunBundle, open_bundle
     from hawork.lab.store_difference import store_changes
-    from hawork.lab.timeline import Timeline
-    from hawork.lab.verdict import Verdict, judge
+    from hawork.story.comparison import compare_values
+    from hawork.story.run_bundle import RunBundle, open_bundle
+    from hawork.story.timeline import Timeline
+    from hawork.story.verdict import Verdict, judge
 
 __all__ = [
     "FlinkCluster",
@@ -42,12 +42,12 @@ _HOMES = {
     "FlinkCluster": "hawork.lab.flink_cluster",
     "Job": "hawork.lab.job",
     "LabCluster": "hawork.lab.cluster",
-    "RunBundle": "hawork.lab.run_bundle",
-    "Timeline": "hawork.lab.timeline",
-    "Verdict": "hawork.lab.verdict",
-    "compare_values": "hawork.lab.comparison",
-    "judge": "hawork.lab.verdict",
-    "open_bundle": "hawork.lab.run_bundle",
+    "RunBundle": "hawork.story.run_bundle",
+    "Timeline": "hawork.story.timeline",
+    "Verdict": "hawork.story.verdict",
+    "compare_values": "hawork.story.comparison",
+    "judge": "hawork.story.verdict",
+    "open_bundle": "hawork.story.run_bundle",
     "replay": "hawork.lab.panels.replay",
     "reset": "hawork.lab.open_labs",
     "store_changes": "hawork.lab.store_difference",

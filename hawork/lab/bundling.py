@@ -12,7 +12,7 @@ from hawork.core.errors import HaworkError, LabError
 if TYPE_CHECKING:
     import pandas
 
-    from hawork.lab.event_reader import EventReader
+    from hawork.story.event_reader import EventReader
 
 LARGEST = 64 << 20
 """Bytes of a file up to which its sha256 is computed."""
@@ -40,7 +40,7 @@ class Bundling:
 
         ``LabError`` when nothing has happened yet, or the file cannot be written.
         """
-        from hawork.lab.run_bundle import write_bundle
+        from hawork.story.run_bundle import write_bundle
 
         return write_bundle(
             path,

@@ -22,7 +22,6 @@ from hawork.lab import open_labs
 from hawork.lab.armed_steps import ArmedSteps
 from hawork.lab.bundling import Bundling
 from hawork.lab.closing import Closing
-from hawork.lab.event_reader import EventReader
 from hawork.lab.faults import Faults
 from hawork.lab.job import Job
 from hawork.lab.judgement import Judgement
@@ -41,6 +40,7 @@ from hawork.lab.submission import make_submission, send
 from hawork.lab.waiting import Waiting
 from hawork.runtime.client import ClusterClient
 from hawork.runtime.process_control import ProcessState
+from hawork.story.event_reader import EventReader
 
 if TYPE_CHECKING:
     from hawork.lab.panels.station import Station

@@ -19,8 +19,8 @@ from hawork.core.events import Event, EventKind
 from hawork.core.jobs import JobStatus
 from hawork.lab import flights
 from hawork.lab.cluster import LabCluster
-from hawork.lab.timeline import Timeline
 from hawork.runtime.job_details import JobDetails
+from hawork.story.timeline import Timeline
 
 STREAMING_SECONDS = 6.5
 KILL_AT = (0.35, 0.45)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hawork.core.errors import LabError
-from hawork.lab.comparison import job_of
+from hawork.story.comparison import job_of
 
 if TYPE_CHECKING:
     import pandas

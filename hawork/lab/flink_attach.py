@@ -20,10 +20,8 @@ from hawork.ha.configuration_file import load_configuration
 from hawork.ha.layout import storage_dir
 from hawork.ha.storage import local_path
 from hawork.lab import open_labs
-from hawork.lab.beliefs import CLIENT
 from hawork.lab.bundling import Bundling
 from hawork.lab.closing import Closing
-from hawork.lab.event_reader import EventReader
 from hawork.lab.flink_actions import FlinkActions
 from hawork.lab.flink_events import FlinkEvents
 from hawork.lab.flink_foreign import host_and_port
@@ -32,10 +30,12 @@ from hawork.lab.flink_watch import FlinkWatch
 from hawork.lab.full_details import in_full
 from hawork.lab.judgement import Judgement
 from hawork.lab.panels.methods import Panels
-from hawork.lab.recorded import Recorded
 from hawork.lab.snapshot import ClusterSnapshot
 from hawork.lab.waiting import Waiting
 from hawork.runtime.job_details import JobDetails
+from hawork.story.beliefs import CLIENT
+from hawork.story.event_reader import EventReader
+from hawork.story.recorded import Recorded
 
 if TYPE_CHECKING:
     import pandas

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from hawork.core.configuration import Configuration
 from hawork.core.errors import JobNotFoundError, LabError, RestError
 from hawork.core.types import JobID
-from hawork.lab.comparison import of_job
 from hawork.lab.flink_rest import job_details, stored_result
 from hawork.lab.job import JOB_POLL, Job
 from hawork.lab.store_view import files_below
 from hawork.lab.waiting import Waiting
 from hawork.runtime.client import ClusterClient
 from hawork.runtime.job_details import JobDetails
+from hawork.story.comparison import of_job
 
 if TYPE_CHECKING:
     import pandas

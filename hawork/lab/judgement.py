@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hawork.core.errors import LabError
 from hawork.core.events import EventKind, EventLog
-from hawork.lab.verdict import Verdict, judge
+from hawork.story.verdict import Verdict, judge
 
 if TYPE_CHECKING:
     import pandas
 
-    from hawork.lab.event_reader import EventReader
+    from hawork.story.event_reader import EventReader
 
 
 class Compared(Protocol):

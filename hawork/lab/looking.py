@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
-from hawork.lab.recorded import Recorded
 from hawork.lab.snapshot import ClusterSnapshot, take_snapshot
+from hawork.story.recorded import Recorded
 
 if TYPE_CHECKING:
     import pandas

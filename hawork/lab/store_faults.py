@@ -9,10 +9,10 @@ from hawork.core.errors import LabError
 from hawork.core.events import Event, EventKind, EventLog
 
 if TYPE_CHECKING:
-    from hawork.lab.event_reader import EventReader
     from hawork.lab.leadership import Leadership
     from hawork.lab.processes import LabProcesses
     from hawork.lab.stores import LabStore
+    from hawork.story.event_reader import EventReader
 
 
 class StoreFaults:

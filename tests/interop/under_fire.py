@@ -17,7 +17,6 @@ from hawork.core.configuration import Configuration
 from hawork.core.errors import HaworkError
 from hawork.core.events import Event, EventKind, EventLog
 from hawork.core.types import REST_SERVER, LeaderInformation
-from hawork.lab.event_reader import EventReader
 from hawork.lab.faults import Faults
 from hawork.lab.flink_distribution import FlinkDistribution
 from hawork.lab.flink_events import FlinkEvents
@@ -28,6 +27,7 @@ from hawork.lab.lab_options import lab_options
 from hawork.lab.processes import JOB_MANAGER, LabProcesses
 from hawork.lab.run_directory import RunDirectory
 from hawork.runtime.client import ClusterClient
+from hawork.story.event_reader import EventReader
 from hawork.testing import eventually
 from tests.contract.kubernetes_server import shared_control_plane
 from tests.contract.zookeeper_harness import shared_servers

@@ -17,7 +17,6 @@ from hawork.core.jobs import JobStatus
 from hawork.core.types import JobID
 from hawork.lab import FlinkCluster, flink_memory
 from hawork.lab.artifact_magic import write_artifact
-from hawork.lab.event_reader import EventReader
 from hawork.lab.flights import DEPARTED, FLINK_JOB, RECORDS, Arrivals
 from hawork.lab.flink_client import check_one_job
 from hawork.lab.flink_distribution import FlinkDistribution, check_java
@@ -30,6 +29,7 @@ from hawork.lab.flink_script import SqlScript, split
 from hawork.lab.memory import Memory
 from hawork.lab.store_view import kind_of_file
 from hawork.runtime.job_details import JobDetails
+from hawork.story.event_reader import EventReader
 
 # --- scripts ---------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from hawork.lab.exercises import (
     check_tolerance,
     check_unseen_death,
 )
-from hawork.lab.timeline import Timeline
+from hawork.story.timeline import Timeline
 
 JOB_OF_STORY: Any = SimpleNamespace(job_id=JOB, output=lambda: None)
 EXACT = flights.Comparison(records=9, groups=1, lost=0, duplicated=0, different=0)

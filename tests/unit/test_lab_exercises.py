@@ -10,8 +10,6 @@ import pytest
 
 from hawork.core.errors import LabError
 from hawork.core.events import EventLog
-from hawork.lab.comparison import compare_values
-from hawork.lab.event_reader import EventReader
 from hawork.lab.exercises import (
     Check,
     TinyConfigMap,
@@ -23,6 +21,8 @@ from hawork.lab.exercises import (
 )
 from hawork.lab.incidents import HINTS
 from hawork.lab.judgement import Judgement
+from hawork.story.comparison import compare_values
+from hawork.story.event_reader import EventReader
 
 PREFIX = "high-availability.embedded.leader-election"
 

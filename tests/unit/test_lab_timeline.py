@@ -9,9 +9,10 @@ import pytest
 from lab_story import SESSIONS, Story, killed_leader, paused_leader
 
 from hawork.core.events import EventKind
-from hawork.lab import timeline as timeline_module
-from hawork.lab.frames import events_frame
-from hawork.lab.timeline import (
+from hawork.story import timeline as timeline_module
+from hawork.story.frames import events_frame
+from hawork.story.picture import as_png, mimebundle
+from hawork.story.timeline import (
     DOWN,
     LEADER_LANE,
     LEADING,
@@ -22,8 +23,7 @@ from hawork.lab.timeline import (
     UP,
     Timeline,
 )
-from hawork.lab.timeline_picture import as_png, mimebundle
-from hawork.lab.timeline_text import as_table, as_text
+from hawork.story.timeline_text import as_table, as_text
 
 
 def states(timeline: Timeline, lane: str) -> list[tuple[str, float, float]]:

@@ -13,11 +13,11 @@ from lab_story import SESSIONS, Story
 
 from hawork.core.events import Event, EventKind, read_event_file
 from hawork.lab import flights
-from hawork.lab.comparison import Exactness, compare_values, of_job
-from hawork.lab.rules import RULES, Violation
-from hawork.lab.rules.history import History
-from hawork.lab.timeline import LEADER_LANE
-from hawork.lab.verdict import SHOWN, judge
+from hawork.story.comparison import Exactness, compare_values, of_job
+from hawork.story.rules import RULES, Violation
+from hawork.story.rules.history import History
+from hawork.story.timeline import LEADER_LANE
+from hawork.story.verdict import SHOWN, judge
 
 RECORDED = Path(__file__).parent / "recorded" / "paused_then_killed.jsonl"
 """A leader paused before its write, refused when it woke up; its successor killed later."""

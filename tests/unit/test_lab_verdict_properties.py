@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hawork.core.events import Event, EventKind
-from hawork.lab.verdict import judge
+from hawork.story.verdict import judge
 
 TERM = 10.0
 moment = st.floats(0, 1, allow_nan=False)

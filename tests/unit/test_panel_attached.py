@@ -16,12 +16,12 @@ import hawork
 from hawork.core.errors import LabError, RestError
 from hawork.core.events import EventKind
 from hawork.lab import FlinkCluster, flink_foreign, flink_rest, reset
-from hawork.lab.comparison import Exactness
 from hawork.lab.flink_attach import AttachedCluster
 from hawork.lab.flink_watch import FlinkWatch
 from hawork.lab.panels import feed, view_sources
 from hawork.lab.panels.feed import Json
 from hawork.lab.panels.store_rows import StoreRows
+from hawork.story.comparison import Exactness
 from hawork.testing import eventually
 
 TASKS = "10.0.0.7:6122-ab12cd"

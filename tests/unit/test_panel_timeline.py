@@ -10,12 +10,12 @@ from lab_story import JOB, SESSIONS, START, Story, killed_leader, paused_leader
 
 from hawork.core.errors import LabError
 from hawork.core.events import Event, EventKind
-from hawork.lab.beliefs import BELIEF_LANE, CLIENT_LANE, HOLDER_LANE, STALE, Beliefs
 from hawork.lab.panels import live_timeline
-from hawork.lab.panels.facts import Facts
 from hawork.lab.panels.live_timeline import MERGED, LiveTimeline, merge_oldest
 from hawork.lab.panels.replay import recorded, replay
-from hawork.lab.timeline import LEADING, PAUSED, Timeline
+from hawork.story.beliefs import BELIEF_LANE, CLIENT_LANE, HOLDER_LANE, STALE, Beliefs
+from hawork.story.facts import Facts
+from hawork.story.timeline import LEADING, PAUSED, Timeline
 
 TRUTH = (HOLDER_LANE, BELIEF_LANE, CLIENT_LANE)
 

@@ -18,10 +18,10 @@ from hawork.cli.main import main
 from hawork.core.errors import LabError
 from hawork.core.events import EventKind
 from hawork.lab import LabCluster, open_bundle
-from hawork.lab import run_bundle as bundles
 from hawork.lab.bundling import with_sha256
-from hawork.lab.run_bundle import EVENTS, MANIFEST, MEMBERS, write_bundle
 from hawork.lab.store_view import storage_tree
+from hawork.story import run_bundle as bundles
+from hawork.story.run_bundle import EVENTS, MANIFEST, MEMBERS, write_bundle
 
 OPTIONS = {
     "high-availability.type": "embedded",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hawork.core.errors import LabError
 from hawork.core.events import Event
-from hawork.lab.event_reader import EventReader
+from hawork.story.event_reader import EventReader
 
 if TYPE_CHECKING:
     from hawork.lab.panels.panel import Panel

@@ -11,9 +11,9 @@ from hawork.lab.panels.feed import Json
 from hawork.lab.panels.live_timeline import LiveTimeline
 from hawork.lab.panels.moments import moments
 from hawork.lab.panels.panel import Panel
-from hawork.lab.timeline import Timeline
-from hawork.lab.timeline_picture import mimebundle
-from hawork.lab.timeline_text import as_text
+from hawork.story.picture import mimebundle
+from hawork.story.timeline import Timeline
+from hawork.story.timeline_text import as_text
 
 SHOWN = ("cluster", "timeline", "jobs")
 """The panels that events alone can fill; store and stepper look at what is there now."""

@@ -16,7 +16,7 @@ from hawork.lab.panels.live_timeline import LiveTimeline
 from hawork.lab.panels.step_rows import StepRows
 from hawork.lab.panels.store_rows import StoreRows
 from hawork.lab.panels.watched import Watched
-from hawork.lab.timeline import DOWN
+from hawork.story.timeline import DOWN
 
 CLUSTER, TIMELINE, JOBS, STORE, STEPPER = "cluster", "timeline", "jobs", "store", "stepper"
 END = "end"

@@ -19,8 +19,8 @@ from hawork.lab.panels.panel import Face, Panel
 from hawork.lab.panels.sources import TIMELINE, Sources, lab_sources
 from hawork.lab.panels.view_sources import cancel, view_sources
 from hawork.lab.panels.watched import Viewed, Watched
-from hawork.lab.timeline import Timeline
-from hawork.lab.timeline_picture import mimebundle
+from hawork.story.picture import mimebundle
+from hawork.story.timeline import Timeline
 
 
 class Station:

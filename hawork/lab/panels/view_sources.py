@@ -10,7 +10,6 @@ from typing import Any
 
 from hawork.core import options
 from hawork.core.errors import HaworkError, LabError
-from hawork.lab.beliefs import CLIENT
 from hawork.lab.flink_rest import ask
 from hawork.lab.full_details import FullDetails
 from hawork.lab.panels.background import Background
@@ -23,6 +22,7 @@ from hawork.lab.panels.store_rows import StoreRows
 from hawork.lab.panels.watched import Viewed
 from hawork.runtime.job_details import JobDetails
 from hawork.runtime.process_control import ProcessState
+from hawork.story.beliefs import CLIENT
 
 JOBS_EVERY = 1.0
 STORE_EVERY = 2.0

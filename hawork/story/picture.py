@@ -13,7 +13,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from hawork.lab.progress import in_notebook, show
-from hawork.lab.timeline import (
+from hawork.story.timeline import (
     DOWN,
     LEADER_LANE,
     LEADING,
@@ -24,7 +24,7 @@ from hawork.lab.timeline import (
     Segment,
     Timeline,
 )
-from hawork.lab.timeline_text import as_table, as_text
+from hawork.story.timeline_text import as_table, as_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

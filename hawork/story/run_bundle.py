@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     import pandas
 
     from hawork.lab.panels.panel import Panel
-    from hawork.lab.timeline import Timeline
-    from hawork.lab.verdict import Verdict
+    from hawork.story.timeline import Timeline
+    from hawork.story.verdict import Verdict
 
 FORMAT = 1
 MANIFEST, EVENTS, OPTIONS = "manifest.json", "events.jsonl", "options.json"
@@ -82,19 +82,19 @@ class RunBundle:
 
     def events(self) -> pandas.DataFrame:
         """The same as a frame, as ``LabCluster.events`` gives it."""
-        from hawork.lab.frames import events_frame
+        from hawork.story.frames import events_frame
 
         return events_frame(self._events)
 
     def timeline(self) -> Timeline:
         """Who led when, what was done to whom, what became of the jobs; draws itself."""
-        from hawork.lab.timeline import Timeline
+        from hawork.story.timeline import Timeline
 
         return Timeline.of(self._events)
 
     def verdict(self) -> Verdict:
         """Whether the run was right, by its events; judged now, and not when it was written."""
-        from hawork.lab.verdict import judge
+        from hawork.story.verdict import judge
 
         return judge(self._events)
 
@@ -115,7 +115,7 @@ class RunBundle:
     @cached_property
     def report(self) -> str:
         """All of it as one page of HTML, made from what was read and checked."""
-        from hawork.lab.report import report
+        from hawork.story.report import report
 
         return report(self)
 

@@ -92,17 +92,17 @@ class Timeline:
     def _repr_mimebundle_(
         self, include: object = None, exclude: object = None
     ) -> dict[str, object]:
-        from hawork.lab.timeline_picture import mimebundle
+        from hawork.story.picture import mimebundle
 
         return mimebundle(self)
 
     def _ipython_display_(self) -> None:
-        from hawork.lab.timeline_picture import display_timeline
+        from hawork.story.picture import display_timeline
 
         display_timeline(self)
 
     def __str__(self) -> str:
-        from hawork.lab.timeline_text import as_text
+        from hawork.story.timeline_text import as_text
 
         return as_text(self)
 

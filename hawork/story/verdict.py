@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hawork.core.events import Event
-from hawork.lab.rules import RULES, Rule, Violation
-from hawork.lab.rules.history import History
-from hawork.lab.timeline import LEADER_LANE, STORE_LANE, Timeline
+from hawork.story.rules import RULES, Rule, Violation
+from hawork.story.rules.history import History
+from hawork.story.timeline import LEADER_LANE, STORE_LANE, Timeline
 
 if TYPE_CHECKING:
     import pandas
@@ -66,7 +66,7 @@ class Verdict:
 
     def frame(self, violation: Violation) -> pandas.DataFrame:
         """The events that prove a violation, as a frame; seconds since the run's start."""
-        from hawork.lab.frames import events_frame
+        from hawork.story.frames import events_frame
 
         frame = events_frame(violation.events, start=self._start)
         return frame[["seconds", "process", "kind", "step", "session_id", "facts"]]
@@ -128,7 +128,7 @@ class Verdict:
 
     def _shown(self, violation: Violation) -> str:
         """The sentence, the events and the part of the timeline, of one violation."""
-        from hawork.lab.timeline_picture import as_png
+        from hawork.story.picture import as_png
 
         rows = "".join(
             f"<tr><td style='white-space:nowrap'>{event.monotonic - self._start:.3f} s</td>"

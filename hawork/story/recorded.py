@@ -6,14 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from hawork.core.events import Event, EventKind
-from hawork.lab.event_reader import kind_of
-from hawork.lab.timeline import Timeline
 from hawork.lab.waiting import Waiting
+from hawork.story.event_reader import kind_of
+from hawork.story.timeline import Timeline
 
 if TYPE_CHECKING:
     import pandas
 
-    from hawork.lab.event_reader import EventReader
+    from hawork.story.event_reader import EventReader
 
 
 class Recorded:
@@ -61,7 +61,7 @@ class Recorded:
 
         >>> lab.events().query("kind == 'leadership.granted'")             # doctest: +SKIP
         """
-        from hawork.lab.frames import events_frame
+        from hawork.story.frames import events_frame
 
         return events_frame(self._reader.events())
 

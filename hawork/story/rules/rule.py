@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from hawork.core.events import Event
-from hawork.lab.rules.history import History
+from hawork.story.rules.history import History
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from hawork.core.events import Event, EventKind
-from hawork.lab.rules.history import Accepted, History
-from hawork.lab.rules.rule import Rule, Violation, count
+from hawork.story.rules.history import Accepted, History
+from hawork.story.rules.rule import Rule, Violation, count
 
 
 def _broken(history: History) -> Iterator[Violation]:

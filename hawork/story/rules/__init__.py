@@ -7,12 +7,12 @@ without any one of them they do not.
 
 from __future__ import annotations
 
-from hawork.lab.rules.checkpoints import CHECKPOINTS
-from hawork.lab.rules.jobs import JOBS
-from hawork.lab.rules.leadership import LEADERSHIP
-from hawork.lab.rules.output import OUTPUT
-from hawork.lab.rules.rule import Rule, Violation
-from hawork.lab.rules.writes import WRITES
+from hawork.story.rules.checkpoints import CHECKPOINTS
+from hawork.story.rules.jobs import JOBS
+from hawork.story.rules.leadership import LEADERSHIP
+from hawork.story.rules.output import OUTPUT
+from hawork.story.rules.rule import Rule, Violation
+from hawork.story.rules.writes import WRITES
 
 RULES: tuple[Rule, ...] = (LEADERSHIP, WRITES, JOBS, CHECKPOINTS, OUTPUT)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass
 
-from hawork.lab.timeline import LEADER_LANE, Timeline
+from hawork.story.timeline import LEADER_LANE, Timeline
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hawork.core.events import Event, EventKind
-from hawork.lab.timeline_picture import mimebundle
+from hawork.story.picture import mimebundle
 
 if TYPE_CHECKING:
-    from hawork.lab.run_bundle import RunBundle
+    from hawork.story.run_bundle import RunBundle
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = """

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hawork.core.events import Event, EventKind
-from hawork.lab.rules.history import History
-from hawork.lab.rules.rule import Rule, Violation, count
+from hawork.story.rules.history import History
+from hawork.story.rules.rule import Rule, Violation, count
 
 _FOR_GOOD = ("duplicated",)
 _WRONG = ("lost", *_FOR_GOOD, "different")
