@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from hawork.client.cluster_client import ClusterClient
 from hawork.core.configuration import Configuration
 from hawork.core.errors import ConfigurationError
-from hawork.runtime.client import ClusterClient
 
 CONFIG_VARIABLE = "HAWORK_CONFIG"
 FLINK_VARIABLE = "FLINK_CONF_DIR"

@@ -7,9 +7,9 @@ import json
 import sys
 from pathlib import Path
 
+from hawork.client.job_details import JobDetails
 from hawork.lab.demonstration import DemoResult, Teller, run_demo
 from hawork.lab.progress import open_progress
-from hawork.runtime.job_details import JobDetails
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 
 from hawork.backends.registry import open_backend
 from hawork.cli.common import add_config, open_client, read_config
+from hawork.client.token import read_token
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration
 from hawork.core.events import NullEventSink
 from hawork.ha.backend import Fullness
-from hawork.runtime.token import read_token
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

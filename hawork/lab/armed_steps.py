@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hawork.client.waiting import Waiting
 from hawork.core import steps
 from hawork.core.events import Event, EventKind
-from hawork.lab.waiting import Waiting
 
 
 @dataclass(frozen=True, slots=True)

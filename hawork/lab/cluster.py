@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from hawork.client.cluster_client import ClusterClient
+from hawork.client.waiting import Waiting
 from hawork.core import options
 from hawork.core.configuration import flatten
 from hawork.core.errors import HaworkError, LabError
@@ -37,8 +39,6 @@ from hawork.lab.run_directory import RunDirectory
 from hawork.lab.stepped_lab import SteppedLab
 from hawork.lab.stores import lab_store
 from hawork.lab.submission import make_submission, send
-from hawork.lab.waiting import Waiting
-from hawork.runtime.client import ClusterClient
 from hawork.runtime.process_control import ProcessState
 from hawork.story.event_reader import EventReader
 

@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hawork.client.job_details import JobDetails
 from hawork.core import options
 from hawork.core.errors import LabError
 from hawork.core.events import Event, EventKind
 from hawork.core.jobs import JobStatus
 from hawork.lab import flights
 from hawork.lab.cluster import LabCluster
-from hawork.runtime.job_details import JobDetails
 from hawork.story.timeline import Timeline
 
 STREAMING_SECONDS = 6.5

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hawork.client.flink_rest import ask, patiently
+from hawork.client.job_details import JobDetails
+from hawork.client.waiting import Waiting
 from hawork.core import options
 from hawork.core.addresses import rest_address
 from hawork.core.configuration import Configuration
@@ -14,11 +17,8 @@ from hawork.core.types import JobID
 from hawork.lab.flink_client import FlinkClient
 from hawork.lab.flink_distribution import FlinkDistribution
 from hawork.lab.flink_jar import JobJar
-from hawork.lab.flink_rest import ask, patiently
 from hawork.lab.flink_script import work_of
 from hawork.lab.submission import seconds
-from hawork.lab.waiting import Waiting
-from hawork.runtime.job_details import JobDetails
 
 _JOB_POLL = 0.2
 

@@ -11,6 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from hawork.client.flink_rest import ask, job_details, patiently
+from hawork.client.full_details import in_full
+from hawork.client.job_details import JobDetails
+from hawork.client.waiting import Waiting
 from hawork.core import options
 from hawork.core.configuration import Configuration, flatten
 from hawork.core.errors import LabError, RestError
@@ -25,14 +29,10 @@ from hawork.lab.closing import Closing
 from hawork.lab.flink_actions import FlinkActions
 from hawork.lab.flink_events import FlinkEvents
 from hawork.lab.flink_foreign import host_and_port
-from hawork.lab.flink_rest import ask, job_details, patiently
 from hawork.lab.flink_watch import FlinkWatch
-from hawork.lab.full_details import in_full
 from hawork.lab.judgement import Judgement
 from hawork.lab.panels.methods import Panels
 from hawork.lab.snapshot import ClusterSnapshot
-from hawork.lab.waiting import Waiting
-from hawork.runtime.job_details import JobDetails
 from hawork.story.beliefs import CLIENT
 from hawork.story.event_reader import EventReader
 from hawork.story.recorded import Recorded

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hawork.client.waiting import Waiting
 from hawork.core import options
 from hawork.core.configuration import flatten
 from hawork.core.errors import HaworkError, LabError, LeaderRetrievalError
@@ -26,7 +27,6 @@ from hawork.lab.flink_watch import FlinkWatch
 from hawork.lab.kubernetes_rights import FLINK_JOB_MANAGER_VERBS
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER
 from hawork.lab.submission import seconds, send
-from hawork.lab.waiting import Waiting
 
 if TYPE_CHECKING:
     from hawork.lab.flink_attach import AttachedCluster

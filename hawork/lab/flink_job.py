@@ -9,15 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hawork.client.cluster_client import ClusterClient
+from hawork.client.flink_rest import job_details, stored_result
+from hawork.client.job_details import JobDetails
+from hawork.client.waiting import Waiting
 from hawork.core.configuration import Configuration
 from hawork.core.errors import JobNotFoundError, LabError, RestError
 from hawork.core.types import JobID
-from hawork.lab.flink_rest import job_details, stored_result
 from hawork.lab.job import JOB_POLL, Job
 from hawork.lab.store_view import files_below
-from hawork.lab.waiting import Waiting
-from hawork.runtime.client import ClusterClient
-from hawork.runtime.job_details import JobDetails
 from hawork.story.comparison import of_job
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from typing import Any
 
 import hawork
 from hawork.backends.registry import release_leadership
+from hawork.client.flink_rest import ask
 from hawork.core.configuration import Configuration
 from hawork.core.errors import HaworkError, RestError
 from hawork.core.events import EventKind, EventSink, NullEventSink
@@ -28,7 +29,6 @@ from hawork.core.types import (
 from hawork.lab.flink_events import FlinkEvents
 from hawork.lab.flink_foreign import ForeignProcesses, OwnConnection, Turns, host_and_port
 from hawork.lab.flink_log import LogReader
-from hawork.lab.flink_rest import ask
 from hawork.lab.processes import LabProcesses
 from hawork.lab.zookeeper_sessions import session_ticket
 

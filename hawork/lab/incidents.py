@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hawork.backends.registry import open_backend
+from hawork.client.waiting import Waiting
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.errors import LabError
 from hawork.core.events import Event, EventKind, NullEventSink
 from hawork.core.types import StateHandle
 from hawork.ha.pointer_store import checkpoints
 from hawork.ha.state_handle_store import decode_handle
-from hawork.lab.waiting import Waiting
 
 if TYPE_CHECKING:
     import pandas

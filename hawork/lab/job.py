@@ -8,13 +8,13 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hawork.client.cluster_client import ClusterClient
+from hawork.client.job_details import JobDetails
+from hawork.client.waiting import Waiting
 from hawork.core.errors import HaworkError, LabError
 from hawork.core.jobs import JobStatus
 from hawork.core.types import JobID
 from hawork.lab.progress import ProgressView, describe, open_progress
-from hawork.lab.waiting import Waiting
-from hawork.runtime.client import ClusterClient
-from hawork.runtime.job_details import JobDetails
 from hawork.story.comparison import of_job
 
 if TYPE_CHECKING:

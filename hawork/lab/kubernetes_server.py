@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from hawork.client.waiting import POLL
 from hawork.core.errors import LabError
 from hawork.lab.kubernetes_api import KubernetesApi, etcd_call
 from hawork.lab.kubernetes_audit import POLICY, AuditedRequest, audited_requests
@@ -21,7 +22,6 @@ from hawork.lab.kubernetes_program import KubernetesPrograms
 from hawork.lab.kubernetes_rights import RBAC, role, role_binding, write_kubeconfig
 from hawork.lab.loopback import HOST, free_ports
 from hawork.lab.tcp_proxy import TcpProxy
-from hawork.lab.waiting import POLL
 from hawork.runtime.process_control import ProcessControl
 
 ADMIN = "admin"

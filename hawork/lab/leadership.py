@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hawork.client.waiting import Waiting
 from hawork.core.errors import LabError
 from hawork.core.events import Event, EventKind
 from hawork.core.types import REST_SERVER, LeaderInformation
-from hawork.lab.waiting import Waiting
 
 
 class Leadership:

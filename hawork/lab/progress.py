@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any, Protocol
 
-from hawork.runtime.job_details import JobDetails
+from hawork.client.job_details import JobDetails
 
 _LINE_PAUSE = 2.0
 """Seconds between plain lines while nothing but numbers changes."""

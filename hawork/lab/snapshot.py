@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hawork.client.full_details import in_full
+from hawork.client.job_details import JobDetails
 from hawork.core.errors import HaworkError
-from hawork.lab.full_details import in_full
-from hawork.runtime.job_details import JobDetails
 from hawork.runtime.process_control import ProcessState
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from hawork.client.submission import JobSubmission
 from hawork.core.errors import (
     ArtifactError,
     ConfigurationError,
@@ -19,7 +20,6 @@ from hawork.core.types import JobID
 from hawork.core.units import parse_duration
 from hawork.job import pack_artifact
 from hawork.lab.artifact_magic import written_artifacts
-from hawork.runtime.submission import JobSubmission
 
 
 def make_submission(

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from hawork.client.waiting import POLL
 from hawork.core.errors import LabError
 from hawork.lab.loopback import HOST, free_ports
-from hawork.lab.waiting import POLL
 from hawork.lab.zookeeper_program import ZooKeeperProgram
 from hawork.runtime.process_control import ProcessControl
 

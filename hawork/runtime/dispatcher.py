@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Coroutine
 from typing import Any
 
+from hawork.client.job_details import JobDetails
 from hawork.core.errors import (
     CorruptStateError,
     DuplicateJobSubmissionError,
@@ -27,7 +28,6 @@ from hawork.core.jobs import ApplicationStatus, JobGraph, JobResult, JobStatus
 from hawork.core.types import JobID
 from hawork.ha.cleanup import cleanup_strategy
 from hawork.ha.serialized_throwable import failure_cause
-from hawork.runtime.job_details import JobDetails
 from hawork.runtime.job_master import JobMaster
 from hawork.runtime.term import Term
 

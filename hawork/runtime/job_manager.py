@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import hawork
+from hawork.client.token import ensure_token
 from hawork.core import options
 from hawork.core.errors import ConfigurationError
 from hawork.core.events import EventKind
@@ -23,7 +24,6 @@ from hawork.runtime.process import (
 from hawork.runtime.rest_access import RestAccess
 from hawork.runtime.rest_endpoint import RestEndpoint
 from hawork.runtime.rest_handlers import routes
-from hawork.runtime.token import ensure_token
 
 _STOP_STEPS = 8
 """Extra I/O threads, so that steps held by a learner do not take all of them."""

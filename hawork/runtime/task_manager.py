@@ -25,6 +25,7 @@ import tornado.httpclient
 import tornado.websocket
 
 import hawork
+from hawork.client.token import read_token
 from hawork.core import options
 from hawork.core.errors import HaworkError
 from hawork.core.events import EventKind
@@ -33,7 +34,6 @@ from hawork.ha.layout import cluster_url
 from hawork.runtime.heartbeat import HeartbeatMonitor
 from hawork.runtime.process import ProcessContext, report_start, report_stop
 from hawork.runtime.task_child import TaskChild
-from hawork.runtime.token import read_token
 from hawork.runtime.web_socket import send_json
 
 _RECONNECT_PAUSE = 0.1  # seconds before the same leader is tried again

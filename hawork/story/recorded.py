@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from hawork.client.waiting import Waiting
 from hawork.core.events import Event, EventKind
-from hawork.lab.waiting import Waiting
 from hawork.story.event_reader import kind_of
 from hawork.story.timeline import Timeline
 

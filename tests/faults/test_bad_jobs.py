@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from hawork.client.submission import JobSubmission
 from hawork.core.errors import ConfigurationError, HaworkError, JobSubmissionError
 from hawork.core.jobs import JobStatus, RestartStrategy
 from hawork.core.types import JobID
 from hawork.job import pack_artifact, read_output
 from hawork.lab import LabCluster
-from hawork.runtime.submission import JobSubmission
 from hawork.testing import eventually
 from tests.faults.scenario import JOBS, PATIENT, Scenario
 

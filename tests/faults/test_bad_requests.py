@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from hawork.client.token import read_token
 from hawork.core.errors import ConfigurationError, LabError
 from hawork.lab import LabCluster
-from hawork.runtime.token import read_token
 from tests.faults.scenario import PATIENT
 
 LIMIT = 200_000

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from hawork.client.submission import JobSubmission
+from hawork.client.token import read_token
 from hawork.core.errors import JobNotFoundError
 from hawork.core.types import JobID
 from hawork.job import pack_artifact
-from hawork.runtime.submission import JobSubmission
-from hawork.runtime.token import read_token
 from hawork.testing import eventually
 from tests.faults.scenario import JOBS, Scenario, check_reached
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from hawork.cli.main import main
+from hawork.client.token import read_token
 from hawork.core import options
 from hawork.core.jobs import JobStatus
 from hawork.lab import LabCluster
-from hawork.runtime.token import read_token
 from hawork.testing import eventually
 from tests.contract.zookeeper_harness import shared_servers
 from tests.faults.scenario import FAST

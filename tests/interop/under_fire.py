@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 import hawork
+from hawork.client.cluster_client import ClusterClient
 from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import HaworkError
@@ -26,7 +27,6 @@ from hawork.lab.kubernetes_store import SHORT_LEASE
 from hawork.lab.lab_options import lab_options
 from hawork.lab.processes import JOB_MANAGER, LabProcesses
 from hawork.lab.run_directory import RunDirectory
-from hawork.runtime.client import ClusterClient
 from hawork.story.event_reader import EventReader
 from hawork.testing import eventually
 from tests.contract.kubernetes_server import shared_control_plane

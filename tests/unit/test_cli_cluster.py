@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from hawork.cli.main import main
+from hawork.client.cluster_client import ClusterClient
+from hawork.client.waiting import Waiting
 from hawork.core.events import EventKind, read_events
 from hawork.lab import LabCluster
-from hawork.lab.waiting import Waiting
-from hawork.runtime.client import ClusterClient
 
 JOBS = f"{Path(__file__).parent / 'lab_jobs.py'}"
 

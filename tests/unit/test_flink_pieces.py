@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from hawork.client.flink_rest import ask, with_checkpoints, with_records
+from hawork.client.job_details import JobDetails
 from hawork.core.errors import ConfigurationError, JobSubmissionError, LabError, RestError
 from hawork.core.events import EventKind
 from hawork.core.jobs import JobStatus
@@ -24,11 +26,9 @@ from hawork.lab.flink_events import FlinkEvents
 from hawork.lab.flink_foreign import host_and_port
 from hawork.lab.flink_log import LogReader, why_it_ended
 from hawork.lab.flink_processes import write_conf
-from hawork.lab.flink_rest import ask, with_checkpoints, with_records
 from hawork.lab.flink_script import SqlScript, split
 from hawork.lab.memory import Memory
 from hawork.lab.store_view import kind_of_file
-from hawork.runtime.job_details import JobDetails
 from hawork.story.event_reader import EventReader
 
 # --- scripts ---------------------------------------------------------------------------

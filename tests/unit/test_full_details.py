@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from hawork.client.full_details import FullDetails, in_full
+from hawork.client.job_details import JobDetails
 from hawork.core.errors import RestError
 from hawork.core.jobs import JobStatus
 from hawork.core.types import JobID
-from hawork.lab.full_details import FullDetails, in_full
-from hawork.runtime.job_details import JobDetails
 
 FIRST, SECOND = "0" * 31 + "1", "0" * 31 + "2"
 

@@ -12,6 +12,7 @@ from typing import Any
 import pandas
 import pytest
 
+from hawork.client.waiting import Waiting
 from hawork.core.errors import ArtifactError, ConfigurationError, JobSubmissionError, LabError
 from hawork.core.events import EventKind, EventLog
 from hawork.core.steps import StepGate
@@ -20,7 +21,6 @@ from hawork.lab.artifact_magic import write_artifact, written_artifacts
 from hawork.lab.panels.store_rows import MOST_ROWS, StoreRows
 from hawork.lab.store_view import job_results, kind_of_file, storage_tree
 from hawork.lab.submission import find_source, make_submission, seconds
-from hawork.lab.waiting import Waiting
 from hawork.story.event_reader import EventReader
 
 

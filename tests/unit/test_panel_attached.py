@@ -13,9 +13,10 @@ import pytest
 from fake_flink import JOB, FakeDiscovery, FakeJobManager
 
 import hawork
+from hawork.client import flink_rest
 from hawork.core.errors import LabError, RestError
 from hawork.core.events import EventKind
-from hawork.lab import FlinkCluster, flink_foreign, flink_rest, reset
+from hawork.lab import FlinkCluster, flink_foreign, reset
 from hawork.lab.flink_attach import AttachedCluster
 from hawork.lab.flink_watch import FlinkWatch
 from hawork.lab.panels import feed, view_sources

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from hawork.lab.full_details import FullDetails
+from hawork.client.full_details import FullDetails
+from hawork.client.job_details import JobDetails
 from hawork.lab.panels.watched import Watched
-from hawork.runtime.job_details import JobDetails
 
 MOST_JOBS = 50
 """The newest ones; ``lab.client.jobs()`` tells of all."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from hawork.lab.full_details import FullDetails
+from hawork.client.full_details import FullDetails
 from hawork.lab.panels.background import Background
 from hawork.lab.panels.cluster_cards import cluster_section
 from hawork.lab.panels.feed import Json

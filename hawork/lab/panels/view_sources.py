@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hawork.client.flink_rest import ask
+from hawork.client.full_details import FullDetails
+from hawork.client.job_details import JobDetails
 from hawork.core import options
 from hawork.core.errors import HaworkError, LabError
-from hawork.lab.flink_rest import ask
-from hawork.lab.full_details import FullDetails
 from hawork.lab.panels.background import Background
 from hawork.lab.panels.cluster_cards import recorded_section
 from hawork.lab.panels.feed import Json
@@ -20,7 +21,6 @@ from hawork.lab.panels.live_timeline import LiveTimeline
 from hawork.lab.panels.sources import CLUSTER, END, JOBS, STORE, Sources
 from hawork.lab.panels.store_rows import StoreRows
 from hawork.lab.panels.watched import Viewed
-from hawork.runtime.job_details import JobDetails
 from hawork.runtime.process_control import ProcessState
 from hawork.story.beliefs import CLIENT
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from hawork.client.cluster_client import ClusterClient
 from hawork.core.configuration import Configuration
 from hawork.core.events import Event
 from hawork.core.types import LeaderInformation
 from hawork.lab.armed_steps import HeldStep
 from hawork.lab.job import Job
-from hawork.runtime.client import ClusterClient
 from hawork.runtime.process_control import ProcessState
 
 if TYPE_CHECKING:

@@ -13,6 +13,9 @@ from types import TracebackType
 from typing import Any
 
 import hawork
+from hawork.client.job_details import JobDetails
+from hawork.client.submission import JobSubmission
+from hawork.client.token import find_token, read_token
 from hawork.core import options
 from hawork.core.addresses import rest_address
 from hawork.core.clock import SYSTEM_CLOCK, Clock
@@ -25,9 +28,6 @@ from hawork.core.errors import (
 from hawork.core.events import EventSink
 from hawork.core.types import REST_SERVER, JobID, LeaderInformation
 from hawork.ha.leader_retrieval_service import LeaderRetriever
-from hawork.runtime.job_details import JobDetails
-from hawork.runtime.submission import JobSubmission
-from hawork.runtime.token import find_token, read_token
 
 _POLL = 0.1  # seconds between looks at a job; REST has no way to be told
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from hawork.client.cluster_client import error_text
+from hawork.client.job_details import JobDetails
 from hawork.core.addresses import rest_address
 from hawork.core.configuration import Configuration
 from hawork.core.errors import CorruptStateError, RestError
@@ -18,8 +20,6 @@ from hawork.ha.job_result_files import JobResultFiles
 from hawork.ha.job_result_json import decode_job_result
 from hawork.ha.layout import job_result_url
 from hawork.ha.storage import open_storage
-from hawork.runtime.client import error_text
-from hawork.runtime.job_details import JobDetails
 
 _SECONDS = 3.0
 """How long a JobManager may take to answer; a paused one never does."""

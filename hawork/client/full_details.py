@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from hawork.client.flink_rest import Get, job_details
+from hawork.client.job_details import JobDetails
 from hawork.core.errors import RestError
 from hawork.core.types import JobID
-from hawork.lab.flink_rest import Get, job_details
-from hawork.runtime.job_details import JobDetails
 
 _NOT_FOUND = 404
 _RATE_SECONDS = 3.0

@@ -1,0 +1,1 @@
+"""The Kubernetes objects of a whole cluster, hawork's or Flink's."""

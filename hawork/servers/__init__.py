@@ -1,0 +1,1 @@
+"""Real ZooKeeper and Kubernetes servers on this machine: found, started, paused, cut off."""

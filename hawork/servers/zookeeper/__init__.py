@@ -1,0 +1,1 @@
+"""ZooKeeper servers on this machine, alone or as an ensemble."""
