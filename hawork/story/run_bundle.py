@@ -33,7 +33,7 @@ import hawork
 from hawork.core.errors import LabError
 from hawork.core.events import Event
 from hawork.core.options import HA_TYPE
-from hawork.lab.redaction import secret_values, without_secret_texts, without_secrets
+from hawork.core.redaction import secret_values, without_secret_texts, without_secrets
 
 if TYPE_CHECKING:
     import pandas
