@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print YAML; nothing is sent anywhere."""
-    from hawork.lab.manifests import Manifests
-    from hawork.lab.manifests_flink import FlinkManifests
+    from hawork.deploy.manifests import Manifests
+    from hawork.deploy.manifests_flink import FlinkManifests
 
     flink = arguments.engine == "flink"
     if arguments.flink_version and not flink:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from hawork.core.jobs import JobStatus
+from hawork.deploy.manifests import JOB_MANAGER, TASK_MANAGER
+from hawork.deploy.manifests_flink import FlinkManifests
 from hawork.lab import FlinkCluster
 from hawork.lab.flink_client import FlinkClient
 from hawork.lab.flink_distribution import FlinkDistribution
@@ -17,8 +19,6 @@ from hawork.lab.flink_memory import TASK_MANAGER_OPTIONS, jvm_flags
 from hawork.lab.flink_processes import JOB_MANAGER_MAIN, TASK_MANAGER_MAIN, write_conf
 from hawork.lab.flink_script import SqlScript
 from hawork.lab.kubernetes_server import NAMESPACE, ControlPlane
-from hawork.lab.manifests import JOB_MANAGER, TASK_MANAGER
-from hawork.lab.manifests_flink import FlinkManifests
 from hawork.runtime.process_control import ProcessControl
 from hawork.testing import eventually
 from tests.interop.test_flink_cluster import FOREVER

@@ -12,8 +12,8 @@ from hawork.backends.kubernetes.rights import READING, WRITING
 from hawork.cli.main import main
 from hawork.core.errors import ConfigurationError
 from hawork.core.options import checked
+from hawork.deploy.manifests import Manifests
 from hawork.lab.kubernetes_server import NAMESPACE, ControlPlane
-from hawork.lab.manifests import Manifests
 
 COLLECTIONS = {
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",
