@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hawork.lab.loopback import free_ports
+from hawork.servers.machine import free_ports
 from hawork.testing import eventually
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -21,7 +21,7 @@ from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import ConfigurationError
 from hawork.ha.storage import local_path
-from hawork.lab.kubernetes_rights import RBAC, role
+from hawork.servers.kubernetes.kubeconfig import RBAC, role
 
 REST_PORT = 8081
 JOB_MANAGER, TASK_MANAGER = "jobmanager", "taskmanager"

@@ -28,7 +28,6 @@ from hawork.lab.faults import Faults
 from hawork.lab.job import Job
 from hawork.lab.judgement import Judgement
 from hawork.lab.kubernetes_faults import KubernetesFaults
-from hawork.lab.kubernetes_rights import JOB_MANAGER_VERBS
 from hawork.lab.lab_options import lab_options
 from hawork.lab.leadership import Leadership
 from hawork.lab.looking import Looking
@@ -40,6 +39,7 @@ from hawork.lab.stepped_lab import SteppedLab
 from hawork.lab.stores import lab_store
 from hawork.lab.submission import make_submission, send
 from hawork.runtime.process_control import ProcessState
+from hawork.servers.kubernetes.kubeconfig import JOB_MANAGER_VERBS
 from hawork.story.event_reader import EventReader
 
 if TYPE_CHECKING:

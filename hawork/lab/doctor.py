@@ -17,9 +17,9 @@ from pathlib import Path
 
 from hawork.backends.embedded.directory import file_system_of, is_network_file_system
 from hawork.core.errors import LabError
-from hawork.lab.kubernetes_program import FIX, KubernetesPrograms
-from hawork.lab.memory import available
-from hawork.lab.zookeeper_program import find_java, server_jars
+from hawork.servers.kubernetes.program import FIX, KubernetesPrograms
+from hawork.servers.memory import available
+from hawork.servers.zookeeper.program import find_java, server_jars
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ from hawork.lab.flink_memory import check_memory
 from hawork.lab.flink_processes import FlinkProcesses
 from hawork.lab.flink_script import work_of
 from hawork.lab.flink_watch import FlinkWatch
-from hawork.lab.kubernetes_rights import FLINK_JOB_MANAGER_VERBS
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER
 from hawork.lab.submission import seconds, send
+from hawork.servers.kubernetes.kubeconfig import FLINK_JOB_MANAGER_VERBS
 
 if TYPE_CHECKING:
     from hawork.lab.flink_attach import AttachedCluster

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hawork.core.errors import LabError
-from hawork.lab.zookeeper_program import find_java, flink_jars
+from hawork.servers.zookeeper.program import find_java, flink_jars
 
 TESTED_VERSION = "1.20.5"
 OLDEST_JAVA = 11

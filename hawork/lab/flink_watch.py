@@ -30,7 +30,7 @@ from hawork.lab.flink_events import FlinkEvents
 from hawork.lab.flink_foreign import ForeignProcesses, OwnConnection, Turns, host_and_port
 from hawork.lab.flink_log import LogReader
 from hawork.lab.processes import LabProcesses
-from hawork.lab.zookeeper_sessions import session_ticket
+from hawork.servers.zookeeper.sessions import session_ticket
 
 COMPONENTS = (REST_SERVER, RESOURCE_MANAGER, DISPATCHER)
 _LOG_SECONDS = 0.05

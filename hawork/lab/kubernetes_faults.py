@@ -9,7 +9,7 @@ from hawork.core.events import Event
 from hawork.lab.store_faults import StoreFaults
 
 if TYPE_CHECKING:
-    from hawork.lab.kubernetes_server import ControlPlane
+    from hawork.servers.kubernetes.control_plane import ControlPlane
 
 
 class KubernetesFaults(StoreFaults):

@@ -9,8 +9,6 @@ from pathlib import Path
 from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import HaworkError, LabError
-from hawork.lab.kubernetes_rights import JOB_MANAGER_VERBS, TASK_MANAGER_VERBS
-from hawork.lab.kubernetes_server import NAMESPACE, ControlPlane, named
 from hawork.lab.run_directory import RunDirectory
 from hawork.lab.store_network import (
     Deed,
@@ -19,6 +17,8 @@ from hawork.lab.store_network import (
     check_partition,
     own_configuration,
 )
+from hawork.servers.kubernetes.control_plane import NAMESPACE, ControlPlane, named
+from hawork.servers.kubernetes.kubeconfig import JOB_MANAGER_VERBS, TASK_MANAGER_VERBS
 
 MOST = 64
 """JobManagers, and TaskManagers: their tokens must be there before the API server starts."""

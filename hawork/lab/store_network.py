@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hawork.core.errors import LabError
 from hawork.lab.run_directory import RunDirectory
-from hawork.lab.tcp_proxy import TcpProxy
+from hawork.servers.tcp_proxy import TcpProxy
 
 PARTITIONS = ("cut", "blackhole", "to_store", "from_store", "delay")
 """Broken at once; silent both ways; silent towards the store; silent from it; only late."""

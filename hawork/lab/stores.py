@@ -10,7 +10,6 @@ from hawork.backends.zookeeper.settings import parse_quorum
 from hawork.core import options
 from hawork.core.configuration import Configuration, flatten
 from hawork.core.errors import LabError
-from hawork.lab.kubernetes_rights import JOB_MANAGER_VERBS
 from hawork.lab.kubernetes_store import GivenKubernetesStore, KubernetesStore
 from hawork.lab.run_directory import RunDirectory
 from hawork.lab.store_network import (
@@ -20,8 +19,9 @@ from hawork.lab.store_network import (
     check_partition,
     own_configuration,
 )
-from hawork.lab.tcp_proxy import TcpProxy
-from hawork.lab.zookeeper_server import ZooKeeperServers
+from hawork.servers.kubernetes.kubeconfig import JOB_MANAGER_VERBS
+from hawork.servers.tcp_proxy import TcpProxy
+from hawork.servers.zookeeper.ensemble import ZooKeeperServers
 
 SESSION_TIMEOUT = "4 s"
 """Short enough to watch, long enough for a busy machine."""
@@ -191,7 +191,7 @@ class _ZooKeeperStore:
 
     def expire_session(self, config: Configuration, session: str) -> None:
         from hawork.backends.zookeeper.supervision import release_leadership
-        from hawork.lab.zookeeper_sessions import session_ticket
+        from hawork.servers.zookeeper.sessions import session_ticket
 
         release_leadership(config, session_ticket(int(session, 16)))
 

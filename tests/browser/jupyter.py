@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from hawork.lab.loopback import free_ports
+from hawork.servers.machine import free_ports
 from hawork.testing import eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent

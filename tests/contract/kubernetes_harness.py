@@ -10,7 +10,7 @@ from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.events import EventLog
 from hawork.core.options import checked
 from hawork.ha.backend import Backend
-from hawork.lab.kubernetes_server import NAMESPACE
+from hawork.servers.kubernetes.control_plane import NAMESPACE
 from tests.contract.kubernetes_server import shared_control_plane
 from tests.contract.remembering import RememberingBackend, close_all, leading
 

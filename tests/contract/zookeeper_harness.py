@@ -17,7 +17,7 @@ from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.events import EventLog
 from hawork.core.options import checked
 from hawork.ha.backend import Backend
-from hawork.lab.zookeeper_server import ZooKeeperServers
+from hawork.servers.zookeeper.ensemble import ZooKeeperServers
 from tests.contract.remembering import RememberingBackend, close_all, leading
 
 

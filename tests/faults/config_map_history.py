@@ -14,7 +14,7 @@ from typing import Any, cast
 from kubernetes import client, config, watch
 
 from hawork.backends.kubernetes.layout import CLAIMED_BY, LOCK, OURS, Names
-from hawork.lab.kubernetes_server import ControlPlane
+from hawork.servers.kubernetes.control_plane import ControlPlane
 from hawork.testing import eventually
 
 _SECONDS = 1

@@ -18,8 +18,8 @@ from hawork.lab.flink_distribution import FlinkDistribution
 from hawork.lab.flink_memory import TASK_MANAGER_OPTIONS, jvm_flags
 from hawork.lab.flink_processes import JOB_MANAGER_MAIN, TASK_MANAGER_MAIN, write_conf
 from hawork.lab.flink_script import SqlScript
-from hawork.lab.kubernetes_server import NAMESPACE, ControlPlane
 from hawork.runtime.process_control import ProcessControl
+from hawork.servers.kubernetes.control_plane import NAMESPACE, ControlPlane
 from hawork.testing import eventually
 from tests.interop.test_flink_cluster import FOREVER
 

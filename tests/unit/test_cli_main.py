@@ -18,7 +18,7 @@ from hawork.cli.lab import TOUR, find_notebooks
 from hawork.cli.main import COMMANDS, main, sentence_of
 from hawork.core.errors import ConfigurationError, LabError
 from hawork.lab import doctor
-from hawork.lab.memory import Memory
+from hawork.servers.memory import Memory
 
 
 def hawork(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:

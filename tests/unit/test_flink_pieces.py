@@ -27,8 +27,8 @@ from hawork.lab.flink_foreign import host_and_port
 from hawork.lab.flink_log import LogReader, why_it_ended
 from hawork.lab.flink_processes import write_conf
 from hawork.lab.flink_script import SqlScript, split
-from hawork.lab.memory import Memory
 from hawork.lab.store_view import kind_of_file
+from hawork.servers.memory import Memory
 from hawork.story.event_reader import EventReader
 
 # --- scripts ---------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hawork.core.errors import LabError
-from hawork.lab import loopback
-from hawork.lab.loopback import HOST, free_ports
+from hawork.servers import machine as loopback
+from hawork.servers.machine import HOST, free_ports
 
 
 def test_nobody_who_asks_for_any_port_gets_one_of_ours() -> None:

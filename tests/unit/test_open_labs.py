@@ -13,10 +13,10 @@ import pytest
 from hawork.core.errors import LabError
 from hawork.lab import LabCluster, reset
 from hawork.lab.closing import Closing
-from hawork.lab.kubernetes_server import ControlPlane
 from hawork.lab.stores import _FileStore
-from hawork.lab.zookeeper_server import ZooKeeperServers
 from hawork.runtime.process_control import ProcessControl
+from hawork.servers.kubernetes.control_plane import ControlPlane
+from hawork.servers.zookeeper.ensemble import ZooKeeperServers
 
 
 class Interrupted:

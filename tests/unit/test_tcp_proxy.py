@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hawork.lab.tcp_proxy import TcpProxy
+from hawork.servers.tcp_proxy import TcpProxy
 from hawork.testing import eventually
 
 

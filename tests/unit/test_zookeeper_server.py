@@ -8,9 +8,10 @@ import psutil
 import pytest
 
 from hawork.core.errors import ConfigurationError, LabError
-from hawork.lab import LabCluster, doctor, zookeeper_program
-from hawork.lab.zookeeper_program import ZooKeeperProgram, flink_jars
-from hawork.lab.zookeeper_server import ZooKeeperServers
+from hawork.lab import LabCluster, doctor
+from hawork.servers.zookeeper import program as zookeeper_program
+from hawork.servers.zookeeper.ensemble import ZooKeeperServers
+from hawork.servers.zookeeper.program import ZooKeeperProgram, flink_jars
 
 
 def test_missing_java_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hawork.lab.kubernetes_server import ControlPlane
+from hawork.servers.kubernetes.control_plane import ControlPlane
 from tests.backends.kubernetes.kubernetes_setup import ClusterUnderTest
 from tests.contract.kubernetes_server import USERS, shared_control_plane
 

@@ -19,7 +19,7 @@ from hawork.core.configuration import Configuration
 from hawork.core.events import EventLog
 from hawork.core.types import LeaderSessionID
 from hawork.ha.pointer_store import Namespace
-from hawork.lab.kubernetes_server import ControlPlane
+from hawork.servers.kubernetes.control_plane import ControlPlane
 from tests.contract.harness import ElectionListener
 
 LEASE, RENEW, RETRY = 2.0, 1.5, 0.3

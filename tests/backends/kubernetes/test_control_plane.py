@@ -19,11 +19,11 @@ import pytest
 import yaml
 
 from hawork.core.errors import LabError
-from hawork.lab.kubernetes_api import KubernetesApi
-from hawork.lab.kubernetes_audit import audited_requests, by_user_and_verb
-from hawork.lab.kubernetes_program import ASSETS, KubernetesPrograms
-from hawork.lab.kubernetes_rights import JOB_MANAGER_VERBS, TASK_MANAGER_VERBS
-from hawork.lab.kubernetes_server import ControlPlane
+from hawork.servers.kubernetes.api import KubernetesApi
+from hawork.servers.kubernetes.audit import audited_requests, by_user_and_verb
+from hawork.servers.kubernetes.control_plane import ControlPlane
+from hawork.servers.kubernetes.kubeconfig import JOB_MANAGER_VERBS, TASK_MANAGER_VERBS
+from hawork.servers.kubernetes.program import ASSETS, KubernetesPrograms
 from hawork.testing import eventually
 
 MAPS = "/api/v1/namespaces/hawork/configmaps"

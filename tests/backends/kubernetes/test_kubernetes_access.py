@@ -14,7 +14,7 @@ import yaml
 from hawork.backends.kubernetes.rights import READING, WRITING
 from hawork.core.errors import ConfigurationError, HaworkError, StoreUnavailableError
 from hawork.core.options import K8S_CLUSTER_ID, K8S_NAMESPACE
-from hawork.lab.kubernetes_server import ControlPlane
+from hawork.servers.kubernetes.control_plane import ControlPlane
 from tests.backends.kubernetes.kubernetes_setup import ClusterUnderTest
 from tests.contract.harness import ElectionListener
 

@@ -9,7 +9,7 @@ from hawork.core.errors import HighAvailabilityError
 from hawork.core.events import EventKind
 from hawork.core.types import DISPATCHER, LeaderInformation
 from hawork.ha.pointer_store import JOB_GRAPHS
-from hawork.lab.kubernetes_server import API, ETCD, ControlPlane
+from hawork.servers.kubernetes.control_plane import API, ETCD, ControlPlane
 from hawork.testing import eventually
 from tests.backends.kubernetes.kubernetes_setup import ClusterUnderTest, Contender
 from tests.contract.harness import Observer

@@ -13,7 +13,7 @@ from hawork.cli.main import main
 from hawork.core.errors import ConfigurationError
 from hawork.core.options import checked
 from hawork.deploy.manifests import Manifests
-from hawork.lab.kubernetes_server import NAMESPACE, ControlPlane
+from hawork.servers.kubernetes.control_plane import NAMESPACE, ControlPlane
 
 COLLECTIONS = {
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hawork.lab.zookeeper_server import ZooKeeperServers
+from hawork.servers.zookeeper.ensemble import ZooKeeperServers
 from tests.backends.zookeeper.zookeeper_setup import ClusterUnderTest
 from tests.contract.zookeeper_harness import shared_servers
 

@@ -12,7 +12,7 @@ from kazoo.security import make_digest_acl
 from hawork.cli.foreground import config_yaml
 from hawork.cli.main import main
 from hawork.core import options
-from hawork.lab.zookeeper_server import free_ports
+from hawork.servers.zookeeper.ensemble import free_ports
 from hawork.testing import eventually
 from tests.backends.zookeeper.zookeeper_setup import ClusterUnderTest
 

@@ -17,7 +17,7 @@ from hawork.core.connection import ConnectionState
 from hawork.core.errors import ConfigurationError, StoreUnavailableError
 from hawork.core.events import EventKind
 from hawork.ha.pointer_store import JOB_GRAPHS
-from hawork.lab.loopback import free_ports
+from hawork.servers.machine import free_ports
 from hawork.testing import eventually
 from tests.backends.zookeeper.zookeeper_setup import ClusterUnderTest, Observer
 

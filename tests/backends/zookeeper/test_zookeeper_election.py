@@ -15,7 +15,7 @@ from hawork.core import options
 from hawork.core.errors import ConfigurationError, LeadershipLostError
 from hawork.core.types import LeaderInformation
 from hawork.ha.pointer_store import JOB_GRAPHS
-from hawork.lab.tcp_proxy import TcpProxy
+from hawork.servers.tcp_proxy import TcpProxy
 from hawork.testing import eventually
 from tests.backends.zookeeper.zookeeper_setup import SESSION_TIMEOUT, ClusterUnderTest, Contender
 from tests.contract.zookeeper_harness import delete_tree

@@ -8,7 +8,7 @@ import pytest
 
 from hawork.core.errors import LabError
 from hawork.ha.pointer_store import JOB_GRAPHS
-from hawork.lab.zookeeper_server import ZooKeeperServers
+from hawork.servers.zookeeper.ensemble import ZooKeeperServers
 from hawork.testing import eventually
 from tests.backends.zookeeper.zookeeper_setup import SESSION_TIMEOUT, ClusterUnderTest, Contender
 

@@ -24,8 +24,8 @@ from hawork.core import options
 from hawork.core.errors import ConfigurationError, StoreUnavailableError
 from hawork.core.types import LeaderInformation
 from hawork.ha.pointer_store import JOB_GRAPHS
-from hawork.lab.loopback import HOST, free_ports
-from hawork.lab.zookeeper_server import ZooKeeperServers
+from hawork.servers.machine import HOST, free_ports
+from hawork.servers.zookeeper.ensemble import ZooKeeperServers
 from hawork.testing import eventually
 from tests.backends.zookeeper.zookeeper_setup import ClusterUnderTest, Observer
 

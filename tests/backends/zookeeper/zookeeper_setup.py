@@ -18,9 +18,9 @@ from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration
 from hawork.core.events import EventLog
 from hawork.core.types import LeaderInformation, LeaderSessionID
-from hawork.lab.loopback import HOST
-from hawork.lab.tcp_proxy import TcpProxy
-from hawork.lab.zookeeper_server import ZooKeeperServers
+from hawork.servers.machine import HOST
+from hawork.servers.tcp_proxy import TcpProxy
+from hawork.servers.zookeeper.ensemble import ZooKeeperServers
 from hawork.testing import eventually
 
 SESSION_TIMEOUT = 4.0

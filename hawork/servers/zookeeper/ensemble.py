@@ -10,9 +10,9 @@ from types import TracebackType
 
 from hawork.client.waiting import POLL
 from hawork.core.errors import LabError
-from hawork.lab.loopback import HOST, free_ports
-from hawork.lab.zookeeper_program import ZooKeeperProgram
 from hawork.runtime.process_control import ProcessControl
+from hawork.servers.machine import HOST, free_ports
+from hawork.servers.zookeeper.program import ZooKeeperProgram
 
 HEAP = "48m"
 TICK = 0.5

@@ -16,13 +16,13 @@ from types import TracebackType
 
 from hawork.client.waiting import POLL
 from hawork.core.errors import LabError
-from hawork.lab.kubernetes_api import KubernetesApi, etcd_call
-from hawork.lab.kubernetes_audit import POLICY, AuditedRequest, audited_requests
-from hawork.lab.kubernetes_program import KubernetesPrograms
-from hawork.lab.kubernetes_rights import RBAC, role, role_binding, write_kubeconfig
-from hawork.lab.loopback import HOST, free_ports
-from hawork.lab.tcp_proxy import TcpProxy
 from hawork.runtime.process_control import ProcessControl
+from hawork.servers.kubernetes.api import KubernetesApi, etcd_call
+from hawork.servers.kubernetes.audit import POLICY, AuditedRequest, audited_requests
+from hawork.servers.kubernetes.kubeconfig import RBAC, role, role_binding, write_kubeconfig
+from hawork.servers.kubernetes.program import KubernetesPrograms
+from hawork.servers.machine import HOST, free_ports
+from hawork.servers.tcp_proxy import TcpProxy
 
 ADMIN = "admin"
 API, ETCD = "api", "etcd"
