@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from hawork.lab.flink_cluster import FlinkCluster
     from hawork.lab.job import Job
     from hawork.lab.open_labs import reset
-    from hawork.lab.panels.replay import replay
     from hawork.lab.store_difference import store_changes
+    from hawork.panels.replay import replay
     from hawork.story.comparison import compare_values
     from hawork.story.run_bundle import RunBundle, open_bundle
     from hawork.story.timeline import Timeline
@@ -48,7 +48,7 @@ _HOMES = {
     "compare_values": "hawork.story.comparison",
     "judge": "hawork.story.verdict",
     "open_bundle": "hawork.story.run_bundle",
-    "replay": "hawork.lab.panels.replay",
+    "replay": "hawork.panels.replay",
     "reset": "hawork.lab.open_labs",
     "store_changes": "hawork.lab.store_difference",
 }

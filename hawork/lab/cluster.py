@@ -31,7 +31,7 @@ from hawork.lab.kubernetes_faults import KubernetesFaults
 from hawork.lab.lab_options import lab_options
 from hawork.lab.leadership import Leadership
 from hawork.lab.looking import Looking
-from hawork.lab.panels.methods import Panels
+from hawork.lab.panel_methods import Panels
 from hawork.lab.process_faults import ProcessFaults
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER, LabProcesses
 from hawork.lab.run_directory import RunDirectory
@@ -43,7 +43,7 @@ from hawork.servers.kubernetes.kubeconfig import JOB_MANAGER_VERBS
 from hawork.story.event_reader import EventReader
 
 if TYPE_CHECKING:
-    from hawork.lab.panels.station import Station
+    from hawork.panels.station import Station
 
 
 class LabCluster(ProcessFaults, KubernetesFaults, SteppedLab, Looking, Judgement, Panels, Bundling):
@@ -309,7 +309,7 @@ class LabCluster(ProcessFaults, KubernetesFaults, SteppedLab, Looking, Judgement
 
     # --- within --------------------------------------------------------------------------
     def _make_station(self) -> Station:
-        from hawork.lab.panels.station import Station
+        from hawork.panels.station import Station
 
         return Station.of_lab(self)
 

@@ -31,7 +31,7 @@ from hawork.lab.flink_events import FlinkEvents
 from hawork.lab.flink_foreign import host_and_port
 from hawork.lab.flink_watch import FlinkWatch
 from hawork.lab.judgement import Judgement
-from hawork.lab.panels.methods import Panels
+from hawork.lab.panel_methods import Panels
 from hawork.lab.snapshot import ClusterSnapshot
 from hawork.story.beliefs import CLIENT
 from hawork.story.event_reader import EventReader
@@ -40,7 +40,7 @@ from hawork.story.recorded import Recorded
 if TYPE_CHECKING:
     import pandas
 
-    from hawork.lab.panels.station import Station
+    from hawork.panels.station import Station
 
 
 class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
@@ -243,7 +243,7 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
 
     # --- within --------------------------------------------------------------------------
     def _make_station(self) -> Station:
-        from hawork.lab.panels.station import Station
+        from hawork.panels.station import Station
 
         return Station.of_view(self)
 

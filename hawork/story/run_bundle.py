@@ -38,7 +38,7 @@ from hawork.core.redaction import secret_values, without_secret_texts, without_s
 if TYPE_CHECKING:
     import pandas
 
-    from hawork.lab.panels.panel import Panel
+    from hawork.panels.panel import Panel
     from hawork.story.timeline import Timeline
     from hawork.story.verdict import Verdict
 
@@ -100,7 +100,7 @@ class RunBundle:
 
     def replay(self) -> Panel:
         """Timeline, cluster and jobs of the run, with a slider that moves them all."""
-        from hawork.lab.panels.replay import replay
+        from hawork.panels.replay import replay
 
         return replay(self._events, ha=self.options.get(HA_TYPE.key, "").lower())
 

@@ -16,9 +16,9 @@ import plotly.graph_objects
 import pytest
 
 from hawork.core.events import Event, EventKind
-from hawork.lab.panels.controller import Controller
-from hawork.lab.panels.live_timeline import MOST_SEGMENTS, LiveTimeline
-from hawork.lab.panels.widgets import HubWidget, PanelWidget
+from hawork.panels.controller import Controller
+from hawork.panels.live_timeline import MOST_SEGMENTS, LiveTimeline
+from hawork.panels.widgets import HubWidget, PanelWidget
 from tests.benchmarks.figures import Table
 
 SEGMENTS = 600
@@ -219,7 +219,7 @@ def test_memory_over_an_hour() -> None:
 
 def _held() -> float:
     """Megabytes that the panels' own code holds."""
-    import hawork.lab.panels as package
+    import hawork.panels as package
 
     gc.collect()  # what waits to be collected is not held
     folder = str(package.__path__[0])

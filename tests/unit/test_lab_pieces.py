@@ -18,9 +18,9 @@ from hawork.core.events import EventKind, EventLog
 from hawork.core.steps import StepGate
 from hawork.lab.armed_steps import ArmedSteps
 from hawork.lab.artifact_magic import write_artifact, written_artifacts
-from hawork.lab.panels.store_rows import MOST_ROWS, StoreRows
 from hawork.lab.store_view import job_results, kind_of_file, storage_tree
 from hawork.lab.submission import find_source, make_submission, seconds
+from hawork.panels.store_rows import MOST_ROWS, StoreRows
 from hawork.story.event_reader import EventReader
 
 

@@ -19,9 +19,9 @@ from hawork.core.events import EventKind
 from hawork.lab import FlinkCluster, flink_foreign, reset
 from hawork.lab.flink_attach import AttachedCluster
 from hawork.lab.flink_watch import FlinkWatch
-from hawork.lab.panels import feed, view_sources
-from hawork.lab.panels.feed import Json
-from hawork.lab.panels.store_rows import StoreRows
+from hawork.panels import feed, view_sources
+from hawork.panels.feed import Json
+from hawork.panels.store_rows import StoreRows
 from hawork.story.comparison import Exactness
 from hawork.testing import eventually
 
@@ -333,7 +333,7 @@ def test_it_is_a_table_where_there_are_no_widgets(
     view: AttachedCluster, discovery: FakeDiscovery, managers: list[FakeJobManager],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setitem(sys.modules, "hawork.lab.panels.widgets", None)
+    monkeypatch.setitem(sys.modules, "hawork.panels.widgets", None)
     discovery.publish(managers[0])
     view.wait_for_event("taskmanager.registered").wait()
     for panel, word in (

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from lab_story import START, killed_leader
 
 from hawork.core.errors import LabError
-from hawork.lab.panels.background import Background
-from hawork.lab.panels.commands import BUTTONS, buttons, perform
-from hawork.lab.panels.controller import Controller
-from hawork.lab.panels.feed import KEYFRAME_PAUSE, Feed, Json, merge_patch
-from hawork.lab.panels.live_timeline import LiveTimeline
 from hawork.lab.processes import LabProcesses
+from hawork.panels.background import Background
+from hawork.panels.commands import BUTTONS, buttons, perform
+from hawork.panels.controller import Controller
+from hawork.panels.feed import KEYFRAME_PAUSE, Feed, Json, merge_patch
+from hawork.panels.live_timeline import LiveTimeline
 from hawork.testing import eventually
 
 values = st.recursive(

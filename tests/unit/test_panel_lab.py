@@ -13,10 +13,10 @@ from ipykernel.comm.comm import BaseComm
 
 from hawork.core.errors import LabError
 from hawork.lab import LabCluster, replay
-from hawork.lab.panels.faces import face
-from hawork.lab.panels.feed import Json
-from hawork.lab.panels.store_rows import StoreRows
-from hawork.lab.panels.widgets import hear_where_it_was_said
+from hawork.panels.faces import face
+from hawork.panels.feed import Json
+from hawork.panels.store_rows import StoreRows
+from hawork.panels.widgets import hear_where_it_was_said
 from hawork.testing import eventually
 
 JOBS = f"{Path(__file__).parent / 'lab_jobs.py'}"
@@ -160,7 +160,7 @@ def test_a_panel_is_a_table_where_there_are_no_widgets(
     lab: LabCluster, state: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     until(lambda: state()["store"]["rows"])
-    monkeypatch.setitem(sys.modules, "hawork.lab.panels.widgets", None)
+    monkeypatch.setitem(sys.modules, "hawork.panels.widgets", None)
     for panel, word in (
         (lab.cluster_panel(), "jm-1"), (lab.store_panel(), "lease"), (lab.jobs_panel(), "count"),
         (lab.stepper_panel(), "submit.acknowledged"), (lab.timeline_panel(), "jm-1"),

@@ -9,8 +9,8 @@ import pytest
 from lab_story import JOB, SESSIONS, Story, killed_leader, paused_leader
 
 from hawork.core.events import Event, EventKind
-from hawork.lab.panels import moments as under_test
-from hawork.lab.panels.replay import recorded
+from hawork.panels import moments as under_test
+from hawork.panels.replay import recorded
 
 
 def patches(events: Sequence[Event], ha: str = "") -> list[Any]:

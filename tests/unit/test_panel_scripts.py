@@ -9,7 +9,7 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
-from hawork.lab.panels import bundle
+from hawork.panels import script as bundle
 
 HERE = Path(__file__).parent
 FOLDER = Path(bundle.__file__).parent / "js"

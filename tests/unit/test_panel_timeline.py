@@ -10,9 +10,9 @@ from lab_story import JOB, SESSIONS, START, Story, killed_leader, paused_leader
 
 from hawork.core.errors import LabError
 from hawork.core.events import Event, EventKind
-from hawork.lab.panels import live_timeline
-from hawork.lab.panels.live_timeline import MERGED, LiveTimeline, merge_oldest
-from hawork.lab.panels.replay import recorded, replay
+from hawork.panels import live_timeline
+from hawork.panels.live_timeline import MERGED, LiveTimeline, merge_oldest
+from hawork.panels.replay import recorded, replay
 from hawork.story.beliefs import BELIEF_LANE, CLIENT_LANE, HOLDER_LANE, STALE, Beliefs
 from hawork.story.facts import Facts
 from hawork.story.timeline import LEADING, PAUSED, Timeline

@@ -6,7 +6,7 @@ from typing import Any
 
 from hawork.client.full_details import FullDetails
 from hawork.client.job_details import JobDetails
-from hawork.lab.panels.watched import Watched
+from hawork.panels.watched import Watched
 
 MOST_JOBS = 50
 """The newest ones; ``lab.client.jobs()`` tells of all."""

@@ -11,8 +11,8 @@ from typing import Any
 import anywidget
 import traitlets
 
-from hawork.lab.panels.bundle import script, style
-from hawork.lab.panels.feed import Json
+from hawork.panels.feed import Json
+from hawork.panels.script import script, style
 
 
 def hear_where_it_was_said(comm: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Mapping, Sequence
 
-from hawork.lab.panels.feed import Json
+from hawork.panels.feed import Json
 
 Table = tuple[str, Sequence[str], list[Sequence[str]]]
 """A title, its header, and its rows."""

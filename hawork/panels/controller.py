@@ -17,8 +17,8 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from hawork.core.errors import HaworkError
-from hawork.lab.panels.feed import Feed, Json
-from hawork.lab.panels.live_timeline import LiveTimeline
+from hawork.panels.feed import Feed, Json
+from hawork.panels.live_timeline import LiveTimeline
 
 PAUSE = 0.1
 """Seconds between looks: at most ten changes and one keyframe in 1.5 s go out, for all panels."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from hawork.core.errors import LabError
 from hawork.core.events import Event, read_events
-from hawork.lab.panels.feed import Json
-from hawork.lab.panels.live_timeline import LiveTimeline
-from hawork.lab.panels.moments import moments
-from hawork.lab.panels.panel import Panel
+from hawork.panels.feed import Json
+from hawork.panels.live_timeline import LiveTimeline
+from hawork.panels.moments import moments
+from hawork.panels.panel import Panel
 from hawork.story.picture import mimebundle
 from hawork.story.timeline import Timeline
 from hawork.story.timeline_text import as_text
@@ -35,7 +35,7 @@ def replay(run: Sequence[Event] | Path | str, *, ha: str = "") -> Panel:
         return {key: str(value) for key, value in mimebundle(Timeline.of(events)).items()}
 
     try:
-        from hawork.lab.panels.widgets import HubWidget, PanelWidget
+        from hawork.panels.widgets import HubWidget, PanelWidget
     except ImportError:
         return Panel("replay", None, picture)
     hub = HubWidget()

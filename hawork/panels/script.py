@@ -32,4 +32,4 @@ def style() -> str:
 
 
 def _read(name: str) -> str:
-    return (files("hawork.lab.panels") / "js" / name).read_text(encoding="utf-8")
+    return (files("hawork.panels") / "js" / name).read_text(encoding="utf-8")

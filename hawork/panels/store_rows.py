@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from hawork.core.errors import LabError
-from hawork.lab.panels.watched import Stored
 from hawork.lab.store_view import files_below
+from hawork.panels.watched import Stored
 
 MOST_ROWS = 300
 """Rows and files that are sent; ``lab.store_rows()`` has all of them."""

@@ -13,14 +13,14 @@ from hawork.client.full_details import FullDetails
 from hawork.client.job_details import JobDetails
 from hawork.core import options
 from hawork.core.errors import HaworkError, LabError
-from hawork.lab.panels.background import Background
-from hawork.lab.panels.cluster_cards import recorded_section
-from hawork.lab.panels.feed import Json
-from hawork.lab.panels.job_rows import MOST_JOBS, job_row
-from hawork.lab.panels.live_timeline import LiveTimeline
-from hawork.lab.panels.sources import CLUSTER, END, JOBS, STORE, Sources
-from hawork.lab.panels.store_rows import StoreRows
-from hawork.lab.panels.watched import Viewed
+from hawork.panels.background import Background
+from hawork.panels.cluster_cards import recorded_section
+from hawork.panels.feed import Json
+from hawork.panels.job_rows import MOST_JOBS, job_row
+from hawork.panels.live_timeline import LiveTimeline
+from hawork.panels.sources import CLUSTER, END, JOBS, STORE, Sources
+from hawork.panels.store_rows import StoreRows
+from hawork.panels.watched import Viewed
 from hawork.runtime.process_control import ProcessState
 from hawork.story.beliefs import CLIENT
 

@@ -10,15 +10,15 @@ from typing import Any
 
 from hawork.core.errors import LabError
 from hawork.core.events import Event
-from hawork.lab.panels.commands import perform
-from hawork.lab.panels.controller import Controller
-from hawork.lab.panels.faces import face
-from hawork.lab.panels.feed import Json
-from hawork.lab.panels.live_timeline import LiveTimeline
-from hawork.lab.panels.panel import Face, Panel
-from hawork.lab.panels.sources import TIMELINE, Sources, lab_sources
-from hawork.lab.panels.view_sources import cancel, view_sources
-from hawork.lab.panels.watched import Viewed, Watched
+from hawork.panels.commands import perform
+from hawork.panels.controller import Controller
+from hawork.panels.faces import face
+from hawork.panels.feed import Json
+from hawork.panels.live_timeline import LiveTimeline
+from hawork.panels.panel import Face, Panel
+from hawork.panels.sources import TIMELINE, Sources, lab_sources
+from hawork.panels.view_sources import cancel, view_sources
+from hawork.panels.watched import Viewed, Watched
 from hawork.story.picture import mimebundle
 from hawork.story.timeline import Timeline
 
@@ -60,7 +60,7 @@ class Station:
         for name in names:
             self._sources.want(name)
         try:
-            from hawork.lab.panels.widgets import HubWidget, PanelWidget
+            from hawork.panels.widgets import HubWidget, PanelWidget
         except ImportError:
             return Panel(names[0], None, self._face(names))
         if self._hub is None:

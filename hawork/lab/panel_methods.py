@@ -9,8 +9,8 @@ from hawork.core.events import Event
 from hawork.story.event_reader import EventReader
 
 if TYPE_CHECKING:
-    from hawork.lab.panels.panel import Panel
-    from hawork.lab.panels.station import Station
+    from hawork.panels.panel import Panel
+    from hawork.panels.station import Station
 
 
 class Panels:
@@ -48,7 +48,7 @@ class Panels:
         >>> lab.timeline_panel()                                           # doctest: +SKIP
         """
         if self._closed:
-            from hawork.lab.panels.replay import replay
+            from hawork.panels.replay import replay
 
             return replay(self._reader.events(), ha=self._store_kind())
         return self._panel("timeline")

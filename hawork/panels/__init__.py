@@ -18,15 +18,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hawork.lab.panels.panel import Panel
-    from hawork.lab.panels.replay import replay
+    from hawork.panels.panel import Panel
+    from hawork.panels.replay import replay
 
 __all__ = ["Panel", "replay"]
 
-_HOMES = {"Panel": "hawork.lab.panels.panel", "replay": "hawork.lab.panels.replay"}
+_HOMES = {"Panel": "hawork.panels.panel", "replay": "hawork.panels.replay"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module 'hawork.lab.panels' has no attribute {name!r}")
+        raise AttributeError(f"module 'hawork.panels' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from hawork.core import options
 from hawork.core.types import LeaderInformation
-from hawork.lab.panels.commands import buttons
+from hawork.panels.commands import buttons
 from hawork.story.timeline import DOWN, PAUSED
 
 if TYPE_CHECKING:
     from hawork.lab.armed_steps import HeldStep
-    from hawork.lab.panels.live_timeline import LiveTimeline
-    from hawork.lab.panels.watched import Watched
+    from hawork.panels.live_timeline import LiveTimeline
+    from hawork.panels.watched import Watched
     from hawork.runtime.process_control import ProcessState
     from hawork.story.facts import Facts
 

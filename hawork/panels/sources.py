@@ -8,14 +8,14 @@ from functools import partial
 from typing import Any
 
 from hawork.client.full_details import FullDetails
-from hawork.lab.panels.background import Background
-from hawork.lab.panels.cluster_cards import cluster_section
-from hawork.lab.panels.feed import Json
-from hawork.lab.panels.job_rows import MOST_JOBS, jobs_section
-from hawork.lab.panels.live_timeline import LiveTimeline
-from hawork.lab.panels.step_rows import StepRows
-from hawork.lab.panels.store_rows import StoreRows
-from hawork.lab.panels.watched import Watched
+from hawork.panels.background import Background
+from hawork.panels.cluster_cards import cluster_section
+from hawork.panels.feed import Json
+from hawork.panels.job_rows import MOST_JOBS, jobs_section
+from hawork.panels.live_timeline import LiveTimeline
+from hawork.panels.step_rows import StepRows
+from hawork.panels.store_rows import StoreRows
+from hawork.panels.watched import Watched
 from hawork.story.timeline import DOWN
 
 CLUSTER, TIMELINE, JOBS, STORE, STEPPER = "cluster", "timeline", "jobs", "store", "stepper"

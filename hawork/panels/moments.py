@@ -14,10 +14,10 @@ from typing import Any
 from hawork.core.events import Event, EventKind
 from hawork.core.jobs import JobStatus
 from hawork.core.types import REST_SERVER
-from hawork.lab.panels.cluster_cards import recorded_section
-from hawork.lab.panels.feed import Json, merge_patch
-from hawork.lab.panels.job_rows import MOST_JOBS
-from hawork.lab.panels.live_timeline import LiveTimeline
+from hawork.panels.cluster_cards import recorded_section
+from hawork.panels.feed import Json, merge_patch
+from hawork.panels.job_rows import MOST_JOBS
+from hawork.panels.live_timeline import LiveTimeline
 from hawork.runtime.process_control import ProcessState
 
 MOST_MOMENTS = 2000
