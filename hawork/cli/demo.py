@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from hawork.client.job_details import JobDetails
-from hawork.lab.demonstration import DemoResult, Teller, run_demo
 from hawork.lab.progress import open_progress
+from hawork.lessons.demonstration import DemoResult, Teller, run_demo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

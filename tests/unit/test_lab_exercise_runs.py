@@ -13,7 +13,7 @@ from lab_story import JOB, Story, killed_leader, paused_leader
 from hawork.core import options
 from hawork.core.events import EventKind
 from hawork.lab import flights
-from hawork.lab.exercises import (
+from hawork.lessons import (
     Check,
     check_awakening,
     check_repair,

@@ -10,7 +10,8 @@ import pytest
 
 from hawork.core.errors import LabError
 from hawork.core.events import EventLog
-from hawork.lab.exercises import (
+from hawork.lab.judgement import Judgement
+from hawork.lessons import (
     Check,
     TinyConfigMap,
     check_exactly_once,
@@ -19,8 +20,7 @@ from hawork.lab.exercises import (
     check_lock,
     check_timeouts,
 )
-from hawork.lab.incidents import HINTS
-from hawork.lab.judgement import Judgement
+from hawork.lessons.incidents import HINTS
 from hawork.story.comparison import compare_values
 from hawork.story.event_reader import EventReader
 

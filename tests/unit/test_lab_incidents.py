@@ -7,8 +7,8 @@ import pytest
 from hawork.core.errors import LabError
 from hawork.core.events import EventKind
 from hawork.lab import LabCluster
-from hawork.lab.exercises import check_incident
-from hawork.lab.incidents import Incident, make_incident
+from hawork.lessons import check_incident
+from hawork.lessons.incidents import Incident, make_incident
 
 KINDS = {1: ("jm", "paused", False), 3: ("jm", "killed", True), 5: ("tm", "killed", False)}
 """By seed: the role of the process that is hit, what happens to it, whether a file is damaged."""

@@ -9,8 +9,8 @@ from hawork.core import options
 from hawork.core.connection import ConnectionState
 from hawork.core.errors import HaworkError
 from hawork.core.events import Event, EventKind
-from hawork.lab.exercises.check import Check, answer, called
 from hawork.lab.lab_options import SHORT_TIMEOUTS
+from hawork.lessons.check import Check, answer, called
 
 if TYPE_CHECKING:
     from hawork.lab.cluster import LabCluster

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hawork.core.events import Event, EventKind
 from hawork.lab import flights
-from hawork.lab.exercises.check import Check, answer
+from hawork.lessons.check import Check, answer
 
 if TYPE_CHECKING:
     from hawork.lab.cluster import LabCluster

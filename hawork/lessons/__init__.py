@@ -3,22 +3,22 @@
 A check never raises: an exercise that nobody has begun is not an error.
 """
 
-from hawork.lab.exercises.cases import check_incident, check_repair
-from hawork.lab.exercises.check import Check
-from hawork.lab.exercises.jobs import (
+from hawork.lessons.cases import check_incident, check_repair
+from hawork.lessons.check import Check
+from hawork.lessons.jobs import (
     check_exactly_once,
     check_restart,
     check_results,
     check_submission,
 )
-from hawork.lab.exercises.leading import (
+from hawork.lessons.leading import (
     check_awakening,
     check_retrieval,
     check_timeouts,
     check_tolerance,
     check_unseen_death,
 )
-from hawork.lab.exercises.writing import TinyConfigMap, check_fencing, check_lock
+from hawork.lessons.writing import TinyConfigMap, check_fencing, check_lock
 
 __all__ = [
     "Check",

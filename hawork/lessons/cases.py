@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hawork.core.events import EventKind
-from hawork.lab.exercises.check import Check, answer
+from hawork.lessons.check import Check, answer
 
 if TYPE_CHECKING:
     from hawork.lab.flink_cluster import FlinkCluster
-    from hawork.lab.incidents import Incident
+    from hawork.lessons.incidents import Incident
 
 __all__ = ["check_incident", "check_repair"]
 

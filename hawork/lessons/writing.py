@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hawork.lab.exercises.check import Check, because, called
+from hawork.lessons.check import Check, because, called
 
 __all__ = ["TinyConfigMap", "check_fencing", "check_lock"]
 
