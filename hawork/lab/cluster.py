@@ -36,7 +36,7 @@ from hawork.lab.process_faults import ProcessFaults
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER, LabProcesses
 from hawork.lab.run_directory import RunDirectory
 from hawork.lab.stepped_lab import SteppedLab
-from hawork.lab.stores import lab_store
+from hawork.lab.stores.store import lab_store
 from hawork.lab.submission import make_submission, send
 from hawork.runtime.process_control import ProcessState
 from hawork.servers.kubernetes.kubeconfig import JOB_MANAGER_VERBS

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hawork.lab.leadership import Leadership
     from hawork.lab.processes import LabProcesses
     from hawork.lab.run_directory import RunDirectory
-    from hawork.lab.stores import LabStore
+    from hawork.lab.stores.store import LabStore
 
 
 class Looking(Recorded):

@@ -11,7 +11,7 @@ from hawork.core.events import Event, EventKind, EventLog
 if TYPE_CHECKING:
     from hawork.lab.leadership import Leadership
     from hawork.lab.processes import LabProcesses
-    from hawork.lab.stores import LabStore
+    from hawork.lab.stores.store import LabStore
     from hawork.story.event_reader import EventReader
 
 

@@ -18,7 +18,7 @@ from hawork.core.configuration import Configuration
 from hawork.core.events import NullEventSink
 from hawork.core.types import REST_SERVER, LeaderInformation, LeaderSessionID
 from hawork.lab import LabCluster
-from hawork.lab.kubernetes_store import KubernetesStore
+from hawork.lab.stores.kubernetes import KubernetesStore
 from hawork.servers.kubernetes.audit import AuditedRequest
 from tests.benchmarks import bench_kubernetes, bench_zookeeper
 from tests.contract.zookeeper_harness import shared_servers

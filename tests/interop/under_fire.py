@@ -23,10 +23,10 @@ from hawork.lab.flink_distribution import FlinkDistribution
 from hawork.lab.flink_events import FlinkEvents
 from hawork.lab.flink_processes import FlinkProcesses
 from hawork.lab.flink_watch import FlinkWatch
-from hawork.lab.kubernetes_store import SHORT_LEASE
 from hawork.lab.lab_options import lab_options
 from hawork.lab.processes import JOB_MANAGER, LabProcesses
 from hawork.lab.run_directory import RunDirectory
+from hawork.lab.stores.kubernetes import SHORT_LEASE
 from hawork.story.event_reader import EventReader
 from hawork.testing import eventually
 from tests.contract.kubernetes_server import shared_control_plane

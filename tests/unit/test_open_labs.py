@@ -13,7 +13,7 @@ import pytest
 from hawork.core.errors import LabError
 from hawork.lab import LabCluster, reset
 from hawork.lab.closing import Closing
-from hawork.lab.stores import _FileStore
+from hawork.lab.stores.store import _FileStore
 from hawork.runtime.process_control import ProcessControl
 from hawork.servers.kubernetes.control_plane import ControlPlane
 from hawork.servers.zookeeper.ensemble import ZooKeeperServers

@@ -10,9 +10,9 @@ from hawork.backends.zookeeper.settings import parse_quorum
 from hawork.core import options
 from hawork.core.configuration import Configuration, flatten
 from hawork.core.errors import LabError
-from hawork.lab.kubernetes_store import GivenKubernetesStore, KubernetesStore
 from hawork.lab.run_directory import RunDirectory
-from hawork.lab.store_network import (
+from hawork.lab.stores.kubernetes import GivenKubernetesStore, KubernetesStore
+from hawork.lab.stores.network import (
     Deed,
     break_network,
     check_outage,

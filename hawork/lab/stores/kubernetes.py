@@ -10,7 +10,7 @@ from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import HaworkError, LabError
 from hawork.lab.run_directory import RunDirectory
-from hawork.lab.store_network import (
+from hawork.lab.stores.network import (
     Deed,
     break_network,
     check_outage,
