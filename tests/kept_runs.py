@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hawork.cli.main import main
 from hawork.lab import LabCluster, RunBundle, open_bundle
-from hawork.lab.flink_attach import AttachedCluster
+from hawork.lab.flink.attached import AttachedCluster
 
 
 def check_kept_run(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hawork.lab import flights as flights
     from hawork.lab.cluster import LabCluster
-    from hawork.lab.flink_cluster import FlinkCluster
+    from hawork.lab.flink.cluster import FlinkCluster
     from hawork.lab.job import Job
     from hawork.lab.open_labs import reset
     from hawork.lab.store_difference import store_changes
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "FlinkCluster": "hawork.lab.flink_cluster",
+    "FlinkCluster": "hawork.lab.flink.cluster",
     "Job": "hawork.lab.job",
     "LabCluster": "hawork.lab.cluster",
     "RunBundle": "hawork.story.run_bundle",

@@ -53,7 +53,7 @@ def write_artifact(name: str, source: str) -> str:
 
 def _write_script(name: str, source: str) -> str:
     """Keep an SQL script for a lab of real Flink; its placeholders are filled when submitted."""
-    from hawork.lab.flink_script import split
+    from hawork.lab.flink.script import split
 
     try:
         statements = split(source)

@@ -21,7 +21,7 @@ from hawork.core.configuration import Configuration
 from hawork.core.errors import CorruptStateError
 from hawork.core.types import REST_SERVER
 from hawork.ha.java_serialization import decode_marked_state_handle
-from hawork.lab.flink_foreign import host_and_port
+from hawork.lab.flink.foreign import host_and_port
 from hawork.lab.flink_pointer import flink_pointer
 
 _COUNTER = "counter"

@@ -14,7 +14,7 @@ from hawork.core.errors import CorruptStateError, HaworkError
 from hawork.core.events import NullEventSink
 from hawork.core.types import REST_SERVER
 from hawork.ha.java_serialization import decode_leader_information, decode_state_handle
-from hawork.lab.flink_foreign import host_and_port
+from hawork.lab.flink.foreign import host_and_port
 from hawork.lab.flink_pointer import flink_pointer
 
 _COUNTER = "checkpoint_id_counter"

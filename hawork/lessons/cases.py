@@ -11,7 +11,7 @@ from hawork.core.events import EventKind
 from hawork.lessons.check import Check, answer
 
 if TYPE_CHECKING:
-    from hawork.lab.flink_cluster import FlinkCluster
+    from hawork.lab.flink.cluster import FlinkCluster
     from hawork.lessons.incidents import Incident
 
 __all__ = ["check_incident", "check_repair"]

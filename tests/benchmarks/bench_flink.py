@@ -23,7 +23,7 @@ from hawork.core.errors import HaworkError
 from hawork.core.types import JobID
 from hawork.lab import FlinkCluster, LabCluster
 from hawork.lab.flights import JOB
-from hawork.lab.flink_script import SqlScript
+from hawork.lab.flink.script import SqlScript
 from hawork.testing import eventually
 from tests.benchmarks.side_by_side import Comparison
 from tests.benchmarks.watching import METERS, Meter, Watching

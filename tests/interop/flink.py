@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from hawork.lab.flink_client import FlinkClient as LabClient
-from hawork.lab.flink_memory import jvm_flags
-from hawork.lab.flink_processes import JOB_MANAGER_MAIN
-from hawork.lab.flink_script import SqlScript
+from hawork.lab.flink.client import FlinkClient as LabClient
+from hawork.lab.flink.memory import jvm_flags
+from hawork.lab.flink.processes import JOB_MANAGER_MAIN
+from hawork.lab.flink.script import SqlScript
 from hawork.lab.processes import JOB_MANAGER
 from hawork.runtime.process_control import ProcessControl
 

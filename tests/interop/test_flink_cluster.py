@@ -17,8 +17,8 @@ from hawork.core.errors import JobSubmissionError, LabError, RestError
 from hawork.core.events import Event
 from hawork.core.jobs import JobStatus
 from hawork.lab import FlinkCluster, flights
-from hawork.lab.flink_attach import AttachedCluster
-from hawork.lab.flink_job import FlinkJob
+from hawork.lab.flink.attached import AttachedCluster
+from hawork.lab.flink.job import FlinkJob
 from hawork.testing import eventually
 from tests.kept_runs import check_kept_run
 

@@ -11,7 +11,7 @@ import pytest
 from hawork.core.errors import JobSubmissionError, LabError
 from hawork.core.jobs import JobStatus
 from hawork.lab import FlinkCluster
-from hawork.lab.flink_script import work_of
+from hawork.lab.flink.script import work_of
 from hawork.testing import eventually
 from tests.interop.flink import FlinkClient
 from tests.interop.test_flink_cluster import FOREVER

@@ -13,11 +13,11 @@ from hawork.core.jobs import JobStatus
 from hawork.deploy.manifests import JOB_MANAGER, TASK_MANAGER
 from hawork.deploy.manifests_flink import FlinkManifests
 from hawork.lab import FlinkCluster
-from hawork.lab.flink_client import FlinkClient
-from hawork.lab.flink_distribution import FlinkDistribution
-from hawork.lab.flink_memory import TASK_MANAGER_OPTIONS, jvm_flags
-from hawork.lab.flink_processes import JOB_MANAGER_MAIN, TASK_MANAGER_MAIN, write_conf
-from hawork.lab.flink_script import SqlScript
+from hawork.lab.flink.client import FlinkClient
+from hawork.lab.flink.distribution import FlinkDistribution
+from hawork.lab.flink.memory import TASK_MANAGER_OPTIONS, jvm_flags
+from hawork.lab.flink.processes import JOB_MANAGER_MAIN, TASK_MANAGER_MAIN, write_conf
+from hawork.lab.flink.script import SqlScript
 from hawork.runtime.process_control import ProcessControl
 from hawork.servers.kubernetes.control_plane import NAMESPACE, ControlPlane
 from hawork.testing import eventually

@@ -19,10 +19,10 @@ from hawork.core.errors import HaworkError
 from hawork.core.events import Event, EventKind, EventLog
 from hawork.core.types import REST_SERVER, LeaderInformation
 from hawork.lab.faults import Faults
-from hawork.lab.flink_distribution import FlinkDistribution
-from hawork.lab.flink_events import FlinkEvents
-from hawork.lab.flink_processes import FlinkProcesses
-from hawork.lab.flink_watch import FlinkWatch
+from hawork.lab.flink.distribution import FlinkDistribution
+from hawork.lab.flink.events import FlinkEvents
+from hawork.lab.flink.processes import FlinkProcesses
+from hawork.lab.flink.watch import FlinkWatch
 from hawork.lab.lab_options import lab_options
 from hawork.lab.processes import JOB_MANAGER, LabProcesses
 from hawork.lab.run_directory import RunDirectory

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hawork.lab import FlinkCluster, LabCluster
-from hawork.lab.flink_job import FlinkJob
+from hawork.lab.flink.job import FlinkJob
 from hawork.lab.job import Job
 
 from .rules import NOTEBOOKS, code_cells, parsed, read

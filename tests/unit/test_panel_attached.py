@@ -16,9 +16,10 @@ import hawork
 from hawork.client import flink_rest
 from hawork.core.errors import LabError, RestError
 from hawork.core.events import EventKind
-from hawork.lab import FlinkCluster, flink_foreign, reset
-from hawork.lab.flink_attach import AttachedCluster
-from hawork.lab.flink_watch import FlinkWatch
+from hawork.lab import FlinkCluster, reset
+from hawork.lab.flink import foreign as flink_foreign
+from hawork.lab.flink.attached import AttachedCluster
+from hawork.lab.flink.watch import FlinkWatch
 from hawork.panels import feed, view_sources
 from hawork.panels.feed import Json
 from hawork.panels.store_rows import StoreRows

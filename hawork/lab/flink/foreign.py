@@ -18,7 +18,7 @@ from hawork.core.connection import ConnectionState
 from hawork.core.errors import RestError
 from hawork.core.events import EventKind, EventSink
 from hawork.core.types import LeaderInformation
-from hawork.lab.flink_events import FlinkEvents
+from hawork.lab.flink.events import FlinkEvents
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER
 
 _FOUND_AGAIN_WITHIN = 60.0

@@ -14,10 +14,10 @@ from hawork.core.addresses import rest_address
 from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
 from hawork.core.types import JobID
-from hawork.lab.flink_client import FlinkClient
-from hawork.lab.flink_distribution import FlinkDistribution
-from hawork.lab.flink_jar import JobJar
-from hawork.lab.flink_script import work_of
+from hawork.lab.flink.client import FlinkClient
+from hawork.lab.flink.distribution import FlinkDistribution
+from hawork.lab.flink.jar import JobJar
+from hawork.lab.flink.script import work_of
 from hawork.lab.submission import seconds
 
 _JOB_POLL = 0.2

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hawork.core.errors import JobSubmissionError
-from hawork.lab.flink_log import CAUSE
+from hawork.lab.flink.log import CAUSE
 
 JOB_ID = "$internal.pipeline.job-id"  # PipelineOptionsInternal.PIPELINE_FIXED_JOB_ID
 _SUBMITTED = "Job has been submitted with JobID "

@@ -10,7 +10,7 @@ from typing import Any
 
 from hawork.core.errors import JobSubmissionError
 from hawork.lab.artifact_magic import written_artifacts
-from hawork.lab.flink_jar import JobJar
+from hawork.lab.flink.jar import JobJar
 
 _TOKEN = re.compile(
     # A hint, /*+ ... */, is no comment.

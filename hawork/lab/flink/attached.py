@@ -26,10 +26,10 @@ from hawork.ha.storage import local_path
 from hawork.lab import open_labs
 from hawork.lab.bundling import Bundling
 from hawork.lab.closing import Closing
-from hawork.lab.flink_actions import FlinkActions
-from hawork.lab.flink_events import FlinkEvents
-from hawork.lab.flink_foreign import host_and_port
-from hawork.lab.flink_watch import FlinkWatch
+from hawork.lab.flink.actions import FlinkActions
+from hawork.lab.flink.events import FlinkEvents
+from hawork.lab.flink.foreign import host_and_port
+from hawork.lab.flink.watch import FlinkWatch
 from hawork.lab.judgement import Judgement
 from hawork.lab.panel_methods import Panels
 from hawork.lab.snapshot import ClusterSnapshot

@@ -15,21 +15,21 @@ from hawork.core.jobs import RestartStrategy
 from hawork.core.types import JobID, LeaderInformation
 from hawork.lab.armed_steps import ArmedStep
 from hawork.lab.cluster import LabCluster
-from hawork.lab.flink_client import FlinkClient
-from hawork.lab.flink_distribution import FlinkDistribution
-from hawork.lab.flink_events import FlinkEvents
-from hawork.lab.flink_jar import JobJar
-from hawork.lab.flink_job import FlinkJob
-from hawork.lab.flink_memory import check_memory
-from hawork.lab.flink_processes import FlinkProcesses
-from hawork.lab.flink_script import work_of
-from hawork.lab.flink_watch import FlinkWatch
+from hawork.lab.flink.client import FlinkClient
+from hawork.lab.flink.distribution import FlinkDistribution
+from hawork.lab.flink.events import FlinkEvents
+from hawork.lab.flink.jar import JobJar
+from hawork.lab.flink.job import FlinkJob
+from hawork.lab.flink.memory import check_memory
+from hawork.lab.flink.processes import FlinkProcesses
+from hawork.lab.flink.script import work_of
+from hawork.lab.flink.watch import FlinkWatch
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER
 from hawork.lab.submission import seconds, send
 from hawork.servers.kubernetes.kubeconfig import FLINK_JOB_MANAGER_VERBS
 
 if TYPE_CHECKING:
-    from hawork.lab.flink_attach import AttachedCluster
+    from hawork.lab.flink.attached import AttachedCluster
 
 _START_SECONDS = 180.0  # JVMs on a busy machine
 _STORES = ("zookeeper", "kubernetes")
@@ -141,7 +141,7 @@ class FlinkCluster(LabCluster):
         ``config`` is the path of its ``config.yaml``, its options, or the URL of a REST
         endpoint. See ``AttachedCluster``.
         """
-        from hawork.lab.flink_attach import AttachedCluster
+        from hawork.lab.flink.attached import AttachedCluster
 
         return AttachedCluster(config, read_only=read_only, flink_home=flink_home)
 

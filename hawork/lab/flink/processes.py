@@ -9,10 +9,10 @@ from pathlib import Path
 from hawork.core import options
 from hawork.core.events import EventKind
 from hawork.core.units import parse_duration
-from hawork.lab.flink_distribution import LOGGING, FlinkDistribution
-from hawork.lab.flink_events import FlinkEvents
-from hawork.lab.flink_log import why_it_ended
-from hawork.lab.flink_memory import (
+from hawork.lab.flink.distribution import LOGGING, FlinkDistribution
+from hawork.lab.flink.events import FlinkEvents
+from hawork.lab.flink.log import why_it_ended
+from hawork.lab.flink.memory import (
     JOB_MANAGER_OPTIONS,
     TASK_MANAGER_OPTIONS,
     jvm_flags,

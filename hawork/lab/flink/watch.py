@@ -26,9 +26,9 @@ from hawork.core.types import (
     REST_SERVER,
     LeaderInformation,
 )
-from hawork.lab.flink_events import FlinkEvents
-from hawork.lab.flink_foreign import ForeignProcesses, OwnConnection, Turns, host_and_port
-from hawork.lab.flink_log import LogReader
+from hawork.lab.flink.events import FlinkEvents
+from hawork.lab.flink.foreign import ForeignProcesses, OwnConnection, Turns, host_and_port
+from hawork.lab.flink.log import LogReader
 from hawork.lab.processes import LabProcesses
 from hawork.servers.zookeeper.sessions import session_ticket
 

@@ -20,11 +20,11 @@ from types import TracebackType
 from typing import Any
 
 from hawork.core.errors import JobSubmissionError, LabError
-from hawork.lab.flink_distribution import LOGGING, FlinkDistribution
-from hawork.lab.flink_jar import JOB_ID, JobJar, check_submitted
-from hawork.lab.flink_log import why_it_ended
-from hawork.lab.flink_memory import CLIENT_JVM
-from hawork.lab.flink_script import SqlScript
+from hawork.lab.flink.distribution import LOGGING, FlinkDistribution
+from hawork.lab.flink.jar import JOB_ID, JobJar, check_submitted
+from hawork.lab.flink.log import why_it_ended
+from hawork.lab.flink.memory import CLIENT_JVM
+from hawork.lab.flink.script import SqlScript
 
 _GATEWAY = "org.apache.flink.api.python.shaded.py4j.GatewayServer"
 _CLIENT = "org.apache.flink.client.cli.CliFrontend"
