@@ -56,7 +56,7 @@ _HOMES = {
 
 def load_ipython_extension(shell: Any) -> None:
     """Called by ``%load_ext hawork.lab``."""
-    from hawork.lab.artifact_magic import register_magic
+    from hawork.lab.magic import register_magic
 
     register_magic(shell)
 

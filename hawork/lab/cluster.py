@@ -21,21 +21,21 @@ from hawork.core.jobs import RestartStrategy
 from hawork.core.steps import disarm
 from hawork.core.types import LeaderInformation
 from hawork.lab import open_labs
-from hawork.lab.armed_steps import ArmedSteps
 from hawork.lab.bundling import Bundling
 from hawork.lab.closing import Closing
 from hawork.lab.faults import Faults
 from hawork.lab.job import Job
 from hawork.lab.judgement import Judgement
 from hawork.lab.kubernetes_faults import KubernetesFaults
-from hawork.lab.lab_options import lab_options
 from hawork.lab.leadership import Leadership
 from hawork.lab.looking import Looking
+from hawork.lab.options import lab_options
 from hawork.lab.panel_methods import Panels
 from hawork.lab.process_faults import ProcessFaults
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER, LabProcesses
 from hawork.lab.run_directory import RunDirectory
 from hawork.lab.stepped_lab import SteppedLab
+from hawork.lab.steps import ArmedSteps
 from hawork.lab.stores.store import lab_store
 from hawork.lab.submission import make_submission, send
 from hawork.runtime.process_control import ProcessState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hawork.lab.armed_steps import ArmedStep, ArmedSteps, HeldStep
+from hawork.lab.steps import ArmedStep, ArmedSteps, HeldStep
 
 if TYPE_CHECKING:
     from hawork.lab.faults import Faults

@@ -19,7 +19,7 @@ from hawork.core.jobs import RestartStrategy
 from hawork.core.types import JobID
 from hawork.core.units import parse_duration
 from hawork.job import pack_artifact
-from hawork.lab.artifact_magic import written_artifacts
+from hawork.lab.magic import written_artifacts
 
 
 def make_submission(

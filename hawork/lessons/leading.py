@@ -9,7 +9,7 @@ from hawork.core import options
 from hawork.core.connection import ConnectionState
 from hawork.core.errors import HaworkError
 from hawork.core.events import Event, EventKind
-from hawork.lab.lab_options import SHORT_TIMEOUTS
+from hawork.lab.options import SHORT_TIMEOUTS
 from hawork.lessons.check import Check, answer, called
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from hawork.panels.commands import buttons
 from hawork.story.timeline import DOWN, PAUSED
 
 if TYPE_CHECKING:
-    from hawork.lab.armed_steps import HeldStep
+    from hawork.lab.steps import HeldStep
     from hawork.panels.live_timeline import LiveTimeline
     from hawork.panels.watched import Watched
     from hawork.runtime.process_control import ProcessState

@@ -10,8 +10,8 @@ from hawork.client.cluster_client import ClusterClient
 from hawork.core.configuration import Configuration
 from hawork.core.events import Event
 from hawork.core.types import LeaderInformation
-from hawork.lab.armed_steps import HeldStep
 from hawork.lab.job import Job
+from hawork.lab.steps import HeldStep
 from hawork.runtime.process_control import ProcessState
 
 if TYPE_CHECKING:

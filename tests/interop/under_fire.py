@@ -23,7 +23,7 @@ from hawork.lab.flink.distribution import FlinkDistribution
 from hawork.lab.flink.events import FlinkEvents
 from hawork.lab.flink.processes import FlinkProcesses
 from hawork.lab.flink.watch import FlinkWatch
-from hawork.lab.lab_options import lab_options
+from hawork.lab.options import lab_options
 from hawork.lab.processes import JOB_MANAGER, LabProcesses
 from hawork.lab.run_directory import RunDirectory
 from hawork.lab.stores.kubernetes import SHORT_LEASE

@@ -12,7 +12,7 @@ import pytest
 from hawork.core.errors import ConfigurationError, LabError
 from hawork.core.steps import arm
 from hawork.ha.configuration_file import load_configuration
-from hawork.lab.lab_options import lab_options
+from hawork.lab.options import lab_options
 from hawork.lab.run_directory import LOCK, PREFIX, RunDirectory, remove_abandoned
 
 HOLDER = """

@@ -13,7 +13,6 @@ from hawork.core.configuration import flatten
 from hawork.core.errors import HaworkError, LabError, LeaderRetrievalError
 from hawork.core.jobs import RestartStrategy
 from hawork.core.types import JobID, LeaderInformation
-from hawork.lab.armed_steps import ArmedStep
 from hawork.lab.cluster import LabCluster
 from hawork.lab.flink.client import FlinkClient
 from hawork.lab.flink.distribution import FlinkDistribution
@@ -25,6 +24,7 @@ from hawork.lab.flink.processes import FlinkProcesses
 from hawork.lab.flink.script import work_of
 from hawork.lab.flink.watch import FlinkWatch
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER
+from hawork.lab.steps import ArmedStep
 from hawork.lab.submission import seconds, send
 from hawork.servers.kubernetes.kubeconfig import FLINK_JOB_MANAGER_VERBS
 
