@@ -30,7 +30,7 @@ IMPORT_BY_NAME = {
     "hawork/job/entry_point.py": "the user's code, from an artifact whose sha256 is verified",
     "hawork/lab/__init__.py": "its public names, when they are first used",
     "hawork/panels/__init__.py": "its public names, when they are first used",
-    "hawork/lab/doctor.py": "whether a package is there",
+    "hawork/cli/doctor.py": "whether a package is there",
 }
 CALLED_BY_OTHERS = {"load_ipython_extension"}
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from hawork.cli import doctor
 from hawork.cli import main as command_line
 from hawork.cli.common import write_table
 from hawork.cli.lab import TOUR, find_notebooks
 from hawork.cli.main import COMMANDS, main, sentence_of
 from hawork.core.errors import ConfigurationError, LabError
-from hawork.lab import doctor
 from hawork.servers.memory import Memory
 
 

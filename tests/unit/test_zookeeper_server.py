@@ -7,8 +7,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from hawork.cli import doctor
 from hawork.core.errors import ConfigurationError, LabError
-from hawork.lab import LabCluster, doctor
+from hawork.lab import LabCluster
 from hawork.servers.zookeeper import program as zookeeper_program
 from hawork.servers.zookeeper.ensemble import ZooKeeperServers
 from hawork.servers.zookeeper.program import ZooKeeperProgram, flink_jars
