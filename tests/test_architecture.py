@@ -20,7 +20,10 @@ from hawork.core.steps import STEPS
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "hawork"
-LONGEST_FILE = 400
+LONGEST_FILE = 500
+LONGER_FILES: dict[str, str] = {}
+"""A file beyond that, and the reason: a class lives in one file, a file is one idea."""
+
 IMPORT_BY_NAME = {
     "hawork/__init__.py": "its public names, when they are first used",
     "hawork/backends/registry.py": "the backend of a high-availability.type, from its own table",
@@ -136,8 +139,9 @@ def test_files_hold_one_idea_each() -> None:
         f"{path.relative_to(ROOT)} has {count} lines"
         for path in program
         if (count := len(path.read_text().splitlines())) > LONGEST_FILE
+        and not LONGER_FILES.get(str(path.relative_to(ROOT)))
     ]
-    assert not long
+    assert not long, f"split it, or give its reason in LONGER_FILES: {long}"
 
 
 def test_public_names_are_listed_in_order() -> None:
