@@ -102,7 +102,7 @@ def test_code_is_no_link() -> None:
 
 def test_panels_link_nowhere() -> None:
     """Addresses of JobManagers are shown; behind JupyterHub there would be nothing to click on."""
-    scripts = list((ROOT / "hawork" / "lab" / "panels" / "js").glob("*.js"))
+    scripts = list((ROOT / "hawork" / "panels" / "js").glob("*.js"))
     assert scripts
     assert not [path.name for path in scripts if re.search(r"href|location\.", path.read_text())]
 
