@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hawork.client.cluster_client import ClusterClient
 from hawork.client.waiting import Waiting
 from hawork.core import options
+from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import flatten
 from hawork.core.errors import HaworkError, LabError
 from hawork.core.events import Event, EventLog
@@ -155,7 +155,7 @@ class LabCluster(ProcessFaults, KubernetesFaults, SteppedLab, Looking, Judgement
         >>> lab.close()                                                    # doctest: +SKIP
         """
         if not self._closed:
-            self._closed, self._closed_at = True, time.monotonic()
+            self._closed, self._closed_at = True, SYSTEM_CLOCK.monotonic()
         self._closing.go_on()
         self._run.close()  # only now: another lab may use it next
         atexit.unregister(self.close)

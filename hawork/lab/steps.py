@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hawork.client.waiting import Waiting
 from hawork.core import steps
+from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.events import Event, EventKind
 
 
@@ -71,7 +71,7 @@ class ArmedSteps:
         self._check = check
 
     def arm(self, step: str, action: str = "hold", process: str | None = None) -> ArmedStep:
-        since = time.monotonic()
+        since = SYSTEM_CLOCK.monotonic()
         steps.arm(self._control, step, action, process)
         return ArmedStep(step, action, process, since, self._events, self._check)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.errors import LabError
 from hawork.core.events import Event
 from hawork.panels.commands import perform
@@ -95,7 +95,7 @@ class Station:
     def _face(self, names: tuple[str, ...]) -> Face:
         def make() -> dict[str, str]:
             if self._controller is None and not self._closed:
-                self._timeline.advance(time.monotonic())
+                self._timeline.advance(SYSTEM_CLOCK.monotonic())
                 self._sources.look_once(names)
                 self._sections()
             found = face(self._last, [name for name in names if name != TIMELINE])

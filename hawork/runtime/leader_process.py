@@ -9,7 +9,6 @@ them. The next grant is served only after the previous term has ended completely
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING
@@ -194,10 +193,10 @@ class LeaderProcess:
             config.get_option(options.HEARTBEAT_INTERVAL),
             config.get_option(options.HEARTBEAT_TIMEOUT) / 4,
         )
-        last = time.monotonic()
+        last = SYSTEM_CLOCK.monotonic()
         while True:
             await asyncio.sleep(pause)
-            now = time.monotonic()
+            now = SYSTEM_CLOCK.monotonic()
             if now - last > pause + 1.0:
                 self._context.events.emit(EventKind.HOST_STALLED, seconds=round(now - last, 3))
             last = now

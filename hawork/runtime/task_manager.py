@@ -16,7 +16,6 @@ import os
 import shutil
 import signal
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ import tornado.websocket
 import hawork
 from hawork.client.token import read_token
 from hawork.core import options
+from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.errors import HaworkError
 from hawork.core.events import EventKind
 from hawork.core.types import NO_LEADERSHIP, RESOURCE_MANAGER, LeaderInformation, StateHandle
@@ -117,7 +117,7 @@ class TaskManager:
         session_id = str(leader.session_id)
         self._connection = connection
         monitor = HeartbeatMonitor(self._timeout)
-        monitor.watch("leader", time.monotonic())
+        monitor.watch("leader", SYSTEM_CLOCK.monotonic())
         helpers = [
             asyncio.ensure_future(self._receive(connection, session_id, monitor)),
             asyncio.ensure_future(self._heartbeat(session_id, monitor)),
@@ -177,7 +177,7 @@ class TaskManager:
             await self._wait_for_change(None)
 
     async def _heartbeat(self, session_id: str, monitor: HeartbeatMonitor) -> None:
-        while not monitor.lost(time.monotonic()):
+        while not monitor.lost(SYSTEM_CLOCK.monotonic()):
             self._send({"type": "heartbeat", "session_id": session_id})
             await asyncio.sleep(min(self._interval, self._timeout / 4))
         self._context.events.emit(EventKind.ERROR, message="the leader's heartbeat timed out")
@@ -192,7 +192,7 @@ class TaskManager:
             message = json.loads(text)
             if message["session_id"] != session_id:
                 continue
-            monitor.heard("leader", time.monotonic())
+            monitor.heard("leader", SYSTEM_CLOCK.monotonic())
             if message["type"] == "deploy_task":
                 self._deploy(message)
             elif message["type"] == "task_command":

@@ -22,6 +22,7 @@ from hawork.backends.embedded.process_identity import start_time_of
 from hawork.backends.embedded.store import EmbeddedStore
 from hawork.backends.embedded.store_watcher import Snapshot
 from hawork.backends.embedded.wakeup import Wakeup
+from hawork.core.clock import LONGEST_WAIT
 from hawork.core.errors import CorruptStateError, HaworkError, LeaderElectionError
 from hawork.core.events import EventKind
 from hawork.core.types import LeaderInformation, LeaderInformationRegister, LeaderSessionID
@@ -166,7 +167,7 @@ class EmbeddedElectionDriver:
             case StopLeading():
                 self._stop_leading()
             case Wait(until):
-                seconds = min(until - now, self._holder.interval())
+                seconds = min(until - now, self._holder.interval(), LONGEST_WAIT)
                 self._wakeup.wait(seconds, self._holder.descriptor())
                 return
         self._problem = None

@@ -34,7 +34,7 @@ from hawork.backends.kubernetes.lock_record import (
 )
 from hawork.backends.kubernetes.settings import KubernetesSettings
 from hawork.backends.kubernetes.watch import ClusterWatch
-from hawork.core.clock import Clock
+from hawork.core.clock import LONGEST_WAIT, Clock
 from hawork.core.errors import (
     ConfigurationError,
     HaworkError,
@@ -214,7 +214,7 @@ class KubernetesLeaderElectionDriver:
                     return
                 elif self._unclaimed:
                     until = min(until, self._claim_at)
-                self._wake.wait(max(0.0, until - now))
+                self._wake.wait(max(0.0, min(until - now, LONGEST_WAIT)))
                 self._wake.clear()
                 return
         self._told = None

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -24,6 +23,7 @@ from hawork.backends.kubernetes.answers import (
 )
 from hawork.backends.kubernetes.client import KubernetesClient
 from hawork.backends.kubernetes.layout import OURS
+from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.errors import (
     ConfigurationError,
     HighAvailabilityError,
@@ -314,10 +314,10 @@ class _Budget:
     """Seconds that are left of a time limit; ``None`` without one."""
 
     def __init__(self, seconds: float | None) -> None:
-        self._until = None if seconds is None else time.monotonic() + seconds
+        self._until = None if seconds is None else SYSTEM_CLOCK.monotonic() + seconds
 
     def __call__(self) -> float | None:
-        return None if self._until is None else max(0.0, self._until - time.monotonic())
+        return None if self._until is None else max(0.0, self._until - SYSTEM_CLOCK.monotonic())
 
 
 class _Turns:

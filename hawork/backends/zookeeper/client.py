@@ -16,7 +16,6 @@ import math
 import select
 import socket
 import ssl
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,6 +50,7 @@ from kazoo.security import CREATOR_ALL_ACL
 
 from hawork.backends.zookeeper.settings import ZooKeeperSettings
 from hawork.core import options
+from hawork.core.clock import SYSTEM_CLOCK
 
 __all__ = [
     "APIError",
@@ -218,7 +218,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         if not isinstance(request, Connect):
             return super()._invoke(timeout, request, xid)
         if self._unanswered_since is None:
-            self._unanswered_since = time.monotonic()
+            self._unanswered_since = SYSTEM_CLOCK.monotonic()
         try:
             answer = super()._invoke(min(timeout, self.handler.connect_timeout), request, xid)
         except KazooTimeoutError:
@@ -246,7 +246,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         would everybody who stands behind our latch node.
         """
         since = self._unanswered_since
-        return since is not None and time.monotonic() - since >= self.negotiated_timeout
+        return since is not None and SYSTEM_CLOCK.monotonic() - since >= self.negotiated_timeout
 
     def _authenticate_with_sasl(self, host: str, timeout: float) -> None:
         try:

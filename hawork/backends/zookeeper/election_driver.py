@@ -22,7 +22,7 @@ from hawork.backends.zookeeper.session import (
     OutcomeUnknownError,
     ZooKeeperSession,
 )
-from hawork.core.clock import Clock
+from hawork.core.clock import LONGEST_WAIT, Clock
 from hawork.core.connection import ConnectionState
 from hawork.core.errors import (
     LeadershipLostError,
@@ -197,7 +197,7 @@ class ZooKeeperLeaderElectionDriver:
         times = [] if self._retry_at is None else [self._retry_at]
         leadership = self._leadership
         if leadership is not None:
-            times.append(leadership.deadline)
+            times += leadership.deadline, self._now() + LONGEST_WAIT
             if self._session.state.usable:
                 sent = leadership.proof_sent
                 times.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import ipaddress
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,12 +86,18 @@ class ZooKeeperSettings:
 
 
 def parse_quorum(quorum: str) -> tuple[tuple[str, ...], str]:
-    """The servers as ``host:port``, and the chroot or nothing; ``ConfigurationError``."""
-    hosts, slash, chroot = quorum.partition("/")
-    parts = [part for part in chroot.split("/") if part]
-    servers = tuple(_server(quorum, host.strip()) for host in hosts.split(","))
-    if slash and (not parts or any(part in (".", "..") for part in parts)):
-        raise _bad_quorum(quorum, f"{slash + chroot!r} is no path")
+    """The servers as ``host:port``, and the chroot or nothing; ``ConfigurationError``.
+
+    As ZooKeeper's own client, hence Flink, reads it: empty parts and spaces around a server mean
+    nothing, and ``/`` alone is no chroot. Source: ZooKeeper's ``ConnectStringParser``.
+    """
+    hosts, _, chroot = quorum.partition("/")
+    parts = [part for part in chroot.strip().split("/") if part]
+    servers = tuple(_server(quorum, host.strip()) for host in hosts.split(",") if host.strip())
+    if not servers:
+        raise _bad_quorum(quorum, "it names no server")
+    if any(part in (".", "..") for part in parts):
+        raise _bad_quorum(quorum, f"{'/' + chroot!r} is no path")
     return servers, "".join(f"/{part}" for part in parts)
 
 
@@ -98,11 +105,26 @@ def _server(quorum: str, server: str) -> str:
     host, colon, port = server.rpartition(":")
     if not colon or server.endswith("]"):
         host, port = server, str(_DEFAULT_PORT)
-    if not host or any(c.isspace() for c in host) or (":" in host and not host.startswith("[")):
+    if not host or any(c.isspace() for c in host):
         raise _bad_quorum(quorum, f"{server!r} is no server")
+    if any(c in host for c in "[]:") and not _is_ipv6(host):
+        raise _bad_quorum(
+            quorum, f"{server!r} is no server; an IPv6 address stands in brackets: [::1]:2181"
+        )
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise _bad_quorum(quorum, f"{port!r} is no port")
     return f"{host}:{port}"
+
+
+def _is_ipv6(host: str) -> bool:
+    """Whether it is an IPv6 address in brackets."""
+    if not (host.startswith("[") and host.endswith("]")):
+        return False
+    try:
+        ipaddress.IPv6Address(host[1:-1])
+    except ValueError:
+        return False
+    return True
 
 
 def _bad_quorum(quorum: str, reason: str) -> ConfigurationError:

@@ -16,6 +16,7 @@ from hawork.client.full_details import in_full
 from hawork.client.job_details import JobDetails
 from hawork.client.waiting import Waiting
 from hawork.core import options
+from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration, flatten
 from hawork.core.errors import LabError, RestError
 from hawork.core.events import EventLog
@@ -107,7 +108,7 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
     def close(self) -> None:
         """Stop looking; what was seen stays readable. Repeatable."""
         if not self._closed:
-            self._closed, self._closed_at = True, time.monotonic()
+            self._closed, self._closed_at = True, SYSTEM_CLOCK.monotonic()
         self._closing.go_on()
         self._directory.cleanup()
         open_labs.closed(self)

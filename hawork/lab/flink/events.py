@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.events import Event, EventKind
 
 FILE = "flink.jsonl"
@@ -26,7 +27,7 @@ class FlinkEvents:
         self._file = (directory / FILE).open("ab", buffering=0)
         # Flink's logs and REST know the wall clock only. One difference for the whole run:
         # a clock that is set meanwhile must not change the order of what happened before.
-        self._wall_minus_monotonic = time.time() - time.monotonic()
+        self._wall_minus_monotonic = time.time() - SYSTEM_CLOCK.monotonic()
 
     def write(
         self,
@@ -40,7 +41,7 @@ class FlinkEvents:
         **facts: Any,
     ) -> None:
         """One event; ``wall`` is when it happened, in seconds since 1970 (default: now)."""
-        monotonic = time.monotonic() if wall is None else wall - self._wall_minus_monotonic
+        monotonic = SYSTEM_CLOCK.monotonic() if wall is None else wall - self._wall_minus_monotonic
         event = Event(
             kind=kind,
             process=process,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kazoo.hosts import collect_hosts
 
 from hawork.backends.zookeeper.ensemble import client_addresses
 from hawork.backends.zookeeper.paths import (
@@ -43,6 +44,13 @@ def test_flinks_defaults() -> None:
         ("a", ("a:2181",), ""),
         ("a:1, b:2/x/y/", ("a:1", "b:2"), "/x/y"),
         ("[::1]:2181,[::2]", ("[::1]:2181", "[::2]:2181"), ""),
+        # Oracle of these: ConnectStringParser, run from Flink's jar.
+        ("a:1,", ("a:1",), ""),
+        ("a:1,,b:2", ("a:1", "b:2"), ""),
+        (", a:1 ,", ("a:1",), ""),
+        ("a:1,/lab", ("a:1",), "/lab"),
+        ("a:1/", ("a:1",), ""),
+        (" [2001:db8::1]:2182 , a ", ("[2001:db8::1]:2182", "a:2181"), ""),
     ],
 )
 def test_quorums(quorum: str, servers: tuple[str, ...], chroot: str) -> None:
@@ -51,11 +59,25 @@ def test_quorums(quorum: str, servers: tuple[str, ...], chroot: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "quorum", [":2181", "a:x", "a:0", "a:70000", "a:1,,b:2", "a:1/", "a:1/..", "a b:1", "::1:2181"]
-)
+    "quorum",
+    [
+        ":2181", "a:x", "a:0", "a:70000", "a:1/..", "a b:1", ",", " , /lab",
+        "::1:2181", "::1", "[::1:2181", "[a]:2181", "[::1]x:2181", "a]:1",
+    ],
+)  # fmt: skip
 def test_bad_quorums(quorum: str) -> None:
     with pytest.raises(ConfigurationError, match=r"zookeeper\.quorum is"):
         settings(ZK_QUORUM=quorum)
+
+
+def test_an_unbracketed_ipv6_address_is_told_how_to_be_written() -> None:
+    with pytest.raises(ConfigurationError, match=r"in brackets: \[::1\]:2181"):
+        settings(ZK_QUORUM="::1:2181")
+
+
+def test_what_kazoo_makes_of_an_ipv6_quorum() -> None:
+    hosts, chroot = collect_hosts(settings(ZK_QUORUM="[::1]:2181,,[::2]/lab").quorum)
+    assert (hosts, chroot) == ([("::1", 2181), ("::2", 2181)], "/lab")
 
 
 def test_a_quorum_is_needed() -> None:
