@@ -33,7 +33,8 @@ class Option(Generic[T]):
         try:
             return self.parse(text)
         except ValueError as error:
-            raise ConfigurationError(f"option {self.key} is {text!r}: {error}") from None
+            message = _shown(self.key, text, f"option {self.key} is {text!r}: {error}")
+            raise ConfigurationError(message) from None
 
 
 def duration(key: str, default: float | None, meaning: str, **more: Any) -> Option[Any]:
@@ -129,7 +130,9 @@ class Configuration(Mapping[str, str]):
         return len(self._values)
 
     def __repr__(self) -> str:
-        return f"Configuration({self._values!r})"
+        from hawork.core.redaction import Redaction
+
+        return f"Configuration({Redaction.of(self._values).options(self._values)!r})"
 
     def get_option(self, option: Option[T]) -> T:
         """The option's value, under its own name first, then under a deprecated one.
@@ -168,7 +171,8 @@ class Configuration(Mapping[str, str]):
             elif key.startswith(namespaces):
                 near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
                 hint = f"did you mean {near[0]}?" if near else "remove it"
-                raise ConfigurationError(f"option {key} (= {value!r}) is unknown: {hint}")
+                message = _shown(key, value, f"option {key} (= {value!r}) is unknown: {hint}")
+                raise ConfigurationError(message)
 
 
 def _as_text(key: str, value: Any) -> str:
@@ -178,10 +182,21 @@ def _as_text(key: str, value: Any) -> str:
         return str(value)
     if isinstance(value, Mapping):
         return ",".join(f"{name}:{part}" for name, part in value.items())
-    raise ConfigurationError(
+    message = (
         f"option {key} is {value!r}: write text, a number, true or false, "
         f"not {type(value).__name__}"
     )
+    raise ConfigurationError(_shown(key, str(value), message))
+
+
+def _shown(key: str, value: str, message: str) -> str:
+    """The message, without a value that must not be seen."""
+    # Imported here: only an error needs it.
+    from hawork.core.redaction import HIDDEN, is_sensitive
+
+    if not is_sensitive(key):
+        return message
+    return message.replace(repr(value), HIDDEN).replace(value, HIDDEN) if value else message
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -23,8 +23,8 @@ import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ import hawork
 from hawork.core.errors import LabError
 from hawork.core.events import Event
 from hawork.core.options import HA_TYPE
-from hawork.core.redaction import secret_values, without_secret_texts, without_secrets
+from hawork.core.redaction import Redaction
 
 if TYPE_CHECKING:
     import pandas
@@ -132,23 +132,27 @@ def write_bundle(
     options: Mapping[str, str],
     storage: pandas.DataFrame | LabError,
     store: pandas.DataFrame | LabError,
+    secrets: Iterable[str] = (),
 ) -> Path:
     """Write a bundle, whole or not at all; in place of a table may be the reason why there is none.
+
+    ``secrets`` are known ones that ``options`` do not hold, such as the run's token: none of them
+    is in any byte of the bundle, in whatever form.
 
     ``LabError`` when there are no events or the file cannot be written.
     """
     if not events:
         raise LabError("there is nothing to put into a bundle: the run has no events")
+    redaction = Redaction.of(options, secrets)
     missing = {
-        name: without_secret_texts(str(found), secret_values(options))
+        name: redaction.text(str(found))
         for name, found in ((STORAGE, storage), (STORE, store))
         if isinstance(found, LabError)
     }
-    secrets = secret_values(options)
     bundle = RunBundle(
-        time.time(), hawork.__version__, cluster, missing, without_secrets(options),
-        tuple(replace(each, facts=without_secret_texts(each.facts, secrets)) for each in events),
-        _rows(storage, secrets), _rows(store, secrets),
+        time.time(), hawork.__version__, cluster, missing, redaction.options(options),
+        tuple(Event.from_json(redaction.value(each.to_json())) for each in events),
+        _rows(storage, redaction), _rows(store, redaction),
     )  # fmt: skip
     contents = {
         EVENTS: "".join(f"{json.dumps(each.to_json(), default=str)}\n" for each in bundle._events),
@@ -157,7 +161,7 @@ def write_bundle(
         STORE: json.dumps(bundle._store, indent=1, default=str),
         REPORT: bundle.report,
     }
-    data = {name: text.encode() for name, text in contents.items()}
+    data = {name: redaction.data(text.encode()) for name, text in contents.items()}
     manifest = {
         "format": FORMAT,
         "hawork": bundle.version,
@@ -280,12 +284,14 @@ def _event(data: Any) -> Event:
 
 
 def _rows(
-    found: pandas.DataFrame | LabError, secrets: Sequence[str]
+    found: pandas.DataFrame | LabError, redaction: Redaction
 ) -> tuple[Mapping[str, Any], ...]:
     if isinstance(found, LabError):
         return ()
-    return tuple({str(key): without_secret_texts(value, secrets) for key, value in row.items()}
-                 for row in found.to_dict("records"))  # fmt: skip
+    return tuple(
+        {str(key): redaction.value(each) for key, each in row.items()}
+        for row in found.to_dict("records")
+    )
 
 
 def _frame(rows: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:

@@ -104,3 +104,17 @@ def test_values_of_a_copy_win() -> None:
     changed = config.with_values({"rest.port": 2})
     assert (config["rest.port"], changed["rest.port"]) == ("1", "2")
     assert changed["hawork.supervisor"] == "true"
+
+
+def test_no_secret_is_told() -> None:
+    config = Configuration({"s3.secret-key": "hunter22", "env.java.opts": "-Dpassword=hunter22"})
+    assert "hunter22" not in repr(config) and "s3.secret-key" in repr(config)
+    for values in (
+        {"high-availability.zookeeper.client.authorization": "hunter22"},
+        {"high-availability.zookeeper.client.authorisation-token": "hunter22"},
+        {"high-availability.zookeeper.client.token": ["hunter22"]},
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            options.checked(values)
+        assert "hunter22" not in str(caught.value)
+        assert next(iter(values)) in str(caught.value)

@@ -7,8 +7,10 @@ import json
 import random
 import re
 import zipfile
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas
 import pytest
@@ -114,6 +116,27 @@ def test_no_secret_is_told_elsewhere(tmp_path: Path) -> None:
     assert run.options["env.java.opts.all"].endswith(" -Dmore=1")
     assert '"rate": 5' in run.storage_tree().content[0]
     assert run.verdict().valid
+
+
+def test_a_known_secret_is_in_no_byte(tmp_path: Path) -> None:
+    token = "q8_Zt-kubernetes/and+the=run"
+    told = [token, json.dumps({"x": token}), quote(token, safe=""), token.encode().hex(),
+            b64encode(f"user:{token}".encode()).decode()]  # fmt: skip
+    story = killed_leader()
+    story.add(7.5, "jm-2", EventKind.ERROR, message=f"Bearer {token}", told=told)
+    path = write_bundle(
+        tmp_path / "run.zip",
+        cluster="LabCluster",
+        events=story.events,
+        options=OPTIONS,
+        storage=pandas.DataFrame([{"path": token, "content": each} for each in told]),
+        store=pandas.DataFrame([{"table": token, "value": json.dumps({"a": told})}]),
+        secrets=[token],
+    )
+    for name, data in contents(path).items():
+        assert not [each for each in told if each.encode() in data], name
+        assert json.dumps(token)[1:-1].encode() not in data, name
+    assert open_bundle(path).verdict().valid
 
 
 def test_the_report_loads_nothing(bundle: Path) -> None:
