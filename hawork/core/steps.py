@@ -130,7 +130,7 @@ class StepGate:
             return None
         try:
             names = sorted(os.listdir(self._control))
-        except FileNotFoundError:
+        except OSError:  # it is absent, or no descriptor is left: steps must not stop a leader
             return None
         for file_name in names:
             if not file_name.endswith(f".{name}.armed"):

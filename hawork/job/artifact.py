@@ -174,7 +174,7 @@ def unpack_artifact(
         except OSError as error:
             raise ArtifactError(
                 f"artifact entry {path} cannot be unpacked: {error.strerror or error}"
-            ) from None
+            ) from error
 
     _read_safely(data, max_size, write)
     return root

@@ -6,7 +6,7 @@ import importlib
 import importlib.machinery
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,8 @@ def load_entry_point(entry_point: str, directory: str | os.PathLike[str]) -> Job
 
     The directory stays at the front of ``sys.path``, so that the job's modules find each
     other. ``ArtifactError`` in one sentence when module or function is missing, is Python's
-    or hawork's own, cannot be imported, or is not callable.
+    or hawork's own, cannot be imported, or is not callable. Its cause is the ``ImportError``
+    of what is missing outside of the artifact, as that may be a passing fault of the machine.
     """
     module_name, function_name = parse_entry_point(entry_point)
     root = Path(directory).resolve()
@@ -54,7 +55,7 @@ def load_entry_point(entry_point: str, directory: str | os.PathLike[str]) -> Job
             f"entry point {entry_point!r} is not in the artifact, which holds "
             f"{', '.join(sorted(present)) or 'no module'}: correct the module's name"
         )
-    module = _import(module_name, root)
+    module = _import(module_name, root, present)
     function = getattr(module, function_name, None)
     if function is None:
         raise ArtifactError(f"module {module_name} has no function {function_name}: correct one")
@@ -103,15 +104,19 @@ def _refuse_shadowing(names: set[str]) -> None:
             )
 
 
-def _import(name: str, root: Path) -> ModuleType:
+def _import(name: str, root: Path, present: Container[str]) -> ModuleType:
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
     importlib.invalidate_caches()
     try:
         module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name == name:
+    except ImportError as error:
+        if error.name == name and isinstance(error, ModuleNotFoundError):
             raise ArtifactError(f"module {name} is not in the artifact: correct its name") from None
+        if error.name is None or error.name.partition(".")[0] in present:
+            raise ArtifactError(f"module {name} cannot be imported: {describe(error)}") from None
+        if not isinstance(error, ModuleNotFoundError):
+            raise ArtifactError(f"module {name} cannot be imported: {describe(error)}") from error
         raise ArtifactError(
             f"module {name} cannot be imported, because {error.name} is not there: pack it into "
             "the artifact, or install it where the TaskManagers run"

@@ -26,6 +26,7 @@ from hawork.job.record_formats import RecordFormat, record_format
 from hawork.job.sinks import SubtaskContext, part_files
 
 _PENDING_NAME = re.compile(r"(\d+)-([0-9A-Za-z_-]+)-(\d+)\.(csv|jsonl)")
+_TRIES = 100
 _PART_NAME = re.compile(r"part-(\d+)-(\d+)-(\d+)\.(csv|jsonl)")
 
 
@@ -114,11 +115,14 @@ class FileSinkWriter:
 
     def _create(self, name: str) -> BinaryIO:
         # Another subtask that finishes removes the directory when it is empty.
-        for _ in range(100):
+        for attempt in range(_TRIES):
             self._pending.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 return (self._pending / name).open("xb")
-        raise JobExecutionError(f"output directory {self._pending} is removed again and again")
+            except FileNotFoundError:
+                if attempt == _TRIES - 1:
+                    raise
+        raise AssertionError("one of the tries has returned or raised")
 
     def snapshot(self, checkpoint_id: int) -> tuple[str, ...]:
         with _reporting(self._directory):
@@ -151,13 +155,13 @@ class FileSinkWriter:
                 continue  # committed before
             try:
                 source.rename(target)
-            except FileNotFoundError:
+            except FileNotFoundError as error:
                 if target.exists():  # a late attempt has just done the same
                     continue
                 raise JobExecutionError(
                     f"output file {target} is gone, and so is {source}: the checkpoint names "
                     "it, so put it back or start the job anew in an empty directory"
-                ) from None
+                ) from error
         if files:
             _sync_directory(self._directory)
 

@@ -240,7 +240,7 @@ def _open_input(path: str) -> BinaryIO:
     except OSError as error:
         raise JobExecutionError(
             f"input file {path} cannot be opened: {error.strerror or error}"
-        ) from None
+        ) from error
 
 
 def _open_zip(path: str) -> io.BufferedReader:

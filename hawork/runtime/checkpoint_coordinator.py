@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from hawork.core.clock import Clock
 from hawork.core.errors import HaworkError
 from hawork.core.events import EventKind, EventSink
+from hawork.core.failures import Blame
 from hawork.core.jobs import CompletedCheckpoint, JobGraph, SubtaskState
 from hawork.core.steps import Steps
 from hawork.core.types import LeaderSessionID
@@ -80,7 +81,7 @@ class CheckpointCoordinator:
         run_io: Callable[[Callable[[], T]], Awaitable[T]],
         send: Callable[[dict[str, Any]], None],
         completed: Callable[[CompletedCheckpoint], None],
-        failed: Callable[[str], None],
+        failed: Callable[..., None],
         clock: Clock,
         events: EventSink,
         steps: Steps,
@@ -153,7 +154,8 @@ class CheckpointCoordinator:
         pending = self._pending
         if pending is not None and pending.checkpoint_id == checkpoint_id and not pending.storing:
             self._drop(pending, reason)
-            self._failed(f"checkpoint {checkpoint_id} was declined: {reason}")
+            message = f"checkpoint {checkpoint_id} was declined: {reason}"
+            self._failed(message, Blame.ENVIRONMENT)  # storageDir was out of reach
 
     def _schedule(self, delay: float | None = None) -> None:
         if self._timer is not None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hawork.core.events import EventKind, EventSink
+from hawork.core.failures import Blame
 from hawork.core.jobs import CompletedCheckpoint, JobGraph
 from hawork.core.types import LeaderSessionID
 from hawork.runtime.resource_manager import Slot
@@ -29,10 +30,11 @@ class Outcome(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnd:
-    """An attempt's outcome; ``permanent`` failures would only happen again."""
+    """An attempt's outcome, and whose fault a failure is: see ``hawork.core.failures``."""
 
     outcome: Outcome
     reason: str = ""
+    blame: Blame = Blame.JOB
     permanent: bool = False
 
 
@@ -106,8 +108,8 @@ class ExecutionAttempt:
             if not subtask.gone:
                 self._send(subtask, {"type": "task_command", "command": command})
 
-    def fail(self, reason: str, *, permanent: bool = False) -> None:
-        self.finish(AttemptEnd(Outcome.FAILED, reason, permanent))
+    def fail(self, reason: str, blame: Blame = Blame.JOB, *, permanent: bool = False) -> None:
+        self.finish(AttemptEnd(Outcome.FAILED, reason, blame, permanent))
 
     def finish(self, end: AttemptEnd) -> None:
         """Decide how the attempt ends; the first decision counts."""
@@ -141,7 +143,7 @@ class ExecutionAttempt:
         for subtask in self.subtasks:
             if subtask.slot.taskmanager_id == taskmanager_id and not subtask.gone:
                 self.gone(subtask.index)
-        self.fail(f"TaskManager {taskmanager_id} was lost: {reason}")
+        self.fail(f"TaskManager {taskmanager_id} was lost: {reason}", Blame.ENVIRONMENT)
 
     async def stop(self, *, discard: bool) -> None:
         """End every subtask and wait until their processes are gone.

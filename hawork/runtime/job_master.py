@@ -14,6 +14,7 @@ from typing import Any
 from hawork.core import options
 from hawork.core.errors import HaworkError, LeadershipLostError
 from hawork.core.events import EventKind
+from hawork.core.failures import Blame
 from hawork.core.jobs import CompletedCheckpoint, JobGraph, JobStatus, SubtaskState
 from hawork.core.types import JobID
 from hawork.runtime.checkpoint_coordinator import CheckpointCoordinator, CheckpointStatistics
@@ -111,11 +112,6 @@ class JobMaster:
             outcome = await self._run_attempts()
         except LeadershipLostError:
             return  # the revocation is on its way and suspends us
-        except Exception as error:  # noqa: BLE001  a bug in one job must not take the others along
-            self._term.events.emit(
-                EventKind.ERROR, job_id=self.job_id, message=f"{type(error).__name__}: {error}"
-            )
-            outcome = AttemptEnd(Outcome.FAILED, f"internal error: {error!r}", permanent=True)
         finally:
             self._term.resource_manager.release(self.job_id)
         if outcome.outcome is Outcome.SUSPENDED:
@@ -128,26 +124,54 @@ class JobMaster:
             await self._conclude(self, _ENDED_AS[outcome.outcome])
 
     async def _run_attempts(self) -> AttemptEnd:
-        interrupted = await self._restore()
-        if interrupted is not None:
-            return interrupted
-        self._move(JobStatus.CREATED)
         while True:
-            end = await self._run_attempt()
+            end = await self._restore_and_run()
             if end.outcome is not Outcome.FAILED:
                 return end
             self.failure = end.reason
-            delay = self._backoff.delay_after_failure(self._term.clock.monotonic())
-            if end.permanent or delay is None:
+            delay = self._delay_before_restart(end)
+            if delay is None:
                 return end
             self._move(JobStatus.RESTARTING, end.reason)
             interrupted = await self._wait_or_interrupt(asyncio.sleep(delay))
-            if interrupted is None:
-                self.restarts += 1
-                interrupted = await self._restore()
+            if interrupted is not None:
+                return interrupted
+            self.restarts += 1
+
+    def _delay_before_restart(self, end: AttemptEnd) -> float | None:
+        """Seconds; ``None`` when the job ends for good: see ``hawork.core.failures``."""
+        has_run = self.restored is not None or self.statistics.completed > 0
+        if end.permanent and not has_run:
+            return None
+        return self._backoff.delay_after_failure(
+            self._term.clock.monotonic(),
+            counted=not (has_run and end.blame is Blame.ENVIRONMENT),
+        )
+
+    async def _restore_and_run(self) -> AttemptEnd:
+        """One attempt, whatever becomes of it: a surprise here is not the fault of the job."""
+        try:
+            interrupted = await self._restore()
             if interrupted is not None:
                 return interrupted
             self._move(JobStatus.CREATED)
+            return await self._run_attempt()
+        except LeadershipLostError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it must not take the other jobs along
+            reason = f"internal error: {type(error).__name__}: {error}"
+            self._term.events.emit(EventKind.ERROR, job_id=self.job_id, message=reason)
+            if self._coordinator is not None and self.attempt is not None:
+                await self._end_attempt(self.attempt, self._coordinator, discard=False)
+            return AttemptEnd(Outcome.FAILED, reason, Blame.ENVIRONMENT)
+
+    async def _end_attempt(
+        self, attempt: ExecutionAttempt, coordinator: CheckpointCoordinator, *, discard: bool
+    ) -> None:
+        coordinator.close()
+        await attempt.stop(discard=discard)
+        await coordinator.drained()
+        self._term.resource_manager.release(self.job_id)
 
     async def _restore(self) -> AttemptEnd | None:
         """Choose the newest readable checkpoint.
@@ -226,10 +250,7 @@ class JobMaster:
                 attempt.taskmanager_lost(slot.taskmanager_id, "it left before the deployment")
         interrupted = await self._wait_or_interrupt(self._execute(attempt, coordinator))
         end = interrupted or attempt.end.result()
-        coordinator.close()
-        await attempt.stop(discard=end.outcome is Outcome.CANCELED)
-        await coordinator.drained()
-        self._term.resource_manager.release(self.job_id)
+        await self._end_attempt(attempt, coordinator, discard=end.outcome is Outcome.CANCELED)
         return end
 
     async def _execute(self, attempt: ExecutionAttempt, coordinator: CheckpointCoordinator) -> None:
@@ -258,7 +279,9 @@ class JobMaster:
         shortage = self._term.resource_manager.explain_shortage(self.slots_needed)
         self._term.resource_manager.release(self.job_id)
         slots.cancel()
-        return interrupted or AttemptEnd(Outcome.FAILED, f"no slots in {timeout:g} s: {shortage}")
+        return interrupted or AttemptEnd(
+            Outcome.FAILED, f"no slots in {timeout:g} s: {shortage}", Blame.ENVIRONMENT
+        )
 
     async def _wait_or_interrupt(self, work: Any) -> AttemptEnd | None:
         """Wait for ``work``; an ``AttemptEnd`` when the job was interrupted before."""
@@ -313,10 +336,11 @@ class JobMaster:
             self._check_end_of_input(attempt)
         elif kind == "failed":
             attempt.status_changed(index, "FAILED", event["reason"])
-            attempt.fail(event["reason"], permanent=bool(event.get("permanent")))
+            permanent = bool(event.get("permanent"))
+            attempt.fail(event["reason"], _blame_of(event), permanent=permanent)
         elif kind == "gone":
             attempt.gone(index)
-            attempt.fail(event.get("reason", "the subtask's process ended"))
+            attempt.fail(event.get("reason", "the subtask's process ended"), _blame_of(event))
 
     def _check_end_of_input(self, attempt: ExecutionAttempt) -> None:
         if attempt.all_running.is_set() and all(each.end_of_input for each in attempt.subtasks):
@@ -352,3 +376,8 @@ class JobMaster:
     def show_end(self, status: JobStatus) -> None:
         """Enter the globally terminal status, now that it is durable."""
         self._move(status, self.failure or "")
+
+
+def _blame_of(event: dict[str, Any]) -> Blame:
+    """What a TaskManager says; one of another version says nothing."""
+    return Blame.ENVIRONMENT if event.get("blame") == Blame.ENVIRONMENT else Blame.JOB

@@ -15,6 +15,8 @@ from hawork.core.configuration import Configuration
 from hawork.core.jobs import RestartStrategy
 
 NO_RESTART = RestartStrategy("none")
+_OUTAGE_PAUSE = 10.0
+"""Seconds between tries, at least, once an outage has outlasted the restart strategy."""
 
 
 def restart_strategy_of(config: Configuration) -> RestartStrategy:
@@ -43,7 +45,9 @@ def restart_strategy_of(config: Configuration) -> RestartStrategy:
 class RestartBackoff:
     """Counts the failures of one job and says how long to wait before each restart.
 
-    Losing a TaskManager or leadership counts like any other failure of the attempt.
+    A failure that is not *counted*, as the environment's are for a job that has run, never
+    uses up the strategy: it only waits as long as the strategy says, and ``_OUTAGE_PAUSE``
+    where the strategy would have given up.
     """
 
     def __init__(
@@ -52,24 +56,33 @@ class RestartBackoff:
         self._strategy = strategy
         self._jitter = jitter
         self._failures = 0
+        self._uncounted = 0
         self._backoff = strategy.initial_backoff
         self._last_failure: float | None = None
 
-    def delay_after_failure(self, now: float) -> float | None:
+    def delay_after_failure(self, now: float, *, counted: bool = True) -> float | None:
         """Seconds to wait before the restart; ``None`` when the job may not restart."""
         strategy = self._strategy
         if strategy.type == "none":
-            return None
+            return None if counted else _OUTAGE_PAUSE
         quiet = now - self._last_failure if self._last_failure is not None else 0.0
         self._last_failure = now
         if strategy.type == "exponential-delay" and quiet > (
             strategy.reset_backoff_threshold + self._backoff
         ):
-            self._failures = 0
+            self._failures = self._uncounted = 0
             self._backoff = strategy.initial_backoff
-        self._failures += 1
-        if strategy.attempts is not None and self._failures > strategy.attempts:
-            return None
+        if counted:
+            self._failures += 1
+            if strategy.attempts is not None and self._failures > strategy.attempts:
+                return None
+            return self._next_pause()
+        self._uncounted += 1
+        outlasted = strategy.attempts is not None and self._uncounted > strategy.attempts
+        return max(self._next_pause(), _OUTAGE_PAUSE if outlasted else 0.0)
+
+    def _next_pause(self) -> float:
+        strategy = self._strategy
         if strategy.type == "fixed-delay":
             return strategy.delay
         backoff = self._backoff

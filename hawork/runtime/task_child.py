@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hawork.core.failures import Blame
+
 _LONGEST_LINE = 64 << 20  # bytes; a snapshot is one line, its state may lie in it
 _STOP_GRACE = 0.5  # seconds a task has to stop by itself before it is killed
 
@@ -33,6 +35,7 @@ class TaskChild:
         self._log = log
         self._on_event = on_event
         self._process: asyncio.subprocess.Process | None = None
+        self._started = False
         self._killed = False
         self._expected = False
         self._kill_timer: asyncio.TimerHandle | None = None
@@ -42,8 +45,9 @@ class TaskChild:
         if self._killed:
             self._on_event({"type": "gone", "reason": "the subtask was stopped"})
             return
-        log = os.open(self._log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log: int | None = None
         try:
+            log = self._open_log()
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -54,13 +58,12 @@ class TaskChild:
                 env={**os.environ, **self._environment},
                 limit=_LONGEST_LINE,
             )
-        except OSError as error:
-            reason = f"the subtask's process could not be started: {error}"
-            self._on_event({"type": "failed", "reason": reason})
-            self._on_event({"type": "gone", "reason": reason})
+        except (OSError, RuntimeError) as error:  # no descriptor, process or thread is left
+            self.fail(f"the subtask's process could not be started: {error}")
             return
         finally:
-            os.close(log)
+            if log is not None:
+                os.close(log)
         if self._killed:
             self.kill()
         self.command(deploy)
@@ -71,7 +74,22 @@ class TaskChild:
             status = await self._process.wait()
             if self._kill_timer is not None:
                 self._kill_timer.cancel()
-            self._on_event({"type": "gone", "reason": self._reason(status)})
+            reason, blame = self._reason(status)
+            self._on_event({"type": "gone", "reason": reason, "blame": blame.value})
+
+    def fail(self, reason: str) -> None:
+        """Report a subtask that could not be started, for a reason that is not the job's."""
+        for kind in ("failed", "gone"):
+            self._on_event({"type": kind, "reason": reason, "blame": Blame.ENVIRONMENT.value})
+
+    def _open_log(self) -> int:
+        """What the task prints goes there, or nowhere: a full disk must not stop it."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        if self._log is not None:
+            with contextlib.suppress(OSError):
+                self._log.parent.mkdir(parents=True, exist_ok=True)
+                return os.open(self._log, flags, 0o600)
+        return os.open(os.devnull, flags)
 
     def command(self, command: dict[str, Any]) -> None:
         """Send a command; one to a process that has ended is dropped."""
@@ -108,16 +126,24 @@ class TaskChild:
                 event = json.loads(line)
             except ValueError:
                 continue  # not the protocol: a library wrote to the descriptor
+            if event.get("type") == "started":
+                self._started = True
+                continue
             if event.get("type") in ("failed", "stopped"):
                 self._expected = True
             self._on_event(event)
 
-    def _reason(self, status: int) -> str:
+    def _reason(self, status: int) -> tuple[str, Blame]:
         if self._expected or (self._killed and status == 0):
-            return "the subtask was stopped"
+            return "the subtask was stopped", Blame.JOB
         if status < 0:
             name = signal.Signals(-status).name
-            return f"the subtask's process was killed by {name}"
-        return (
-            f"the subtask's process ended with status {status}: its user code may have called exit"
-        )
+            return f"the subtask's process was killed by {name}", Blame.ENVIRONMENT
+        if not self._started:
+            reason = (
+                f"the subtask's process ended with status {status} before it had started: its "
+                "TaskManager's log says why"
+            )
+            return reason, Blame.ENVIRONMENT
+        reason = "its user code may have called exit"
+        return f"the subtask's process ended with status {status}: {reason}", Blame.JOB

@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -31,12 +30,21 @@ from hawork.core.errors import HaworkError
 from hawork.core.events import EventKind
 from hawork.core.types import NO_LEADERSHIP, RESOURCE_MANAGER, LeaderInformation, StateHandle
 from hawork.ha.layout import cluster_url
+from hawork.job.artifact import sha256_of
 from hawork.runtime.heartbeat import HeartbeatMonitor
 from hawork.runtime.process import ProcessContext, report_start, report_stop
+from hawork.runtime.scratch_directory import ScratchDirectory
 from hawork.runtime.task_child import TaskChild
 from hawork.runtime.web_socket import send_json
 
 _RECONNECT_PAUSE = 0.1  # seconds before the same leader is tried again
+_UNREACHED = (
+    OSError,
+    RuntimeError,  # no thread is left
+    HaworkError,  # the token cannot be read
+    tornado.httpclient.HTTPError,
+    tornado.websocket.WebSocketError,
+)
 
 
 class TaskManager:
@@ -56,7 +64,7 @@ class TaskManager:
         self._connection: tornado.websocket.WebSocketClientConnection | None = None
         self._children: dict[tuple[str, int], TaskChild] = {}
         self._running: set[asyncio.Task[None]] = set()
-        self._scratch = self._make_scratch()
+        self._scratch = ScratchDirectory(context)
 
     async def run(self) -> None:
         retrieval = self._ha.leader_retrieval(RESOURCE_MANAGER, self)
@@ -66,7 +74,7 @@ class TaskManager:
                 leader = await self._next_leader()
                 try:
                     await self._serve(leader)
-                except (OSError, tornado.httpclient.HTTPError) as error:
+                except _UNREACHED as error:
                     problem = f"the leader at {leader.address} cannot be reached: {error}"
                     if problem != told:  # a dead leader's address may stay for a whole lease
                         self._context.events.emit(EventKind.ERROR, message=problem)
@@ -78,7 +86,7 @@ class TaskManager:
         finally:
             await self._loop.run_in_executor(self._io, retrieval.close)
             await self._loop.run_in_executor(self._io, self._ha.close)
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch.remove()
 
     # --- LeaderRetrievalListener: called on the retrieval thread ---------------------------
 
@@ -213,26 +221,24 @@ class TaskManager:
         def report(event: dict[str, Any]) -> None:
             if event["type"] == "gone":
                 self._children.pop(key, None)
-                self._remove_scratch(message)
+                self._scratch.remove(f"task-{message['attempt']}-{message['index']}")
             self._send({"type": "task_event", **origin, "event": event})
 
         log = None
         if self._context.run_directory is not None:
             log = self._context.run_directory / "logs" / f"{self._context.name}-tasks.log"
-            log.parent.mkdir(parents=True, exist_ok=True)
         child = TaskChild({"PYTHONUNBUFFERED": "1"}, log, report)
         self._children[key] = child
-        task = self._loop.create_task(self._run_task(child, message, report), name=f"task {key}")
+        task = self._loop.create_task(self._run_task(child, message), name=f"task {key}")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _run_task(self, child: TaskChild, message: dict[str, Any], report: Any) -> None:
+    async def _run_task(self, child: TaskChild, message: dict[str, Any]) -> None:
         handle = StateHandle.from_json(message["artifact"])
         try:
             artifact = await self._loop.run_in_executor(self._io, self._fetch, handle)
-        except (HaworkError, OSError) as error:
-            report({"type": "failed", "reason": f"the artifact cannot be read: {error}"})
-            report({"type": "gone"})
+        except (HaworkError, OSError, RuntimeError) as error:  # of the last: no thread is left
+            child.fail(f"the artifact cannot be read: {error}")
             return
         config, run_directory = self._context.config, self._context.run_directory
         await child.run(
@@ -255,20 +261,22 @@ class TaskManager:
             }
         )  # fmt: skip
 
-    def _remove_scratch(self, message: dict[str, Any]) -> None:
-        """What an orderly task removes itself, and one that was killed could not."""
-        name = f"task-{message['attempt']}-{message['index']}"
-        shutil.rmtree(self._scratch / name, ignore_errors=True)
-
     def _fetch(self, handle: StateHandle) -> Path:
-        """The artifact as a local file, verified by the blob store; fetched once."""
-        path = self._scratch / f"{handle.sha256}.zip"
-        if not path.exists():
+        """The artifact as a local file, verified by the blob store; fetched once.
+
+        A file that was cut or altered since is fetched again: it is a copy.
+        """
+        path = self._scratch.path() / f"{handle.sha256}.zip"
+        if not _holds(path, handle):
             data = self._ha.stores(NO_LEADERSHIP).blobs.get(handle)
-            descriptor, temporary = tempfile.mkstemp(dir=self._scratch)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-            Path(temporary).rename(path)
+            descriptor, temporary = tempfile.mkstemp(dir=path.parent)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(data)
+                Path(temporary).rename(path)
+            except OSError:
+                Path(temporary).unlink(missing_ok=True)
+                raise
         return path
 
     async def _kill_tasks(self) -> None:
@@ -277,13 +285,12 @@ class TaskManager:
         if self._running:
             await asyncio.wait(self._running)
 
-    def _make_scratch(self) -> Path:
-        if self._context.run_directory is None:
-            return Path(tempfile.mkdtemp(prefix="hawork-taskmanager-"))
-        path = self._context.run_directory / "taskmanagers" / self._context.name
-        shutil.rmtree(path, ignore_errors=True)
-        path.mkdir(parents=True)
-        return path
+
+def _holds(path: Path, handle: StateHandle) -> bool:
+    try:
+        return sha256_of(path.read_bytes()) == handle.sha256
+    except FileNotFoundError:
+        return False
 
 
 async def run_task_manager(context: ProcessContext) -> int:

@@ -14,9 +14,11 @@ command                answered by
 any                    ``failed``, and the process ends with status 1
 =====================  ============================================================
 
-``failed`` has a ``reason`` of one sentence and the ``traceback``. It is ``permanent`` when
-starting the task again would only fail again, and ``corrupt_state`` says that the state file
-of the checkpoint is damaged, so that an earlier checkpoint has to be restored.
+``started`` comes before all of these, and before any code of the job. ``failed`` has a
+``reason`` of one sentence, the ``traceback``, and says whom to ``blame``: the job or the
+environment (``hawork.core.failures``). It is ``permanent`` when starting the task again would
+only fail again, and ``corrupt_state`` says that the state file of the checkpoint is damaged,
+so that an earlier checkpoint has to be restored.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import shutil
 import signal
 import sys
 import threading
+import zipfile
 
 from hawork.core.clock import SYSTEM_CLOCK, Clock
 from hawork.core.errors import (
@@ -36,9 +39,10 @@ from hawork.core.errors import (
     StoreUnavailableError,
 )
 from hawork.core.events import EventLog
+from hawork.core.failures import Blame, blame
 from hawork.core.jobs import JsonObject
 from hawork.core.steps import NoSteps, StepGate, Steps
-from hawork.job.artifact import unpack_artifact
+from hawork.job.artifact import Artifact, unpack_artifact
 from hawork.job.entry_point import build_pipeline
 from hawork.job.sinks import SubtaskContext
 from hawork.job.subtask import Subtask
@@ -170,15 +174,28 @@ def _unpack(deployment: TaskDeployment) -> None:
     except OSError as error:
         raise ArtifactError(
             f"artifact {deployment.artifact} cannot be unpacked: {error.strerror or error}"
-        ) from None
-    unpack_artifact(
-        data, deployment.work_directory, deployment.artifact_max_size, deployment.sha256
-    )
+        ) from error
+    try:
+        Artifact(data, deployment.sha256).verify()
+    except ArtifactError as error:
+        raise CorruptStateError(str(error)) from None
+    unpack_artifact(data, deployment.work_directory, deployment.artifact_max_size)
+
+
+def _is_unpacked(deployment: TaskDeployment) -> bool:
+    """Whether all of the artifact is there: a cleaner of temporary files may have been faster."""
+    root = deployment.work_directory
+    try:
+        with zipfile.ZipFile(deployment.artifact) as archive:
+            return all((root / each.filename).exists() for each in archive.infolist())
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def _run(channel: TaskChannel) -> int:
     """From the deployment to the end; the exit status."""
     deployment: TaskDeployment | None = None
+    channel.send("started")
     try:
         command = channel.next_command(None)
         assert command is not None
@@ -189,23 +206,30 @@ def _run(channel: TaskChannel) -> int:
         Task(deployment, channel).run()
         return 0
     except BaseException as error:  # noqa: BLE001 - whatever it is, the TaskManager is told
-        _report_failure(channel, error)
+        _report_failure(channel, error, deployment)
         return 1
     finally:
         if deployment is not None:
             shutil.rmtree(deployment.work_directory, ignore_errors=True)
 
 
-def _report_failure(channel: TaskChannel, error: BaseException) -> None:
+def _report_failure(
+    channel: TaskChannel, error: BaseException, deployment: TaskDeployment | None
+) -> None:
     import traceback
 
     own = isinstance(error, HaworkError)
+    whose = blame(error)
+    permanent = whose is Blame.JOB and isinstance(error, ArtifactError | ConfigurationError)
+    if permanent and deployment is not None and not _is_unpacked(deployment):
+        whose, permanent = Blame.ENVIRONMENT, False
     trace = "".join(traceback.format_exception(error))
     channel.send(
         "failed",
         reason=str(error) if own else f"the task failed with {describe(error)}",
         traceback=trace[-_LONGEST_TRACEBACK:],
-        permanent=isinstance(error, ArtifactError | ConfigurationError),
+        blame=whose.value,
+        permanent=permanent,
         corrupt_state=isinstance(error, CorruptStateError),
     )
 

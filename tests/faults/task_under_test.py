@@ -138,7 +138,7 @@ class TaskUnderTest:
             event: dict[str, Any] = json.loads(line)
             if event["type"] in types:
                 return event
-            assert event["type"] in ("progress", "running", "end_of_input"), event
+            assert event["type"] in ("started", "progress", "running", "end_of_input"), event
         raise AssertionError(f"the task ended without {types}: {self.log()}")
 
     def checkpoint(self, checkpoint_id: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -13,8 +14,10 @@ import psutil
 import pytest
 
 from hawork.core.events import EventKind, read_events
-from hawork.core.steps import arm
+from hawork.core.steps import arm, disarm, held
 from hawork.job import read_output
+from hawork.runtime.task_child import TaskChild
+from hawork.testing import eventually
 from tests.faults.task_under_test import JOB_ID, TaskUnderTest, deployment
 
 ROWS = [("abc"[n * 7 % 5 % 3], n / 10) for n in range(20_000)]
@@ -157,6 +160,7 @@ def test_user_code_that_fails_says_why(directory: Path, entry_point: str, reason
         failure = task.expect("failed")
         assert reason in failure["reason"]
         assert failure["permanent"] is (entry_point == "missing")
+        assert failure["blame"] == "job"
         assert "Traceback" in failure["traceback"]
         assert task.process.wait() == 1
 
@@ -183,7 +187,8 @@ def test_a_thread_that_user_code_leaves_does_not_keep_the_task(directory: Path) 
 def test_a_wrong_hash_is_refused_before_anything_is_imported(directory: Path) -> None:
     with TaskUnderTest(directory, "sums", sha256="0" * 64) as task:
         failure = task.expect("failed")
-        assert "has sha256" in failure["reason"] and failure["permanent"]
+        assert "has sha256" in failure["reason"]
+        assert (failure["blame"], failure["permanent"]) == ("environment", False)
 
 
 @pytest.mark.parametrize("entry_point", ["numbers", "hanging"])
@@ -242,3 +247,41 @@ def test_a_task_crashes_where_it_is_armed_and_the_next_one_goes_on(
         task.notify(2)
         task.stop()
         assert streamed_sums(task.output) == expected_sums()
+
+
+def test_an_artifact_that_is_cleaned_away_is_the_environments_fault(directory: Path) -> None:
+    """A cleaner of temporary files is faster than the import."""
+    control = directory / "run" / "control"
+    arm(control, "task.started", "hold", process="tm-1")
+    with TaskUnderTest(directory, "sums") as task:
+        eventually(lambda: held(control))
+        next(directory.glob("*.zip")).unlink()
+        disarm(control)
+        failure = task.expect("failed")
+        assert (failure["blame"], failure["permanent"]) == ("environment", False)
+
+
+def test_an_interpreter_that_does_not_start_is_the_environments_fault(tmp_path: Path) -> None:
+    """The package itself is away, as while it is installed anew."""
+    events: list[dict[str, object]] = []
+    child = TaskChild({"PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1"}, None, events.append)
+    package = tmp_path / "hawork"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise ImportError('half installed')")
+    asyncio.run(child.run({"type": "deploy"}))
+    assert [(event["type"], event["blame"]) for event in events] == [("gone", "environment")]
+    assert "before it had started" in str(events[0]["reason"])
+
+
+def test_a_task_whose_log_cannot_be_written_runs_all_the_same(directory: Path) -> None:
+    (directory / "logs").write_text("a file where a directory should be")
+    events: list[str] = []
+    child = TaskChild({}, directory / "logs" / "tm-1.log", lambda event: tell(event["type"]))
+
+    def tell(kind: str) -> None:
+        events.append(kind)
+        if kind == "running":
+            child.command({"type": "stop"})
+
+    asyncio.run(child.run(deployment(directory, "numbers")))
+    assert events[0] == "running" and events[-1] == "gone"

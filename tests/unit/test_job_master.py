@@ -12,6 +12,9 @@ import pytest
 
 from hawork.core.errors import StoreUnavailableError
 from hawork.core.jobs import JobStatus, RestartStrategy, SubtaskState
+from hawork.ha.checkpoint_store import CompletedCheckpointStore
+from hawork.runtime import execution, restart_strategy
+from hawork.runtime.execution import ExecutionAttempt
 from hawork.runtime.job_master import JobMaster
 from hawork.runtime.term import Term
 from tests.unit.stores_setup import World, graph
@@ -45,9 +48,30 @@ class Stage:
     job: JobMaster
     ended: list[JobStatus]
 
+    manager: TaskManagerStub = field(default_factory=TaskManagerStub)
+
     def task_event(self, type: str, **facts: Any) -> None:
         assert self.job.attempt is not None
         self.job.task_event(self.job.attempt.attempt, 0, {"type": type, **facts})
+
+    async def deployed(self, times: int) -> None:
+        """The job's subtask has been deployed so often by now."""
+        if not self.term.resource_manager.taskmanagers:
+            self.term.resource_manager.register("tm-1", 1, 1, self.manager)
+        await until(lambda: len(self.manager.commands("deploy_task")) == times or self.ended)
+        assert not self.ended
+
+    async def complete_a_checkpoint(self) -> None:
+        self.task_event("running")
+        await until(lambda: self.manager.commands("checkpoint"))
+        checkpoint_id = self.manager.commands("checkpoint")[-1]["checkpoint_id"]
+        state = SubtaskState(0, "a1", 7, 7).to_json()
+        self.task_event("snapshot", checkpoint_id=checkpoint_id, state=state, bytes=1)
+        await until(lambda: self.job.statistics.completed)
+
+    def fail(self, blame: str, *, permanent: bool = False) -> None:
+        self.task_event("failed", reason=f"by the {blame}", blame=blame, permanent=permanent)
+        self.task_event("gone")
 
 
 @pytest.fixture
@@ -59,6 +83,8 @@ def io() -> Iterator[ThreadPoolExecutor]:
 def play(
     io: ThreadPoolExecutor,
     story: Callable[[Stage], Coroutine[Any, Any, None]],
+    strategy: RestartStrategy | None = None,
+    **more: Any,
 ) -> None:
     """Run a story of one job with one subtask and no checkpoint interval."""
 
@@ -70,8 +96,9 @@ def play(
         async def end(job: JobMaster, status: JobStatus) -> None:
             ended.append(status)
 
-        strategy = RestartStrategy(initial_backoff=0.001, max_backoff=0.001)
-        job = JobMaster(replace(graph(), restart_strategy=strategy), term, end, recovered=False)
+        restart = strategy or RestartStrategy(initial_backoff=0.001, max_backoff=0.001)
+        job_graph = replace(graph(), restart_strategy=restart, **more)
+        job = JobMaster(job_graph, term, end, recovered=False)
         try:
             async with asyncio.timeout(20.0):
                 await story(Stage(world, term, job, ended))
@@ -127,5 +154,88 @@ def test_the_last_checkpoint_is_tried_until_it_is_stored(io: ThreadPoolExecutor)
         await until(lambda: manager.commands("stop"))
         stage.task_event("gone")
         await until(lambda: stage.ended == [JobStatus.FINISHED])
+
+    play(io, story)
+
+
+TWICE = RestartStrategy("fixed-delay", attempts=2, delay=0.001)
+
+
+def test_the_environment_never_ends_a_job_that_has_completed_a_checkpoint(
+    io: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk ended a job that had run for hours, and its checkpoints were removed."""
+    monkeypatch.setattr(restart_strategy, "_OUTAGE_PAUSE", 0.001)
+
+    async def story(stage: Stage) -> None:
+        await stage.deployed(1)
+        await stage.complete_a_checkpoint()
+        for times in range(2, 8):
+            stage.fail("environment")
+            await stage.deployed(times)
+        assert stage.manager.commands("deploy_task")[-1]["restore"] is not None
+        for times in (8, 9):  # the job's own failures count from here
+            stage.fail("job")
+            await stage.deployed(times)
+        stage.fail("job")
+        await until(lambda: stage.ended == [JobStatus.FAILED])
+
+    play(io, story, TWICE, checkpoint_interval=0.005)
+
+
+def test_a_job_that_has_completed_nothing_ends_when_its_restart_strategy_does(
+    io: ThreadPoolExecutor,
+) -> None:
+    """As in Flink; nothing is lost that it had reached."""
+
+    async def story(stage: Stage) -> None:
+        for times in (1, 2, 3):
+            await stage.deployed(times)
+            stage.fail("environment")
+        await until(lambda: stage.ended == [JobStatus.FAILED])
+        assert stage.job.failure == "by the environment"
+
+    play(io, story, TWICE)
+
+
+@pytest.mark.parametrize("has_run", [False, True])
+def test_a_permanent_failure_is_believed_of_a_job_that_has_not_run(
+    io: ThreadPoolExecutor, has_run: bool
+) -> None:
+    """After a checkpoint the same artifact and config did work: that is no failure at once."""
+
+    async def story(stage: Stage) -> None:
+        await stage.deployed(1)
+        if has_run:
+            await stage.complete_a_checkpoint()
+            stage.fail("job", permanent=True)
+            await stage.deployed(2)
+            return
+        stage.fail("job", permanent=True)
+        await until(lambda: stage.ended == [JobStatus.FAILED])
+
+    play(io, story, TWICE, checkpoint_interval=0.005)
+
+
+@pytest.mark.parametrize("operation", ["recover", "deploy"])
+def test_a_surprise_in_the_jobmanager_is_not_the_end_of_a_job(
+    io: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    """No thread or no descriptor was left, or hawork has a bug."""
+    where = CompletedCheckpointStore if operation == "recover" else ExecutionAttempt
+
+    real = getattr(where, operation)
+
+    def surprise(*_: Any) -> None:
+        monkeypatch.setattr(where, operation, real)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(where, operation, surprise)
+    monkeypatch.setattr(execution, "STOP_TIMEOUT", 0.01)
+
+    async def story(stage: Stage) -> None:
+        await stage.deployed(1)
+        assert stage.job.restarts == 1
+        assert stage.job.failure is not None and "can't start new thread" in stage.job.failure
 
     play(io, story)

@@ -41,6 +41,24 @@ def test_exponential_delay_forgets_after_a_quiet_time() -> None:
     assert backoff.delay_after_failure(102.0) is None
 
 
+@pytest.mark.parametrize(
+    ("strategy", "pauses"),
+    [
+        (NO_RESTART, [10.0, 10.0, 10.0]),
+        (RestartStrategy("fixed-delay", attempts=2, delay=0.3), [0.3, 0.3, 10.0]),
+        (RestartStrategy("exponential-delay", jitter_factor=0), [1.0, 1.5, 2.25]),
+        (RestartStrategy("exponential-delay", attempts=1, jitter_factor=0), [1.0, 10.0, 10.0]),
+    ],
+)
+def test_an_outage_uses_nothing_up_and_is_waited_for(
+    strategy: RestartStrategy, pauses: list[float]
+) -> None:
+    backoff = RestartBackoff(strategy)
+    assert [backoff.delay_after_failure(now, counted=False) for now in (0.0, 1, 2)] == pauses
+    left = backoff.delay_after_failure(3.0)
+    assert (left is None) == (strategy.type == "none"), "the job's own failures count from here"
+
+
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_jitter_stays_within_its_share(chance: float, factor: float) -> None:
     strategy = RestartStrategy("exponential-delay", jitter_factor=factor)
