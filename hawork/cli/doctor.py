@@ -19,9 +19,10 @@ from pathlib import Path
 
 from hawork.backends.embedded.directory import file_system_of, is_network_file_system
 from hawork.core.errors import LabError
+from hawork.servers.java import find_java
 from hawork.servers.kubernetes.program import FIX, KubernetesPrograms
 from hawork.servers.memory import available
-from hawork.servers.zookeeper.program import find_java, server_jars
+from hawork.servers.zookeeper.program import server_jars
 
 
 @dataclass(frozen=True, slots=True)

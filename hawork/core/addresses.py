@@ -34,3 +34,15 @@ def rest_address(address: str) -> RestAddress:
             f"{address} is no address of a REST endpoint: write http://host:port"
         ) from None
     return RestAddress(url.scheme, url.hostname, port)
+
+
+def host_and_port(address: str) -> str:
+    """``127.0.0.1:8081``, of a REST address or of an RPC one.
+
+    >>> host_and_port("http://127.0.0.1:8081")
+    '127.0.0.1:8081'
+    """
+    try:
+        return urllib.parse.urlsplit(address).netloc.rpartition("@")[2] or address
+    except ValueError:  # brackets that do not close
+        return address

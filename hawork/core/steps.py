@@ -179,3 +179,20 @@ def disarm(control: Path) -> None:
 def held(control: Path) -> list[Path]:
     """The orders that were carried out and not continued yet."""
     return sorted(control.glob("*.hit"))
+
+
+@dataclass(frozen=True, slots=True)
+class HeldStep:
+    """A process that stands at a step: ``action`` is ``hold`` or ``pause``."""
+
+    step: str
+    action: str
+    process: str
+    file: Path
+
+    @property
+    def meaning(self) -> str:
+        return STEPS[self.step].meaning
+
+    def __str__(self) -> str:
+        return f"{self.process} stands at {self.step}: {self.meaning}"

@@ -91,3 +91,18 @@ class StateHandle:
         if not (isinstance(path, str) and isinstance(size, int) and isinstance(sha256, str)):
             raise ValueError("a state handle has a text path, a whole size and a text sha256")
         return cls(path, size, sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessState:
+    """One process of the lab; ``status`` is its exit code, negative for a signal."""
+
+    name: str
+    pid: int
+    state: str  # running, paused or exited
+    status: int | None = None
+    starts: int = 1
+
+    @property
+    def alive(self) -> bool:
+        return self.state != "exited"

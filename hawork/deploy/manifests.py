@@ -15,13 +15,12 @@ from typing import Any, ClassVar
 
 import yaml
 
-from hawork.backends.kubernetes.rights import READING, WRITING
+from hawork.backends.kubernetes.rights import RBAC, READING, WRITING, role
 from hawork.backends.kubernetes.settings import names_of
 from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import ConfigurationError
 from hawork.ha.storage import local_path
-from hawork.servers.kubernetes.kubeconfig import RBAC, role
 
 REST_PORT = 8081
 JOB_MANAGER, TASK_MANAGER = "jobmanager", "taskmanager"

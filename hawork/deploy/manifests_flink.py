@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from hawork.backends.kubernetes.rights import FLINK_JOB_MANAGER_VERBS, TASK_MANAGER_VERBS
 from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import ConfigurationError
+from hawork.core.flink import LOGGING, TESTED_VERSION
 from hawork.core.units import parse_size
 from hawork.deploy.manifests import JOB_MANAGER, POD, REST_PORT, TASK_MANAGER, Manifests
-from hawork.lab.flink.distribution import LOGGING, TESTED_VERSION
-from hawork.servers.kubernetes.kubeconfig import FLINK_JOB_MANAGER_VERBS, TASK_MANAGER_VERBS
 
 RPC_PORT, TASK_RPC_PORT, BLOB_PORT = 6123, 6122, 6124
 _CONF = "/opt/flink/conf"

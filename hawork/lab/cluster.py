@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from hawork.backends.kubernetes.rights import JOB_MANAGER_VERBS
 from hawork.client.cluster_client import ClusterClient
 from hawork.client.waiting import Waiting
 from hawork.core import options
@@ -19,7 +20,7 @@ from hawork.core.errors import HaworkError, LabError
 from hawork.core.events import Event, EventLog
 from hawork.core.jobs import RestartStrategy
 from hawork.core.steps import disarm
-from hawork.core.types import LeaderInformation
+from hawork.core.types import LeaderInformation, ProcessState
 from hawork.lab import open_labs
 from hawork.lab.bundling import Bundling
 from hawork.lab.closing import Closing
@@ -38,8 +39,6 @@ from hawork.lab.stepped_lab import SteppedLab
 from hawork.lab.steps import ArmedSteps
 from hawork.lab.stores.store import lab_store
 from hawork.lab.submission import make_submission, send
-from hawork.runtime.process_control import ProcessState
-from hawork.servers.kubernetes.kubeconfig import JOB_MANAGER_VERBS
 from hawork.story.event_reader import EventReader
 
 if TYPE_CHECKING:

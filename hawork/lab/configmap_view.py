@@ -17,11 +17,11 @@ from hawork.backends.kubernetes.layout import (
 )
 from hawork.backends.kubernetes.lock_record import Lock
 from hawork.backends.kubernetes.settings import KubernetesSettings
+from hawork.core.addresses import host_and_port
 from hawork.core.configuration import Configuration
 from hawork.core.errors import CorruptStateError
 from hawork.core.types import REST_SERVER
 from hawork.ha.java_serialization import decode_marked_state_handle
-from hawork.lab.flink.foreign import host_and_port
 from hawork.lab.flink_pointer import flink_pointer
 
 _COUNTER = "counter"

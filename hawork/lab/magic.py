@@ -68,7 +68,7 @@ def register_magic(shell: Any) -> None:
 
     from IPython.core.error import UsageError
 
-    from hawork.lab.progress import show
+    from hawork.story.display import show
 
     def artifact(line: str, cell: str) -> None:
         try:

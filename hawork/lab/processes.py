@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hawork.core.errors import LabError
+from hawork.core.types import ProcessState
 from hawork.lab.run_directory import RunDirectory
-from hawork.runtime.process_control import ProcessControl, ProcessState
+from hawork.runtime.process_control import ProcessControl
 
 JOB_MANAGER = "jobmanager"
 TASK_MANAGER = "taskmanager"

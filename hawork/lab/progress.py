@@ -7,6 +7,7 @@ import time
 from typing import Any, Protocol
 
 from hawork.client.job_details import JobDetails
+from hawork.story.display import in_notebook, show
 
 _LINE_PAUSE = 2.0
 """Seconds between plain lines while nothing but numbers changes."""
@@ -33,21 +34,6 @@ def open_progress(expected_records: int | None = None) -> ProgressView:
         except ImportError:
             pass
     return LineProgress(expected_records)
-
-
-def in_notebook() -> bool:
-    """Whether this process is a Jupyter kernel; loads nothing to find out."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return shell is not None and hasattr(shell, "kernel")
-
-
-def show(thing: object) -> None:
-    """Display an object, or a bundle of its forms by MIME type, in the running cell."""
-    from IPython import display
-
-    untyped: Any = display.display
-    untyped(thing, raw=isinstance(thing, dict))
 
 
 def describe(details: JobDetails) -> str:

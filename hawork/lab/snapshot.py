@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hawork.client.full_details import in_full
 from hawork.client.job_details import JobDetails
 from hawork.core.errors import HaworkError
-from hawork.runtime.process_control import ProcessState
+from hawork.core.types import ProcessState
 
 if TYPE_CHECKING:
     from hawork.lab.cluster import LabCluster

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hawork.lab.steps import ArmedStep, ArmedSteps, HeldStep
+from hawork.core.steps import HeldStep
+from hawork.lab.steps import ArmedStep, ArmedSteps
 
 if TYPE_CHECKING:
     from hawork.lab.faults import Faults

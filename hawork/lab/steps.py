@@ -11,23 +11,7 @@ from hawork.client.waiting import Waiting
 from hawork.core import steps
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.events import Event, EventKind
-
-
-@dataclass(frozen=True, slots=True)
-class HeldStep:
-    """A process that stands at a step: ``action`` is ``hold`` or ``pause``."""
-
-    step: str
-    action: str
-    process: str
-    file: Path
-
-    @property
-    def meaning(self) -> str:
-        return steps.STEPS[self.step].meaning
-
-    def __str__(self) -> str:
-        return f"{self.process} stands at {self.step}: {self.meaning}"
+from hawork.core.steps import HeldStep
 
 
 @dataclass(frozen=True, slots=True)

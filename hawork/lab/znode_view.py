@@ -8,13 +8,13 @@ from typing import Any
 from hawork.backends.zookeeper.paths import CONNECTION_INFO, ZNodePaths, in_latch_order
 from hawork.backends.zookeeper.session import ZooKeeperSession
 from hawork.backends.zookeeper.settings import ZooKeeperSettings
+from hawork.core.addresses import host_and_port
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration
 from hawork.core.errors import CorruptStateError, HaworkError
 from hawork.core.events import NullEventSink
 from hawork.core.types import REST_SERVER
 from hawork.ha.java_serialization import decode_leader_information, decode_state_handle
-from hawork.lab.flink.foreign import host_and_port
 from hawork.lab.flink_pointer import flink_pointer
 
 _COUNTER = "checkpoint_id_counter"

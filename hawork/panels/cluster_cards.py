@@ -11,10 +11,10 @@ from hawork.panels.commands import buttons
 from hawork.story.timeline import DOWN, PAUSED
 
 if TYPE_CHECKING:
-    from hawork.lab.steps import HeldStep
+    from hawork.core.steps import HeldStep
+    from hawork.core.types import ProcessState
     from hawork.panels.live_timeline import LiveTimeline
     from hawork.panels.watched import Watched
-    from hawork.runtime.process_control import ProcessState
     from hawork.story.facts import Facts
 
 

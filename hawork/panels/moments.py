@@ -13,12 +13,11 @@ from typing import Any
 
 from hawork.core.events import Event, EventKind
 from hawork.core.jobs import JobStatus
-from hawork.core.types import REST_SERVER
+from hawork.core.types import REST_SERVER, ProcessState
 from hawork.panels.cluster_cards import recorded_section
 from hawork.panels.feed import Json, merge_patch
 from hawork.panels.job_rows import MOST_JOBS
 from hawork.panels.live_timeline import LiveTimeline
-from hawork.runtime.process_control import ProcessState
 
 MOST_MOMENTS = 2000
 """Of a longer run those of one two-thousandth of it are one: a slider has no more places."""

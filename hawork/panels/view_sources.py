@@ -13,6 +13,7 @@ from hawork.client.full_details import FullDetails
 from hawork.client.job_details import JobDetails
 from hawork.core import options
 from hawork.core.errors import HaworkError, LabError
+from hawork.core.types import ProcessState
 from hawork.panels.background import Background
 from hawork.panels.cluster_cards import recorded_section
 from hawork.panels.feed import Json
@@ -21,7 +22,6 @@ from hawork.panels.live_timeline import LiveTimeline
 from hawork.panels.sources import CLUSTER, END, JOBS, STORE, Sources
 from hawork.panels.store_rows import StoreRows
 from hawork.panels.watched import Viewed
-from hawork.runtime.process_control import ProcessState
 from hawork.story.beliefs import CLIENT
 
 JOBS_EVERY = 1.0

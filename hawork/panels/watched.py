@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 from hawork.client.cluster_client import ClusterClient
 from hawork.core.configuration import Configuration
 from hawork.core.events import Event
-from hawork.core.types import LeaderInformation
+from hawork.core.steps import HeldStep
+from hawork.core.types import LeaderInformation, ProcessState
 from hawork.lab.job import Job
-from hawork.lab.steps import HeldStep
-from hawork.runtime.process_control import ProcessState
 
 if TYPE_CHECKING:
     import pandas

@@ -11,29 +11,15 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hawork.core.errors import LabError
+from hawork.core.types import ProcessState
 
 ANSWER_TIMEOUT = 30.0
 """Seconds; a supervisor answers in milliseconds, so this only ends a hang."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessState:
-    """One process of the lab; ``status`` is its exit code, negative for a signal."""
-
-    name: str
-    pid: int
-    state: str  # running, paused or exited
-    status: int | None = None
-    starts: int = 1
-
-    @property
-    def alive(self) -> bool:
-        return self.state != "exited"
 
 
 class ProcessControl:

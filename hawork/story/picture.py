@@ -12,7 +12,7 @@ import html
 import io
 from typing import TYPE_CHECKING, Any
 
-from hawork.lab.progress import in_notebook, show
+from hawork.story.display import in_notebook, show
 from hawork.story.timeline import (
     DOWN,
     LEADER_LANE,

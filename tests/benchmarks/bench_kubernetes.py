@@ -13,12 +13,12 @@ import psutil
 import pytest
 
 from hawork.backends.kubernetes.layout import CLAIMED_BY, encode_entry, entry_key, new_version
+from hawork.backends.kubernetes.rights import JOB_MANAGER_VERBS
 from hawork.core.types import JobID
 from hawork.ha.pointer_store import checkpoints
 from hawork.lab import LabCluster
 from hawork.servers.kubernetes.audit import AuditedRequest
 from hawork.servers.kubernetes.control_plane import ControlPlane
-from hawork.servers.kubernetes.kubeconfig import JOB_MANAGER_VERBS
 from hawork.testing import eventually
 from tests.backends.kubernetes.kubernetes_setup import ClusterUnderTest, Contender
 from tests.benchmarks.bench_failover import Fault, kill, pause, terminate

@@ -7,12 +7,12 @@ import functools
 import tempfile
 from pathlib import Path
 
-from hawork.servers.kubernetes.control_plane import ControlPlane
-from hawork.servers.kubernetes.kubeconfig import (
+from hawork.backends.kubernetes.rights import (
     FLINK_JOB_MANAGER_VERBS,
     JOB_MANAGER_VERBS,
     TASK_MANAGER_VERBS,
 )
+from hawork.servers.kubernetes.control_plane import ControlPlane
 
 USERS = {
     "jm-1": JOB_MANAGER_VERBS,

@@ -13,6 +13,7 @@ import pytest
 
 from hawork.client.flink_rest import ask, with_checkpoints, with_records
 from hawork.client.job_details import JobDetails
+from hawork.core.addresses import host_and_port
 from hawork.core.errors import ConfigurationError, JobSubmissionError, LabError, RestError
 from hawork.core.events import EventKind
 from hawork.core.jobs import JobStatus
@@ -23,7 +24,6 @@ from hawork.lab.flink import memory as flink_memory
 from hawork.lab.flink.client import check_one_job
 from hawork.lab.flink.distribution import FlinkDistribution, check_java
 from hawork.lab.flink.events import FlinkEvents
-from hawork.lab.flink.foreign import host_and_port
 from hawork.lab.flink.log import LogReader, why_it_ended
 from hawork.lab.flink.processes import write_conf
 from hawork.lab.flink.script import SqlScript, split

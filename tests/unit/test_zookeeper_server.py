@@ -10,9 +10,10 @@ import pytest
 from hawork.cli import doctor
 from hawork.core.errors import ConfigurationError, LabError
 from hawork.lab import LabCluster
+from hawork.servers.java import flink_jars
 from hawork.servers.zookeeper import program as zookeeper_program
 from hawork.servers.zookeeper.ensemble import ZooKeeperServers
-from hawork.servers.zookeeper.program import ZooKeeperProgram, flink_jars
+from hawork.servers.zookeeper.program import ZooKeeperProgram
 
 
 def test_missing_java_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from hawork.client.full_details import in_full
 from hawork.client.job_details import JobDetails
 from hawork.client.waiting import Waiting
 from hawork.core import options
+from hawork.core.addresses import host_and_port
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration, flatten
 from hawork.core.errors import LabError, RestError
@@ -29,7 +30,6 @@ from hawork.lab.bundling import Bundling
 from hawork.lab.closing import Closing
 from hawork.lab.flink.actions import FlinkActions
 from hawork.lab.flink.events import FlinkEvents
-from hawork.lab.flink.foreign import host_and_port
 from hawork.lab.flink.watch import FlinkWatch
 from hawork.lab.judgement import Judgement
 from hawork.lab.panel_methods import Panels

@@ -20,7 +20,8 @@ from types import TracebackType
 from typing import Any
 
 from hawork.core.errors import JobSubmissionError, LabError
-from hawork.lab.flink.distribution import LOGGING, FlinkDistribution
+from hawork.core.flink import LOGGING
+from hawork.lab.flink.distribution import FlinkDistribution
 from hawork.lab.flink.jar import JOB_ID, JobJar, check_submitted
 from hawork.lab.flink.log import why_it_ended
 from hawork.lab.flink.memory import CLIENT_JVM

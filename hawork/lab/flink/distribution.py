@@ -10,16 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hawork.core.errors import LabError
-from hawork.servers.zookeeper.program import find_java, flink_jars
+from hawork.servers.java import find_java, flink_jars
 
-TESTED_VERSION = "1.20.5"
 OLDEST_JAVA = 11
 _JAVA_SECONDS = 30.0
 
-_NO_JAVA = (
-    "Java is not installed, and Apache Flink needs it: run 'apt-get install "
-    "default-jre-headless' or 'conda install openjdk', or set JAVA_HOME"
-)
 _NO_FLINK = (
     "Apache Flink is not installed: run 'pip install hawork[flink]', or give the folder of a "
     "distribution (the one with lib/flink-dist-...jar) in flink_home"
@@ -31,14 +26,6 @@ _OPENED = (
     "java.base/java.time", "java.base/java.util", "java.base/java.util.concurrent",
     "java.base/java.util.concurrent.atomic", "java.base/java.util.concurrent.locks",
 )  # fmt: skip
-LOGGING = """\
-rootLogger.level=INFO
-rootLogger.appenderRef.console.ref=console
-appender.console.name=console
-appender.console.type=CONSOLE
-appender.console.layout.type=PatternLayout
-appender.console.layout.pattern=%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %-5p %c{1} %m%n
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +47,7 @@ class FlinkDistribution:
         if not jars:
             raise LabError(_NO_FLINK)
         version = _version_of(jars)
-        try:
-            java = find_java()
-        except LabError:
-            raise LabError(_NO_JAVA) from None
+        java = find_java()
         check_java(java)
         return cls(java, tuple(jars), version)
 

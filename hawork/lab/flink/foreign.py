@@ -9,14 +9,11 @@ from __future__ import annotations
 import socket
 import threading
 import time
-import urllib.parse
 from collections.abc import Mapping
-from typing import Any
 
-from hawork.core.addresses import rest_address
-from hawork.core.connection import ConnectionState
+from hawork.core.addresses import host_and_port, rest_address
 from hawork.core.errors import RestError
-from hawork.core.events import EventKind, EventSink
+from hawork.core.events import EventKind
 from hawork.core.types import LeaderInformation
 from hawork.lab.flink.events import FlinkEvents
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER
@@ -115,66 +112,6 @@ class ForeignProcesses:
                 return
             self._alive[name] = False
         self._events.write(EventKind.PROCESS_STOPPED, name, reason=reason)
-
-
-class Turns:
-    """Who is published for each component, one after the other, as one connection sees it."""
-
-    def __init__(self) -> None:
-        self._now: dict[str, str] = {}
-        self._former: dict[str, set[str]] = {}
-
-    def take(self, component: str, session_id: str) -> str | None:
-        """Whose place a session took that had been published before; ``None``: it is new."""
-        now = self._now.get(component)
-        if now == session_id:
-            return None
-        self._now[component] = session_id
-        former = self._former.setdefault(component, set())
-        if now is not None:
-            former.add(now)
-        return now if session_id in former else None
-
-    def forget(self) -> None:
-        """Another connection may show what was published earlier: that is nobody's return."""
-        self._now.clear()
-        self._former.clear()
-
-
-class OwnConnection:
-    """Passes events on, and remembers whether our own connection to the store can be used."""
-
-    def __init__(self, events: EventSink) -> None:
-        self._events = events
-        self.usable = True
-        self.broken = 0
-        """How often it could not be used."""
-
-    def emit(
-        self,
-        kind: EventKind,
-        *,
-        session_id: object = None,
-        job_id: str | None = None,
-        step: str | None = None,
-        **facts: Any,
-    ) -> None:
-        if kind is EventKind.STORE_CONNECTION:
-            self.usable = ConnectionState(str(facts["state"])).usable
-            self.broken += not self.usable
-        self._events.emit(kind, session_id=session_id, job_id=job_id, step=step, **facts)
-
-
-def host_and_port(address: str) -> str:
-    """``127.0.0.1:8081``, of a REST address or of an RPC one.
-
-    >>> host_and_port("http://127.0.0.1:8081")
-    '127.0.0.1:8081'
-    """
-    try:
-        return urllib.parse.urlsplit(address).netloc.rpartition("@")[2] or address
-    except ValueError:  # brackets that do not close
-        return address
 
 
 def _refuses(address: str) -> bool | None:

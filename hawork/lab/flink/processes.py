@@ -8,8 +8,9 @@ from pathlib import Path
 
 from hawork.core import options
 from hawork.core.events import EventKind
+from hawork.core.flink import LOGGING
 from hawork.core.units import parse_duration
-from hawork.lab.flink.distribution import LOGGING, FlinkDistribution
+from hawork.lab.flink.distribution import FlinkDistribution
 from hawork.lab.flink.events import FlinkEvents
 from hawork.lab.flink.log import why_it_ended
 from hawork.lab.flink.memory import (

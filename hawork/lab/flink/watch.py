@@ -15,8 +15,9 @@ from typing import Any
 
 import hawork
 from hawork.backends.registry import release_leadership
-from hawork.client.flink_rest import ask
+from hawork.core.addresses import host_and_port
 from hawork.core.configuration import Configuration
+from hawork.core.connection import ConnectionState
 from hawork.core.errors import HaworkError, RestError
 from hawork.core.events import EventKind, EventSink, NullEventSink
 from hawork.core.types import (
@@ -27,8 +28,9 @@ from hawork.core.types import (
     LeaderInformation,
 )
 from hawork.lab.flink.events import FlinkEvents
-from hawork.lab.flink.foreign import ForeignProcesses, OwnConnection, Turns, host_and_port
+from hawork.lab.flink.foreign import ForeignProcesses
 from hawork.lab.flink.log import LogReader
+from hawork.lab.flink.rest_watch import RestWatch as _RestWatch
 from hawork.lab.processes import LabProcesses
 from hawork.servers.zookeeper.sessions import session_ticket
 
@@ -238,76 +240,49 @@ class _Listener:
         """Retrieval goes on by itself; what it cannot read is nobody's address."""
 
 
-class _RestWatch:
-    """Jobs, checkpoints and TaskManagers: what is new since the last look."""
+class Turns:
+    """Who is published for each component, one after the other, as one connection sees it."""
 
-    def __init__(self, events: FlinkEvents, foreign: ForeignProcesses | None) -> None:
+    def __init__(self) -> None:
+        self._now: dict[str, str] = {}
+        self._former: dict[str, set[str]] = {}
+
+    def take(self, component: str, session_id: str) -> str | None:
+        """Whose place a session took that had been published before; ``None``: it is new."""
+        now = self._now.get(component)
+        if now == session_id:
+            return None
+        self._now[component] = session_id
+        former = self._former.setdefault(component, set())
+        if now is not None:
+            former.add(now)
+        return now if session_id in former else None
+
+    def forget(self) -> None:
+        """Another connection may show what was published earlier: that is nobody's return."""
+        self._now.clear()
+        self._former.clear()
+
+
+class OwnConnection:
+    """Passes events on, and remembers whether our own connection to the store can be used."""
+
+    def __init__(self, events: EventSink) -> None:
         self._events = events
-        self._foreign = foreign
-        self._status: dict[str, tuple[str | None, str]] = {}
-        self._seen: set[tuple[str, int, int]] = set()
-        self._taskmanagers: dict[str, int] = {}
+        self.usable = True
+        self.broken = 0
+        """How often it could not be used."""
 
-    def look(self, address: str, process: str, session_id: str | None) -> None:
-        for job in ask(address, "/jobs/overview").get("jobs", ()):
-            self._job(job, process, session_id)
-            with contextlib.suppress(RestError):
-                self._checkpoints(job["jid"], ask(address, f"/jobs/{job['jid']}/checkpoints"),
-                                  process, session_id)  # fmt: skip
-        found = ask(address, "/taskmanagers").get("taskmanagers", ())
-        self._note_taskmanagers({str(each["id"]): int(each["slotsNumber"]) for each in found},
-                                process, session_id)  # fmt: skip
-
-    def _job(self, job: Mapping[str, Any], process: str, session_id: str | None) -> None:
-        job_id, status = str(job["jid"]), str(job["state"])
-        if job_id not in self._status:
-            self._events.write(
-                EventKind.JOB_ACKNOWLEDGED, process, wall=job["start-time"] / 1000,
-                session_id=session_id, job_id=job_id, name=job["name"],
-            )  # fmt: skip
-        changed = max(job["last-modification"], job["start-time"]) / 1000
-        if self._status.get(job_id) != (session_id, status):
-            self._status[job_id] = (session_id, status)
-            self._events.write(
-                EventKind.JOB_STATUS, process, wall=changed,
-                session_id=session_id, job_id=job_id, status=status,
-            )  # fmt: skip
-
-    def _checkpoints(
-        self, job_id: str, answer: Mapping[str, Any], process: str, session_id: str | None
+    def emit(
+        self,
+        kind: EventKind,
+        *,
+        session_id: object = None,
+        job_id: str | None = None,
+        step: str | None = None,
+        **facts: Any,
     ) -> None:
-        restored = (answer.get("latest") or {}).get("restored")
-        if restored and self._is_new(job_id, -restored["id"], restored["restore_timestamp"]):
-            self._events.write(
-                EventKind.JOB_RESTORED, process, wall=restored["restore_timestamp"] / 1000,
-                session_id=session_id, job_id=job_id, checkpoint_id=restored["id"],
-                savepoint=bool(restored.get("is_savepoint")),
-            )  # fmt: skip
-        for each in reversed(answer.get("history", ())):
-            ended = each.get("status") == "COMPLETED"
-            if ended and self._is_new(job_id, each["id"], each["trigger_timestamp"]):
-                self._events.write(
-                    EventKind.CHECKPOINT_COMPLETED, process,
-                    wall=each["latest_ack_timestamp"] / 1000, session_id=session_id,
-                    job_id=job_id, checkpoint_id=each["id"], bytes=each["checkpointed_size"],
-                    milliseconds=each["end_to_end_duration"],
-                )  # fmt: skip
-
-    def _is_new(self, job_id: str, number: int, moment: int) -> bool:
-        key = (job_id, number, moment)
-        new = key not in self._seen
-        self._seen.add(key)
-        return new
-
-    def _note_taskmanagers(
-        self, found: Mapping[str, int], process: str, session_id: str | None
-    ) -> None:
-        for name in found.keys() - self._taskmanagers.keys():
-            self._events.write(EventKind.TASKMANAGER_REGISTERED, process, session_id=session_id,
-                               taskmanager=name, slots=found[name])  # fmt: skip
-        for name in self._taskmanagers.keys() - found.keys():
-            self._events.write(EventKind.TASKMANAGER_LOST, process, session_id=session_id,
-                               taskmanager=name, reason="the leader does not list it")  # fmt: skip
-        self._taskmanagers = dict(found)
-        if self._foreign is not None:
-            self._foreign.note_taskmanagers(found, session_id)
+        if kind is EventKind.STORE_CONNECTION:
+            self.usable = ConnectionState(str(facts["state"])).usable
+            self.broken += not self.usable
+        self._events.emit(kind, session_id=session_id, job_id=job_id, step=step, **facts)

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hawork.backends.kubernetes.rights import JOB_MANAGER_VERBS, TASK_MANAGER_VERBS
 from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import HaworkError, LabError
@@ -18,7 +19,6 @@ from hawork.lab.stores.network import (
     own_configuration,
 )
 from hawork.servers.kubernetes.control_plane import NAMESPACE, ControlPlane, named
-from hawork.servers.kubernetes.kubeconfig import JOB_MANAGER_VERBS, TASK_MANAGER_VERBS
 
 MOST = 64
 """JobManagers, and TaskManagers: their tokens must be there before the API server starts."""

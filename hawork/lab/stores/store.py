@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from hawork.backends.kubernetes.rights import JOB_MANAGER_VERBS
 from hawork.backends.zookeeper.settings import parse_quorum
 from hawork.core import options
 from hawork.core.configuration import Configuration, flatten
@@ -19,7 +20,6 @@ from hawork.lab.stores.network import (
     check_partition,
     own_configuration,
 )
-from hawork.servers.kubernetes.kubeconfig import JOB_MANAGER_VERBS
 from hawork.servers.tcp_proxy import TcpProxy
 from hawork.servers.zookeeper.ensemble import ZooKeeperServers
 

@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from hawork.backends.kubernetes.rights import RBAC, role, role_binding
 from hawork.client.waiting import POLL
 from hawork.core.errors import LabError
 from hawork.runtime.process_control import ProcessControl
 from hawork.servers.kubernetes.api import KubernetesApi, etcd_call
 from hawork.servers.kubernetes.audit import POLICY, AuditedRequest, audited_requests
-from hawork.servers.kubernetes.kubeconfig import RBAC, role, role_binding, write_kubeconfig
+from hawork.servers.kubernetes.kubeconfig import write_kubeconfig
 from hawork.servers.kubernetes.program import KubernetesPrograms
 from hawork.servers.machine import HOST, free_ports
 from hawork.servers.tcp_proxy import TcpProxy

@@ -7,14 +7,13 @@ jars of PyPI's ``apache-flink-libraries``.
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from hawork.core.errors import LabError
+from hawork.servers.java import find_java, flink_jars
 
 _MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 _SHADED = "org.apache.flink.shaded.zookeeper3."
@@ -22,10 +21,6 @@ _DEBIAN_JAR = Path("/usr/share/java/zookeeper.jar")  # its manifest names nearly
 # Not named in it: a logger that prints, and the parts of Netty that TLS needs.
 _DEBIAN_MORE = ("slf4j-simple.jar", "netty-[a-z]*.jar")
 
-_NO_JAVA = (
-    "Java is not installed, and ZooKeeper needs it: run 'apt-get install default-jre-headless' "
-    "or 'conda install openjdk', or use ha=\"embedded\""
-)
 _NO_ZOOKEEPER = (
     "no ZooKeeper server is installed: run 'apt-get install zookeeper' or "
     "'pip install apache-flink-libraries==1.20.5', set ZOOKEEPER_HOME to a distribution, or give "
@@ -44,7 +39,7 @@ class ZooKeeperProgram:
     @classmethod
     def find(cls) -> ZooKeeperProgram:
         """The first one installed. ``LabError`` says what to install when there is none."""
-        java = find_java()
+        java = find_java("ZooKeeper")
         for jars in server_jars():
             of_flink = any(jar.name.startswith("flink-dist") for jar in jars)
             return cls(java, _joined(jars), _SHADED + _MAIN if of_flink else _MAIN)
@@ -53,7 +48,7 @@ class ZooKeeperProgram:
     @classmethod
     def of_flink(cls) -> ZooKeeperProgram:
         """The one in Flink's jars. ``LabError`` when they are not installed."""
-        java, jars = find_java(), flink_jars()
+        java, jars = find_java("ZooKeeper"), flink_jars()
         if not jars:
             raise LabError(
                 "Apache Flink's jars are not installed: run 'pip install "
@@ -69,25 +64,6 @@ class ZooKeeperProgram:
             *(f"-D{key}={value}" for key, value in properties.items()),
             "-cp", self.class_path, self.main, str(config),
         ]  # fmt: skip
-
-
-def find_java() -> str:
-    """The path of Java. ``LabError`` says what to install when there is none."""
-    home = os.environ.get("JAVA_HOME")
-    candidates = [str(Path(home) / "bin" / "java")] if home else []
-    for candidate in (*candidates, "java"):
-        found = shutil.which(candidate)
-        if found is not None:
-            return found
-    raise LabError(_NO_JAVA)
-
-
-def flink_jars() -> list[Path]:
-    """The jars of ``apache-flink-libraries``; empty when it is not installed."""
-    spec = importlib.util.find_spec("pyflink")
-    places = (spec.submodule_search_locations if spec else None) or ()
-    jars = [jar for place in places for jar in sorted((Path(place) / "lib").glob("*.jar"))]
-    return jars if any(jar.name.startswith("flink-dist") for jar in jars) else []
 
 
 def server_jars() -> Iterator[list[Path]]:

@@ -18,11 +18,11 @@ import psutil
 import pytest
 import yaml
 
+from hawork.backends.kubernetes.rights import JOB_MANAGER_VERBS, TASK_MANAGER_VERBS
 from hawork.core.errors import LabError
 from hawork.servers.kubernetes.api import KubernetesApi
 from hawork.servers.kubernetes.audit import audited_requests, by_user_and_verb
 from hawork.servers.kubernetes.control_plane import ControlPlane
-from hawork.servers.kubernetes.kubeconfig import JOB_MANAGER_VERBS, TASK_MANAGER_VERBS
 from hawork.servers.kubernetes.program import ASSETS, KubernetesPrograms
 from hawork.testing import eventually
 
