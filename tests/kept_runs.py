@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 from hawork.cli.main import main
-from hawork.lab import LabCluster, RunBundle, open_bundle
+from hawork.lab import LabCluster, RunBundle, open_bundle, replay
 from hawork.lab.flink.attached import AttachedCluster
 
 
@@ -29,7 +29,7 @@ def check_kept_run(
     assert files.empty == ("storage.json" in missing)
     assert files.empty or set(files.sha256.str.len()) == {64}
 
-    panel = kept.replay()
+    panel = replay(kept)
     assert panel.widget.replay
     for takeover in kept.timeline().takeovers:
         assert takeover.process in repr(panel)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the job id; with ``--wait`` status 0 only when the job FINISHED."""
+    from hawork.client.submission import make_submission
     from hawork.lab.progress import open_progress
-    from hawork.lab.submission import make_submission
 
-    with tempfile.TemporaryDirectory(prefix="hawork-submit-") as scratch:
-        submission = make_submission(
-            arguments.job, job_config(arguments), Path(scratch), arguments.parallelism,
-            arguments.checkpoint_interval, arguments.name,
-        )  # fmt: skip
+    submission = make_submission(
+        arguments.job, job_config(arguments), arguments.parallelism,
+        arguments.checkpoint_interval, arguments.name,
+    )  # fmt: skip
     with open_client(arguments) as client:
         job_id = client.submit(submission)
         sys.stdout.write(f"{job_id}\n")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hawork.core.errors import RestError
 from hawork.core.jobs import JobGraph, JobResult, JobStatus
 from hawork.core.types import JobID
-
-if TYPE_CHECKING:
-    from hawork.runtime.job_master import JobMaster
 
 _TASK_COUNTERS = (
     "running", "canceling", "canceled", "total", "created", "scheduled", "deploying",
@@ -45,35 +42,6 @@ class JobDetails:
     foreign: bool = False
     timestamps: Mapping[str, int] = field(default_factory=dict)
     tasks: tuple[Mapping[str, Any], ...] = ()
-
-    @classmethod
-    def of_job(cls, job: JobMaster, waiting: str | None = None) -> JobDetails:
-        times = job.lifecycle.timestamps
-        status = job.status
-        end = times[status] if status.globally_terminal else -1
-        last = max(times.values())
-        attempt, latest, restored = job.attempt, job.statistics.latest, job.restored
-        records = attempt.records if attempt else (restored.records if restored else 0)
-        start = job.graph.submitted_at
-        return cls(
-            job_id=job.job_id,
-            name=job.graph.name,
-            status=status,
-            parallelism=job.graph.parallelism,
-            start_time=start,
-            end_time=end,
-            last_modification=last,
-            duration=(end if end >= 0 else job.now_millis()) - start,
-            records=records,
-            records_per_second=attempt.records_per_second if attempt and end < 0 else 0.0,
-            checkpoints=job.statistics.completed,
-            latest_checkpoint_id=latest["id"] if latest else None,
-            restored_checkpoint_id=restored.checkpoint_id if restored else None,
-            restarts=job.restarts,
-            failure=waiting or job.failure,
-            timestamps={each.value: times.get(each, 0) for each in JobStatus},
-            tasks=tuple(task.describe() for task in attempt.subtasks) if attempt else (),
-        )
 
     @classmethod
     def of_graph(cls, graph: JobGraph) -> JobDetails:

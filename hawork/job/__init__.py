@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from hawork.job.entry_point import load_entry_point, parse_entry_point
     from hawork.job.file_sources import CsvSource, LinesSource
     from hawork.job.pipeline import Pipeline
-    from hawork.job.sinks import FileSink, Sink, SinkWriter, SubtaskContext, read_output
+    from hawork.job.sinks import Sink, SinkWriter, SubtaskContext
+    from hawork.job.file_sink import FileSink, read_output
     from hawork.job.sources import SequenceSource, Source, SourceReader
 
 __all__ = [
@@ -55,7 +56,8 @@ _HOMES = {
     "entry_point": "load_entry_point parse_entry_point",
     "file_sources": "CsvSource LinesSource",
     "pipeline": "Pipeline",
-    "sinks": "FileSink Sink SinkWriter SubtaskContext read_output",
+    "file_sink": "FileSink read_output",
+    "sinks": "Sink SinkWriter SubtaskContext",
     "sources": "SequenceSource Source SourceReader",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}

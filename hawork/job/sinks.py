@@ -1,19 +1,12 @@
-"""Where output goes: the contract of transactional sinks, and the sink of files."""
+"""Where output goes: the contract of transactional sinks."""
 
 from __future__ import annotations
 
-import csv
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
-from hawork.core.errors import ConfigurationError
 from hawork.core.types import JobID
-
-FORMATS = ("jsonl", "csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,52 +51,3 @@ class Sink(Protocol):
 
     def open(self, context: SubtaskContext) -> SinkWriter:
         """The writer of one subtask."""
-
-
-class FileSink:
-    """Files of a directory, complete and exactly once: ``part-<subtask>-<checkpoint>-<n>``.
-
-    ``format`` is ``jsonl`` (any JSON record, values keep their types) or ``csv`` (dicts with
-    the same fields; everything is text when read again). A file appears, whole, when the
-    checkpoint that names it is completed; until then it is below ``.pending``. The
-    directory belongs to one run: a job that starts afresh refuses to add to another's.
-
-    >>> Pipeline("copy").source(CsvSource("in.csv")).sink(FileSink("out"))  # doctest: +SKIP
-    """
-
-    def __init__(self, directory: str | os.PathLike[str], format: str = "jsonl") -> None:
-        if format not in FORMATS:
-            raise ConfigurationError(
-                f"format {format!r} of FileSink is unknown: write one of {', '.join(FORMATS)}"
-            )
-        self.directory = Path(directory).absolute()
-        self.format = format
-
-    def open(self, context: SubtaskContext) -> SinkWriter:
-        from hawork.job.file_sink_writer import FileSinkWriter
-
-        return FileSinkWriter(self.directory, self.format, context)
-
-    def __repr__(self) -> str:
-        return f"FileSink({str(self.directory)!r}, format={self.format!r})"
-
-
-def part_files(directory: str | os.PathLike[str]) -> list[Path]:
-    """The committed files by subtask and checkpoint; none if there is no directory."""
-    return sorted(path for path in Path(directory).glob("part-*") if path.is_file())
-
-
-def read_output(directory: str | os.PathLike[str]) -> list[Any]:
-    """The committed records of a ``FileSink``, of all subtasks; texts only from CSV files.
-
-    >>> read_output("/no/such/directory")
-    []
-    """
-    records: list[Any] = []
-    for path in part_files(directory):
-        with path.open(encoding="utf-8", newline="") as file:
-            if path.suffix == ".csv":
-                records += csv.DictReader(file)
-            else:
-                records += map(json.loads, file)
-    return records

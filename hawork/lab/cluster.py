@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hawork.backends.kubernetes.rights import JOB_MANAGER_VERBS
 from hawork.client.cluster_client import ClusterClient
+from hawork.client.submission import make_submission
 from hawork.client.waiting import Waiting
 from hawork.core import options
 from hawork.core.clock import SYSTEM_CLOCK
@@ -38,7 +39,7 @@ from hawork.lab.run_directory import RunDirectory
 from hawork.lab.stepped_lab import SteppedLab
 from hawork.lab.steps import ArmedSteps
 from hawork.lab.stores.store import lab_store
-from hawork.lab.submission import make_submission, send
+from hawork.lab.submission import find_source, send
 from hawork.story.event_reader import EventReader
 
 if TYPE_CHECKING:
@@ -270,8 +271,8 @@ class LabCluster(ProcessFaults, KubernetesFaults, SteppedLab, Looking, Judgement
         """
         self._started()
         submission = make_submission(
-            job, config or {}, self._run.artifacts, parallelism, checkpoint_interval, name,
-            retained_checkpoints, restart_strategy,
+            job, config or {}, parallelism, checkpoint_interval, name, retained_checkpoints,
+            restart_strategy, find=lambda file: find_source(file, self._run.artifacts),
         )  # fmt: skip
         sent = send(
             lambda again: self.client.submit(submission, again=again),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hawork.client.waiting import Waiting
 from hawork.core.errors import LabError
-from hawork.core.events import EventKind, EventLog
+from hawork.core.events import Event, EventKind, EventLog
+from hawork.story.event_reader import kind_of
 from hawork.story.verdict import Verdict, judge
 
 if TYPE_CHECKING:
@@ -33,6 +36,29 @@ class Judgement:
     _events: EventLog
     _reader: EventReader
     _closed: bool
+
+    def wait_for_event(
+        self,
+        kind: EventKind | str,
+        process: str | None = None,
+        after: Event | None = None,
+        timeout: float = 30.0,
+    ) -> Waiting[Event]:
+        """Wait for the first event of a kind: of one process or any, after another or ever.
+
+        >>> woken = lab.resume("jm-1")                                     # doctest: +SKIP
+        >>> await lab.wait_for_event("leadership.revoked", "jm-1", after=woken)  # doctest: +SKIP
+        """
+        what = f"event {kind}" + (f" of {process}" if process else "")
+        first = partial(self._reader.first, kind_of(kind), process, after)
+
+        def look() -> Event | None:
+            found = first()
+            if found is None:
+                self._check_events_come()
+            return found
+
+        return Waiting(what, look, timeout=timeout)
 
     def verdict(self, output: Compared | None = None) -> Verdict:
         """Whether everything so far was right, by the event log; works after ``close``, too.
@@ -98,6 +124,10 @@ class Judgement:
         ]
         columns = ["question", "guess", "observed", "unit"]
         return pandas.DataFrame(rows, columns=columns, dtype=object)  # 1000 beside 0.02, as given
+
+    def _check_events_come(self) -> None:
+        """``LabError`` when there will be no event any more."""
+        raise NotImplementedError
 
     def _note(self, kind: EventKind, **facts: Any) -> None:
         """Keep what was said about the run; a lab that is closed has no file for it any more."""

@@ -12,6 +12,7 @@ from hawork.panels.live_timeline import LiveTimeline
 from hawork.panels.moments import moments
 from hawork.panels.panel import Panel
 from hawork.story.picture import mimebundle
+from hawork.story.run_bundle import RunBundle
 from hawork.story.timeline import Timeline
 from hawork.story.timeline_text import as_text
 
@@ -19,16 +20,20 @@ SHOWN = ("cluster", "timeline", "jobs")
 """The panels that events alone can fill; store and stepper look at what is there now."""
 
 
-def replay(run: Sequence[Event] | Path | str, *, ha: str = "") -> Panel:
-    """A run that is over: its events, its directory, or its folder of events.
+def replay(run: RunBundle | Sequence[Event] | Path | str, *, ha: str = "") -> Panel:
+    """A run that is over: a bundle, its events, its directory, or its folder of events.
 
     The slider goes through it: the timeline, the cards of the cluster and the jobs show what
     was known at that moment. ``ha`` is the type of the HA store, which events do not tell.
 
     >>> replay("runs/friday")                                              # doctest: +SKIP
+    >>> replay(open_bundle("friday.zip"))                                  # doctest: +SKIP
 
     ``LabError`` when there are no events.
     """
+    if isinstance(run, RunBundle):
+        ha = ha or run.ha
+        run = run.event_list()
     events = _events_of(run)
 
     def picture() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,11 +10,23 @@ from hawork.client.cluster_client import ClusterClient
 from hawork.core.configuration import Configuration
 from hawork.core.events import Event
 from hawork.core.steps import HeldStep
-from hawork.core.types import LeaderInformation, ProcessState
-from hawork.lab.job import Job
+from hawork.core.types import JobID, LeaderInformation, ProcessState
 
 if TYPE_CHECKING:
     import pandas
+
+
+class SubmittedJob(Protocol):
+    """A job that was submitted through the lab."""
+
+    @property
+    def job_id(self) -> JobID: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def expected_records(self) -> int | None: ...
 
 
 class Stored(Protocol):
@@ -34,7 +46,7 @@ class Watched(Stored, Protocol):
     def processes(self) -> Mapping[str, ProcessState]: ...
 
     @property
-    def jobs(self) -> list[Job]: ...
+    def jobs(self) -> Sequence[SubmittedJob]: ...
 
     @property
     def client(self) -> ClusterClient: ...

@@ -184,7 +184,7 @@ class Dispatcher:
                 self._term.events.emit(EventKind.ERROR, job_id=job.job_id, message=str(error))
                 await asyncio.sleep(_RETRY_PAUSE)
         job.show_end(status)
-        self._remember(JobDetails.of_job(job))
+        self._remember(_details_of(job))
         del self._jobs[job.job_id]
         self._spawn(self._clean_up(result))
 
@@ -228,14 +228,14 @@ class Dispatcher:
 
     def jobs(self) -> list[JobDetails]:
         """All jobs of this term, running ones first."""
-        running = [JobDetails.of_job(job, self._shortage(job)) for job in self._jobs.values()]
+        running = [_details_of(job, self._shortage(job)) for job in self._jobs.values()]
         return running + list(reversed(self._ended.values()))
 
     async def details(self, job_id: JobID) -> JobDetails:
         """``JobNotFoundError`` when neither this term nor the JobResultStore knows the job."""
         job = self._jobs.get(job_id)
         if job is not None:
-            return JobDetails.of_job(job, self._shortage(job))
+            return _details_of(job, self._shortage(job))
         if job_id in self._ended:
             return self._ended[job_id]
         for graph in self._recovered:
@@ -292,3 +292,33 @@ class Dispatcher:
             await work
         except LeadershipLostError:
             return  # the next leader goes on from here
+
+
+def _details_of(job: JobMaster, waiting: str | None = None) -> JobDetails:
+    """A job that runs, as clients are told of it; ``waiting`` says what it waits for."""
+    times = job.lifecycle.timestamps
+    status = job.status
+    end = times[status] if status.globally_terminal else -1
+    last = max(times.values())
+    attempt, latest, restored = job.attempt, job.statistics.latest, job.restored
+    records = attempt.records if attempt else (restored.records if restored else 0)
+    start = job.graph.submitted_at
+    return JobDetails(
+        job_id=job.job_id,
+        name=job.graph.name,
+        status=status,
+        parallelism=job.graph.parallelism,
+        start_time=start,
+        end_time=end,
+        last_modification=last,
+        duration=(end if end >= 0 else job.now_millis()) - start,
+        records=records,
+        records_per_second=attempt.records_per_second if attempt and end < 0 else 0.0,
+        checkpoints=job.statistics.completed,
+        latest_checkpoint_id=latest["id"] if latest else None,
+        restored_checkpoint_id=restored.checkpoint_id if restored else None,
+        restarts=job.restarts,
+        failure=waiting or job.failure,
+        timestamps={each.value: times.get(each, 0) for each in JobStatus},
+        tasks=tuple(task.describe() for task in attempt.subtasks) if attempt else (),
+    )

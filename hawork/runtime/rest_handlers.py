@@ -12,7 +12,6 @@ import tornado.web
 import tornado.websocket
 
 from hawork import __version__
-from hawork.client.submission import graph_of_request
 from hawork.core import options
 from hawork.core.errors import ConfigurationError, HaworkError
 from hawork.core.events import EventKind
@@ -21,6 +20,7 @@ from hawork.core.types import JobID
 from hawork.runtime.dispatcher import Dispatcher
 from hawork.runtime.rest_access import CANCEL, READ, RestAccess
 from hawork.runtime.rest_endpoint import Handler
+from hawork.runtime.submission import graph_of_request
 from hawork.runtime.web_socket import send_json
 
 FLINK_VERSION = "1.20.5"

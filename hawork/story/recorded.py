@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
-from hawork.client.waiting import Waiting
-from hawork.core.events import Event, EventKind
-from hawork.story.event_reader import kind_of
+from hawork.core.events import Event
 from hawork.story.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -19,7 +16,7 @@ if TYPE_CHECKING:
 class Recorded:
     """The part of a lab, and of a cluster that was attached to, that tells what happened.
 
-    All but waiting works after ``close``, too.
+    All of it works after ``close``, too.
     """
 
     _reader: EventReader
@@ -32,29 +29,6 @@ class Recorded:
         ['process.started', 'process.started']
         """
         return self._reader.events()
-
-    def wait_for_event(
-        self,
-        kind: EventKind | str,
-        process: str | None = None,
-        after: Event | None = None,
-        timeout: float = 30.0,
-    ) -> Waiting[Event]:
-        """Wait for the first event of a kind: of one process or any, after another or ever.
-
-        >>> woken = lab.resume("jm-1")                                     # doctest: +SKIP
-        >>> await lab.wait_for_event("leadership.revoked", "jm-1", after=woken)  # doctest: +SKIP
-        """
-        what = f"event {kind}" + (f" of {process}" if process else "")
-        first = partial(self._reader.first, kind_of(kind), process, after)
-
-        def look() -> Event | None:
-            found = first()
-            if found is None:
-                self._check_events_come()
-            return found
-
-        return Waiting(what, look, timeout=timeout)
 
     def events(self) -> pandas.DataFrame:
         """The same as a frame: seconds since the start, process, kind, step, facts.
@@ -72,7 +46,3 @@ class Recorded:
         0.031
         """
         return Timeline.of(self._reader.events(), self._closed_at)
-
-    def _check_events_come(self) -> None:
-        """``LabError`` when there will be no event any more."""
-        raise NotImplementedError

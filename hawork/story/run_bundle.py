@@ -38,7 +38,6 @@ from hawork.core.redaction import Redaction
 if TYPE_CHECKING:
     import pandas
 
-    from hawork.panels.panel import Panel
     from hawork.story.timeline import Timeline
     from hawork.story.verdict import Verdict
 
@@ -98,12 +97,6 @@ class RunBundle:
 
         return judge(self._events)
 
-    def replay(self) -> Panel:
-        """Timeline, cluster and jobs of the run, with a slider that moves them all."""
-        from hawork.panels.replay import replay
-
-        return replay(self._events, ha=self.options.get(HA_TYPE.key, "").lower())
-
     def storage_tree(self) -> pandas.DataFrame:
         """Every file below storageDir when the bundle was written."""
         return _frame(self._storage)
@@ -111,6 +104,11 @@ class RunBundle:
     def store_rows(self) -> pandas.DataFrame:
         """Every row of the HA store when the bundle was written."""
         return _frame(self._store)
+
+    @property
+    def ha(self) -> str:
+        """The type of the HA store, in lower case; empty when the options do not tell it."""
+        return self.options.get(HA_TYPE.key, "").lower()
 
     @cached_property
     def report(self) -> str:

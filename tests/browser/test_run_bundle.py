@@ -41,7 +41,7 @@ def test_a_kept_run_is_read_and_replayed(
     assert back == "light dark"
     assert said == []
 
-    cell = f"from hawork.lab import open_bundle\nopen_bundle({str(bundle)!r}).replay()"
+    cell = f"from hawork.lab import open_bundle, replay\nreplay(open_bundle({str(bundle)!r}))"
     write_notebook(jupyter, "kept", cell)
     open_notebook(page, jupyter, "kept")
     run_cell(page, 0)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from hawork.client.submission import make_submission
 from hawork.core.errors import JobSubmissionError, RestError
 from hawork.core.jobs import JobStatus
-from hawork.lab.submission import make_submission
 from tests.faults.scenario import JOBS, PATIENT, Scenario
 
 IMPATIENT = {**PATIENT, "rest.connection-timeout": "1500 ms", "rest.await-leader-timeout": "4 s"}
@@ -17,7 +17,7 @@ IMPATIENT = {**PATIENT, "rest.connection-timeout": "1500 ms", "rest.await-leader
 def test_the_same_job_can_be_submitted_again(scenario: Scenario, step: str) -> None:
     lab = scenario.lab
     config = {"end": 100, "rate": 1000, "output": str(scenario.directory / "output")}
-    submission = make_submission(f"{JOBS}:counts", config, scenario.directory, 1, "100 ms")
+    submission = make_submission(f"{JOBS}:counts", config, 1, "100 ms")
     lab.arm(step, "hold")
     with pytest.raises(RestError, match="no answer"):
         lab.client.submit(submission)  # tries twice, and the second try waits for the first

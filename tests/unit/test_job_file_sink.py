@@ -10,7 +10,7 @@ from job_setup import JOB, context, files_below
 
 from hawork.core.errors import ConfigurationError, JobExecutionError
 from hawork.job import FileSink, read_output
-from hawork.job.file_sink_writer import FileSinkWriter, PendingFile, remove_pending
+from hawork.job.file_sink import FileSinkWriter, PendingFile, remove_pending
 from hawork.job.sinks import SinkWriter
 
 

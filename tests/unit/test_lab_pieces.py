@@ -12,6 +12,7 @@ from typing import Any
 import pandas
 import pytest
 
+from hawork.client.submission import make_submission, seconds
 from hawork.client.waiting import Waiting
 from hawork.core.errors import ArtifactError, ConfigurationError, JobSubmissionError, LabError
 from hawork.core.events import EventKind, EventLog
@@ -19,7 +20,7 @@ from hawork.core.steps import StepGate
 from hawork.lab.magic import write_artifact, written_artifacts
 from hawork.lab.steps import ArmedSteps
 from hawork.lab.store_view import job_results, kind_of_file, storage_tree
-from hawork.lab.submission import find_source, make_submission, seconds
+from hawork.lab.submission import find_source
 from hawork.panels.store_rows import MOST_ROWS, StoreRows
 from hawork.story.event_reader import EventReader
 
@@ -115,8 +116,9 @@ def test_a_written_artifact_is_kept_and_not_executed(tmp_path: Path) -> None:
     assert message == "never_run.py: 4 lines, not executed; submit never_run.py:build"
     assert written_artifacts()["never_run.py"] == SOURCE
     submission = make_submission(
-        "never_run.py:build", {"output": tmp_path / "out", "n": 3}, tmp_path,
+        "never_run.py:build", {"output": tmp_path / "out", "n": 3},
         parallelism=2, checkpoint_interval="500 ms",
+        find=lambda name: find_source(name, tmp_path),
     )  # fmt: skip
     assert submission.entry_point == "never_run:build"
     assert submission.name == "build"
@@ -146,11 +148,11 @@ def test_a_syntax_error_shows_at_once() -> None:
     assert "broken.py" not in written_artifacts()
 
 
-def test_a_job_needs_a_file_and_a_function(tmp_path: Path) -> None:
+def test_a_job_needs_a_file_and_a_function() -> None:
     with pytest.raises(JobSubmissionError, match=r"names no function: write file\.py:function"):
-        make_submission("job.py", {}, tmp_path)
+        make_submission("job.py", {})
     with pytest.raises(ArtifactError, match=r"job file no\.py does not exist"):
-        make_submission("no.py:build", {}, tmp_path)
+        make_submission("no.py:build", {})
 
 
 def test_durations_are_text_or_seconds() -> None:

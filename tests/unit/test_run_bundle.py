@@ -19,7 +19,7 @@ from lab_story import killed_leader
 from hawork.cli.main import main
 from hawork.core.errors import LabError
 from hawork.core.events import EventKind
-from hawork.lab import LabCluster, open_bundle
+from hawork.lab import LabCluster, open_bundle, replay
 from hawork.lab.bundling import with_sha256
 from hawork.lab.store_view import storage_tree
 from hawork.story import run_bundle as bundles
@@ -92,7 +92,7 @@ def test_what_goes_in_comes_out(bundle: Path) -> None:
     assert run.missing == {"store.json": "the store is away"}
     assert run.options["high-availability.type"] == "embedded"
     assert "LabCluster" in repr(run)
-    assert run.replay().widget.replay
+    assert replay(run).widget.replay
 
 
 def test_no_secret_gets_out(bundle: Path) -> None:

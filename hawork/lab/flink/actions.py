@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from hawork.client.flink_rest import ask, patiently
 from hawork.client.job_details import JobDetails
+from hawork.client.submission import seconds
 from hawork.client.waiting import Waiting
 from hawork.core import options
 from hawork.core.addresses import rest_address
@@ -18,7 +19,6 @@ from hawork.lab.flink.client import FlinkClient
 from hawork.lab.flink.distribution import FlinkDistribution
 from hawork.lab.flink.jar import JobJar
 from hawork.lab.flink.script import work_of
-from hawork.lab.submission import seconds
 
 _JOB_POLL = 0.2
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hawork.backends.kubernetes.rights import FLINK_JOB_MANAGER_VERBS
+from hawork.client.submission import seconds
 from hawork.client.waiting import Waiting
 from hawork.core import options
 from hawork.core.configuration import flatten
@@ -26,7 +27,7 @@ from hawork.lab.flink.script import work_of
 from hawork.lab.flink.watch import FlinkWatch
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER
 from hawork.lab.steps import ArmedStep
-from hawork.lab.submission import seconds, send
+from hawork.lab.submission import send
 
 if TYPE_CHECKING:
     from hawork.lab.flink.attached import AttachedCluster

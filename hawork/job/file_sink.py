@@ -1,4 +1,4 @@
-"""One subtask's half of ``FileSink``: pending files, committed by renaming them.
+"""The sink of files: pending files, committed by renaming them.
 
 ::
 
@@ -13,6 +13,8 @@ checkpoint names. Committing is one rename: it may be repeated, by any later att
 from __future__ import annotations
 
 import contextlib
+import csv
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -23,7 +25,57 @@ from typing import Any, BinaryIO
 from hawork.core.errors import ConfigurationError, JobExecutionError
 from hawork.core.types import JobID
 from hawork.job.record_formats import RecordFormat, record_format
-from hawork.job.sinks import SubtaskContext, part_files
+from hawork.job.sinks import SinkWriter, SubtaskContext
+
+FORMATS = ("jsonl", "csv")
+
+
+class FileSink:
+    """Files of a directory, complete and exactly once: ``part-<subtask>-<checkpoint>-<n>``.
+
+    ``format`` is ``jsonl`` (any JSON record, values keep their types) or ``csv`` (dicts with
+    the same fields; everything is text when read again). A file appears, whole, when the
+    checkpoint that names it is completed; until then it is below ``.pending``. The
+    directory belongs to one run: a job that starts afresh refuses to add to another's.
+
+    >>> Pipeline("copy").source(CsvSource("in.csv")).sink(FileSink("out"))  # doctest: +SKIP
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], format: str = "jsonl") -> None:
+        if format not in FORMATS:
+            raise ConfigurationError(
+                f"format {format!r} of FileSink is unknown: write one of {', '.join(FORMATS)}"
+            )
+        self.directory = Path(directory).absolute()
+        self.format = format
+
+    def open(self, context: SubtaskContext) -> SinkWriter:
+        return FileSinkWriter(self.directory, self.format, context)
+
+    def __repr__(self) -> str:
+        return f"FileSink({str(self.directory)!r}, format={self.format!r})"
+
+
+def part_files(directory: str | os.PathLike[str]) -> list[Path]:
+    """The committed files by subtask and checkpoint; none if there is no directory."""
+    return sorted(path for path in Path(directory).glob("part-*") if path.is_file())
+
+
+def read_output(directory: str | os.PathLike[str]) -> list[Any]:
+    """The committed records of a ``FileSink``, of all subtasks; texts only from CSV files.
+
+    >>> read_output("/no/such/directory")
+    []
+    """
+    records: list[Any] = []
+    for path in part_files(directory):
+        with path.open(encoding="utf-8", newline="") as file:
+            if path.suffix == ".csv":
+                records += csv.DictReader(file)
+            else:
+                records += map(json.loads, file)
+    return records
+
 
 _PENDING_NAME = re.compile(r"(\d+)-([0-9A-Za-z_-]+)-(\d+)\.(csv|jsonl)")
 _TRIES = 100
