@@ -6,6 +6,7 @@ What ruff and mypy check is not repeated here.
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import grimp
 import pytest
 
 import hawork
@@ -82,6 +84,13 @@ def test_imports_go_downwards() -> None:
         [sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_imports_form_no_circle() -> None:
+    """Also not through the ``__init__`` of a package, which import-linter leaves out."""
+    graph = grimp.build_graph("hawork", cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    graphlib.TopologicalSorter(imports).prepare()  # raises CycleError, which names the circle
 
 
 def test_importing_hawork_pulls_in_nothing_heavy() -> None:

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from hawork.story.report import report
 from hawork.story.run_bundle import open_bundle
 
 
@@ -20,6 +21,6 @@ def run(arguments: argparse.Namespace) -> int:
     verdict = recorded.verdict()
     sys.stdout.write(f"{recorded!r}\n\n{verdict}\n\n{recorded.timeline()}\n")
     if arguments.html:
-        Path(arguments.html).write_text(recorded.report, encoding="utf-8")
+        Path(arguments.html).write_text(report(recorded), encoding="utf-8")
         sys.stdout.write(f"\nThe report is in {arguments.html}.\n")
     return 0 if verdict.valid else 1

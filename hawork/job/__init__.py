@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hawork.job.artifact import Artifact, check_artifact, pack_artifact, unpack_artifact
     from hawork.job.entry_point import load_entry_point, parse_entry_point
+    from hawork.job.file_sink import FileSink, read_output
     from hawork.job.file_sources import CsvSource, LinesSource
     from hawork.job.pipeline import Pipeline
     from hawork.job.sinks import Sink, SinkWriter, SubtaskContext
-    from hawork.job.file_sink import FileSink, read_output
     from hawork.job.sources import SequenceSource, Source, SourceReader
 
 __all__ = [

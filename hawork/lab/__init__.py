@@ -1,4 +1,4 @@
-"""Layer 5: the workbench. A whole cluster on this machine, to look at and to break.
+"""The workbench: a whole cluster on this machine, to look at and to break.
 
 >>> from hawork.lab import LabCluster, flights                           # doctest: +SKIP
 >>> %load_ext hawork.lab                        # in a notebook: %%artifact  # doctest: +SKIP
@@ -10,12 +10,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hawork.inspect.difference import store_changes
     from hawork.lab import flights as flights
     from hawork.lab.cluster import LabCluster
     from hawork.lab.flink.cluster import FlinkCluster
     from hawork.lab.job import Job
     from hawork.lab.open_labs import reset
-    from hawork.lab.store_difference import store_changes
     from hawork.panels.replay import replay
     from hawork.story.comparison import compare_values
     from hawork.story.run_bundle import RunBundle, open_bundle
@@ -50,7 +50,7 @@ _HOMES = {
     "open_bundle": "hawork.story.run_bundle",
     "replay": "hawork.panels.replay",
     "reset": "hawork.lab.open_labs",
-    "store_changes": "hawork.lab.store_difference",
+    "store_changes": "hawork.inspect.difference",
 }
 
 

@@ -40,7 +40,7 @@ class Bundling:
 
         ``LabError`` when nothing has happened yet, or the file cannot be written.
         """
-        from hawork.story.run_bundle import write_bundle
+        from hawork.story.bundle_writer import write_bundle
 
         return write_bundle(
             path,

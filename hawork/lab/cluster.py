@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from hawork.backends.kubernetes.rights import JOB_MANAGER_VERBS
 from hawork.client.cluster_client import ClusterClient
+from hawork.client.full_details import in_full
+from hawork.client.job_details import JobDetails
 from hawork.client.submission import make_submission
 from hawork.client.waiting import Waiting
 from hawork.core import options
@@ -23,6 +26,7 @@ from hawork.core.jobs import RestartStrategy
 from hawork.core.steps import disarm
 from hawork.core.types import LeaderInformation, ProcessState
 from hawork.lab import open_labs
+from hawork.lab.artifacts import find_source
 from hawork.lab.bundling import Bundling
 from hawork.lab.closing import Closing
 from hawork.lab.faults import Faults
@@ -36,10 +40,11 @@ from hawork.lab.panel_methods import Panels
 from hawork.lab.process_faults import ProcessFaults
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER, LabProcesses
 from hawork.lab.run_directory import RunDirectory
+from hawork.lab.snapshot import ClusterSnapshot
 from hawork.lab.stepped_lab import SteppedLab
 from hawork.lab.steps import ArmedSteps
 from hawork.lab.stores.store import lab_store
-from hawork.lab.submission import find_source, send
+from hawork.lab.submission import send
 from hawork.story.event_reader import EventReader
 
 if TYPE_CHECKING:
@@ -188,6 +193,31 @@ class LabCluster(ProcessFaults, KubernetesFaults, SteppedLab, Looking, Judgement
         'http://127.0.0.1:40123'
         """
         return self._leadership.information()
+
+    def snapshot(self) -> ClusterSnapshot:
+        """The cluster at this moment, as one frozen value; waits for no leader.
+
+        >>> lab.snapshot().leader                                          # doctest: +SKIP
+        'jm-1'
+        """
+        information = self.leader_information()
+        jobs: tuple[JobDetails, ...] = ()
+        taskmanagers: tuple[dict[str, Any], ...] = ()
+        if information is not None:
+            try:
+                jobs = tuple(in_full(self.client.get, self.client.jobs()))
+                taskmanagers = tuple(self.client.taskmanagers())
+            except HaworkError:
+                information = self.leader_information()
+        return ClusterSnapshot(
+            wall=time.time(),
+            leader=self._leadership.name(),
+            session_id=str(information.session_id) if information else None,
+            address=information.address if information else None,
+            processes=tuple(self.processes.values()),
+            jobs=jobs,
+            taskmanagers=taskmanagers,
+        )
 
     def wait_for_leader(
         self, other_than: str | Event | None = None, timeout: float = 30.0

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
-from hawork.lab.snapshot import ClusterSnapshot, take_snapshot
 from hawork.story.recorded import Recorded
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class Looking(Recorded):
 
         >>> lab.storage_tree()[["path", "what", "bytes"]]                  # doctest: +SKIP
         """
-        from hawork.lab.store_view import storage_tree
+        from hawork.inspect.store import storage_tree
 
         return storage_tree(self._storage())
 
@@ -42,7 +41,7 @@ class Looking(Recorded):
 
         >>> lab.store_rows().query("table == 'lease'")                     # doctest: +SKIP
         """
-        from hawork.lab.store_view import store_rows
+        from hawork.inspect.store import store_rows
 
         if self._store.own:
             self._check_store()
@@ -57,18 +56,10 @@ class Looking(Recorded):
 
         >>> lab.job_results()[["job_id", "state"]]                         # doctest: +SKIP
         """
-        from hawork.lab.store_view import job_results
+        from hawork.inspect.store import job_results
 
         self._storage()
         return job_results(self.config)
-
-    def snapshot(self) -> ClusterSnapshot:
-        """The cluster at this moment, as one frozen value.
-
-        >>> lab.snapshot().leader                                          # doctest: +SKIP
-        'jm-1'
-        """
-        return take_snapshot(cast("Any", self), self._leadership.name())
 
     def _storage(self) -> Path:
         """storageDir; ``LabError`` when it went with the lab."""

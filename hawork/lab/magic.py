@@ -16,20 +16,11 @@ ends in ``.sql`` is a script for a lab of real Flink.
 from __future__ import annotations
 
 import re
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hawork.core.errors import JobSubmissionError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_written: dict[str, str] = {}
-
-
-def written_artifacts() -> Mapping[str, str]:
-    """The sources written by ``%%artifact`` in this process, by file name."""
-    return MappingProxyType(_written)
+from hawork.lab.artifacts import keep_artifact
+from hawork.lab.flink.script import split
 
 
 def write_artifact(name: str, source: str) -> str:
@@ -46,20 +37,18 @@ def write_artifact(name: str, source: str) -> str:
         )
     tree = compile(source, name, "exec", dont_inherit=True)
     functions = [const.co_name for const in tree.co_consts if hasattr(const, "co_name")]
-    _written[name] = source
+    keep_artifact(name, source)
     entry_points = ", ".join(f"{name}:{each}" for each in functions if each.isidentifier())
     return f"{name}: {len(source.splitlines())} lines, not executed; submit {entry_points}"
 
 
 def _write_script(name: str, source: str) -> str:
     """Keep an SQL script for a lab of real Flink; its placeholders are filled when submitted."""
-    from hawork.lab.flink.script import split
-
     try:
         statements = split(source)
     except JobSubmissionError as error:
         raise ValueError(str(error)) from None
-    _written[name] = source
+    keep_artifact(name, source)
     return f"{name}: {len(statements)} statements, not executed; submit {name}"
 
 

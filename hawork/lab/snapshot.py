@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import html
-import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hawork.client.full_details import in_full
 from hawork.client.job_details import JobDetails
-from hawork.core.errors import HaworkError
 from hawork.core.types import ProcessState
-
-if TYPE_CHECKING:
-    from hawork.lab.cluster import LabCluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +41,3 @@ class ClusterSnapshot:
             )
         head = "<tr><th>process</th><th>state</th><th>pid / records</th><th></th></tr>"
         return f"<table>{head}{''.join(rows)}</table>"
-
-
-def take_snapshot(lab: LabCluster, leader: str | None) -> ClusterSnapshot:
-    """Ask the leader, if somebody leads (``leader`` is its name); never wait for one."""
-    information = lab.leader_information()
-    jobs: tuple[JobDetails, ...] = ()
-    taskmanagers: tuple[dict[str, Any], ...] = ()
-    if information is not None:
-        try:
-            jobs = tuple(in_full(lab.client.get, lab.client.jobs()))
-            taskmanagers = tuple(lab.client.taskmanagers())
-        except HaworkError:
-            information = lab.leader_information()
-    return ClusterSnapshot(
-        wall=time.time(),
-        leader=leader,
-        session_id=str(information.session_id) if information else None,
-        address=information.address if information else None,
-        processes=tuple(lab.processes.values()),
-        jobs=jobs,
-        taskmanagers=taskmanagers,
-    )

@@ -1,18 +1,15 @@
-"""Submitting from a lab: the sources that ``%%artifact`` wrote, and sending while a step is held."""
+"""Sending a job from a lab, also while a process stands at a held step."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 
-from hawork.client.submission import find_file
 from hawork.core.errors import (
     RestError,
 )
 from hawork.core.types import JobID
-from hawork.lab.magic import written_artifacts
 
 
 def send(
@@ -47,16 +44,3 @@ def send(
     else:
         threading.Thread(target=run, name="hawork-submission", daemon=True).start()
     return sent
-
-
-def find_source(file_name: str, artifacts: Path) -> Path:
-    """The file of a job: a name that ``%%artifact`` has written, else a path.
-
-    ``artifacts`` is where a source that was written is put.
-    """
-    source = written_artifacts().get(file_name)
-    if source is None:
-        return find_file(file_name)
-    path = artifacts / file_name
-    path.write_text(source, encoding="utf-8")
-    return path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hawork.core import options
 from hawork.core.types import LeaderInformation
 from hawork.panels.commands import buttons
-from hawork.story.timeline import DOWN, PAUSED
+from hawork.story.segments import DOWN, PAUSED
 
 if TYPE_CHECKING:
     from hawork.core.steps import HeldStep

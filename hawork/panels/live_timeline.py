@@ -9,7 +9,8 @@ from typing import Any
 from hawork.core.events import Event
 from hawork.story.beliefs import BELIEF_LANE, CLIENT_LANE, HOLDER_LANE, Beliefs
 from hawork.story.facts import Facts
-from hawork.story.timeline import DOWN, LEADER_LANE, PAUSED, Mark, Segment, TimelineBuilder
+from hawork.story.segments import DOWN, LEADER_LANE, PAUSED, Mark, Segment
+from hawork.story.timeline_builder import TimelineBuilder
 
 SETTLE = 0.05
 """Seconds that an event waits for older ones: files are read one after the other."""

@@ -11,10 +11,8 @@ from hawork.panels.feed import Json
 from hawork.panels.live_timeline import LiveTimeline
 from hawork.panels.moments import moments
 from hawork.panels.panel import Panel
-from hawork.story.picture import mimebundle
 from hawork.story.run_bundle import RunBundle
-from hawork.story.timeline import Timeline
-from hawork.story.timeline_text import as_text
+from hawork.story.timeline import Timeline, as_text, mimebundle
 
 SHOWN = ("cluster", "timeline", "jobs")
 """The panels that events alone can fill; store and stepper look at what is there now."""

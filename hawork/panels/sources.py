@@ -16,7 +16,7 @@ from hawork.panels.live_timeline import LiveTimeline
 from hawork.panels.step_rows import StepRows
 from hawork.panels.store_rows import StoreRows
 from hawork.panels.watched import Watched
-from hawork.story.timeline import DOWN
+from hawork.story.segments import DOWN
 
 CLUSTER, TIMELINE, JOBS, STORE, STEPPER = "cluster", "timeline", "jobs", "store", "stepper"
 END = "end"

@@ -19,8 +19,7 @@ from hawork.panels.panel import Face, Panel
 from hawork.panels.sources import TIMELINE, Sources, lab_sources
 from hawork.panels.view_sources import cancel, view_sources
 from hawork.panels.watched import Viewed, Watched
-from hawork.story.picture import mimebundle
-from hawork.story.timeline import Timeline
+from hawork.story.timeline import Timeline, mimebundle
 
 
 class Station:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hawork.core.errors import LabError
 from hawork.core.steps import STEPS
-from hawork.lab.store_difference import store_changes
+from hawork.inspect.difference import store_changes
 from hawork.panels.live_timeline import LiveTimeline
 from hawork.panels.store_rows import RENEWALS
 from hawork.panels.watched import Watched

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hawork.core.errors import LabError
-from hawork.lab.store_view import files_below
+from hawork.inspect.store import files_below
 from hawork.panels.watched import Stored
 
 MOST_ROWS = 300

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from hawork.core.events import Event, EventKind
-from hawork.story.timeline import LEADING, PAUSED, Segment
+from hawork.story.segments import LEADING, PAUSED, Segment
 
 HOLDER_LANE = "holds the lock"
 BELIEF_LANE = "believes to lead"

@@ -1,19 +1,14 @@
 """A timeline drawn: one lane each, colours that everybody can tell apart, and patterns.
 
-Colours are those of Okabe and Ito; whatever matters is told by a pattern or a text, too. The
-picture is a PNG with a table and a text beside it, so that it also shows where pictures or
-scripts do not (an untrusted notebook, a screen reader, a terminal).
+Colours are those of Okabe and Ito; what matters is told by a pattern or a text, too.
 """
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 from typing import TYPE_CHECKING, Any
 
-from hawork.story.display import in_notebook, show
-from hawork.story.timeline import (
+from hawork.story.segments import (
     DOWN,
     LEADER_LANE,
     LEADING,
@@ -21,10 +16,9 @@ from hawork.story.timeline import (
     STANDBY,
     TAKING_OVER,
     UP,
+    Lanes,
     Segment,
-    Timeline,
 )
-from hawork.story.timeline_text import as_table, as_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,42 +51,7 @@ _BAR = 0.56
 _DPI = 110
 
 
-def mimebundle(timeline: Timeline) -> dict[str, object]:
-    """PNG, HTML table and text; without matplotlib only the last two."""
-    bundle: dict[str, object] = {"text/plain": as_text(timeline), "text/html": as_table(timeline)}
-    try:
-        png = as_png(timeline)
-    except ImportError:
-        return bundle
-    picture = base64.b64encode(png).decode()
-    # Who takes the HTML takes it alone, so it holds the picture, too.
-    alternative = html.escape(_summary(timeline), quote=True)
-    bundle["text/html"] = (
-        f'<img alt="{alternative}" src="data:image/png;base64,{picture}">{_folded(timeline)}'
-    )
-    bundle["image/png"] = picture
-    return bundle
-
-
-def display_timeline(timeline: Timeline) -> None:
-    """Show the picture, and below it the table, in the running cell.
-
-    As two outputs: JupyterLab prefers HTML to a PNG, and takes the pictures out of the HTML
-    of a notebook that is not trusted.
-    """
-    bundle = mimebundle(timeline)
-    if "image/png" not in bundle or not in_notebook():
-        show(bundle)
-        return
-    show({"image/png": bundle["image/png"], "text/plain": _summary(timeline)})
-    show({"text/html": _folded(timeline), "text/plain": bundle["text/plain"]})
-
-
-def _folded(timeline: Timeline) -> str:
-    return f"<details><summary>The same as a table</summary>{as_table(timeline)}</details>"
-
-
-def as_png(timeline: Timeline) -> bytes:
+def as_png(timeline: Lanes) -> bytes:
     """The picture. ``ImportError`` when matplotlib is not installed."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -124,7 +83,7 @@ def as_png(timeline: Timeline) -> bytes:
     return out.getvalue()
 
 
-def _draw_segment(axes: Axes, segment: Segment, row: int, timeline: Timeline) -> None:
+def _draw_segment(axes: Axes, segment: Segment, row: int, timeline: Lanes) -> None:
     colour, pattern = STYLES.get(segment.state, (GREY, ""))
     width = segment.end - segment.start
     if segment.state in _ENDED:
@@ -149,7 +108,7 @@ def _draw_segment(axes: Axes, segment: Segment, row: int, timeline: Timeline) ->
         )  # fmt: skip
 
 
-def _draw_marks(axes: Axes, rows: dict[str, int], timeline: Timeline) -> None:
+def _draw_marks(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:
     looks: dict[str, dict[str, Any]] = {
         "fault": {"marker": "X", "markersize": 10, "color": VERMILION},
         "checkpoint": {"marker": "v", "markersize": 5, "color": "black"},
@@ -175,7 +134,7 @@ def _draw_marks(axes: Axes, rows: dict[str, int], timeline: Timeline) -> None:
             )  # fmt: skip
 
 
-def _draw_takeovers(axes: Axes, rows: dict[str, int], timeline: Timeline) -> None:
+def _draw_takeovers(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:
     for takeover in timeline.takeovers:
         row = rows.get(takeover.process)
         if row is None:
@@ -187,7 +146,7 @@ def _draw_takeovers(axes: Axes, rows: dict[str, int], timeline: Timeline) -> Non
         )  # fmt: skip
 
 
-def _draw_legend(axes: Axes, timeline: Timeline) -> None:
+def _draw_legend(axes: Axes, timeline: Lanes) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -213,11 +172,5 @@ def _draw_legend(axes: Axes, timeline: Timeline) -> None:
         )  # fmt: skip
 
 
-def _length(timeline: Timeline) -> float:
+def _length(timeline: Lanes) -> float:
     return timeline.end - timeline.begin
-
-
-def _summary(timeline: Timeline) -> str:
-    leaders = [each.label for each in timeline.segments if each.lane == LEADER_LANE]
-    faults = sum(mark.kind == "fault" for mark in timeline.marks)
-    return f"Timeline: leaders {', then '.join(leaders) or 'none'}; {faults} faults"

@@ -5,13 +5,11 @@ from __future__ import annotations
 import html
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hawork.core.events import Event, EventKind
-from hawork.story.picture import mimebundle
-
-if TYPE_CHECKING:
-    from hawork.story.run_bundle import RunBundle
+from hawork.story.run_bundle import RunBundle
+from hawork.story.timeline import mimebundle
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = """

@@ -18,14 +18,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +30,6 @@ import hawork
 from hawork.core.errors import LabError
 from hawork.core.events import Event
 from hawork.core.options import HA_TYPE
-from hawork.core.redaction import Redaction
 
 if TYPE_CHECKING:
     import pandas
@@ -110,75 +106,9 @@ class RunBundle:
         """The type of the HA store, in lower case; empty when the options do not tell it."""
         return self.options.get(HA_TYPE.key, "").lower()
 
-    @cached_property
-    def report(self) -> str:
-        """All of it as one page of HTML, made from what was read and checked."""
-        from hawork.story.report import report
-
-        return report(self)
-
     def __repr__(self) -> str:
         moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.created))
         return f"RunBundle({self.cluster}, {moment}, {len(self._events)} events)"
-
-
-def write_bundle(
-    path: Path | str,
-    *,
-    cluster: str,
-    events: Sequence[Event],
-    options: Mapping[str, str],
-    storage: pandas.DataFrame | LabError,
-    store: pandas.DataFrame | LabError,
-    secrets: Iterable[str] = (),
-) -> Path:
-    """Write a bundle, whole or not at all; in place of a table may be the reason why there is none.
-
-    ``secrets`` are known ones that ``options`` do not hold, such as the run's token: none of them
-    is in any byte of the bundle, in whatever form.
-
-    ``LabError`` when there are no events or the file cannot be written.
-    """
-    if not events:
-        raise LabError("there is nothing to put into a bundle: the run has no events")
-    redaction = Redaction.of(options, secrets)
-    missing = {
-        name: redaction.text(str(found))
-        for name, found in ((STORAGE, storage), (STORE, store))
-        if isinstance(found, LabError)
-    }
-    bundle = RunBundle(
-        time.time(), hawork.__version__, cluster, missing, redaction.options(options),
-        tuple(Event.from_json(redaction.value(each.to_json())) for each in events),
-        _rows(storage, redaction), _rows(store, redaction),
-    )  # fmt: skip
-    contents = {
-        EVENTS: "".join(f"{json.dumps(each.to_json(), default=str)}\n" for each in bundle._events),
-        OPTIONS: json.dumps(bundle.options, indent=1, sort_keys=True),
-        STORAGE: json.dumps(bundle._storage, indent=1, default=str),
-        STORE: json.dumps(bundle._store, indent=1, default=str),
-        REPORT: bundle.report,
-    }
-    data = {name: redaction.data(text.encode()) for name, text in contents.items()}
-    manifest = {
-        "format": FORMAT,
-        "hawork": bundle.version,
-        "created": bundle.created,
-        "cluster": cluster,
-        "missing": missing,
-        "members": {
-            name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-            for name, content in data.items()
-        },
-    }
-    target = Path(path).expanduser()
-    try:
-        _publish(target, {MANIFEST: json.dumps(manifest, indent=1).encode(), **data})
-    except OSError as error:
-        raise LabError(
-            f"bundle {target} cannot be written ({error.strerror}): choose another path"
-        ) from None
-    return target
 
 
 def open_bundle(path: Path | str) -> RunBundle:
@@ -246,21 +176,6 @@ def _checked(file: Path, archive: zipfile.ZipFile) -> tuple[dict[str, Any], dict
     return manifest, data
 
 
-def _publish(target: Path, members: Mapping[str, bytes]) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as out:
-            with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-                for member, content in members.items():
-                    archive.writestr(member, content)
-            out.flush()
-            os.fsync(out.fileno())
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink()
-        raise
-
-
 def _bad(file: Path, reason: str) -> LabError:
     said = " ".join(reason.split())
     printable = "".join(each if each.isprintable() else "?" for each in said)
@@ -279,17 +194,6 @@ def _event(data: Any) -> Event:
     ):
         raise TypeError(f"{str(data)[:80]!r} is no event")
     return event
-
-
-def _rows(
-    found: pandas.DataFrame | LabError, redaction: Redaction
-) -> tuple[Mapping[str, Any], ...]:
-    if isinstance(found, LabError):
-        return ()
-    return tuple(
-        {str(key): redaction.value(each) for key, each in row.items()}
-        for row in found.to_dict("records")
-    )
 
 
 def _frame(rows: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:

@@ -1,400 +1,147 @@
 """The story of a run as a value: who was what, from when to when, and what happened.
 
-Made from events and nothing else, so a run can be looked at long after its processes.
-``timeline_picture.py`` draws it.
+Made from events and nothing else, so a run can be looked at long after its processes. It shows
+itself as a picture with a table and a text beside it, so that it also shows where pictures or
+scripts do not (an untrusted notebook, a screen reader, a terminal).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from hawork.core.events import Event
-from hawork.core.types import REST_SERVER
-
-STANDBY = "standby"
-TAKING_OVER = "taking over"
-LEADING = "leading"
-PAUSED = "paused"
-UP = "up"
-DOWN = "down"
-
-LEADER_LANE = "published leader"
-STORE_LANE = "HA store"
-
-_COST_LEADERSHIP = ("kill", "terminate", "pause", "restart", "expire_session", "partition")
-_UNDONE_BY = {"resume": "pause", "heal": "partition"}
+from hawork.story.display import in_notebook, show
+from hawork.story.picture import as_png
+from hawork.story.segments import LEADER_LANE, Lanes
+from hawork.story.timeline_builder import TimelineBuilder
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
-    """A state of a lane from ``start`` to ``end``, in seconds since the timeline's start."""
-
-    lane: str
-    state: str
-    start: float
-    end: float
-    session_id: str | None = None
-    label: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A moment on a lane: a fault, a checkpoint, a restore, an armed step."""
-
-    lane: str
-    kind: str
-    time: float
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class Takeover:
-    """One change of the leader; ``lost_at`` is when the one before was hit or gave up.
-
-    ``seconds`` is from there to the new leader's published address.
-    """
-
-    process: str
-    session_id: str
-    lost_at: float
-    published_at: float
-    cause: str
-
-    @property
-    def seconds(self) -> float:
-        return self.published_at - self.lost_at
-
-
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """Lanes in the order in which they are drawn; times in seconds since ``started``.
-
-    A part of a timeline keeps the times of the whole, and shows them from ``begin`` on.
-    """
-
-    lanes: tuple[str, ...]
-    segments: tuple[Segment, ...]
-    marks: tuple[Mark, ...]
-    takeovers: tuple[Takeover, ...]
-    started: float
-    end: float
-    begin: float = 0.0
+class Timeline(Lanes):
+    """Who led when, what was done to which process, what became of the jobs; draws itself."""
 
     @classmethod
     def of(cls, events: Sequence[Event], until: float | None = None) -> Timeline:
         """The timeline of a run's events, up to ``until`` (monotonic; default: all of it)."""
-        return TimelineBuilder().build(events, until)
-
-    def of_lane(self, lane: str) -> list[Segment]:
-        return [segment for segment in self.segments if segment.lane == lane]
-
-    def _repr_mimebundle_(
-        self, include: object = None, exclude: object = None
-    ) -> dict[str, object]:
-        from hawork.story.picture import mimebundle
-
-        return mimebundle(self)
-
-    def _ipython_display_(self) -> None:
-        from hawork.story.picture import display_timeline
-
-        display_timeline(self)
-
-    def __str__(self) -> str:
-        from hawork.story.timeline_text import as_text
-
-        return as_text(self)
-
-
-@dataclass
-class _Lane:
-    """What is known of a process while its events are read."""
-
-    name: str
-    role: str
-    alive: bool = False
-    paused: bool = False
-    woken: float = float("-inf")
-    leadership: str = STANDBY
-    session_id: str | None = None
-    since: float = 0.0
-    shown: str | None = None
-    shown_session: str | None = None
-
-    @property
-    def state(self) -> str:
-        if not self.alive:
-            return DOWN
-        if self.paused:
-            return PAUSED
-        return self.leadership if self.role == "jobmanager" else UP
-
-
-class TimelineBuilder:
-    """Reads events one by one; what is over is in ``segments``, what goes on is asked for.
-
-    Events have to come in their order.
-    """
-
-    def __init__(self) -> None:
-        self.segments: list[Segment] = []
-        self.marks: list[Mark] = []
-        self.takeovers: list[Takeover] = []
-        self.started: float | None = None
-        self.renamed: dict[str, str] = {}
-        self._lanes: dict[str, _Lane] = {}
-        self._jobs: dict[str, tuple[str, str, float]] = {}
-        self._names: dict[str, str] = {}
-        self._leader: tuple[str, str, float] | None = None
-        self._lost: tuple[str, float, str] | None = None
-        self._published: set[str] = set()
-        self._former: set[str] = set()
-
-    def build(self, events: Sequence[Event], until: float | None) -> Timeline:
         if until is not None:
             events = [event for event in events if event.monotonic <= until]
         if not events:
-            return Timeline((), (), (), (), 0.0, 0.0)
+            return cls((), (), (), (), 0.0, 0.0)
+        builder = TimelineBuilder()
         for event in events:
-            self.see(event)
+            builder.see(event)
         started = events[0].monotonic
         end = (until if until is not None else events[-1].monotonic) - started
-        segments = [*self.segments, *self.going_on(end)]
-        return Timeline(
-            lanes=self.lanes(),
+        segments = [*builder.segments, *builder.going_on(end)]
+        return cls(
+            lanes=builder.lanes(),
             segments=tuple(sorted(segments, key=lambda each: (each.start, each.lane))),
-            marks=tuple(self.marks),
-            takeovers=tuple(self.takeovers),
+            marks=tuple(builder.marks),
+            takeovers=tuple(builder.takeovers),
             started=started,
             end=end,
         )
 
-    def see(self, event: Event) -> None:
-        if self.started is None:
-            self.started = event.monotonic
-        handler = getattr(self, "_on_" + event.kind.value.replace(".", "_"), None)
-        if handler is not None:
-            handler(event, event.monotonic - self.started)
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> dict[str, object]:
+        return mimebundle(self)
 
-    def going_on(self, now: float) -> Iterator[Segment]:
-        """Every state that has not ended, as if it did now."""
-        for lane in self._lanes.values():
-            if lane.shown is not None and now > lane.since:
-                yield Segment(lane.name, lane.shown, lane.since, now, lane.shown_session)
-        for name, (status, _, since) in self._jobs.items():
-            yield Segment(name, status, since, now)
-        if self._leader is not None:
-            name, session, since = self._leader
-            yield Segment(LEADER_LANE, LEADING, since, now, session, name)
+    def _ipython_display_(self) -> None:
+        display_timeline(self)
 
-    def lanes(self) -> tuple[str, ...]:
-        """In the order of a reader: who is found, the processes, the jobs."""
-        known = sorted(self._lanes.values(), key=lambda lane: (lane.role, _natural(lane.name)))
-        managers = [lane.name for lane in known if lane.role == "jobmanager"]
-        others = [lane.name for lane in known if lane.role != "jobmanager"]
-        return (LEADER_LANE, *managers, *others, *self._jobs)
-
-    def role(self, lane: str) -> str:
-        """``jobmanager``, ``taskmanager``, ``store``, ``job`` or ``leader``."""
-        if lane in self._lanes:
-            return self._lanes[lane].role
-        return "leader" if lane == LEADER_LANE else "job"
-
-    def state(self, process: str) -> tuple[str, str | None] | None:
-        """What a process is, and under which session id; ``None``: never heard of it."""
-        lane = self._lanes.get(process)
-        return None if lane is None else (lane.state, lane.session_id)
-
-    # --- processes ---------------------------------------------------------------------
-    def _on_process_started(self, event: Event, now: float) -> None:
-        role = str(event.facts.get("role", "jobmanager"))
-        lane = self._lanes.setdefault(event.process, _Lane(event.process, role, since=now))
-        lane.alive, lane.paused = True, False
-        lane.leadership, lane.session_id = STANDBY, None
-        self._show(lane, now)
-
-    def _on_process_stopped(self, event: Event, now: float) -> None:
-        self._ended(event.process, now, "stopped")
-
-    def _on_process_exited(self, event: Event, now: float) -> None:
-        self._ended(str(event.facts.get("of")), now, "died")
-
-    def _ended(self, process: str, now: float, cause: str) -> None:
-        lane = self._lanes.get(process)
-        if lane is None or not lane.alive:
-            return
-        self._lose(lane, now, cause)
-        lane.alive = lane.paused = False
-        self._show(lane, now)
-
-    def _on_fault(self, event: Event, now: float) -> None:
-        verb, target = str(event.facts.get("verb")), str(event.facts.get("target"))
-        how = " ".join(str(event.facts[fact]) for fact in ("how", "server") if fact in event.facts)
-        lane = self._store_lane(event, now) if target == "store" else self._lanes.get(target)
-        name = target if lane is None else lane.name
-        self.marks.append(Mark(name, "fault", now, f"{verb} ({how})" if how else verb))
-        if self._is_undone_by(verb, target):
-            self._lost = None  # it was not away for long enough to lose anything
-        if lane is None:
-            return
-        if verb in ("pause", "resume"):
-            lane.paused = verb == "pause"
-            lane.woken = now if verb == "resume" else lane.woken
-            self._show(lane, now)
-        if verb in _COST_LEADERSHIP and lane.leadership != STANDBY:
-            self._lost = (target, now, verb)
-
-    def _is_undone_by(self, verb: str, target: str) -> bool:
-        if self._lost is None or self._lost[2] != _UNDONE_BY.get(verb):
-            return False
-        process = self._lost[0]
-        return target == process or self._lanes[process].leadership != STANDBY
-
-    def _store_lane(self, event: Event, now: float) -> _Lane:
-        """The HA store has a lane from the first fault of its own on."""
-        lane = self._lanes.setdefault(STORE_LANE, _Lane(STORE_LANE, "store", alive=True, shown=UP))
-        if event.facts.get("server") == "all" or event.facts.get("verb") == "heal":
-            lane.alive = event.facts.get("verb") == "heal"
-            self._show(lane, now)
-        return lane
-
-    # --- leadership --------------------------------------------------------------------
-    def _on_leadership_granted(self, event: Event, now: float) -> None:
-        lane = self._lanes.get(event.process)
-        if lane is not None:
-            lane.leadership, lane.session_id = TAKING_OVER, event.session_id
-            self._show(lane, now)
-
-    def _on_leadership_confirmed(self, event: Event, now: float) -> None:
-        lane = self._lanes.get(event.process)
-        if lane is None or event.facts.get("component") != REST_SERVER:
-            return
-        lane.leadership, lane.session_id = LEADING, event.session_id
-        self._show(lane, now)
-        session = event.session_id or ""
-        if self._leader is not None and self._leader[1] == session:
-            return
-        if self._lost is not None and self._lost[0] != lane.name:
-            _, lost_at, cause = self._lost
-            self.takeovers.append(Takeover(lane.name, session, lost_at, now, cause))
-        self._no_leader(now)
-        self._lost = None
-        self._former |= self._published
-        self._published = {session}
-        self._leader = (lane.name, session, now)
-
-    def _on_leadership_revoked(self, event: Event, now: float) -> None:
-        lane = self._lanes.get(event.process)
-        if lane is not None:
-            self._lose(lane, now, "revoked")
-            self._show(lane, now)
-
-    def _on_leadership_released(self, event: Event, now: float) -> None:
-        of = str(event.facts.get("of"))
-        self.marks.append(Mark(of, "released", now, "its leadership is given up in its name"))
-        if self._leader is not None and self._leader[0] == of:
-            self._no_leader(now)
-
-    def _lose(self, lane: _Lane, now: float, cause: str) -> None:
-        if lane.leadership != STANDBY and self._lost is None and self._is_leader(lane):
-            self._lost = (lane.name, now, cause)
-        if self._is_leader(lane) and cause != "died":
-            self._no_leader(now)  # what a dead process published stays until it is released
-        lane.leadership, lane.session_id = STANDBY, None
-
-    def _is_leader(self, lane: _Lane) -> bool:
-        return self._leader is not None and self._leader[0] == lane.name
-
-    def _no_leader(self, now: float) -> None:
-        if self._leader is not None:
-            name, session, since = self._leader
-            self.segments.append(Segment(LEADER_LANE, LEADING, since, now, session, name))
-            self._leader = None
-
-    def _on_host_stalled(self, event: Event, now: float) -> None:
-        seconds = float(event.facts.get("seconds", 0.0))
-        lane = self._lanes.get(event.process)
-        if lane is not None and (lane.paused or lane.woken > now - seconds):
-            return  # it was paused on purpose: the machine went on
-        self.marks.append(Mark(event.process, "stalled", now, f"host stalled for {seconds:g} s"))
-
-    # --- jobs --------------------------------------------------------------------------
-    def _on_job_acknowledged(self, event: Event, now: float) -> None:
-        job_id = event.job_id or ""
-        name = str(event.facts.get("name") or job_id[:8])
-        if name in (known for other, known in self._names.items() if other != job_id):
-            name = f"{name} ({job_id[:4]})"
-        if job_id in self._names:
-            return
-        # A job may be CREATED before its submission is acknowledged and its name is told.
-        before = self._job_lane(event)
-        self._names[job_id] = name
-        if before in self._jobs:
-            self._rename(before, self._job_lane(event))
-
-    def _rename(self, before: str, lane: str) -> None:
-        self._jobs = {lane if name == before else name: job for name, job in self._jobs.items()}
-        self.renamed[before] = lane
-        for index, segment in enumerate(self.segments):
-            if segment.lane == before:
-                self.segments[index] = replace(segment, lane=lane)
-        for index, mark in enumerate(self.marks):
-            if mark.lane == before:
-                self.marks[index] = replace(mark, lane=lane)
-
-    def _on_job_status(self, event: Event, now: float) -> None:
-        if event.session_id in self._former:
-            return  # a deposed leader suspends what is no longer its own
-        lane = self._job_lane(event)
-        known = self._jobs.get(lane)
-        status = str(event.facts.get("status"))
-        if known is not None:
-            self.segments.append(Segment(lane, known[0], known[2], now, known[1]))
-        self._jobs[lane] = (status, event.session_id or "", now)
-
-    def _on_checkpoint_completed(self, event: Event, now: float) -> None:
-        number = event.facts.get("checkpoint_id")
-        self.marks.append(Mark(self._job_lane(event), "checkpoint", now, f"checkpoint {number}"))
-
-    def _on_job_restored(self, event: Event, now: float) -> None:
-        number = event.facts.get("checkpoint_id")
-        if number is not None:
-            label = f"restored from checkpoint {number}"
-            self.marks.append(Mark(self._job_lane(event), "restored", now, label))
-
-    def _on_step_armed(self, event: Event, now: float) -> None:
-        action = event.facts.get("action")
-        self.marks.append(Mark(event.process, "step", now, f"{action} at {event.step}"))
-        lane = self._lanes.get(event.process)
-        if lane is not None and action == "pause":
-            lane.paused = True
-            self._show(lane, now)
-        if lane is not None and action in ("pause", "crash") and lane.leadership != STANDBY:
-            self._lost = (event.process, now, f"{action} at {event.step}")
-
-    def _on_step_continued(self, event: Event, now: float) -> None:
-        lane = self._lanes.get(event.process)
-        if lane is not None and lane.paused:
-            lane.paused, lane.woken = False, now
-            self._show(lane, now)
-
-    def _job_lane(self, event: Event) -> str:
-        job_id = event.job_id or ""
-        return f"job {self._names.get(job_id, job_id[:8])}"
-
-    # --- lanes -------------------------------------------------------------------------
-    def _show(self, lane: _Lane, now: float) -> None:
-        if (lane.state, lane.session_id) != (lane.shown, lane.shown_session):
-            self._close(lane, now)
-            lane.shown, lane.shown_session, lane.since = lane.state, lane.session_id, now
-
-    def _close(self, lane: _Lane, now: float) -> None:
-        if lane.shown is not None and now > lane.since:
-            segment = Segment(lane.name, lane.shown, lane.since, now, lane.shown_session)
-            self.segments.append(segment)
+    def __str__(self) -> str:
+        return as_text(self)
 
 
-def _natural(name: str) -> tuple[str, int]:
-    stem, _, number = name.rpartition("-")
-    return (stem, int(number)) if number.isdigit() else (name, 0)
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One line of the story; ``time`` in seconds since the timeline's start."""
+
+    time: float
+    lane: str
+    text: str
+
+
+def moments(timeline: Timeline) -> list[Moment]:
+    """Faults, leaders, restores and what became of the jobs, in their order."""
+    told = [
+        Moment(mark.time, mark.lane, mark.label)
+        for mark in timeline.marks
+        if mark.kind != "checkpoint"
+    ]
+    arrivals = {takeover.session_id: takeover for takeover in timeline.takeovers}
+    for segment in timeline.segments:
+        if segment.lane == LEADER_LANE:
+            takeover = arrivals.get(segment.session_id or "")
+            after = f", {takeover.seconds:.3f} s after {takeover.cause}" if takeover else ""
+            session = f"leads with session id {segment.session_id}"
+            told.append(Moment(segment.start, segment.label, f"{session}{after}"))
+        elif segment.lane.startswith("job "):
+            told.append(Moment(segment.start, segment.lane, segment.state))
+        elif segment.state == "down":
+            told.append(Moment(segment.start, segment.lane, "is down"))
+    return sorted(told, key=lambda moment: moment.time)
+
+
+def as_text(timeline: Timeline) -> str:
+    """The story, one line per moment."""
+    told = moments(timeline)
+    if not told:
+        return "nothing happened yet"
+    width = max(len(moment.lane) for moment in told)
+    return "\n".join(f"{each.time:8.3f} s  {each.lane:<{width}}  {each.text}" for each in told)
+
+
+def as_table(timeline: Timeline) -> str:
+    """The story as an HTML table without styles or scripts, so that it is never sanitised away."""
+    rows = "".join(
+        f"<tr><td>{each.time:.3f} s</td><td>{html.escape(each.lane)}</td>"
+        f"<td>{html.escape(each.text)}</td></tr>"
+        for each in moments(timeline)
+    )
+    return f"<table><tr><th>time</th><th>who</th><th>what</th></tr>{rows}</table>"
+
+
+def mimebundle(timeline: Timeline) -> dict[str, object]:
+    """PNG, HTML table and text; without matplotlib only the last two."""
+    bundle: dict[str, object] = {"text/plain": as_text(timeline), "text/html": as_table(timeline)}
+    try:
+        png = as_png(timeline)
+    except ImportError:
+        return bundle
+    picture = base64.b64encode(png).decode()
+    # Who takes the HTML takes it alone, so it holds the picture, too.
+    alternative = html.escape(_summary(timeline), quote=True)
+    bundle["text/html"] = (
+        f'<img alt="{alternative}" src="data:image/png;base64,{picture}">{_folded(timeline)}'
+    )
+    bundle["image/png"] = picture
+    return bundle
+
+
+def display_timeline(timeline: Timeline) -> None:
+    """Show the picture, and below it the table, in the running cell.
+
+    As two outputs: JupyterLab prefers HTML to a PNG, and takes the pictures out of the HTML
+    of a notebook that is not trusted.
+    """
+    bundle = mimebundle(timeline)
+    if "image/png" not in bundle or not in_notebook():
+        show(bundle)
+        return
+    show({"image/png": bundle["image/png"], "text/plain": _summary(timeline)})
+    show({"text/html": _folded(timeline), "text/plain": bundle["text/plain"]})
+
+
+def _folded(timeline: Timeline) -> str:
+    return f"<details><summary>The same as a table</summary>{as_table(timeline)}</details>"
+
+
+def _summary(timeline: Timeline) -> str:
+    leaders = [each.label for each in timeline.segments if each.lane == LEADER_LANE]
+    faults = sum(mark.kind == "fault" for mark in timeline.marks)
+    return f"Timeline: leaders {', then '.join(leaders) or 'none'}; {faults} faults"

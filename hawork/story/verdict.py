@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from hawork.core.events import Event
 from hawork.story.rules import RULES, Rule, Violation
 from hawork.story.rules.history import History
-from hawork.story.timeline import LEADER_LANE, STORE_LANE, Timeline
+from hawork.story.segments import LEADER_LANE, STORE_LANE
+from hawork.story.timeline import Timeline
 
 if TYPE_CHECKING:
     import pandas

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from hawork.lab import LabCluster, open_bundle
+from hawork.story.report import report as report_of
 
 from .jupyter import JupyterLab
 from .notebook import ERROR, open_notebook, run_cell, wait_until_idle, write_notebook
@@ -30,7 +31,7 @@ def test_a_kept_run_is_read_and_replayed(
     page.on("console", lambda message: said.append(message.text))
     page.on("request", lambda request: asked.append(request.url))
     report = tmp_path / "run.html"
-    report.write_text(run.report, encoding="utf-8")
+    report.write_text(report_of(run), encoding="utf-8")
     page.goto(report.as_uri())
     expect(page.locator("h1")).to_contain_text("valid")
     picture = page.locator("h2", has_text="Timeline").locator("xpath=following-sibling::*[1]//img")

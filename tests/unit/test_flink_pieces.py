@@ -18,6 +18,7 @@ from hawork.core.errors import ConfigurationError, JobSubmissionError, LabError,
 from hawork.core.events import EventKind
 from hawork.core.jobs import JobStatus
 from hawork.core.types import JobID
+from hawork.inspect.store import kind_of_file
 from hawork.lab import FlinkCluster
 from hawork.lab.flights import DEPARTED, FLINK_JOB, RECORDS, Arrivals
 from hawork.lab.flink import memory as flink_memory
@@ -28,7 +29,6 @@ from hawork.lab.flink.log import LogReader, why_it_ended
 from hawork.lab.flink.processes import write_conf
 from hawork.lab.flink.script import SqlScript, split
 from hawork.lab.magic import write_artifact
-from hawork.lab.store_view import kind_of_file
 from hawork.servers.memory import Memory
 from hawork.story.event_reader import EventReader
 

@@ -13,7 +13,7 @@ from hawork.core.errors import ConfigurationError, JobSubmissionError, LabError
 from hawork.core.events import EventKind
 from hawork.core.jobs import JobStatus, RestartStrategy
 from hawork.lab import LabCluster
-from hawork.story.timeline import LEADER_LANE
+from hawork.story.segments import LEADER_LANE
 
 JOBS = f"{Path(__file__).parent / 'lab_jobs.py'}"
 

@@ -17,10 +17,10 @@ from hawork.client.waiting import Waiting
 from hawork.core.errors import ArtifactError, ConfigurationError, JobSubmissionError, LabError
 from hawork.core.events import EventKind, EventLog
 from hawork.core.steps import StepGate
-from hawork.lab.magic import write_artifact, written_artifacts
+from hawork.inspect.store import job_results, kind_of_file, storage_tree
+from hawork.lab.artifacts import find_source, written_artifacts
+from hawork.lab.magic import write_artifact
 from hawork.lab.steps import ArmedSteps
-from hawork.lab.store_view import job_results, kind_of_file, storage_tree
-from hawork.lab.submission import find_source
 from hawork.panels.store_rows import MOST_ROWS, StoreRows
 from hawork.story.event_reader import EventReader
 

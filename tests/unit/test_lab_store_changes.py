@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas
 
+from hawork.inspect.store import COLUMNS
 from hawork.lab import store_changes
-from hawork.lab.store_view import COLUMNS
 
 
 def rows(*values: tuple[str, str, str, str]) -> pandas.DataFrame:

@@ -9,10 +9,9 @@ import pytest
 from lab_story import SESSIONS, Story, killed_leader, paused_leader
 
 from hawork.core.events import EventKind
-from hawork.story import timeline as timeline_module
 from hawork.story.frames import events_frame
-from hawork.story.picture import as_png, mimebundle
-from hawork.story.timeline import (
+from hawork.story.picture import as_png
+from hawork.story.segments import (
     DOWN,
     LEADER_LANE,
     LEADING,
@@ -21,9 +20,9 @@ from hawork.story.timeline import (
     STORE_LANE,
     TAKING_OVER,
     UP,
-    Timeline,
 )
-from hawork.story.timeline_text import as_table, as_text
+from hawork.story.timeline import Timeline, as_table, as_text, mimebundle
+from hawork.story.timeline_builder import TimelineBuilder
 
 
 def states(timeline: Timeline, lane: str) -> list[tuple[str, float, float]]:
@@ -165,14 +164,14 @@ def test_an_armed_step_shows_as_a_mark_and_a_pause() -> None:
     assert "pause at submit.graph_written" in str(timeline)
 
 
-def test_every_handler_stands_for_a_kind_of_event() -> None:
-    kinds = {f"_on_{kind.value.replace('.', '_')}" for kind in EventKind}
-    builder = timeline_module.TimelineBuilder
+def test_every_handler_is_asked() -> None:
     handlers = {
-        name for name, _ in inspect.getmembers(builder, inspect.isfunction) if name[:4] == "_on_"
+        handler
+        for name, handler in inspect.getmembers(TimelineBuilder, inspect.isfunction)
+        if name.startswith("_on_")
     }
     assert len(handlers) >= 10
-    assert handlers <= kinds
+    assert handlers == {each.__func__ for each in TimelineBuilder()._handlers.values()}
 
 
 def test_every_face_tells_the_same_story() -> None:

@@ -16,7 +16,7 @@ from hawork.lab import flights
 from hawork.story.comparison import Exactness, compare_values, of_job
 from hawork.story.rules import RULES, Violation
 from hawork.story.rules.history import History
-from hawork.story.timeline import LEADER_LANE
+from hawork.story.segments import LEADER_LANE
 from hawork.story.verdict import SHOWN, judge
 
 RECORDED = Path(__file__).parent / "recorded" / "paused_then_killed.jsonl"

@@ -381,7 +381,7 @@ class Pointers:
         return pandas.DataFrame([row], columns=["table", "name", "version", "value"])
 
     def storage_tree(self) -> pandas.DataFrame:
-        from hawork.lab.store_view import storage_tree
+        from hawork.inspect.store import storage_tree
 
         return storage_tree(self.file.parent.parent)
 

@@ -15,7 +15,8 @@ from hawork.panels.live_timeline import MERGED, LiveTimeline, merge_oldest
 from hawork.panels.replay import recorded, replay
 from hawork.story.beliefs import BELIEF_LANE, CLIENT_LANE, HOLDER_LANE, STALE, Beliefs
 from hawork.story.facts import Facts
-from hawork.story.timeline import LEADING, PAUSED, Timeline
+from hawork.story.segments import LEADING, PAUSED
+from hawork.story.timeline import Timeline
 
 TRUTH = (HOLDER_LANE, BELIEF_LANE, CLIENT_LANE)
 

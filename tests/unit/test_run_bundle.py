@@ -19,11 +19,13 @@ from lab_story import killed_leader
 from hawork.cli.main import main
 from hawork.core.errors import LabError
 from hawork.core.events import EventKind
+from hawork.inspect.store import storage_tree
 from hawork.lab import LabCluster, open_bundle, replay
 from hawork.lab.bundling import with_sha256
-from hawork.lab.store_view import storage_tree
 from hawork.story import run_bundle as bundles
-from hawork.story.run_bundle import EVENTS, MANIFEST, MEMBERS, write_bundle
+from hawork.story.bundle_writer import write_bundle
+from hawork.story.report import report as report_of
+from hawork.story.run_bundle import EVENTS, MANIFEST, MEMBERS
 
 OPTIONS = {
     "high-availability.type": "embedded",
@@ -141,7 +143,7 @@ def test_a_known_secret_is_in_no_byte(tmp_path: Path) -> None:
 
 def test_the_report_loads_nothing(bundle: Path) -> None:
     report = contents(bundle)["report.html"].decode()
-    assert report == open_bundle(bundle).report
+    assert report == report_of(open_bundle(bundle))
     assert not re.search(r"<script|https?://|@import|url\(", report)
     assert "Content-Security-Policy" in report
     assert "<x>" not in report and "jobs/&lt;x&gt;" in report
@@ -284,7 +286,7 @@ def test_the_command_tells_of_a_run(
     assert main(["report", str(bundle), "--html", str(page)]) == 0
     said = capsys.readouterr().out
     assert "valid" in said and "is down" in said
-    assert page.read_text() == open_bundle(bundle).report
+    assert page.read_text() == report_of(open_bundle(bundle))
     cut_off(bundle)
     assert main(["report", str(bundle)]) == 1
     assert re.fullmatch(r"hawork: .* is no whole bundle of a run: .*\n", capsys.readouterr().err)

@@ -194,13 +194,13 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
 
     def store_rows(self) -> pandas.DataFrame:
         """Everything of the cluster in the HA store right now, decoded."""
-        from hawork.lab.store_view import store_rows
+        from hawork.inspect.store import store_rows
 
         return store_rows(self._configured("what is in the HA store"), {})
 
     def storage_tree(self) -> pandas.DataFrame:
         """Every file below storageDir right now; ``LabError`` when it is on no local disk."""
-        from hawork.lab.store_view import storage_tree
+        from hawork.inspect.store import storage_tree
 
         return storage_tree(self.storage_directory())
 
@@ -218,7 +218,7 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
 
     def job_results(self) -> pandas.DataFrame:
         """What the JobResultStore says now, dirty or clean."""
-        from hawork.lab.store_view import job_results
+        from hawork.inspect.store import job_results
 
         return job_results(self._configured("where the job results are"))
 

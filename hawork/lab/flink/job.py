@@ -16,8 +16,8 @@ from hawork.client.waiting import Waiting
 from hawork.core.configuration import Configuration
 from hawork.core.errors import JobNotFoundError, LabError, RestError
 from hawork.core.types import JobID
+from hawork.inspect.store import files_below
 from hawork.lab.job import JOB_POLL, Job
-from hawork.lab.store_view import files_below
 from hawork.story.comparison import of_job
 
 if TYPE_CHECKING:

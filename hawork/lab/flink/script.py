@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hawork.core.errors import JobSubmissionError
+from hawork.lab.artifacts import written_artifacts
 from hawork.lab.flink.jar import JobJar
-from hawork.lab.magic import written_artifacts
 
 _TOKEN = re.compile(
     # A hint, /*+ ... */, is no comment.

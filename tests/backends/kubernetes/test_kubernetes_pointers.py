@@ -21,7 +21,7 @@ from hawork.core.errors import (
 )
 from hawork.core.types import JobID, LeaderInformation
 from hawork.ha.pointer_store import JOB_GRAPHS, RESULTS, checkpoints, counters
-from hawork.lab.configmap_view import config_maps
+from hawork.inspect.kubernetes import config_maps
 from hawork.testing import eventually
 from tests.backends.kubernetes import kubernetes_setup
 from tests.backends.kubernetes.kubernetes_setup import ClusterUnderTest

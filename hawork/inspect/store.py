@@ -14,12 +14,11 @@ from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
 from hawork.ha import layout
 from hawork.ha.storage import local_path
+from hawork.inspect.text import SHOWN, as_text
 
 if TYPE_CHECKING:
     import pandas
 
-SHOWN = 400
-"""Characters of a file or value that are shown."""
 
 COLUMNS = ("table", "name", "version", "value")
 _NAMES = ("namespace", "name", "component_id", "cluster_id")
@@ -84,15 +83,6 @@ def _content(path: Path) -> str:
         return as_text(file.read(SHOWN * 4))
 
 
-def as_text(value: bytes) -> str:
-    """Bytes for the eye: JSON and text as they are, shortened."""
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        return f"{len(value)} bytes"
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
-
-
 def store_rows(config: Configuration, names: Mapping[str, str]) -> pandas.DataFrame:
     """One row per row, znode or key: table, path or ConfigMap, name, version, value as text.
 
@@ -109,11 +99,11 @@ def store_rows(config: Configuration, names: Mapping[str, str]) -> pandas.DataFr
 
     kind = config.get_option(options.HA_TYPE).lower()
     if kind == "zookeeper":
-        from hawork.lab.znode_view import znodes
+        from hawork.inspect.zookeeper import znodes
 
         return pandas.DataFrame(list(znodes(config, names)), columns=list(COLUMNS))
     if kind == "kubernetes":
-        from hawork.lab.configmap_view import config_maps
+        from hawork.inspect.kubernetes import config_maps
 
         return pandas.DataFrame(list(config_maps(config, names)), columns=list(COLUMNS))
     if kind != "embedded":

@@ -22,7 +22,7 @@ from hawork.core.configuration import Configuration
 from hawork.core.errors import CorruptStateError
 from hawork.core.types import REST_SERVER
 from hawork.ha.java_serialization import decode_marked_state_handle
-from hawork.lab.flink_pointer import flink_pointer
+from hawork.inspect.text import flink_pointer
 
 _COUNTER = "counter"
 """Flink's checkpoint id counter, in the ConfigMap of a job."""

@@ -15,7 +15,7 @@ from hawork.core.errors import CorruptStateError, HaworkError
 from hawork.core.events import NullEventSink
 from hawork.core.types import REST_SERVER
 from hawork.ha.java_serialization import decode_leader_information, decode_state_handle
-from hawork.lab.flink_pointer import flink_pointer
+from hawork.inspect.text import flink_pointer
 
 _COUNTER = "checkpoint_id_counter"
 _COUNTER_BYTES = 4  # hawork's own counters are decimal text

@@ -1,4 +1,4 @@
-"""A pointer of Flink's, for the eye."""
+"""HA data for the eye: bytes as text that is cut, and a pointer of Flink in words."""
 
 from __future__ import annotations
 
@@ -22,3 +22,16 @@ def _missing(handle: FlinkStateHandle) -> str:
     except OSError:
         return "; the file is MISSING"
     return "" if size == handle.size else f"; the file has {size} bytes"
+
+
+SHOWN = 400
+"""Characters of a file or value that are shown."""
+
+
+def as_text(value: bytes) -> str:
+    """Bytes for the eye: JSON and text as they are, shortened."""
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return f"{len(value)} bytes"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

@@ -1,0 +1,1 @@
+"""What HA data says: read, decoded, verified. Pure, and light to import."""

@@ -1,0 +1,75 @@
+"""The pieces of a timeline: states of a lane, moments on it, and changes of the leader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STANDBY = "standby"
+TAKING_OVER = "taking over"
+LEADING = "leading"
+PAUSED = "paused"
+UP = "up"
+DOWN = "down"
+
+LEADER_LANE = "published leader"
+STORE_LANE = "HA store"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A state of a lane from ``start`` to ``end``, in seconds since the timeline's start."""
+
+    lane: str
+    state: str
+    start: float
+    end: float
+    session_id: str | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment on a lane: a fault, a checkpoint, a restore, an armed step."""
+
+    lane: str
+    kind: str
+    time: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """One change of the leader; ``lost_at`` is when the one before was hit or gave up.
+
+    ``seconds`` is from there to the new leader's published address.
+    """
+
+    process: str
+    session_id: str
+    lost_at: float
+    published_at: float
+    cause: str
+
+    @property
+    def seconds(self) -> float:
+        return self.published_at - self.lost_at
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """All of a timeline that can be drawn; times in seconds since ``started``.
+
+    ``lanes`` are in the order in which they are drawn. A part of a timeline keeps the times of
+    the whole, and shows them from ``begin`` on.
+    """
+
+    lanes: tuple[str, ...]
+    segments: tuple[Segment, ...]
+    marks: tuple[Mark, ...]
+    takeovers: tuple[Takeover, ...]
+    started: float
+    end: float
+    begin: float = 0.0
+
+    def of_lane(self, lane: str) -> list[Segment]:
+        return [segment for segment in self.segments if segment.lane == lane]
