@@ -8,6 +8,7 @@ looked up and nothing is executed.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from uuid import UUID
@@ -19,8 +20,11 @@ __all__ = [
     "FlinkStateHandle",
     "decode_leader_information",
     "decode_marked_state_handle",
+    "decode_modified_utf8",
     "decode_state_handle",
     "encode_leader_information",
+    "encode_modified_utf8",
+    "encode_state_handle",
 ]
 
 _STREAM_HEADER = bytes.fromhex("aced0005")
@@ -36,7 +40,7 @@ _UUID_OBJECT = (
 
 def encode_leader_information(information: LeaderInformation) -> bytes:
     """Flink's bytes. ``LeaderRetrievalError`` for an address longer than Java's 65535 bytes."""
-    text = _encode_utf(information.address)
+    text = encode_modified_utf8(information.address)
     if len(text) > 0xFFFF:
         raise LeaderRetrievalError(
             f"the address {information.address[:60]}... takes {len(text)} bytes: "
@@ -77,7 +81,7 @@ def _decode(data: bytes) -> LeaderInformation:
     if data[offset : offset + len(_UUID_OBJECT)] != _UUID_OBJECT:
         raise _foreign(data, "no java.util.UUID follows the address")
     least, most = struct.unpack_from(">QQ", data, offset + len(_UUID_OBJECT))
-    return LeaderInformation(UUID(int=most << 64 | least), _decode_utf(primitive[2:]))
+    return LeaderInformation(UUID(int=most << 64 | least), decode_modified_utf8(primitive[2:]))
 
 
 def _read_blocks(data: bytes, offset: int) -> tuple[bytes, int]:
@@ -106,7 +110,7 @@ def _foreign(data: bytes, reason: str) -> LeaderRetrievalError:
     )
 
 
-def _encode_utf(text: str) -> bytes:
+def encode_modified_utf8(text: str) -> bytes:
     """Java's modified UTF-8: NUL takes two bytes, what is beyond 16 bits is a surrogate pair."""
     units = text.encode("utf-16-be", "surrogatepass")
     return b"".join(
@@ -115,7 +119,11 @@ def _encode_utf(text: str) -> bytes:
     )
 
 
-def _decode_utf(data: bytes) -> str:
+def decode_modified_utf8(data: bytes) -> str:
+    """``UnicodeDecodeError`` for bytes that Java does not write."""
+    wide = re.search(rb"[\xf0-\xff]", data)  # Java writes no more than three bytes for a unit
+    if wide is not None:
+        raise UnicodeDecodeError("modified UTF-8", data, wide.start(), wide.end(), "four bytes")
     units = data.replace(b"\xc0\x80", b"\x00").decode("utf-8", "surrogatepass")
     return units.encode("utf-16-be", "surrogatepass").decode("utf-16-be", "surrogatepass")
 
@@ -164,9 +172,21 @@ def decode_state_handle(data: bytes) -> FlinkStateHandle:
         text = data[text_at + 2 : text_at + 2 + length]
         if len(text) != length or size < 0:
             raise CorruptStateError("a state handle of Flink 1.20 ends too early")
-        return FlinkStateHandle(_decode_utf(text), size)
+        return FlinkStateHandle(decode_modified_utf8(text), size)
     except (struct.error, UnicodeDecodeError):
         raise CorruptStateError("a state handle of Flink 1.20 is damaged") from None
+
+
+def encode_state_handle(uri: str, size: int) -> bytes:
+    """The bytes of a ``RetrievableStreamStateHandle`` of a ``FileStateHandle``, as Flink's.
+
+    ``ValueError`` for a size below 0 or a URI of more than Java's 65535 bytes.
+    """
+    text = encode_modified_utf8(uri)
+    if size < 0 or len(text) > 0xFFFF:
+        raise ValueError(f"a state handle of {size} bytes at {uri[:60]!r} cannot be written")
+    length = struct.pack(">H", len(text))
+    return b"".join((_HANDLE_PREFIX, struct.pack(">q", size), _HANDLE_MIDDLE, length, text, b"x"))
 
 
 _MARKED_CLASS = (

@@ -1,0 +1,101 @@
+"""What a Java object stream holds, as values of Python."""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+__all__ = [
+    "BlockData",
+    "JavaArray",
+    "JavaClass",
+    "JavaEnum",
+    "JavaField",
+    "JavaObject",
+    "JavaValue",
+    "Step",
+]
+
+JavaValue: TypeAlias = Any
+"""``None``, ``bool``, ``int``, ``float``, ``str``, ``bytes`` (a ``byte[]`` or ``BlockData``),
+``JavaObject``, ``JavaArray``, ``JavaEnum`` or ``JavaClass``. Objects may form circles."""
+
+
+Step: TypeAlias = tuple[tuple[str, ...], struct.Struct | None, tuple[str, ...]]
+"""Names of fields, and how their bytes are read (``None``: one object); those of chars."""
+
+
+class BlockData(bytes):
+    """Primitive data that a class wrote by itself; consecutive blocks are one."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JavaField:
+    """A field as a class describes it; ``code`` is the first letter of its type."""
+
+    name: str
+    code: str
+    type_name: str
+
+
+@dataclass(slots=True, eq=False)
+class JavaClass:
+    """A class as a stream describes it (``ObjectStreamClass``). ``flags``: ``SC_*``."""
+
+    name: str
+    serial_version_uid: int
+    offset: int
+    flags: int = 0
+    fields: tuple[JavaField, ...] = ()
+    superclass: JavaClass | None = field(default=None, repr=False)
+    plan: tuple[tuple[JavaClass, tuple[Step, ...]], ...] | None = field(default=None, repr=False)
+    """How an object's bytes follow each other, superclasses first; ``None`` while it is read."""
+    cost: int = 1
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class JavaObject:
+    """An object: its fields, and what its classes wrote besides, by class name.
+
+    A field of a subclass hides one of the same name. ``offset`` is where it begins.
+    """
+
+    description: JavaClass
+    offset: int
+    fields: dict[str, JavaValue] = field(default_factory=dict)
+    annotations: dict[str, list[JavaValue]] = field(default_factory=dict)
+
+    @property
+    def class_name(self) -> str:
+        return self.description.name
+
+    @property
+    def serial_version_uid(self) -> int:
+        return self.description.serial_version_uid
+
+    def __repr__(self) -> str:
+        return f"<{self.class_name} at {self.offset}: {', '.join(self.fields)}>"
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class JavaArray:
+    """An array of anything but bytes, which are ``bytes``; booleans are bytes, too."""
+
+    class_name: str
+    offset: int
+    values: list[JavaValue] | array[Any]
+
+    def __repr__(self) -> str:
+        return f"<{self.class_name} at {self.offset}: {len(self.values)} elements>"
+
+
+@dataclass(frozen=True, slots=True)
+class JavaEnum:
+    """A constant of an enum."""
+
+    class_name: str
+    constant: str

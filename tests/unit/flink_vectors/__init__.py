@@ -1,0 +1,23 @@
+"""Bytes that Flink's own classes wrote, by the programs beside them, and how to get at them.
+
+``<release>.<kind>.xz``; the ``.java`` files say how each was made.
+"""
+
+from __future__ import annotations
+
+import lzma
+from functools import cache
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+@cache
+def vector(name: str) -> bytes:
+    """The bytes of a vector, such as ``1.20.5.jobgraph``."""
+    return lzma.decompress((HERE / f"{name}.xz").read_bytes())
+
+
+def expected_handles(name: str) -> list[str]:
+    """The state handles that the writing program made: kind, size and path, a line each."""
+    return (HERE / f"{name}.handles.txt").read_text().splitlines()
