@@ -14,6 +14,7 @@ from typing import Any
 
 import hawork
 from hawork.client.job_details import JobDetails
+from hawork.client.proof import MISDIRECTED, check_connection
 from hawork.client.submission import JobSubmission
 from hawork.client.token import find_token, read_token
 from hawork.core import options
@@ -201,7 +202,7 @@ class ClusterClient:
             except RestError as error:
                 if error.status == 0:
                     unanswered(error)
-                moving = error.status in (0, 307, 503)
+                moving = error.status in (0, 307, MISDIRECTED, 503)
                 if not moving or self._clock.monotonic() >= deadline:
                     raise
             # The old leader may stay published for a moment: look again soon, and at once
@@ -219,10 +220,15 @@ class ClusterClient:
     ) -> dict[str, Any]:
         address = leader.address
         _, host, port = rest_address(address)
+        token = self._known_token()
         connection = http.client.HTTPConnection(host, port, timeout=self._timeout)
         try:
             with self._retriever.hang_up_when_deposed(leader, connection):
-                connection.request(method, path, body, {**self._authorization(), **headers})
+                authorization = {}
+                if token:
+                    check_connection(connection, address, token)
+                    authorization = {"Authorization": f"Bearer {token}"}
+                connection.request(method, path, body, {**authorization, **headers})
                 response = connection.getresponse()
                 data = response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -239,11 +245,11 @@ class ClusterClient:
             raise RestError(error_text(answer, response.reason), response.status)
         return answer if isinstance(answer, dict) else {"answer": answer}
 
-    def _authorization(self) -> dict[str, str]:
+    def _known_token(self) -> str | None:
         """This cluster's token, if it has one; a real Flink cluster wants none."""
         if not self._token:
             self._token = find_token(self._config)
-        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        return self._token
 
 
 def error_text(answer: Mapping[str, Any], reason: str) -> str:

@@ -87,7 +87,7 @@ async def _serve(
         stack.push_async_callback(lambda: _in_thread(io, retrieval.close))
         leader = LeaderProcess(ha, context, io, rest.address, fatal)
         stack.push_async_callback(leader.close)
-        access = RestAccess.of(context.config, token)
+        access = RestAccess.of(context.config, token, rest.address)
         rest.serve(access, lambda: leader.dispatcher, lambda: known.address, routes())
         leader.start()
         return await stopped

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import tornado.httputil
 
+from hawork.client.proof import CHALLENGE, ChallengeAnswer, places_of
 from hawork.core import options
 from hawork.core.configuration import Configuration
 
@@ -29,14 +30,26 @@ class RestAccess:
     token: str
     without_token: str = "none"
     host: str = "127.0.0.1"
+    address: str = ""
+    """As it is published."""
 
     @classmethod
-    def of(cls, config: Configuration, token: str) -> RestAccess:
+    def of(cls, config: Configuration, token: str, address: str = "") -> RestAccess:
         return cls(
             token,
             config.get_option(options.REST_WITHOUT_TOKEN),
             config.get_option(options.REST_ADDRESS),
+            address,
         )
+
+    def answer(self, request: tornado.httputil.HTTPServerRequest) -> ChallengeAnswer | None:
+        """What proves to a client that this process knows the token; ``None`` without challenge."""
+        local = request.connection.stream.socket.getsockname()  # type: ignore[union-attr]
+        try:
+            nonce = request.headers.get(CHALLENGE, "")
+            return ChallengeAnswer(self.token, nonce, places_of(self.address, local))
+        except ValueError:
+            return None
 
     def has_token(self, request: tornado.httputil.HTTPServerRequest) -> bool:
         """Whether the request carries the token; compared in constant time."""

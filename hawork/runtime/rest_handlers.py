@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import time
@@ -12,6 +13,7 @@ import tornado.web
 import tornado.websocket
 
 from hawork import __version__
+from hawork.client.proof import CHALLENGE, PROOF, ChallengeAnswer
 from hawork.core import options
 from hawork.core.errors import ConfigurationError, HaworkError
 from hawork.core.events import EventKind
@@ -25,6 +27,26 @@ from hawork.runtime.web_socket import send_json
 
 FLINK_VERSION = "1.20.5"
 """The version whose REST API is spoken."""
+
+
+_PROOF_SIZE = 1024
+"""Bytes of a message of a client that has not proved itself."""
+_PROOF_SECONDS = 10.0
+
+
+class Challenged(Handler):
+    """Proves that this process belongs to the cluster; no secret is needed to ask."""
+
+    def prepare(self) -> None:
+        access: RestAccess = self.settings["access"]
+        answer = access.answer(self.request)
+        if answer is None:
+            self.refuse(400, f"header {CHALLENGE} holds no nonce: use hawork's client")
+            return
+        self.set_header(PROOF, answer.header)
+
+    def get(self) -> None:
+        self.answer({})
 
 
 class Reading(Handler):
@@ -252,23 +274,49 @@ class TaskManagerSocket(tornado.websocket.WebSocketHandler):
 
     _taskmanager_id: str | None = None
     _dispatcher: Dispatcher | None = None
+    _challenge: ChallengeAnswer | None = None
+    _stranger: asyncio.TimerHandle | None = None
+    """Hangs up on a client that has not proved itself."""
 
     def prepare(self) -> None:
         access: RestAccess = self.settings["access"]
-        if not access.has_token(self.request):
+        self._challenge = access.answer(self.request)
+        if self._challenge is None:
             self.set_status(401)
             self.finish()
+        else:
+            self.set_header(PROOF, self._challenge.header)
+
+    @property
+    def max_message_size(self) -> int:
+        return _PROOF_SIZE  # until the client has proved itself
 
     def check_origin(self, origin: str) -> bool:
         return False  # no browser has any business here
 
     def open(self) -> None:
         self.set_nodelay(True)
+        self._stranger = asyncio.get_running_loop().call_later(_PROOF_SECONDS, self.close)
         self._dispatcher = self.settings["dispatcher"]()
         if self._dispatcher is None:
             super().close(1013, "not the leader")
 
+    def _check_proof(self, text: str | bytes) -> None:
+        """The first message is the client's proof, and opens the connection for all others."""
+        if self._stranger is not None:
+            self._stranger.cancel()
+        proof = text if isinstance(text, str) else ""
+        if self._challenge is None or not self._challenge.accepts(proof):
+            super().close(1008, "the cluster's token is not known to you")
+            return
+        self._challenge = None
+        if self.ws_connection is not None:
+            self.ws_connection.params.max_message_size = self.settings["limit"]  # type: ignore[attr-defined]
+
     def on_message(self, text: str | bytes) -> None:
+        if self._challenge is not None:
+            self._check_proof(text)
+            return
         dispatcher = self._dispatcher
         if dispatcher is None or dispatcher is not self.settings["dispatcher"]():
             super().close(1013, "not the leader any more")
@@ -297,6 +345,8 @@ class TaskManagerSocket(tornado.websocket.WebSocketHandler):
             dispatcher.task_event(message)
 
     def on_close(self) -> None:
+        if self._stranger is not None:
+            self._stranger.cancel()
         if self._dispatcher is not None and self._taskmanager_id is not None:
             self._dispatcher.term.resource_manager.lose(
                 self._taskmanager_id, "its connection closed", self
@@ -312,6 +362,7 @@ def routes() -> list[Any]:
     return [
         (rf"(?:/v1)?{path}", handler)
         for path, handler in (
+            (r"/challenge", Challenged),
             (r"/overview", Overview),
             (r"/config", Config),
             (r"/jobs", Jobs),

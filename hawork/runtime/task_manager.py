@@ -23,6 +23,7 @@ import tornado.httpclient
 import tornado.websocket
 
 import hawork
+from hawork.client.proof import PROOF, Challenge
 from hawork.client.token import read_token
 from hawork.core import options
 from hawork.core.clock import SYSTEM_CLOCK
@@ -160,9 +161,10 @@ class TaskManager:
             # Real Flink may stand in the same election; its TaskManagers speak another language.
             raise ConnectionError("it is no JobManager of hawork")
         token = await self._loop.run_in_executor(self._io, read_token, self._context.config)
+        challenge = Challenge(token, leader.address)
         request = tornado.httpclient.HTTPRequest(
             leader.address.replace("http", "ws", 1) + "/v1/taskmanagers/connection",
-            headers={"Authorization": f"Bearer {token}"},
+            headers=challenge.headers,
             connect_timeout=self._timeout,
             request_timeout=self._timeout,
         )
@@ -175,7 +177,16 @@ class TaskManager:
         another = asyncio.ensure_future(self._another_leader(leader))
         try:
             await asyncio.wait([connecting, another], return_when=asyncio.FIRST_COMPLETED)
-            return connecting.result() if connecting.done() else None
+            if not connecting.done():
+                return None
+            connection = connecting.result()
+            try:
+                nonce = challenge.check(_answer_of(connection), _peer_of(connection))
+            except BaseException:
+                connection.close()
+                raise
+            connection.write_message(challenge.proof(nonce))
+            return connection
         finally:
             connecting.cancel()
             another.cancel()
@@ -291,6 +302,19 @@ def _holds(path: Path, handle: StateHandle) -> bool:
         return sha256_of(path.read_bytes()) == handle.sha256
     except FileNotFoundError:
         return False
+
+
+def _answer_of(connection: tornado.websocket.WebSocketClientConnection) -> str | None:
+    return None if connection.headers is None else connection.headers.get(PROOF)
+
+
+def _peer_of(connection: tornado.websocket.WebSocketClientConnection) -> tuple[Any, ...]:
+    """The socket's other end; ``ConnectionError`` when it has hung up already."""
+    stream = None if connection.protocol is None else connection.protocol.stream
+    if stream is None or stream.socket is None:
+        raise ConnectionError("it hung up")
+    peer: tuple[Any, ...] = stream.socket.getpeername()
+    return peer
 
 
 async def run_task_manager(context: ProcessContext) -> int:

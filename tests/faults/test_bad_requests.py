@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import http.client
 import json
 import socket
@@ -13,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tornado.httpclient
+import tornado.websocket
 
+from hawork.client.proof import Challenge
 from hawork.client.token import read_token
 from hawork.core.errors import ConfigurationError, LabError
 from hawork.lab import LabCluster
@@ -85,6 +90,35 @@ def test_a_taskmanagers_connection_needs_the_token(lab: LabCluster) -> None:
     }
     status, _, _ = ask(leader(lab), "GET", "/v1/taskmanagers/connection", headers=headers)
     assert status == 401
+
+
+@pytest.mark.parametrize(
+    "first", ['{"type": "register"}', "0" * 64, "x" * 2000, "é"],
+    ids=["a message", "a wrong proof", "a large message", "no ascii"],
+)  # fmt: skip
+def test_a_taskmanager_that_proves_nothing_is_hung_up_on(lab: LabCluster, first: str) -> None:
+    async def talk() -> tuple[str | None, int | None]:
+        challenge = Challenge("another token", leader(lab))
+        connection = await tornado.websocket.websocket_connect(
+            tornado.httpclient.HTTPRequest(
+                leader(lab).replace("http", "ws", 1) + "/v1/taskmanagers/connection",
+                headers=challenge.headers,
+            )
+        )
+        session_id = str(lab.leader_information().session_id)  # type: ignore[union-attr]
+        await connection.write_message(first)
+        with contextlib.suppress(tornado.websocket.WebSocketClosedError):
+            await connection.write_message(
+                json.dumps({"type": "register", "session_id": session_id,
+                            "taskmanager_id": "evil", "slots": 9, "pid": 1})
+            )  # fmt: skip
+        answer = await connection.read_message()
+        connection.close()
+        return answer, connection.close_code  # type: ignore[return-value]
+
+    answer, code = asyncio.run(talk())
+    assert answer is None and code in (1008, 1009)
+    assert [each["id"] for each in lab.client.taskmanagers()] == ["tm-1"]
 
 
 def test_a_request_that_is_too_large(lab: LabCluster) -> None:
