@@ -28,12 +28,14 @@ class _Entry:
 
     package: str
     extra: str | None = None
+    needs: str | None = None
+    """The package that the extra is about; what is missing may be one that this one needs."""
 
 
 _BACKENDS: Mapping[str, _Entry] = {
     "embedded": _Entry("hawork.backends.embedded"),
-    "zookeeper": _Entry("hawork.backends.zookeeper", extra="zookeeper"),
-    "kubernetes": _Entry("hawork.backends.kubernetes", extra="kubernetes"),
+    "zookeeper": _Entry("hawork.backends.zookeeper", extra="zookeeper", needs="kazoo"),
+    "kubernetes": _Entry("hawork.backends.kubernetes", extra="kubernetes", needs="kubernetes"),
 }
 
 
@@ -69,7 +71,7 @@ def write_lock_holder(config: Configuration) -> int | None:
 def _function(config: Configuration, name: str) -> Callable[..., Any]:
     """The function ``module:function`` of the configured backend's package."""
     written = config.get_option(options.HA_TYPE)
-    entry = _BACKENDS.get(str(written).lower())
+    entry = _BACKENDS.get(written)
     if entry is None:
         raise ConfigurationError(
             f"option {options.HA_TYPE.key} is {written}: write one of {', '.join(_BACKENDS)}"
@@ -81,7 +83,7 @@ def _function(config: Configuration, name: str) -> Callable[..., Any]:
         if entry.extra is None or (error.name or "").startswith("hawork"):
             raise
         raise ConfigurationError(
-            f"option {options.HA_TYPE.key} is {written}, which needs the package {error.name}: "
+            f"option {options.HA_TYPE.key} is {written}, which needs the package {entry.needs}: "
             f"install it with pip install 'hawork[{entry.extra}]'"
         ) from error
     function_of: Callable[..., Any] = getattr(found, function)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -20,8 +21,8 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help=f"Flink's config.yaml (default: ${CONFIG_VARIABLE}, ${FLINK_VARIABLE}/config.yaml, "
-        "./config.yaml)",
+        help="Flink's config.yaml or flink-conf.yaml, or their directory (default: "
+        f"${CONFIG_VARIABLE}, ${FLINK_VARIABLE}, the working directory)",
     )
     parser.add_argument(
         "-D",
@@ -34,17 +35,21 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def find_config(given: str | None) -> Path:
-    """The configuration file: as given, from the environment, or in this directory."""
-    if given is not None:
-        return Path(given)
-    if path := os.environ.get(CONFIG_VARIABLE):
-        return Path(path)
-    places = [Path("config.yaml")]
-    if directory := os.environ.get(FLINK_VARIABLE):
-        places.insert(0, Path(directory) / "config.yaml")
-    for place in places:
-        if place.exists():
-            return place
+    """The configuration file: as given, from the environment, or in this directory.
+
+    A directory stands for the file that Flink takes from it.
+    """
+    from hawork.ha.configuration_file import in_directory
+
+    for place in (given, os.environ.get(CONFIG_VARIABLE)):
+        if place:
+            return in_directory(Path(place))
+    for place in (os.environ.get(FLINK_VARIABLE), "."):
+        if place:
+            with contextlib.suppress(ConfigurationError):
+                found = in_directory(Path(place))
+                if found.is_file():
+                    return found
     raise ConfigurationError(
         f"no configuration was found: name a config.yaml with --config, or set {CONFIG_VARIABLE}"
     )

@@ -12,6 +12,7 @@ from hawork.cli.common import find_config, read_config
 from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.events import EventLog, EventSink, NullEventSink
+from hawork.ha.configuration_file import configuration_text
 
 
 def add_process_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,12 +50,5 @@ def _options_file(arguments: argparse.Namespace, config: Configuration, scratch:
     if not arguments.options:
         return find_config(arguments.config)
     path = scratch / "config.yaml"
-    path.write_text(config_yaml(config), encoding="utf-8")
+    path.write_text(configuration_text(config), encoding="utf-8")
     return path
-
-
-def config_yaml(config: Configuration) -> str:
-    """A configuration as flat ``config.yaml``; JSON's quoted texts are YAML's, too."""
-    import json
-
-    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in sorted(config.items()))

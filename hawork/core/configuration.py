@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from hawork.core.errors import ConfigurationError
-from hawork.core.units import format_duration, parse_boolean, parse_duration, parse_map, parse_size
+from hawork.core.units import (
+    format_duration,
+    parse_boolean,
+    parse_duration,
+    parse_integer,
+    parse_map,
+    parse_number,
+    parse_ports,
+    parse_size,
+)
 
 T = TypeVar("T")
 
@@ -28,6 +37,8 @@ class Option(Generic[T]):
     show: Callable[[T], str] = str
     effective: bool = True
     """False for a key that Flink accepts and that has no effect here."""
+    of_parts: Callable[[Mapping[str, str]], T] | None = None
+    """How the value is made of keys below this one, for an option that may be written so."""
 
     def read(self, text: str) -> T:
         try:
@@ -52,10 +63,7 @@ def integer(
     **more: Any,
 ) -> Option[Any]:  # fmt: skip
     def parse(value: str) -> int:
-        try:
-            number = int(value)
-        except ValueError:
-            raise ValueError("it is no whole number") from None
+        number = parse_integer(value)
         if not least <= number <= most:
             raise ValueError(f"write a whole number from {least} to {most}")
         return number
@@ -65,10 +73,7 @@ def integer(
 
 def number(key: str, default: float, meaning: str, *, least: float = 0.0) -> Option[float]:
     def parse(value: str) -> float:
-        try:
-            result = float(value)
-        except ValueError:
-            raise ValueError("it is no number") from None
+        result = parse_number(value)
         if not least <= result < float("inf"):
             raise ValueError(f"write a number of at least {least:g}")
         return result
@@ -85,8 +90,13 @@ def size(key: str, default: int, meaning: str, **more: Any) -> Option[int]:
     return Option(key, parse_size, default, meaning, **more)
 
 
+def ports(key: str, default: tuple[int, ...], meaning: str, **more: Any) -> Option[Any]:
+    show = lambda numbers: ",".join(map(str, numbers))  # noqa: E731
+    return Option(key, parse_ports, default, meaning, show=show, **more)
+
+
 def mapping(key: str, meaning: str) -> Option[dict[str, str]]:
-    return Option(key, parse_map, {}, meaning)
+    return Option(key, parse_map, {}, meaning, of_parts=dict)
 
 
 def choice(
@@ -105,7 +115,7 @@ def choice(
 def _nonempty(value: str) -> str:
     if not value.strip():
         raise ValueError("it is empty: write a value or leave the key out")
-    return value.strip()
+    return value
 
 
 class Configuration(Mapping[str, str]):
@@ -142,10 +152,25 @@ class Configuration(Mapping[str, str]):
         for key in (option.key, *option.deprecated):
             if key in self._values:
                 return option.read(self._values[key])
+        if option.of_parts is not None and (parts := self._parts(option)):
+            return option.of_parts(parts)
         return option.default
 
     def contains(self, option: Option[Any]) -> bool:
-        return any(key in self._values for key in (option.key, *option.deprecated))
+        return bool(self._parts(option)) or any(
+            key in self._values for key in (option.key, *option.deprecated)
+        )
+
+    def _parts(self, option: Option[Any]) -> dict[str, str]:
+        """What stands below the key of an option that may be written as several keys."""
+        if option.of_parts is None:
+            return {}
+        prefix = f"{option.key}."
+        return {
+            key.removeprefix(prefix): value
+            for key, value in self._values.items()
+            if key.startswith(prefix)
+        }
 
     def require(self, option: Option[T | None], why: str) -> T:
         """Like ``get_option``, but ``ConfigurationError`` when nothing is set."""
@@ -164,11 +189,12 @@ class Configuration(Mapping[str, str]):
         ``known`` holds every accepted key, the deprecated ones included. Keys outside the
         namespaces are somebody else's (a Flink file has many) and are left alone.
         """
+        prefixes = tuple(f"{key}." for key, option in known.items() if option.of_parts is not None)
         for key, value in self._values.items():
             option = known.get(key)
             if option is not None:
                 option.read(value)
-            elif key.startswith(namespaces):
+            elif key.startswith(namespaces) and not key.startswith(prefixes):
                 near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
                 hint = f"did you mean {near[0]}?" if near else "remove it"
                 message = _shown(key, value, f"option {key} (= {value!r}) is unknown: {hint}")

@@ -21,6 +21,7 @@ from hawork.core.configuration import (
     integer,
     mapping,
     number,
+    ports,
     size,
     text,
 )
@@ -34,9 +35,15 @@ _EMBEDDED = f"{_HA}.embedded"
 INFINITE = 2**31 - 1
 
 # --- high availability -----------------------------------------------------------------
-HA_TYPE = text(
-    f"{_HA}.type", "NONE", "embedded, zookeeper or kubernetes",
-    deprecated=(_HA, "recovery.mode"),
+HA_TYPE = choice(
+    f"{_HA}.type", "NONE", "embedded, zookeeper, kubernetes or NONE",
+    {
+        "embedded": "embedded", "zookeeper": "zookeeper", "kubernetes": "kubernetes",
+        "none": "NONE", "standalone": "NONE",
+        # Source: HighAvailabilityMode; the one factory that Flink 1.20 brings along.
+        "org.apache.flink.kubernetes.highavailability.kuberneteshaservicesfactory": "kubernetes",
+    },
+    deprecated=("recovery.mode", _HA),
 )  # fmt: skip
 CLUSTER_ID = text(
     f"{_HA}.cluster-id", "/default", "separates clusters in the HA store and in storageDir",
@@ -91,7 +98,7 @@ ZK_MAX_RETRIES = integer(
 )  # fmt: skip
 ZK_ACL = choice(
     f"{_ZK_CLIENT}.acl", "open", "who may read and write our znodes: open or creator",
-    {"open": "open", "creator": "creator"}, deprecated=("recovery.zookeeper.client.acl",),
+    {"open": "open", "creator": "creator"},
 )  # fmt: skip
 ZK_TOLERATE_SUSPENDED = boolean(
     f"{_ZK_CLIENT}.tolerate-suspended-connections", False,
@@ -218,8 +225,9 @@ RETAINED_CHECKPOINTS = integer(
     deprecated=("state.checkpoints.num-retained",),
 )  # fmt: skip
 MEMORY_THRESHOLD = size(
-    "state.storage.fs.memory-threshold", 20 << 10, "state up to this size stays in the checkpoint",
-    deprecated=("state.backend.fs.memory-threshold",),
+    "execution.checkpointing.data-inline-threshold", 20 << 10,
+    "state up to this size stays in the checkpoint",
+    deprecated=("state.storage.fs.memory-threshold", "state.backend.fs.memory-threshold"),
 )  # fmt: skip
 RESTART_STRATEGY = choice(
     "restart-strategy.type", "exponential-delay", "what happens after a task failed",
@@ -245,9 +253,21 @@ RESTART_JITTER = number(f"{_RESTART_EXP}.jitter-factor", 0.1, "random share of e
 RESTART_EXP_ATTEMPTS = integer(
     f"{_RESTART_EXP}.attempts-before-reset-backoff", INFINITE, "restarts before the job fails"
 )
-REST_ADDRESS = text("rest.address", "127.0.0.1", "host name that is published for REST")
-REST_BIND_ADDRESS = text("rest.bind-address", "127.0.0.1", "address that REST listens on")
-REST_PORT = integer("rest.port", 0, "port of REST; 0 picks a free one", most=65535)
+REST_ADDRESS = text(
+    "rest.address", "127.0.0.1", "host name that is published for REST",
+    deprecated=("jobmanager.rpc.address",),
+)  # fmt: skip
+REST_BIND_ADDRESS = text(
+    "rest.bind-address", "127.0.0.1", "address that REST listens on",
+    deprecated=("web.address", "jobmanager.web.address"),
+)  # fmt: skip
+REST_PORT = integer(
+    "rest.port", 0, "port of REST; 0 picks a free one", most=65535, deprecated=("web.port",)
+)
+REST_BIND_PORT = ports(
+    "rest.bind-port", (0,), "ports to try for REST, such as 8081,9000-9010",
+    deprecated=("rest.port", "web.port", "jobmanager.web.port"),
+)  # fmt: skip
 REST_MAX_CONTENT_LENGTH = integer(
     "rest.server.max-content-length", 104857600, "largest request in bytes", least=1024
 )
@@ -288,14 +308,9 @@ _FOREIGN = (
 
 
 def _collect() -> Mapping[str, Option[Any]]:
-    options = [value for value in globals().values() if isinstance(value, Option)]
-    return MappingProxyType(
-        {
-            key: option
-            for option in (*options, *_FOREIGN)
-            for key in (option.key, *option.deprecated)
-        }
-    )
+    options = [*(each for each in globals().values() if isinstance(each, Option)), *_FOREIGN]
+    older = {key: option for option in options for key in option.deprecated}
+    return MappingProxyType(older | {option.key: option for option in options})
 
 
 ALL_OPTIONS = _collect()

@@ -8,7 +8,6 @@ storageDir, and the Secret with the token of REST.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -20,6 +19,7 @@ from hawork.backends.kubernetes.settings import names_of
 from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import ConfigurationError
+from hawork.ha.configuration_file import configuration_text
 from hawork.ha.storage import local_path
 
 REST_PORT = 8081
@@ -128,8 +128,7 @@ class Manifests:
         )
 
     def _config_map(self, **files: str) -> dict[str, Any]:
-        lines = [f"{key}: {json.dumps(value)}" for key, value in sorted(self.config().items())]
-        data = {"config.yaml": "\n".join(lines) + "\n", **files}
+        data = {"config.yaml": configuration_text(self.config()), **files}
         return self._object("v1", "ConfigMap", "config", data=data)
 
     def _service(self) -> dict[str, Any]:

@@ -1,11 +1,13 @@
-"""Reading Flink's own configuration files.
+"""Reading Flink's own configuration files, as ``GlobalConfiguration`` of Flink 1.20 does.
 
-Source: Flink 1.20's ``config.yaml`` (YAML, nested or flat keys) and the ``key: value``
-lines of the older ``flink-conf.yaml``.
+``config.yaml`` is YAML 1.2 with nested or flat keys; the older ``flink-conf.yaml`` has lines of
+``key: value``. ``tests/unit/flink_values.tsv`` compares both with Flink, value by value.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,100 +15,126 @@ from typing import Any
 from hawork.core.configuration import Configuration, flatten
 from hawork.core.errors import ConfigurationError
 from hawork.core.options import ALL_OPTIONS, NAMESPACES, checked
-from hawork.core.units import parse_map
+from hawork.ha import core_schema
+
+LEGACY = "flink-conf.yaml"
+STANDARD = "config.yaml"
+_PLAIN_KEY = re.compile(r"(?i:(?!(?:null|true|false)\Z)[a-z][a-z0-9_.-]*)")
+_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
 def load_configuration(path: Path | str) -> Configuration:
-    """The checked configuration of a file.
+    """The checked configuration of a file, or of a directory as Flink's ``--configDir`` takes it.
 
-    Every scalar stays the text it is in the file (``off`` is no boolean). A file named
-    ``flink-conf.yaml`` is read line by line as older Flink versions do. ``ConfigurationError``
-    names file and reason when it cannot be read or understood.
+    A word without quotes has YAML 1.2's meaning: ``off`` is a text, ``0123`` the number 123. A file
+    named ``flink-conf.yaml`` is read line by line, and wins over ``config.yaml`` in a directory
+    that has both. ``ConfigurationError`` names file and reason when it cannot be read or
+    understood.
     """
-    path = Path(path)
+    path = in_directory(Path(path))
     try:
-        text = path.read_text(encoding="utf-8")
+        raw = path.read_bytes()
     except OSError as error:
         raise ConfigurationError(
             f"configuration file {path} cannot be read: {error.strerror or error}"
         ) from error
+    legacy = path.name == LEGACY
+    encoding = next((name for mark, name in _MARKS if raw.startswith(mark)), "utf-8")
+    try:
+        text = raw.decode(encoding)
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"configuration file {path} is not UTF-8 text: {error}") from error
     try:
-        values = _parse_lines(text) if path.name == "flink-conf.yaml" else _parse_yaml(text)
-        return checked(values)
+        if legacy and encoding != "utf-8":
+            raise ConfigurationError(
+                f"it begins with a byte order mark, which Flink reads as a part of the first key: "
+                f"save it as UTF-8 without one, or as {STANDARD}"
+            )
+        return checked(_parse_lines(text) if legacy else _parse_yaml(text))
     except ConfigurationError as error:
         raise ConfigurationError(f"configuration file {path}: {error}") from None
 
 
+def in_directory(path: Path) -> Path:
+    """The configuration file of a directory, of which Flink 1.20 takes the old one first."""
+    if not path.is_dir():
+        return path
+    for name in (LEGACY, STANDARD):
+        if (path / name).exists():
+            return path / name
+    raise ConfigurationError(
+        f"directory {path} has no configuration: write {STANDARD} there, or name a file"
+    )
+
+
+def configuration_text(values: Mapping[str, str]) -> str:
+    """Values as a flat ``config.yaml`` that ``load_configuration`` and Flink read back."""
+    return "".join(
+        f"{key if _PLAIN_KEY.fullmatch(key) else _quoted(key)}: {_quoted(value)}\n"
+        for key, value in sorted(values.items())
+    )
+
+
+def _quoted(text: str) -> str:
+    """A text in JSON's quotes, which are YAML's, too; other scripts stay readable."""
+    return "".join(
+        c if c.isprintable() else f"\\u{ord(c):04x}" for c in json.dumps(text, ensure_ascii=False)
+    )
+
+
 def _parse_lines(text: str) -> dict[str, str]:
-    """Source: ``GlobalConfiguration.loadLegacyYAMLResource``; the last of equal keys wins there,
-    here they are refused.
+    """Source: ``GlobalConfiguration.loadLegacyYAMLResource``.
+
+    As there, the last of equal keys wins, a ``#`` begins a comment wherever it stands, and a line
+    that is no pair is passed over. Here such a line is refused if it names one of our options.
     """
     values: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        content = line.partition("#")[0].strip()
-        if not content:
-            continue
+    for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
+        content = line.partition("#")[0].strip(_BLANK)
         key, separator, value = content.partition(": ")
-        if not separator or not key.strip() or not value.strip():
+        key, value = key.strip(_BLANK), value.strip(_BLANK)
+        if separator and key and value:
+            values[key] = value
+        elif content.startswith(NAMESPACES) or content.partition(":")[0].strip() in ALL_OPTIONS:
             raise ConfigurationError(f"line {number} is {content!r}: write 'key: value'")
-        if key.strip() in values:
-            raise ConfigurationError(f"option {key.strip()} is given twice: keep one of them")
-        values[key.strip()] = value.strip()
     return values
+
+
+_BLANK = "".join(map(chr, range(33)))
+"""What Java's ``String.trim`` takes away."""
 
 
 def _parse_yaml(text: str) -> dict[str, str]:
-    import yaml
-
     try:
-        node = yaml.compose(text, Loader=yaml.BaseLoader)
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise ConfigurationError(f"it is not valid YAML: {reason}") from None
-    if node is None:
+        tree = core_schema.load(text)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    if tree is None:
         return {}
-    tree = _plain(node, "")
     if not isinstance(tree, dict):
-        raise ConfigurationError("it is no mapping: write 'key: value' lines")
-    return _join_maps(flatten(tree))
+        kind = "a list" if isinstance(tree, list) else "no mapping"
+        raise ConfigurationError(f"the file is {kind}: write 'key: value' lines")
+    flat: dict[str, Any] = {}
+    for key, value in flatten(tree).items():
+        flat |= _mapping_in_text(key, value) or {key: value}
+    return {key: _text(key, value) for key, value in flat.items()}
 
 
-def _plain(node: Any, key: str) -> Any:
-    """The texts and mappings below a YAML node; the loader itself would drop duplicates."""
-    import yaml
-
-    if isinstance(node, yaml.ScalarNode):
-        return node.value
-    if isinstance(node, yaml.SequenceNode):
-        if not key or key in ALL_OPTIONS or key.startswith(NAMESPACES):
-            raise ConfigurationError(
-                f"{f'option {key}' if key else 'the file'} is a list: write one text instead"
-            )
-        # Somebody else's option; Flink joins lists in this way.
-        return ";".join(str(_plain(item, f"{key}[]")) for item in node.value)
-    tree: dict[str, Any] = {}
-    for name_node, value_node in node.value:
-        if not isinstance(name_node, yaml.ScalarNode):
-            raise ConfigurationError(f"a key below {key or 'the top'} is no text: write a name")
-        name = name_node.value
-        path = f"{key}.{name}" if key else name
-        if name in tree:
-            raise ConfigurationError(f"option {path} is given twice: keep one of them")
-        tree[name] = _plain(value_node, path)
-    return tree
+def _mapping_in_text(key: str, value: Any) -> dict[str, Any]:
+    """The keys of an option that is a map and was written as YAML's mapping in quotes."""
+    option = ALL_OPTIONS.get(key)
+    if option is None or option.of_parts is None or not isinstance(value, str):
+        return {}
+    try:
+        tree = core_schema.load(value)
+    except ValueError:
+        return {}
+    return flatten(tree, f"{key}.") if isinstance(tree, dict) else {}
 
 
-def _join_maps(flat: Mapping[str, str]) -> dict[str, str]:
-    """Options that are maps may be written as nested keys, too: make them one text again."""
-    values = dict(flat)
-    for option in ALL_OPTIONS.values():
-        if option.parse is not parse_map or option.key in values:
-            continue
-        prefix = f"{option.key}."
-        parts = [key for key in values if key.startswith(prefix)]
-        if parts:
-            pairs = [f"{key.removeprefix(prefix)}:{values.pop(key)}" for key in parts]
-            values[option.key] = ",".join(pairs)
-    return values
+def _text(key: str, value: Any) -> str:
+    if value is None:
+        raise ConfigurationError(f"option {key} has no value: write one, or remove the key")
+    if isinstance(value, list) and (key in ALL_OPTIONS or key.startswith(NAMESPACES)):
+        raise ConfigurationError(f"option {key} is a list: write one text instead")
+    return core_schema.text_of(value)

@@ -97,7 +97,7 @@ def store_rows(config: Configuration, names: Mapping[str, str]) -> pandas.DataFr
     from hawork.backends.embedded.directory import directory_of
     from hawork.backends.embedded.layout import DATABASE
 
-    kind = config.get_option(options.HA_TYPE).lower()
+    kind = config.get_option(options.HA_TYPE)
     if kind == "zookeeper":
         from hawork.inspect.zookeeper import znodes
 

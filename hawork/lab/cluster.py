@@ -344,7 +344,7 @@ class LabCluster(ProcessFaults, KubernetesFaults, SteppedLab, Looking, Judgement
         return Station.of_lab(self)
 
     def _store_kind(self) -> str:
-        return str(self.config.get_option(options.HA_TYPE)).lower()
+        return str(self.config.get_option(options.HA_TYPE))
 
     def _disconnect(self) -> None:
         if self._connected is not None:

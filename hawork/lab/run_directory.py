@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 import tempfile
@@ -27,6 +26,7 @@ from pathlib import Path
 
 from hawork.core.errors import LabError
 from hawork.core.steps import disarm
+from hawork.ha.configuration_file import configuration_text
 
 PREFIX = "hawork-lab-"
 LOCK = "lab.lock"
@@ -96,9 +96,8 @@ class RunDirectory:
         return f"RunDirectory({str(self.path)!r})"
 
     def write_options(self, options: Mapping[str, str]) -> None:
-        """Write ``config.yaml``; a text in JSON's quotes is also a text in YAML's."""
-        lines = [f"{key}: {json.dumps(value)}\n" for key, value in sorted(options.items())]
-        self.config_file.write_text("".join(lines), encoding="utf-8")
+        """Write ``config.yaml``."""
+        self.config_file.write_text(configuration_text(options), encoding="utf-8")
 
     def close(self) -> None:
         """Give the directory free, and remove it when it was temporary; repeatable."""

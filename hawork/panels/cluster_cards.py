@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def cluster_section(lab: Watched, timeline: LiveTimeline) -> dict[str, Any]:
     """What there is now, without asking any process: this is looked at ten times a second."""
-    kind = lab.config.get_option(options.HA_TYPE).lower()
+    kind = lab.config.get_option(options.HA_TYPE)
     information = lab.leader_information()
     facts = timeline.facts
     leader = facts.owners.get(str(information.session_id)) if information else None

@@ -69,7 +69,7 @@ def _cluster(view: Viewed, timeline: LiveTimeline) -> Json:
             "note": f"Who leads and what the HA store says is not told by {view.rest_address()}: "
             "attach with the cluster's config.yaml to see it.",
         }
-    section = recorded_section(states, timeline, view.config.get_option(options.HA_TYPE).lower())
+    section = recorded_section(states, timeline, view.config.get_option(options.HA_TYPE))
     connection = timeline.facts.connections.get(CLIENT)
     if connection is not None:
         section["store"]["state"] = connection.lower()

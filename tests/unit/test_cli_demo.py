@@ -50,5 +50,5 @@ def test_an_unknown_backend_is_one_sentence() -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("hawork: option high-availability.type is zook")
+    assert done.stderr.splitlines()[-1].startswith("hawork: option high-availability.type is 'zook")
     assert "Traceback" not in done.stderr

@@ -88,17 +88,17 @@ class ZooKeeperSettings:
 def parse_quorum(quorum: str) -> tuple[tuple[str, ...], str]:
     """The servers as ``host:port``, and the chroot or nothing; ``ConfigurationError``.
 
-    As ZooKeeper's own client, hence Flink, reads it: empty parts and spaces around a server mean
-    nothing, and ``/`` alone is no chroot. Source: ZooKeeper's ``ConnectStringParser``.
+    Blanks and empty parts between commas are left out, as ZooKeeper's own client does. Source:
+    ``org.apache.zookeeper.client.ConnectStringParser``.
     """
-    hosts, _, chroot = quorum.partition("/")
-    parts = [part for part in chroot.strip().split("/") if part]
+    hosts, slash, chroot = quorum.partition("/")
     servers = tuple(_server(quorum, host.strip()) for host in hosts.split(",") if host.strip())
     if not servers:
         raise _bad_quorum(quorum, "it names no server")
-    if any(part in (".", "..") for part in parts):
-        raise _bad_quorum(quorum, f"{'/' + chroot!r} is no path")
-    return servers, "".join(f"/{part}" for part in parts)
+    parts = chroot.split("/")
+    if chroot and any(part in ("", ".", "..") for part in parts):
+        raise _bad_quorum(quorum, f"{slash + chroot!r} is no path")
+    return servers, f"/{chroot}" if chroot else ""
 
 
 def _server(quorum: str, server: str) -> str:
@@ -111,9 +111,10 @@ def _server(quorum: str, server: str) -> str:
         raise _bad_quorum(
             quorum, f"{server!r} is no server; an IPv6 address stands in brackets: [::1]:2181"
         )
+    port = port or str(_DEFAULT_PORT)
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise _bad_quorum(quorum, f"{port!r} is no port")
-    return f"{host}:{port}"
+    return f"{host}:{int(port)}"
 
 
 def _is_ipv6(host: str) -> bool:

@@ -249,7 +249,7 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
         return Station.of_view(self)
 
     def _store_kind(self) -> str:
-        return self.config.get_option(options.HA_TYPE).lower() if self.config is not None else ""
+        return self.config.get_option(options.HA_TYPE) if self.config is not None else ""
 
     def _configured(self, what: str) -> Configuration:
         if self.config is None:

@@ -8,7 +8,6 @@ ends with the pipe to this process.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import select
@@ -21,6 +20,7 @@ from typing import Any
 
 from hawork.core.errors import JobSubmissionError, LabError
 from hawork.core.flink import LOGGING
+from hawork.ha.configuration_file import configuration_text
 from hawork.lab.flink.distribution import FlinkDistribution
 from hawork.lab.flink.jar import JOB_ID, JobJar, check_submitted
 from hawork.lab.flink.log import why_it_ended
@@ -48,8 +48,7 @@ class FlinkClient:
         self.flink = flink or FlinkDistribution.find()
         self._conf = directory / "conf"
         self._conf.mkdir(parents=True, exist_ok=True)
-        text = "".join(f"{key}: {json.dumps(value)}\n" for key, value in options.items())
-        self.config_file.write_text(text, encoding="utf-8")
+        self.config_file.write_text(configuration_text(options), encoding="utf-8")
         # Standard output is for the gateway's port and password.
         logging = f"{LOGGING}appender.console.target=SYSTEM_ERR\n"
         (self._conf / "log4j2.properties").write_text(logging)

@@ -233,7 +233,7 @@ class FlinkCluster(LabCluster):
         return {each.key: self.config[each.key] for each in wanted if each.key in self.config}
 
     def _on_kubernetes(self) -> bool:
-        return str(self.config.get_option(options.HA_TYPE)).lower() == "kubernetes"
+        return str(self.config.get_option(options.HA_TYPE)) == "kubernetes"
 
     def _retrieve(self) -> LeaderInformation | None:
         """What the timeline knows, too: who waits for a leader looks at it next."""

@@ -10,6 +10,7 @@ from hawork.core import options
 from hawork.core.events import EventKind
 from hawork.core.flink import LOGGING
 from hawork.core.units import parse_duration
+from hawork.ha.configuration_file import configuration_text
 from hawork.lab.flink.distribution import FlinkDistribution
 from hawork.lab.flink.events import FlinkEvents
 from hawork.lab.flink.log import why_it_ended
@@ -113,8 +114,9 @@ def write_conf(conf: Path, shared: Path, more: Mapping[str, str]) -> None:
     conf.mkdir(parents=True, exist_ok=True)
     lines = [_understood(line) for line in shared.read_text(encoding="utf-8").splitlines()]
     given = {line.partition(":")[0] for line in lines}
-    lines += [f"{key}: {json.dumps(value)}" for key, value in more.items() if key not in given]
-    (conf / "config.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    text = "".join(f"{line}\n" for line in lines)
+    text += configuration_text({key: more[key] for key in more if key not in given})
+    (conf / "config.yaml").write_text(text, encoding="utf-8")
     (conf / "log4j2.properties").write_text(LOGGING)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hawork.core.errors import LabError
+from hawork.ha.configuration_file import configuration_text
 from hawork.lab.run_directory import RunDirectory
 from hawork.servers.tcp_proxy import TcpProxy
 
@@ -48,7 +48,6 @@ def own_configuration(run: RunDirectory, process: str, values: Mapping[str, str]
     """The lab's configuration with ``values`` in it, as a file of one process."""
     given = run.config_file.read_text(encoding="utf-8").splitlines(keepends=True)
     others = [line for line in given if line.partition(":")[0] not in values]
-    lines = [f"{key}: {json.dumps(value)}\n" for key, value in values.items()]
     file = run.path / f"config-{process}.yaml"
-    file.write_text("".join([*others, *lines]), encoding="utf-8")
+    file.write_text("".join(others) + configuration_text(values), encoding="utf-8")
     return file

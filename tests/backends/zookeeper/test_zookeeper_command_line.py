@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from kazoo.security import make_digest_acl
 
-from hawork.cli.foreground import config_yaml
 from hawork.cli.main import main
 from hawork.core import options
+from hawork.ha.configuration_file import configuration_text
 from hawork.servers.zookeeper.ensemble import free_ports
 from hawork.testing import eventually
 from tests.backends.zookeeper.zookeeper_setup import ClusterUnderTest
@@ -21,7 +21,7 @@ from tests.backends.zookeeper.zookeeper_setup import ClusterUnderTest
 def config(cluster: ClusterUnderTest, tmp_path: Path) -> Path:
     path = tmp_path / "config.yaml"
     storage = {options.STORAGE_DIR.key: (tmp_path / "storage").as_uri()}
-    path.write_text(config_yaml(options.checked({**cluster.values, **storage})))
+    path.write_text(configuration_text(options.checked({**cluster.values, **storage})))
     return path
 
 

@@ -42,7 +42,7 @@ def test_flinks_defaults() -> None:
     [
         ("a:1,b:2", ("a:1", "b:2"), ""),
         ("a", ("a:2181",), ""),
-        ("a:1, b:2/x/y/", ("a:1", "b:2"), "/x/y"),
+        ("a:1, ,b:2,/x/y", ("a:1", "b:2"), "/x/y"),
         ("[::1]:2181,[::2]", ("[::1]:2181", "[::2]:2181"), ""),
         # Oracle of these: ConnectStringParser, run from Flink's jar.
         ("a:1,", ("a:1",), ""),
@@ -61,7 +61,7 @@ def test_quorums(quorum: str, servers: tuple[str, ...], chroot: str) -> None:
 @pytest.mark.parametrize(
     "quorum",
     [
-        ":2181", "a:x", "a:0", "a:70000", "a:1/..", "a b:1", ",", " , /lab",
+        ":2181", "a:x", "a:0", "a:70000", "a:1/..", "a:1//x", "a:1/x/", "a b:1", ",", " , /lab",
         "::1:2181", "::1", "[::1:2181", "[a]:2181", "[::1]x:2181", "a]:1",
     ],
 )  # fmt: skip

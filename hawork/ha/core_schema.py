@@ -1,0 +1,181 @@
+"""YAML with the core schema of version 1.2, as Flink 1.20's parser (snakeyaml-engine) reads it.
+
+PyYAML scans the text; what a word without quotes means is decided here: ``yes`` is a text, ``0123``
+a number, and ``1.20`` is the number 1.2. Differs from Flink where ``tests/unit/flink_values.tsv``
+says so.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+
+import yaml
+
+_TAG = "tag:yaml.org,2002:"
+_DEEPEST = 50
+"""Flink's limit, too: of nesting, which also ends an alias that holds itself."""
+_MOST_VALUES = 100_000
+"""A file of aliases of aliases could otherwise stand for any number of values."""
+
+
+class _Loader(yaml.BaseLoader):
+    """PyYAML's scanner with the words of YAML 1.2, and with tabs between words."""
+
+    def scan_plain_spaces(self, indent: int, start_mark: Any) -> list[str] | None:
+        """What separates two words of a text without quotes, or ends it."""
+        length = 0
+        while self.peek(length) in " \t":
+            length += 1
+        blanks = self.prefix(length)
+        if "\t" not in blanks:
+            return super().scan_plain_spaces(indent, start_mark)
+        self.forward(length)
+        if self.peek() in "\r\n":
+            return super().scan_plain_spaces(indent, start_mark)
+        return [blanks]
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what ``_Loader`` would take for a number, a boolean or null, and nothing more."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}
+
+
+for _kind, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+):
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(_TAG + _kind, re.compile(rf"(?:{_pattern})\Z"), _first)
+_Dumper.add_representer(
+    float, lambda dumper, value: dumper.represent_scalar(f"{_TAG}float", text_of(value))
+)
+
+
+def load(text: str) -> Any:
+    """The value of one document: mappings, lists, texts, numbers, booleans and None.
+
+    ``ValueError`` says in one line what is wrong, without the values of the text.
+    """
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        reason = ", ".join(filter(None, (error.context, error.problem)))
+        raise ValueError(f"it is not valid YAML: {reason}{where}") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"it is not valid YAML: {' '.join(str(error).split())}") from None
+    return None if node is None else _Reading().value(node, "", 0)
+
+
+def text_of(value: Any) -> str:
+    """A value as Flink's configuration keeps it as text."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return _as_java(value)
+    if isinstance(value, list):
+        shown = yaml.dump(
+            value, Dumper=_Dumper, default_flow_style=True, allow_unicode=True,
+            width=float("inf"), sort_keys=False,
+        )  # fmt: skip
+        return str(shown).removesuffix("\n")
+    return str(value)
+
+
+class _Reading:
+    """One pass over the nodes of a document; paths are for messages only."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_VALUES
+
+    def value(self, node: Any, path: str, depth: int) -> Any:
+        self._left -= 1
+        if depth > _DEEPEST or self._left < 0:
+            raise ValueError(f"{path or 'it'} is nested too deeply, or an alias holds itself")
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path, depth)
+        if isinstance(node, yaml.SequenceNode):
+            if node.tag != f"{_TAG}seq":
+                raise _unknown_tag(node, path)
+            return [self.value(item, path, depth + 1) for item in node.value]
+        return _scalar(node, path)
+
+    def _mapping(self, node: Any, path: str, depth: int) -> dict[str, Any]:
+        if node.tag != f"{_TAG}map":
+            raise _unknown_tag(node, path)
+        tree: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            where = path or "the top"
+            key = _scalar(key_node, path) if isinstance(key_node, yaml.ScalarNode) else key_node
+            if key is None:
+                key = "null"
+            if not isinstance(key, str):
+                raise ValueError(f"a key below {where} is no text: write a name, or quote it")
+            below = f"{path}.{key}" if path else key
+            if key in tree:
+                raise ValueError(f"option {below} is given twice: keep one of them")
+            tree[key] = self.value(value_node, below, depth + 1)
+        return tree
+
+
+def _scalar(node: Any, path: str) -> Any:
+    text = node.value
+    kind = node.tag.removeprefix(_TAG)
+    try:
+        match kind:
+            case "str" | "!":
+                return text
+            case "null" if text in ("", "~") or text.lower() == "null":
+                return None
+            case "bool" if text.lower() in ("true", "false"):
+                return text.lower() == "true"
+            case "int":
+                base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+                return int(text, base)
+            case "float" if not text.startswith("+.i") and not text.startswith("+.I"):
+                return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    except ValueError:
+        pass
+    raise _unknown_tag(node, path)
+
+
+def _unknown_tag(node: Any, path: str) -> ValueError:
+    tag = node.tag.replace(_TAG, "!!")
+    return ValueError(f"{path or 'it'} has the tag {tag}, which does not fit: remove the tag")
+
+
+def _as_java(value: float) -> str:
+    """A double as Java prints it, from the fewest digits that tell it from any other double.
+
+    Java before 19 prints one digit more for a few of them.
+    """
+    if value != value:
+        return ".nan"
+    if value in (float("inf"), float("-inf")):
+        return f"{'-' if value < 0 else ''}.inf"
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int)
+    written = "".join(map(str, digits))
+    point = len(written) + exponent  # of the decimal point, from the first digit
+    minus = "-" if sign else ""
+    if value == 0:
+        return f"{minus}0.0"
+    if not -2 <= point <= 7:
+        return f"{minus}{written[0]}.{written[1:] or '0'}E{point - 1}"
+    if point <= 0:
+        return f"{minus}0.{'0' * -point}{written}"
+    padded = written.ljust(point, "0")
+    return f"{minus}{padded[:point]}.{padded[point:] or '0'}"
