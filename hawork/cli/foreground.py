@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -16,7 +15,11 @@ from hawork.ha.configuration_file import configuration_text
 
 
 def add_process_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", help="name in events, such as jm-1 (default: role and pid)")
+    parser.add_argument(
+        "--name",
+        help="name in the cluster and in events, such as jm-1 (default: role, host, process id and "
+        "something random)",
+    )
     parser.add_argument(
         "--run-directory", metavar="DIR", help="where events are written (default: nowhere)"
     )
@@ -24,10 +27,11 @@ def add_process_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_process(role: str, arguments: argparse.Namespace) -> int:
     """Run ``python -m hawork.runtime <role>`` under a supervisor; returns its exit status."""
+    from hawork.runtime.process import unique_name
     from hawork.runtime.supervisor import supervise
 
     config = read_config(arguments)
-    name = arguments.name or f"{role}-{os.getpid()}"
+    name = arguments.name or unique_name(role)
     directory = arguments.run_directory or config.get_option(options.RUN_DIRECTORY)
     events: EventSink = NullEventSink()
     if directory:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import faulthandler
-import os
 import signal
 import sys
 from collections import deque
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from hawork.core.errors import HaworkError
 from hawork.ha.configuration_file import load_configuration
-from hawork.runtime.process import ProcessContext, die_with_parent
+from hawork.runtime.process import ProcessContext, die_with_parent, unique_name
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         config = load_configuration(given.config)
-        name = given.name or f"{given.role}-{os.getpid()}"
+        name = given.name or unique_name(given.role)
         context = ProcessContext.create(name, config, given.run_directory, tell)
         if given.role == "jobmanager":
             from hawork.runtime.job_manager import run_job_manager

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import secrets
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +21,15 @@ from hawork.core.events import EventKind, EventLog
 from hawork.core.steps import StepGate
 from hawork.runtime.parent_death import die_with_creator
 from hawork.runtime.supervised_process import PARENT_FD, TICKET_FD
+
+
+def unique_name(role: str) -> str:
+    """A name that no other process has, in whatever containers they run.
+
+    Host name and process id alone are alike in two containers more often than not.
+    """
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:63].strip(".-") or "host"
+    return f"{role}-{host}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 @dataclass(frozen=True, slots=True)

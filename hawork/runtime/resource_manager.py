@@ -1,7 +1,8 @@
 """TaskManagers and their slots, as the leading JobManager knows them.
 
 Lives on the event loop of its process. A TaskManager is lost when its connection closes,
-when it is silent for ``heartbeat.timeout``, or when it registers again.
+when it is silent for ``heartbeat.timeout``, or when it registers again. Its name is one process's
+alone: another process of that name is refused for as long as the first is there.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hawork.core.clock import Clock
+from hawork.core.errors import ConfigurationError
 from hawork.core.events import EventKind, EventSink
 from hawork.core.types import JobID, LeaderSessionID
 from hawork.runtime.heartbeat import HeartbeatMonitor
@@ -46,6 +48,7 @@ class TaskManagerInfo:
     slots: int
     pid: int
     connection: TaskManagerConnection
+    instance: str = ""
     used_by: list[JobID] = field(default_factory=list)
 
     @property
@@ -96,12 +99,27 @@ class ResourceManager:
         return sum(info.free for info in self._taskmanagers.values())
 
     def register(
-        self, taskmanager_id: str, slots: int, pid: int, connection: TaskManagerConnection
+        self,
+        taskmanager_id: str,
+        slots: int,
+        pid: int,
+        connection: TaskManagerConnection,
+        instance: str = "",
     ) -> None:
-        """Take in a TaskManager; one of the same id is lost first."""
-        if taskmanager_id in self._taskmanagers:
+        """Take in a TaskManager; what is left of its own earlier connection is lost first.
+
+        ``instance`` tells a process from another one of the same id, which is refused with
+        ``ConfigurationError``: to let it in would take the slots away from the first.
+        """
+        present = self._taskmanagers.get(taskmanager_id)
+        if present is not None and present.instance != instance:
+            raise ConfigurationError(
+                f"a TaskManager named {taskmanager_id} is registered already, with process id "
+                f"{present.pid}: give each TaskManager a --name of its own, or none"
+            )
+        if present is not None:
             self.lose(taskmanager_id, "it registered again")
-        info = TaskManagerInfo(taskmanager_id, slots, pid, connection)
+        info = TaskManagerInfo(taskmanager_id, slots, pid, connection, instance)
         self._taskmanagers[taskmanager_id] = info
         self._heartbeats.watch(taskmanager_id, self._clock.monotonic())
         self._events.emit(

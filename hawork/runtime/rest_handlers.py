@@ -336,13 +336,25 @@ class TaskManagerSocket(tornado.websocket.WebSocketHandler):
     def _handle(self, dispatcher: Dispatcher, message: dict[str, Any]) -> None:
         resources = dispatcher.term.resource_manager
         if message["type"] == "register":
-            self._taskmanager_id = message["taskmanager_id"]
-            resources.register(message["taskmanager_id"], message["slots"], message["pid"], self)
+            self._register(dispatcher, message)
         elif message["type"] == "heartbeat" and self._taskmanager_id is not None:
             resources.heartbeat(self._taskmanager_id)
             self.send({"type": "heartbeat", "session_id": str(dispatcher.term.session_id)})
         elif message["type"] == "task_event":
             dispatcher.task_event(message)
+
+    def _register(self, dispatcher: Dispatcher, message: dict[str, Any]) -> None:
+        name, pid = str(message["taskmanager_id"]), message["pid"]
+        try:
+            dispatcher.term.resource_manager.register(
+                name, message["slots"], pid, self, str(message.get("instance", pid))
+            )
+        except ConfigurationError as error:
+            session_id = str(dispatcher.term.session_id)
+            self.send({"type": "refused", "session_id": session_id, "reason": str(error)})
+            super().close(1008, "refused")
+            return
+        self._taskmanager_id = name
 
     def on_close(self) -> None:
         if self._stranger is not None:

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import signal
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,7 @@ from hawork.runtime.task_child import TaskChild
 from hawork.runtime.web_socket import send_json
 
 _RECONNECT_PAUSE = 0.1  # seconds before the same leader is tried again
+_REFUSED_PAUSE = 1.0  # seconds before a leader is asked again that has refused us
 _UNREACHED = (
     OSError,
     RuntimeError,  # no thread is left
@@ -54,6 +56,9 @@ class TaskManager:
     def __init__(self, context: ProcessContext, io: ThreadPoolExecutor) -> None:
         self._context = context
         self._io = io
+        self._instance = secrets.token_hex(8)
+        self._refused = False
+        self._told = ""
         self._slots = context.config.get_option(options.SLOTS)
         self._interval = context.config.get_option(options.HEARTBEAT_INTERVAL)
         self._timeout = context.config.get_option(options.HEARTBEAT_TIMEOUT)
@@ -69,25 +74,29 @@ class TaskManager:
 
     async def run(self) -> None:
         retrieval = self._ha.leader_retrieval(RESOURCE_MANAGER, self)
-        told = ""
         try:
             while True:
                 leader = await self._next_leader()
                 try:
                     await self._serve(leader)
                 except _UNREACHED as error:
-                    problem = f"the leader at {leader.address} cannot be reached: {error}"
-                    if problem != told:  # a dead leader's address may stay for a whole lease
-                        self._context.events.emit(EventKind.ERROR, message=problem)
-                    told = problem
+                    # A dead leader's address may stay for a whole lease.
+                    self._tell(f"the leader at {leader.address} cannot be reached: {error}")
                 finally:
                     await self._kill_tasks()
                 if self._leader == leader:
-                    await self._wait_for_change(_RECONNECT_PAUSE)
+                    pause = _REFUSED_PAUSE if self._refused else _RECONNECT_PAUSE
+                    await self._wait_for_change(pause)
         finally:
             await self._loop.run_in_executor(self._io, retrieval.close)
             await self._loop.run_in_executor(self._io, self._ha.close)
             self._scratch.remove()
+
+    def _tell(self, problem: str) -> None:
+        """Tell a problem once, until it is another one, or over."""
+        if problem and problem != self._told:
+            self._context.events.emit(EventKind.ERROR, message=problem)
+        self._told = problem
 
     # --- LeaderRetrievalListener: called on the retrieval thread ---------------------------
 
@@ -140,6 +149,7 @@ class TaskManager:
                     "taskmanager_id": self._context.name,
                     "slots": self._slots,
                     "pid": os.getpid(),
+                    "instance": self._instance,
                 }
             )
             await asyncio.wait(helpers, return_when=asyncio.FIRST_COMPLETED)
@@ -212,6 +222,8 @@ class TaskManager:
             if message["session_id"] != session_id:
                 continue
             monitor.heard("leader", SYSTEM_CLOCK.monotonic())
+            self._refused = message["type"] == "refused"
+            self._tell(message["reason"] if self._refused else "")
             if message["type"] == "deploy_task":
                 self._deploy(message)
             elif message["type"] == "task_command":

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import re
+import socket
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from hawork.core.errors import ConfigurationError
 from hawork.core.events import NullEventSink
 from hawork.core.types import JobID
+from hawork.runtime.process import unique_name
 from hawork.runtime.resource_manager import ResourceManager, Slot
 from hawork.testing import ManualClock
 
@@ -101,6 +107,32 @@ def test_the_end_of_an_old_connection_does_not_lose_the_new_one() -> None:
     assert resources.slots_total == 1
     resources.lose("tm-1", "its connection closed", new)
     assert resources.slots_total == 0
+
+
+def test_another_process_of_the_same_name_is_refused_and_changes_nothing() -> None:
+    """Two containers: each of them evicted the other, and the job never ran."""
+    clock = ManualClock()
+    resources, job, first, second = manager(clock), Requester(), Connection(), Connection()
+    resources.register("taskmanager-1", 1, 1, first, "one")
+    resources.request(job)
+    with pytest.raises(ConfigurationError, match="named taskmanager-1 is registered already"):
+        resources.register("taskmanager-1", 1, 1, second, "another")
+    assert (job.lost, first.closed, resources.slots_total) == ([], False, 1)
+    clock.advance(3.5)
+    resources.check_heartbeats()
+    resources.register("taskmanager-1", 1, 1, second, "another")
+    assert job.lost == ["taskmanager-1"], "the first is gone: the name is free"
+
+
+def test_names_that_are_given_by_default_are_one_processs_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In containers of one image and one host name, everything has process id 1."""
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    monkeypatch.setattr(socket, "gethostname", lambda: "../node 7")
+    names = {unique_name("taskmanager") for _ in range(100)}
+    assert len(names) == 100
+    assert all(re.fullmatch(r"taskmanager-node-7-1-[0-9a-f]{6}", name) for name in names)
 
 
 class Slots(RuleBasedStateMachine):
