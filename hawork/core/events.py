@@ -7,11 +7,13 @@ panels, frames and test assertions read these files and nothing else.
 from __future__ import annotations
 
 import enum
+import errno
 import json
 import os
+import re
 import threading
-from collections import deque
-from collections.abc import Iterator
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,6 +65,13 @@ class EventKind(str, enum.Enum):
 
     def __str__(self) -> str:
         return self.value
+
+
+_TOLD_ONCE = (EventKind.ERROR, EventKind.STATE_SET_ASIDE)
+_TOLD_AGAIN = 3600.0  # seconds
+_MOST_TOLD = 1000
+_PASSING = re.compile(r"(?<![0-9a-f])[0-9a-f]{12}\b|\d+(?= bytes free)")
+"""What differs from one try to the next: the random part of a file's name, a disk's free bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +139,11 @@ class EventLog:
 
     A line is written by one ``write`` call on a descriptor opened for appending, so that
     a crash leaves at most the last line incomplete. When the disk is full the event is
-    kept in memory only and ``dropped`` counts it: a full log must not stop a JobManager.
+    kept in memory only and ``dropped`` counts it: a full log must not stop a JobManager. A
+    file that somebody removed is made again. ``tell`` hears of either in one sentence, once.
+
+    Errors and what was set aside are told once: what waits for a repair looks at it again and
+    again, and finds the same. It is told again under another leadership, or an hour later.
     """
 
     def __init__(
@@ -139,17 +152,21 @@ class EventLog:
         path: Path | None = None,
         clock: Clock = SYSTEM_CLOCK,
         keep: int = 1000,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         self.process = process
         self.dropped = 0
         self._clock = clock
         self._recent: deque[Event] = deque(maxlen=keep)
+        self._told: OrderedDict[tuple[object, ...], float] = OrderedDict()
         self._lock = threading.Lock()
         self._descriptor: int | None = None
+        self._path = path
+        self._torn = False
+        self._trouble = False
+        self._tell_trouble = tell
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-            self._descriptor = os.open(path, flags, 0o600)
+            self._open(path)
 
     def emit(
         self,
@@ -172,12 +189,61 @@ class EventLog:
         )
         line = (json.dumps(event.to_json(), default=str) + "\n").encode()
         with self._lock:
+            if kind in _TOLD_ONCE and self._was_told(event):
+                return
             self._recent.append(event)
             if self._descriptor is not None:
-                try:
-                    os.write(self._descriptor, line)
-                except OSError:
-                    self.dropped += 1
+                self._write(line)
+
+    def _open(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        descriptor, self._descriptor = self._descriptor, os.open(path, flags, 0o600)
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _write(self, line: bytes) -> None:
+        assert self._descriptor is not None and self._path is not None
+        try:
+            if os.fstat(self._descriptor).st_nlink == 0:
+                self._open(self._path)
+                self._say(f"event log {self._path} was removed, and goes on as a new file")
+            rest = b"\n" + line if self._torn else line
+            written = os.write(self._descriptor, rest)
+            self._torn = written < len(rest)
+            if self._torn:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self.dropped += 1
+            if not self._trouble:
+                reason = error.strerror or error
+                self._say(
+                    f"event log {self._path} cannot be written ({reason}): events are kept in "
+                    "memory only until it can"
+                )
+            self._trouble = True
+        else:
+            if self._trouble:
+                self._say(
+                    f"event log {self._path} is written again; {self.dropped} events are not in it"
+                )
+            self._trouble = False
+
+    def _say(self, sentence: str) -> None:
+        if self._tell_trouble is not None:
+            self._tell_trouble(sentence)
+
+    def _was_told(self, event: Event) -> bool:
+        facts = json.dumps(event.facts, default=str, sort_keys=True)
+        key = (event.kind, event.session_id, event.job_id, _PASSING.sub("#", facts))
+        told_at = self._told.get(key)
+        if told_at is not None and event.monotonic - told_at < _TOLD_AGAIN:
+            return True
+        self._told[key] = event.monotonic
+        self._told.move_to_end(key)
+        while len(self._told) > _MOST_TOLD:
+            self._told.popitem(last=False)
+        return False
 
     def recent(self) -> list[Event]:
         with self._lock:

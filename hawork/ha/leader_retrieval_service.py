@@ -33,6 +33,7 @@ class DefaultLeaderRetrievalService:
         self._latest: LeaderInformation | None = None
         self._notified: LeaderInformation | None = None
         self._errors: deque[Exception] = deque(maxlen=_KEPT_ERRORS)
+        self._last_error = ""
         self._closed = False
         self._thread = threading.Thread(target=self._dispatch, name="leader-retrieval", daemon=True)
         self._thread.start()
@@ -46,11 +47,16 @@ class DefaultLeaderRetrievalService:
         """Called by the driver, from any thread."""
         with self._changed:
             self._latest = information
+            if information is not None:
+                self._last_error = ""
             self._changed.notify()
 
     def on_error(self, error: Exception) -> None:
-        """Called by the driver, from any thread."""
+        """Called by the driver, from any thread; what is still the matter is passed on once."""
         with self._changed:
+            if str(error) == self._last_error:
+                return
+            self._last_error = str(error)
             self._errors.append(error)
             self._changed.notify()
 

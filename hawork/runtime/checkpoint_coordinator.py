@@ -18,11 +18,9 @@ from hawork.core.failures import Blame
 from hawork.core.jobs import CompletedCheckpoint, JobGraph, SubtaskState
 from hawork.core.steps import Steps
 from hawork.core.types import LeaderSessionID
+from hawork.runtime.retry_pause import RetryPause
 
 T = TypeVar("T")
-
-_RETRY_PAUSE = 0.2
-"""Seconds until a checkpoint that a job needs for its end is tried again."""
 
 
 class CheckpointIDs(Protocol):
@@ -102,6 +100,7 @@ class CheckpointCoordinator:
         self._timer: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._busy = False
+        self._retry_pause = RetryPause()
         self._last_wanted = False
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -168,7 +167,7 @@ class CheckpointCoordinator:
         self._timer = asyncio.get_running_loop().call_later(delay, self._trigger)
 
     def _schedule_after_failure(self) -> None:
-        self._schedule(_RETRY_PAUSE if self._last_wanted else None)
+        self._schedule(self._retry_pause.next() if self._last_wanted else None)
 
     def _trigger(self) -> None:
         self._timer = None
@@ -266,6 +265,7 @@ class CheckpointCoordinator:
             return
         self._send({"type": "notify_complete", "checkpoint_id": checkpoint.checkpoint_id})
         self._completed(checkpoint)
+        self._retry_pause.over()
         self._last_wanted = self._last_wanted and not checkpoint.finished
         self._schedule(0.0 if self._last_wanted else None)
 

@@ -18,7 +18,6 @@ from hawork.client.job_details import JobDetails
 from hawork.core.errors import (
     CorruptStateError,
     DuplicateJobSubmissionError,
-    HaworkError,
     JobNotFoundError,
     LeadershipLostError,
     PossibleInconsistentStateError,
@@ -29,10 +28,10 @@ from hawork.core.types import JobID
 from hawork.ha.cleanup import cleanup_strategy
 from hawork.ha.serialized_throwable import failure_cause
 from hawork.runtime.job_master import JobMaster
+from hawork.runtime.retry_pause import RetryPause
 from hawork.runtime.term import Term
 
 _KEEP_FINISHED = 1000
-_RETRY_PAUSE = 0.2  # seconds between tries to reach a store that is away
 
 
 class Dispatcher:
@@ -172,17 +171,18 @@ class Dispatcher:
             net_runtime=max(0, self._term.now_millis() - job.graph.submitted_at),
             failure_cause=failure_cause(job.failure or "") if status is JobStatus.FAILED else None,
         )
+        pause = RetryPause()
         while True:
             try:
                 await self._term.run_io(lambda: self._term.stores.job_results.create_dirty(result))
                 break
             except LeadershipLostError:
                 raise
-            except HaworkError as error:
+            except Exception as error:  # noqa: BLE001 - also where no thread is left
                 # Nothing may be shown or deleted before the result is safe. Bounded by our
                 # leadership: losing it cancels this.
                 self._term.events.emit(EventKind.ERROR, job_id=job.job_id, message=str(error))
-                await asyncio.sleep(_RETRY_PAUSE)
+                await asyncio.sleep(pause.next())
         job.show_end(status)
         self._remember(_details_of(job))
         del self._jobs[job.job_id]
@@ -215,7 +215,7 @@ class Dispatcher:
             await self._term.run_io(lambda: self._term.stores.cleanup.run(result))
         except LeadershipLostError:
             raise
-        except HaworkError as error:
+        except Exception as error:  # noqa: BLE001 - it costs nothing but this job's cleanup
             self._term.events.emit(
                 EventKind.ERROR,
                 job_id=result.job_id,

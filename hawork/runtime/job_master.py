@@ -22,6 +22,7 @@ from hawork.runtime.execution import AttemptEnd, ExecutionAttempt, Outcome
 from hawork.runtime.job_lifecycle import JobLifecycle
 from hawork.runtime.resource_manager import Slot
 from hawork.runtime.restart_strategy import RestartBackoff
+from hawork.runtime.retry_pause import RetryPause
 from hawork.runtime.term import Term
 
 _ENDED_AS = {
@@ -29,8 +30,6 @@ _ENDED_AS = {
     Outcome.FAILED: JobStatus.FAILED,
     Outcome.CANCELED: JobStatus.CANCELED,
 }
-
-_RETRY_PAUSE = 0.2  # seconds between looks at a store that cannot be reached
 
 
 class JobMaster:
@@ -180,6 +179,7 @@ class JobMaster:
         readable: starting from nothing would repeat output, failing would delete what
         somebody can still repair. The end of our leadership, or a cancel, ends it.
         """
+        pause = RetryPause()
         while True:
             try:
                 recovered = await self._term.run_io(self._store.recover)
@@ -193,7 +193,7 @@ class JobMaster:
                 raise
             except HaworkError as error:
                 self.failure = str(error)
-            interrupted = await self._wait_or_interrupt(asyncio.sleep(_RETRY_PAUSE))
+            interrupted = await self._wait_or_interrupt(asyncio.sleep(pause.next()))
             if interrupted is not None:
                 return interrupted
         self.restored = recovered.checkpoint

@@ -59,7 +59,7 @@ class ProcessContext:
             path = run_directory / "events" / f"{name}.jsonl"
             control = run_directory / "control"
         try:
-            events = EventLog(name, path)
+            events = EventLog(name, path, tell=tell)
             if path is None and tell is not None:
                 events = _TellingEventLog(name, tell)
         except OSError as error:
