@@ -18,52 +18,82 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from hawork.core.errors import ConfigurationError
 from hawork.core.events import EventKind, EventSink
 
 ACTIONS = ("hold", "pause", "crash")
 
+Actor: TypeAlias = Literal["client", "JobManager", "storageDir", "HA store", "tasks"]
+"""A party of the protocol."""
+CLIENT: Final = "client"
+MANAGER: Final = "JobManager"
+STORAGE: Final = "storageDir"
+STORE: Final = "HA store"
+TASKS: Final = "tasks"
+ACTORS: tuple[Actor, ...] = (CLIENT, MANAGER, STORAGE, STORE, TASKS)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A named moment of the protocol."""
+    """A named moment of the protocol, which goes from ``source`` to ``target``.
+
+    Both are the same for a step within one party.
+    """
 
     name: str
     meaning: str
+    source: Actor
+    target: Actor
 
 
+# fmt: off
 STEPS: Mapping[str, Step] = {
     step.name: step
     for step in (
-        Step("submit.artifact_stored", "the job's artifact is in the blob store"),
-        Step("submit.graph_written", "the job graph's file is in storageDir, nothing points to it"),
-        Step("submit.pointer_added", "the HA store points to the job graph: the job is safe"),
-        Step("submit.acknowledged", "the client is about to be told that the job is accepted"),
-        Step("checkpoint.triggered", "the TaskManagers are asked for a checkpoint"),
-        Step("checkpoint.written", "the checkpoint's file is in storageDir, nothing points to it"),
-        Step("checkpoint.pointer_added", "the HA store points to the checkpoint: it is completed"),
-        Step("checkpoint.subsumed", "older checkpoints are removed"),
-        Step("checkpoint.notified", "the TaskManagers are told to commit their output"),
-        Step("takeover.granted", "this JobManager was granted leadership"),
-        Step("takeover.results_cleaned", "what finished jobs had left behind is cleaned up"),
-        Step("takeover.graphs_recovered", "the job graphs of unfinished jobs are read"),
-        Step("takeover.confirmed", "leadership is confirmed, the address not yet published"),
-        Step("takeover.published", "the new leader's address is published"),
-        Step("takeover.job_restored", "a job's latest readable checkpoint is chosen"),
-        Step("result.decided", "the fenced store says how the job ended"),
-        Step("result.dirty", "the job's result is stored as dirty"),
-        Step("cleanup.checkpoints_removed", "the job's checkpoints and counter are removed"),
-        Step("cleanup.pointer_removed", "the pointer to the job graph is removed"),
-        Step("cleanup.artifacts_removed", "the job's files and artifacts are removed"),
-        Step("result.clean", "the job's result is marked clean"),
-        Step("leadership.revoked", "leadership is lost, jobs are being suspended"),
-        Step("task.started", "a TaskManager starts a subtask"),
-        Step("task.snapshot_taken", "a subtask took its snapshot, not yet acknowledged"),
-        Step("task.output_committed", "a subtask committed the output of a checkpoint"),
+        Step("submit.artifact_stored", "the job's artifact is in the blob store", MANAGER, STORAGE),
+        Step("submit.graph_written", "the job graph's file is in storageDir, nothing points to it",
+             MANAGER, STORAGE),
+        Step("submit.pointer_added", "the HA store points to the job graph: the job is safe",
+             MANAGER, STORE),
+        Step("submit.acknowledged", "the client is about to be told that the job is accepted",
+             MANAGER, CLIENT),
+        Step("checkpoint.triggered", "the TaskManagers are asked for a checkpoint", MANAGER, TASKS),
+        Step("checkpoint.written", "the checkpoint's file is in storageDir, nothing points to it",
+             MANAGER, STORAGE),
+        Step("checkpoint.pointer_added", "the HA store points to the checkpoint: it is completed",
+             MANAGER, STORE),
+        Step("checkpoint.subsumed", "older checkpoints are removed", MANAGER, STORE),
+        Step("checkpoint.notified", "the TaskManagers are told to commit their output",
+             MANAGER, TASKS),
+        Step("takeover.granted", "this JobManager was granted leadership", STORE, MANAGER),
+        Step("takeover.results_cleaned", "what finished jobs had left behind is cleaned up",
+             MANAGER, STORAGE),
+        Step("takeover.graphs_recovered", "the job graphs of unfinished jobs are read",
+             STORE, MANAGER),
+        Step("takeover.confirmed", "leadership is confirmed, the address not yet published",
+             MANAGER, MANAGER),
+        Step("takeover.published", "the new leader's address is published", MANAGER, STORE),
+        Step("takeover.job_restored", "a job's latest readable checkpoint is chosen",
+             STORE, MANAGER),
+        Step("result.decided", "the fenced store says how the job ended", MANAGER, STORE),
+        Step("result.dirty", "the job's result is stored as dirty", MANAGER, STORAGE),
+        Step("cleanup.checkpoints_removed", "the job's checkpoints and counter are removed",
+             MANAGER, STORE),
+        Step("cleanup.pointer_removed", "the pointer to the job graph is removed", MANAGER, STORE),
+        Step("cleanup.artifacts_removed", "the job's files and artifacts are removed",
+             MANAGER, STORAGE),
+        Step("result.clean", "the job's result is marked clean", MANAGER, STORAGE),
+        Step("leadership.revoked", "leadership is lost, jobs are being suspended", STORE, MANAGER),
+        Step("task.started", "a TaskManager starts a subtask", MANAGER, TASKS),
+        Step("task.snapshot_taken", "a subtask took its snapshot, not yet acknowledged",
+             TASKS, STORAGE),
+        Step("task.output_committed", "a subtask committed the output of a checkpoint",
+             TASKS, STORAGE),
     )
 }
+# fmt: on
 
 
 class Steps(Protocol):
@@ -103,8 +133,7 @@ class StepGate:
         claimed = self._claim(name)
         if claimed is None:
             return
-        order, hit = claimed
-        action = order["action"]
+        action, hit = claimed
         self._events.emit(
             EventKind.STEP_ARMED, session_id=session_id, job_id=job_id, step=name, action=action,
             **facts,
@@ -124,7 +153,7 @@ class StepGate:
             EventKind.STEP_CONTINUED, session_id=session_id, job_id=job_id, step=name, action=action
         )
 
-    def _claim(self, name: str) -> tuple[dict[str, Any], Path] | None:
+    def _claim(self, name: str) -> tuple[str, Path] | None:
         """Take the oldest order for this step; only one process gets each."""
         if self._control is None:
             return None
@@ -136,16 +165,13 @@ class StepGate:
             if not file_name.endswith(f".{name}.armed"):
                 continue
             path = self._control / file_name
-            try:
-                order: dict[str, Any] = json.loads(path.read_bytes())
-            except (OSError, ValueError):
-                continue
-            if order.get("process") not in (None, self._process):
+            order = _read_order(path)
+            if order is None or order.process not in (None, self._process):
                 continue
             hit = path.with_suffix(f".{self._process}.hit")
             with contextlib.suppress(FileNotFoundError):
                 path.rename(hit)
-                return order, hit
+                return order.action, hit
         return None
 
 
@@ -176,9 +202,17 @@ def disarm(control: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def held(control: Path) -> list[Path]:
-    """The orders that were carried out and not continued yet."""
-    return sorted(control.glob("*.hit"))
+@dataclass(frozen=True, slots=True)
+class ArmedOrder:
+    """What the first process to reach ``step`` does; ``process`` limits it to one."""
+
+    step: str
+    action: str
+    process: str | None
+    file: Path
+
+    def __str__(self) -> str:
+        return f"{self.action} at {self.step} for {self.process or 'the first process there'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,3 +230,30 @@ class HeldStep:
 
     def __str__(self) -> str:
         return f"{self.process} stands at {self.step}: {self.meaning}"
+
+
+def armed_steps(control: Path) -> list[ArmedOrder]:
+    """The orders that were not carried out yet, the oldest first."""
+    return [order for path in sorted(control.glob("*.armed")) if (order := _read_order(path))]
+
+
+def held_steps(control: Path) -> list[HeldStep]:
+    """The orders that were carried out and not continued yet, the oldest first.
+
+    That of a crash is among them: its process stands nowhere any more.
+    """
+    found = []
+    for path in sorted(control.glob("*.hit")):
+        if (order := _read_order(path)) is not None:
+            process = path.name.removesuffix(".hit").partition(f".{order.step}.")[2]
+            found.append(HeldStep(order.step, order.action, process, path))
+    return found
+
+
+def _read_order(path: Path) -> ArmedOrder | None:
+    """``None``: it was reached, or forgotten, just now, or is not an order."""
+    try:
+        order = json.loads(path.read_bytes())
+        return ArmedOrder(order["step"], order["action"], order["process"], path)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,11 +60,11 @@ class ArmedSteps:
 
     def held(self) -> list[HeldStep]:
         """Where processes stand now, the oldest first; a crash leaves nobody standing."""
-        return [hit for hit in self._hits() if hit.action != "crash"]
+        return [hit for hit in steps.held_steps(self._control) if hit.action != "crash"]
 
     def proceed(self, wake: Callable[[str], object]) -> list[HeldStep]:
         """Let every held process go on; ``wake`` continues one that was stopped."""
-        hits = self._hits()
+        hits = steps.held_steps(self._control)
         for hit in hits:
             hit.file.unlink(missing_ok=True)
             if hit.action == "pause":
@@ -74,28 +73,17 @@ class ArmedSteps:
 
     def leave(self, process: str) -> None:
         """Let a process that was paused at a step leave it, once it is woken."""
-        for hit in self._hits():
+        for hit in steps.held_steps(self._control):
             if hit.process == process and hit.action == "pause":
                 hit.file.unlink(missing_ok=True)
 
     def abandon(self, process: str) -> None:
         """Forget where a process stood that is dead, or ends: one of its name starts afresh."""
-        for hit in self._hits():
+        for hit in steps.held_steps(self._control):
             if hit.process == process:
                 hit.file.unlink(missing_ok=True)
 
     def disarm(self) -> None:
         """Forget what is armed and was not reached yet."""
-        for path in self._control.glob("*.armed"):
-            path.unlink(missing_ok=True)
-
-    def _hits(self) -> list[HeldStep]:
-        found = []
-        for path in steps.held(self._control):
-            try:
-                order = json.loads(path.read_bytes())
-            except (OSError, ValueError):
-                continue
-            process = path.name.removesuffix(".hit").partition(f".{order['step']}.")[2]
-            found.append(HeldStep(order["step"], order["action"], process, path))
-        return found
+        for order in steps.armed_steps(self._control):
+            order.file.unlink(missing_ok=True)

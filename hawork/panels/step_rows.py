@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
 from hawork.core.errors import LabError
-from hawork.core.steps import STEPS
+from hawork.core.steps import ACTORS, STEPS, armed_steps
 from hawork.inspect.difference import store_changes
 from hawork.panels.live_timeline import LiveTimeline
 from hawork.panels.store_rows import RENEWALS
@@ -16,38 +15,6 @@ from hawork.panels.watched import Watched
 
 if TYPE_CHECKING:
     import pandas
-
-CLIENT, MANAGER, STORAGE, STORE, TASKS = "client", "JobManager", "storageDir", "HA store", "tasks"
-ACTORS = (CLIENT, MANAGER, STORAGE, STORE, TASKS)
-
-ARROWS: dict[str, tuple[str, str]] = {
-    "submit.artifact_stored": (MANAGER, STORAGE),
-    "submit.graph_written": (MANAGER, STORAGE),
-    "submit.pointer_added": (MANAGER, STORE),
-    "submit.acknowledged": (MANAGER, CLIENT),
-    "checkpoint.triggered": (MANAGER, TASKS),
-    "checkpoint.written": (MANAGER, STORAGE),
-    "checkpoint.pointer_added": (MANAGER, STORE),
-    "checkpoint.subsumed": (MANAGER, STORE),
-    "checkpoint.notified": (MANAGER, TASKS),
-    "takeover.granted": (STORE, MANAGER),
-    "takeover.results_cleaned": (MANAGER, STORAGE),
-    "takeover.graphs_recovered": (STORE, MANAGER),
-    "takeover.confirmed": (MANAGER, MANAGER),
-    "takeover.published": (MANAGER, STORE),
-    "takeover.job_restored": (STORE, MANAGER),
-    "result.decided": (MANAGER, STORE),
-    "result.dirty": (MANAGER, STORAGE),
-    "cleanup.checkpoints_removed": (MANAGER, STORE),
-    "cleanup.pointer_removed": (MANAGER, STORE),
-    "cleanup.artifacts_removed": (MANAGER, STORAGE),
-    "result.clean": (MANAGER, STORAGE),
-    "leadership.revoked": (STORE, MANAGER),
-    "task.started": (MANAGER, TASKS),
-    "task.snapshot_taken": (TASKS, STORAGE),
-    "task.output_committed": (TASKS, STORAGE),
-}
-"""From whom to whom each step goes; both the same: it happens within."""
 
 MOST_CHANGES = 40
 BASELINE_EVERY = 1.0
@@ -70,7 +37,7 @@ class StepRows:
     def look(self) -> dict[str, Any]:
         """Who stands where, what is armed, and what the HA store says against the step before."""
         held = self._lab.held()
-        armed = self._orders()
+        armed = [str(order) for order in armed_steps(self._lab.directory / "control")]
         standing = [f"{each.process} {each.step}" for each in held]
         arrived = [each for each in held if f"{each.process} {each.step}" not in self._standing]
         now = time.monotonic()
@@ -103,19 +70,8 @@ class StepRows:
             for name, reached in list(facts.steps.items())
         }
         processes = list(self._lab.processes)
-        steps = [[name, step.meaning, *ARROWS[name]] for name, step in STEPS.items()]
+        steps = [[step.name, step.meaning, step.source, step.target] for step in STEPS.values()]
         return {"actors": list(ACTORS), "steps": steps, "reached": counts, "processes": processes}
-
-    def _orders(self) -> list[str]:
-        found = []
-        for path in sorted((self._lab.directory / "control").glob("*.armed")):
-            try:
-                order = json.loads(path.read_bytes())
-            except (OSError, ValueError):
-                continue  # it was reached, or forgotten, just now
-            who = order.get("process") or "whoever comes first"
-            found.append(f"{order.get('action')} at {order.get('step')} for {who}")
-        return found
 
     def _everything(self) -> pandas.DataFrame:
         """Rows of the HA store and files of storageDir in one frame."""

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from hawork.core.events import EventKind, read_events
-from hawork.core.steps import arm, disarm, held
+from hawork.core.steps import arm, disarm, held_steps
 from hawork.job import read_output
 from hawork.runtime.task_child import TaskChild
 from hawork.testing import eventually
@@ -254,7 +254,7 @@ def test_an_artifact_that_is_cleaned_away_is_the_environments_fault(directory: P
     control = directory / "run" / "control"
     arm(control, "task.started", "hold", process="tm-1")
     with TaskUnderTest(directory, "sums") as task:
-        eventually(lambda: held(control))
+        eventually(lambda: held_steps(control))
         next(directory.glob("*.zip")).unlink()
         disarm(control)
         failure = task.expect("failed")

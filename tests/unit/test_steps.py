@@ -13,7 +13,7 @@ import pytest
 
 from hawork.core.errors import ConfigurationError
 from hawork.core.events import EventKind, EventLog
-from hawork.core.steps import STEPS, StepGate, arm, disarm, held
+from hawork.core.steps import STEPS, StepGate, arm, disarm, held_steps
 from hawork.testing import eventually
 
 STEP = "submit.graph_written"
@@ -46,7 +46,7 @@ def test_a_held_step_waits_until_it_is_disarmed(tmp_path: Path) -> None:
     arm(tmp_path, STEP, "hold")
     thread = threading.Thread(target=gate.reached, args=(STEP,), kwargs={"checkpoint_id": 3})
     thread.start()
-    eventually(lambda: held(tmp_path))
+    eventually(lambda: held_steps(tmp_path))
     assert EventKind.STEP_CONTINUED not in kinds(log)
     assert log.recent()[-1].facts == {"checkpoint_id": 3, "action": "hold"}
     disarm(tmp_path)
