@@ -26,7 +26,7 @@ from hawork.servers.zookeeper.program import server_jars
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """One check; ``needed`` says whether the demo and the tour need it."""
 
     what: str
@@ -65,38 +65,38 @@ MEMORY = 1 << 30
 SHARED_MEMORY = 32 << 20
 
 
-def examine() -> list[Finding]:
+def examine() -> list[Diagnosis]:
     """Every check, in the order in which a reader would fix things; nothing is changed."""
-    checks: list[Callable[[], Finding]] = [
+    checks: list[Callable[[], Diagnosis]] = [
         python, *(_package(*package) for package in PACKAGES), sqlite, disk, network_disk,
         memory, loopback, shared_memory, pidfd, java, zookeeper, kubernetes_control_plane, browser,
     ]  # fmt: skip
     return [check() for check in checks]
 
 
-def python() -> Finding:
+def python() -> Diagnosis:
     version = ".".join(map(str, sys.version_info[:3]))
-    return Finding(
+    return Diagnosis(
         "Python", sys.version_info >= (3, 11), f"{version} ({sys.executable})",
         "install Python 3.11 or later and make a new environment with it", needed=True,
     )  # fmt: skip
 
 
-def _package(name: str, extra: str, needed: bool) -> Callable[[], Finding]:
-    def check() -> Finding:
+def _package(name: str, extra: str, needed: bool) -> Callable[[], Diagnosis]:
+    def check() -> Diagnosis:
         fix = f"pip install 'hawork[{extra}]'" if extra else "pip install hawork"
         try:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            return Finding(name, False, "not installed", fix, needed=needed)
+            return Diagnosis(name, False, "not installed", fix, needed=needed)
         least = LEAST.get(name, ())
         if _numbers(version) < least:
             wanted = ".".join(map(str, least))
-            return Finding(
+            return Diagnosis(
                 name, False, f"{version}, and {wanted} is the least",
                 fix.replace("install", "install --upgrade"), needed=needed,
             )  # fmt: skip
-        return Finding(name, True, version, needed=needed)
+        return Diagnosis(name, True, version, needed=needed)
 
     return check
 
@@ -105,51 +105,51 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
-def sqlite() -> Finding:
+def sqlite() -> Diagnosis:
     """Upserts and RETURNING, which the embedded backend uses, came with 3.35."""
-    return Finding(
+    return Diagnosis(
         "SQLite", sqlite3.sqlite_version_info >= (3, 35), sqlite3.sqlite_version,
         "use a Python whose SQLite is 3.35 or later, such as conda-forge's", needed=True,
     )  # fmt: skip
 
 
-def disk() -> Finding:
+def disk() -> Diagnosis:
     directory = tempfile.gettempdir()
     free = shutil.disk_usage(directory).free
-    return Finding(
+    return Diagnosis(
         "disk", free >= SPACE, f"{free >> 20:,} MB free in {directory}",
         f"free {SPACE >> 20} MB there, or set TMPDIR to a directory that has them", needed=True,
     )  # fmt: skip
 
 
-def network_disk() -> Finding:
+def network_disk() -> Diagnosis:
     """Neither SQLite's locks nor file locks can be relied upon there."""
     directory = Path(tempfile.gettempdir())
     try:
         kind = file_system_of(directory)
     except ImportError:
-        return Finding("temporary files", True, "not known without psutil", needed=True)
-    return Finding(
+        return Diagnosis("temporary files", True, "not known without psutil", needed=True)
+    return Diagnosis(
         "temporary files", not is_network_file_system(kind), f"on {kind or 'a local disk'}",
         "set TMPDIR to a directory on a local disk: labs keep their store there", needed=True,
     )  # fmt: skip
 
 
-def memory() -> Finding:
+def memory() -> Diagnosis:
     """Of a container it is the container's: the machine's tells nothing there."""
     try:
         found = available()
     except ImportError:
-        return Finding("memory", True, "not known without psutil")
+        return Diagnosis("memory", True, "not known without psutil")
     whose = f" of the {found.most >> 20:,} MB of this container" if found.container else ""
-    return Finding(
+    return Diagnosis(
         "memory", found.free >= MEMORY, f"{found.free >> 20:,} MB free{whose}",
         f"close other programs: a lab and JupyterLab take up to {MEMORY >> 20:,} MB, real Flink "
         "half as much again",
     )  # fmt: skip
 
 
-def loopback() -> Finding:
+def loopback() -> Diagnosis:
     """All processes of a lab talk over it, on ports that the system picks."""
     try:
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -157,74 +157,74 @@ def loopback() -> Finding:
             with socket.create_connection(("127.0.0.1", port), timeout=5):
                 pass
     except OSError as error:
-        return Finding(
+        return Diagnosis(
             "loopback", False, f"127.0.0.1 cannot be used: {error.strerror or error}",
             "allow programs of this machine to connect to 127.0.0.1 in its firewall", needed=True,
         )  # fmt: skip
-    return Finding("loopback", True, "127.0.0.1, any free port")
+    return Diagnosis("loopback", True, "127.0.0.1, any free port")
 
 
-def shared_memory() -> Finding:
+def shared_memory() -> Diagnosis:
     """Chromium, in the browser tests, keeps its pages there."""
     path = Path("/dev/shm")
     if not path.exists():
-        return Finding("/dev/shm", True, "not used on this system")
+        return Diagnosis("/dev/shm", True, "not used on this system")
     free = shutil.disk_usage(path).free
-    return Finding(
+    return Diagnosis(
         "/dev/shm", free >= SHARED_MEMORY, f"{free >> 20:,} MB free",
         "start the container with --shm-size=256m (only browsers need it)",
     )  # fmt: skip
 
 
-def pidfd() -> Finding:
+def pidfd() -> Diagnosis:
     """Without it, a standby looks at the leader's lock 20 times a second instead."""
     try:
         os.close(os.pidfd_open(os.getpid()))
     except (AttributeError, OSError):
-        return Finding("pidfd", True, "none: deaths are noticed by polling, within 50 ms")
-    return Finding("pidfd", True, "deaths are noticed at once")
+        return Diagnosis("pidfd", True, "none: deaths are noticed by polling, within 50 ms")
+    return Diagnosis("pidfd", True, "deaths are noticed at once")
 
 
-def java() -> Finding:
+def java() -> Diagnosis:
     fix = "sudo apt-get install default-jre-headless (only ZooKeeper and Flink need it)"
     try:
         program = find_java()
     except LabError:
-        return Finding("Java", False, "not found", fix)
+        return Diagnosis("Java", False, "not found", fix)
     try:
         answer = subprocess.run(
             [program, "-version"], capture_output=True, text=True, timeout=20, check=True
         )
     except (OSError, subprocess.SubprocessError) as error:
-        return Finding("Java", False, f"{program} does not work: {error}", fix)
+        return Diagnosis("Java", False, f"{program} does not work: {error}", fix)
     lines = answer.stderr.splitlines()
-    return Finding("Java", True, f"{lines[0] if lines else 'found'} ({program})")
+    return Diagnosis("Java", True, f"{lines[0] if lines else 'found'} ({program})")
 
 
-def zookeeper() -> Finding:
+def zookeeper() -> Diagnosis:
     """The server that a lab would start."""
     jars = next(iter(server_jars()), None)
-    return Finding(
+    return Diagnosis(
         "ZooKeeper", jars is not None, str(jars[0]) if jars else "not found",
         "sudo apt-get install zookeeper, or pip install apache-flink-libraries==1.20.5, or set "
         "ZOOKEEPER_HOME (only --ha zookeeper without a quorum needs it)",
     )  # fmt: skip
 
 
-def kubernetes_control_plane() -> Finding:
+def kubernetes_control_plane() -> Diagnosis:
     """The programs of a control plane of the lab's own."""
     try:
         programs = KubernetesPrograms.find()
     except LabError as error:
         found = str(error).removesuffix(f": {FIX}")
-        return Finding("Kubernetes", False, found, f"{FIX} (only --ha kubernetes needs it)")
-    return Finding("Kubernetes", True, f"{programs.kube_apiserver}, {programs.etcd}")
+        return Diagnosis("Kubernetes", False, found, f"{FIX} (only --ha kubernetes needs it)")
+    return Diagnosis("Kubernetes", True, f"{programs.kube_apiserver}, {programs.etcd}")
 
 
-def browser() -> Finding:
+def browser() -> Diagnosis:
     names = ("chromium", "chromium-browser", "google-chrome", "firefox")
     found = next((path for path in map(shutil.which, names) if path), None)
-    return Finding(
+    return Diagnosis(
         "browser", found is not None, found or "none on this machine",
         "sudo apt-get install chromium (only the browser tests need it; JupyterLab prints a "
         "link that any browser can open)",

@@ -48,7 +48,7 @@ from hawork.lab.submission import send
 from hawork.story.event_reader import EventReader
 
 if TYPE_CHECKING:
-    from hawork.panels.station import Station
+    from hawork.panels.panel_set import PanelSet
 
 
 class LabCluster(ProcessFaults, KubernetesFaults, SteppedLab, Looking, Judgement, Panels, Bundling):
@@ -338,10 +338,10 @@ class LabCluster(ProcessFaults, KubernetesFaults, SteppedLab, Looking, Judgement
         return self.snapshot()._repr_html_()
 
     # --- within --------------------------------------------------------------------------
-    def _make_station(self) -> Station:
-        from hawork.panels.station import Station
+    def _make_panel_set(self) -> PanelSet:
+        from hawork.panels.panel_set import PanelSet
 
-        return Station.of_lab(self)
+        return PanelSet.of_lab(self)
 
     def _store_kind(self) -> str:
         return str(self.config.get_option(options.HA_TYPE))

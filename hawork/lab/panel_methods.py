@@ -10,7 +10,7 @@ from hawork.story.event_reader import EventReader
 
 if TYPE_CHECKING:
     from hawork.panels.panel import Panel
-    from hawork.panels.station import Station
+    from hawork.panels.panel_set import PanelSet
 
 
 class Panels:
@@ -23,7 +23,7 @@ class Panels:
 
     _reader: EventReader
     _closed: bool
-    _station: Station | None = None
+    _panel_set: PanelSet | None = None
     _shown: tuple[str, ...] = ("cluster", "timeline", "jobs", "stepper", "store")
     """The panels that are docked together."""
 
@@ -92,15 +92,15 @@ class Panels:
     def _panel(self, *names: str) -> Panel:
         if self._closed:
             raise LabError(f"this {self._called} is closed: only timeline_panel() can show it now")
-        if self._station is None:
-            self._station = self._make_station()
-        return self._station.panel(*names)
+        if self._panel_set is None:
+            self._panel_set = self._make_panel_set()
+        return self._panel_set.panel(*names)
 
     def _close_panels(self) -> None:
-        if self._station is not None:
-            self._station.close()
+        if self._panel_set is not None:
+            self._panel_set.close()
 
-    def _make_station(self) -> Station:
+    def _make_panel_set(self) -> PanelSet:
         raise NotImplementedError
 
     def _store_kind(self) -> str:

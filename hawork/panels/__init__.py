@@ -9,7 +9,7 @@ Who knows what::
     widgets     the hub (the model in the kernel) and the panels, on anywidget
     js/         the views; layout.js and state.js are arithmetic, without a browser;
                 still.js is for browsers that cannot show the others
-    faces       the same as a table and as text, where there are no widgets
+    static_views  the same as a table and as text, where there are no widgets
 """
 
 from __future__ import annotations

@@ -13,12 +13,12 @@ from hawork.story.segments import DOWN, PAUSED
 if TYPE_CHECKING:
     from hawork.core.steps import HeldStep
     from hawork.core.types import ProcessState
+    from hawork.panels.cluster_source import ClusterSource
     from hawork.panels.live_timeline import LiveTimeline
-    from hawork.panels.watched import Watched
     from hawork.story.facts import Facts
 
 
-def cluster_section(lab: Watched, timeline: LiveTimeline) -> dict[str, Any]:
+def cluster_section(lab: ClusterSource, timeline: LiveTimeline) -> dict[str, Any]:
     """What there is now, without asking any process: this is looked at ten times a second."""
     kind = lab.config.get_option(options.HA_TYPE)
     information = lab.leader_information()

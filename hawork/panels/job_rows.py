@@ -6,13 +6,13 @@ from typing import Any
 
 from hawork.client.full_details import FullDetails
 from hawork.client.job_details import JobDetails
-from hawork.panels.watched import Watched
+from hawork.panels.cluster_source import ClusterSource
 
 MOST_JOBS = 50
 """The newest ones; ``lab.client.jobs()`` tells of all."""
 
 
-def jobs_section(lab: Watched, details_of: FullDetails) -> dict[str, Any]:
+def jobs_section(lab: ClusterSource, details_of: FullDetails) -> dict[str, Any]:
     """Asks the leader, and reads the job result store. Raises what the client raises."""
     ended = {row.job_id: row for row in lab.job_results().itertuples()}
     expected = {job.job_id: job.expected_records for job in lab.jobs}

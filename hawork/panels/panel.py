@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-Face = Callable[[], dict[str, str]]
+StaticView = Callable[[], dict[str, str]]
 """The same as ``text/plain`` and ``text/html``, and ``image/png`` where there is a picture."""
 
 
@@ -17,15 +17,15 @@ class Panel:
     ``pip install 'hawork[lab]'`` brings the live view.
     """
 
-    def __init__(self, name: str, widget: Any, face: Face) -> None:
+    def __init__(self, name: str, widget: Any, static_view: StaticView) -> None:
         self.name = name
         self.widget = widget
-        self._face = face
+        self._static_view = static_view
 
     def _repr_mimebundle_(
         self, include: object = None, exclude: object = None
     ) -> dict[str, Any] | tuple[dict[str, Any], dict[str, Any]]:
-        bundle: dict[str, Any] = dict(self._face())
+        bundle: dict[str, Any] = dict(self._static_view())
         if self.widget is None:
             return bundle
         live = self.widget._repr_mimebundle_()
@@ -35,4 +35,4 @@ class Panel:
         return {**data, **bundle}, metadata
 
     def __repr__(self) -> str:
-        return f"Panel({self.name}): display it in a notebook\n{self._face()['text/plain']}"
+        return f"Panel({self.name}): display it in a notebook\n{self._static_view()['text/plain']}"

@@ -10,12 +10,12 @@ from typing import Any
 from hawork.client.full_details import FullDetails
 from hawork.panels.background import Background
 from hawork.panels.cluster_cards import cluster_section
+from hawork.panels.cluster_source import ClusterSource
 from hawork.panels.feed import Json
 from hawork.panels.job_rows import MOST_JOBS, jobs_section
 from hawork.panels.live_timeline import LiveTimeline
 from hawork.panels.step_rows import StepRows
 from hawork.panels.store_rows import StoreRows
-from hawork.panels.watched import Watched
 from hawork.story.segments import DOWN
 
 CLUSTER, TIMELINE, JOBS, STORE, STEPPER = "cluster", "timeline", "jobs", "store", "stepper"
@@ -77,7 +77,7 @@ class Sources:
         return found
 
 
-def lab_sources(lab: Watched, timeline: LiveTimeline) -> Sources:
+def lab_sources(lab: ClusterSource, timeline: LiveTimeline) -> Sources:
     """What the panels of a lab show."""
     steps, rows = StepRows(lab, timeline), StoreRows(lab, lab.directory / "storage")
     details = FullDetails(MOST_JOBS)

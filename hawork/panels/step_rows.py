@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from hawork.core.errors import LabError
 from hawork.core.steps import ACTORS, STEPS, armed_steps
 from hawork.inspect.difference import store_changes
+from hawork.panels.cluster_source import ClusterSource
 from hawork.panels.live_timeline import LiveTimeline
 from hawork.panels.store_rows import RENEWALS
-from hawork.panels.watched import Watched
 
 if TYPE_CHECKING:
     import pandas
@@ -25,7 +25,7 @@ arrival is compared with the last one, or with the step before if that is not so
 class StepRows:
     """``look`` runs on one thread, ``reached`` on another; they share nothing that changes."""
 
-    def __init__(self, lab: Watched, timeline: LiveTimeline) -> None:
+    def __init__(self, lab: ClusterSource, timeline: LiveTimeline) -> None:
         self._lab = lab
         self._timeline = timeline
         self._standing: list[str] = []

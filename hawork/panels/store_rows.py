@@ -17,7 +17,7 @@ from typing import Any
 
 from hawork.core.errors import LabError
 from hawork.inspect.store import files_below
-from hawork.panels.watched import Stored
+from hawork.panels.cluster_source import StoreSource
 
 MOST_ROWS = 300
 """Rows and files that are sent; ``lab.store_rows()`` has all of them."""
@@ -39,7 +39,7 @@ class StoreRows:
     ``root`` is storageDir; ``None``: it is not on this machine, and there are rows only.
     """
 
-    def __init__(self, lab: Stored, root: Path | None) -> None:
+    def __init__(self, lab: StoreSource, root: Path | None) -> None:
         self._lab = lab
         self.root = root
         self._known: dict[str, str] = {}

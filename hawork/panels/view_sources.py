@@ -16,12 +16,12 @@ from hawork.core.errors import HaworkError, LabError
 from hawork.core.types import ProcessState
 from hawork.panels.background import Background
 from hawork.panels.cluster_cards import recorded_section
+from hawork.panels.cluster_source import AttachedSource
 from hawork.panels.feed import Json
 from hawork.panels.job_rows import MOST_JOBS, job_row
 from hawork.panels.live_timeline import LiveTimeline
 from hawork.panels.sources import CLUSTER, END, JOBS, STORE, Sources
 from hawork.panels.store_rows import StoreRows
-from hawork.panels.watched import Viewed
 from hawork.story.beliefs import CLIENT
 
 JOBS_EVERY = 1.0
@@ -32,7 +32,7 @@ _NOT_TOLD = "not told"
 _CLOSED = "This view is closed: this is what was seen last."
 
 
-def view_sources(view: Viewed, timeline: LiveTimeline) -> Sources:
+def view_sources(view: AttachedSource, timeline: LiveTimeline) -> Sources:
     """What the panels of an attached cluster show."""
     jobs, store = _Jobs(view), _Store(view)
     return Sources(
@@ -46,7 +46,7 @@ def view_sources(view: Viewed, timeline: LiveTimeline) -> Sources:
     )
 
 
-def cancel(view: Viewed, request: Mapping[str, Any]) -> str:
+def cancel(view: AttachedSource, request: Mapping[str, Any]) -> str:
     """The one thing that a panel of such a cluster can ask for, of a view that may write."""
     verb = request.get("do")
     if verb != "cancel":
@@ -58,7 +58,7 @@ def cancel(view: Viewed, request: Mapping[str, Any]) -> str:
     return f"view.cancel({job_id!r})"
 
 
-def _cluster(view: Viewed, timeline: LiveTimeline) -> Json:
+def _cluster(view: AttachedSource, timeline: LiveTimeline) -> Json:
     """Cards for those that were seen so far: over REST, or because they led."""
     states = [ProcessState(name, 0, timeline.life(name), None) for name in timeline.processes()]
     if view.config is None:
@@ -90,7 +90,7 @@ def _ended(sections: Mapping[str, Json]) -> dict[str, Json]:
 class _Jobs:
     """Asks whoever leads."""
 
-    def __init__(self, view: Viewed) -> None:
+    def __init__(self, view: AttachedSource) -> None:
         self._view = view
         self._details = FullDetails(MOST_JOBS)
 
@@ -123,7 +123,7 @@ class _Jobs:
 class _Store:
     """Rows always; files and what is said about pointers when storageDir is on this machine."""
 
-    def __init__(self, view: Viewed) -> None:
+    def __init__(self, view: AttachedSource) -> None:
         self._view = view
         self._rows = StoreRows(view, None)
 

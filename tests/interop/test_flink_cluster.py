@@ -129,8 +129,8 @@ def is_told(lab: FlinkCluster, job: FlinkJob) -> bool:
 
 def moves(lab: FlinkCluster, job: FlinkJob) -> bool:
     """Whether the panel shows a job that goes on."""
-    assert lab._station is not None
-    row = lab._station._hub.keyframe["state"]["jobs"].get("jobs", {}).get(job.job_id)
+    assert lab._panel_set is not None
+    row = lab._panel_set.hub.keyframe["state"]["jobs"].get("jobs", {}).get(job.job_id)
     return row is not None and all(row[name] > 0 for name in ("records", "rate", "checkpoints"))
 
 
@@ -250,8 +250,8 @@ def test_a_client_that_died_is_replaced(lab: FlinkCluster, tmp_path: Path) -> No
 
 def shown(view: AttachedCluster) -> dict[str, Any]:
     """What every panel of the view shows now."""
-    assert view._station is not None
-    found: dict[str, Any] = view._station._hub.keyframe["state"]
+    assert view._panel_set is not None
+    found: dict[str, Any] = view._panel_set.hub.keyframe["state"]
     return found
 
 

@@ -93,8 +93,8 @@ def test_a_paused_leader_believes_until_it_wakes(lab: FlinkCluster) -> None:
         (lock,) = rows[rows.name.str.endswith("kubernetes.io/leader")].value
         assert lock.startswith(f"{view.leader()}; ")
         view.panels()
-        assert view._station is not None
-        hub = view._station._hub
+        assert view._panel_set is not None
+        hub = view._panel_set.hub
         eventually(
             lambda: hub.keyframe["state"]["cluster"]["leader"] == view.leader(), timeout=SECONDS
         )

@@ -133,13 +133,13 @@ def test_doctor_says_what_to_do(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     findings = [
-        doctor.Finding("Python", True, "3.12", needed=True),
-        doctor.Finding("Java", False, "not found", "install it"),
+        doctor.Diagnosis("Python", True, "3.12", needed=True),
+        doctor.Diagnosis("Java", False, "not found", "install it"),
     ]
     monkeypatch.setattr("hawork.cli.doctor.examine", lambda: findings)
     assert main(["doctor"]) == 0
     assert "absent   Java" in capsys.readouterr().out
-    findings.append(doctor.Finding("disk", False, "full", "free some", needed=True))
+    findings.append(doctor.Diagnosis("disk", False, "full", "free some", needed=True))
     assert main(["doctor", "--json"]) == 1
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert last == {
@@ -194,7 +194,7 @@ def test_doctor_tells_a_containers_memory_from_the_machines(
     assert doctor.memory().found == "300 MB free of the 2,048 MB of this container"
     assert not doctor.memory().ok
     monkeypatch.setattr(doctor, "available", lambda: Memory(8 << 30, 3 << 30))
-    assert doctor.memory() == doctor.Finding("memory", True, "3,072 MB free", doctor.memory().fix)
+    assert doctor.memory() == doctor.Diagnosis("memory", True, "3,072 MB free", doctor.memory().fix)
 
 
 def test_notebooks_are_found_or_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

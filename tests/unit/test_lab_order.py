@@ -65,8 +65,8 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Closed]:
     lab = LabCluster(1, 1)
     lab.cluster_panel()  # before there is anything to see
     with lab:
-        station: Any = lab._station
-        eventually(lambda: station._hub.keyframe["state"].get("cluster", {}).get("leader"))
+        panels: Any = lab._panel_set
+        eventually(lambda: panels.hub.keyframe["state"].get("cluster", {}).get("leader"))
         finished = lab.submit(f"{JOBS}:count", config={"end": 3, "output": out / "one"})
         finished.wait(progress=False)
         never = lab.arm("takeover.granted", "hold", "jm-9")

@@ -69,8 +69,8 @@ def view(discovery: FakeDiscovery, options: dict[str, str]) -> Iterator[Attached
 
 
 def state(view: AttachedCluster) -> Json:
-    assert view._station is not None
-    found: Json = view._station._hub.keyframe["state"]
+    assert view._panel_set is not None
+    found: Json = view._panel_set.hub.keyframe["state"]
     return found
 
 
@@ -85,8 +85,8 @@ def until(said: Callable[[], Any]) -> None:
 
 
 def ask(view: AttachedCluster, **request: str) -> None:
-    assert view._station is not None
-    view._station._enqueue(request)
+    assert view._panel_set is not None
+    view._panel_set.ask(request)
 
 
 def test_the_leader_is_marked_and_moves(

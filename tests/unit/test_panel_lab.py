@@ -13,8 +13,8 @@ from ipykernel.comm.comm import BaseComm
 
 from hawork.core.errors import LabError
 from hawork.lab import LabCluster, replay
-from hawork.panels.faces import face
 from hawork.panels.feed import Json
+from hawork.panels.static_views import static_views
 from hawork.panels.store_rows import StoreRows
 from hawork.panels.widgets import hear_where_it_was_said
 from hawork.testing import eventually
@@ -34,8 +34,8 @@ def state(lab: LabCluster) -> Look:
     """The newest keyframe's state, as every view has it."""
     panel = lab.panels()
     assert panel.widget.panels == ["cluster", "timeline", "jobs", "stepper", "store"]
-    assert lab._station is not None
-    hub = lab._station._hub
+    assert lab._panel_set is not None
+    hub = lab._panel_set.hub
     return lambda: hub.keyframe["state"]
 
 
@@ -51,8 +51,8 @@ def until(look: Callable[[], Any]) -> Any:
 
 
 def ask(lab: LabCluster, **request: str) -> None:
-    assert lab._station is not None
-    lab._station._enqueue(request)
+    assert lab._panel_set is not None
+    lab._panel_set.ask(request)
 
 
 def test_the_cards_say_who_leads(lab: LabCluster, state: Look) -> None:
@@ -193,7 +193,9 @@ def test_a_view_that_cannot_be_live_gets_the_same_as_text(
 
 def test_what_is_shown_is_escaped() -> None:
     card = {"state": "<b>", "leads": True, "session": "", "pid": 1, "facts": [["a", "<script>"]]}
-    bundle = face({"cluster": {"order": ["jm-1"], "cards": {"jm-1": card}}}, ["cluster", "none"])
+    bundle = static_views(
+        {"cluster": {"order": ["jm-1"], "cards": {"jm-1": card}}}, ["cluster", "none"]
+    )
     assert "<b>" not in bundle["text/html"].replace("<tbody>", "")
     assert "&lt;script&gt;" in bundle["text/html"]
 
@@ -201,8 +203,8 @@ def test_what_is_shown_is_escaped() -> None:
 def test_a_lab_that_is_closed_leaves_its_last_state(tmp_path: Path) -> None:
     with LabCluster(1, 0, directory=tmp_path / "run", keep=True) as lab:
         panel = lab.panels()
-        assert lab._station is not None
-        hub = lab._station._hub
+        assert lab._panel_set is not None
+        hub = lab._panel_set.hub
         until(lambda: hub.keyframe["state"]["cluster"]["leader"])
         lab.arm("takeover.granted", "hold", "jm-1")
         lab.arm("submit.graph_written", "hold", "jm-1")

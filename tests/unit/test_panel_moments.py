@@ -9,7 +9,7 @@ import pytest
 from lab_story import JOB, SESSIONS, Story, killed_leader, paused_leader
 
 from hawork.core.events import Event, EventKind
-from hawork.panels import moments as under_test
+from hawork.panels import replay as under_test
 from hawork.panels.replay import recorded
 
 

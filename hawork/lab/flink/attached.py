@@ -41,7 +41,7 @@ from hawork.story.recorded import Recorded
 if TYPE_CHECKING:
     import pandas
 
-    from hawork.panels.station import Station
+    from hawork.panels.panel_set import PanelSet
 
 
 class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
@@ -243,10 +243,10 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
         return self.snapshot()._repr_html_()
 
     # --- within --------------------------------------------------------------------------
-    def _make_station(self) -> Station:
-        from hawork.panels.station import Station
+    def _make_panel_set(self) -> PanelSet:
+        from hawork.panels.panel_set import PanelSet
 
-        return Station.of_view(self)
+        return PanelSet.of_view(self)
 
     def _store_kind(self) -> str:
         return self.config.get_option(options.HA_TYPE) if self.config is not None else ""

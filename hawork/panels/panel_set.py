@@ -10,19 +10,19 @@ from typing import Any
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.errors import LabError
 from hawork.core.events import Event
+from hawork.panels.cluster_source import AttachedSource, ClusterSource
 from hawork.panels.commands import perform
 from hawork.panels.controller import Controller
-from hawork.panels.faces import face
 from hawork.panels.feed import Json
 from hawork.panels.live_timeline import LiveTimeline
-from hawork.panels.panel import Face, Panel
+from hawork.panels.panel import Panel, StaticView
 from hawork.panels.sources import TIMELINE, Sources, lab_sources
+from hawork.panels.static_views import static_views
 from hawork.panels.view_sources import cancel, view_sources
-from hawork.panels.watched import Viewed, Watched
 from hawork.story.timeline import Timeline, mimebundle
 
 
-class Station:
+class PanelSet:
     """The panels of one cluster share it; ``close`` ends it with the lab, or with the view.
 
     ``arrived`` gives the events after the first ``n``, ``sources`` what there is to see, and
@@ -39,18 +39,18 @@ class Station:
         self._timeline = LiveTimeline(arrived)
         self._sources = sources(self._timeline)
         self._perform = perform
-        self._hub: Any = None
+        self.hub: Any = None
         self._controller: Controller | None = None
         self._last: dict[str, Json] = {}
         self._closed = False
 
     @classmethod
-    def of_lab(cls, lab: Watched) -> Station:
+    def of_lab(cls, lab: ClusterSource) -> PanelSet:
         """Of a lab, whose buttons do what its methods do."""
         return cls(lab.arrived_events, partial(lab_sources, lab), partial(perform, lab))
 
     @classmethod
-    def of_view(cls, view: Viewed) -> Station:
+    def of_view(cls, view: AttachedSource) -> PanelSet:
         """Of somebody else's cluster, which is only looked at."""
         return cls(view.arrived_events, partial(view_sources, view), partial(cancel, view))
 
@@ -61,14 +61,14 @@ class Station:
         try:
             from hawork.panels.widgets import HubWidget, PanelWidget
         except ImportError:
-            return Panel(names[0], None, self._face(names))
-        if self._hub is None:
-            self._hub = HubWidget(self._enqueue)
-            self._controller = Controller(self._timeline, self._sections, self._perform, self._hub)
+            return Panel(names[0], None, self._static_view(names))
+        if self.hub is None:
+            self.hub = HubWidget(self.ask)
+            self._controller = Controller(self._timeline, self._sections, self._perform, self.hub)
             self._controller.tick()
             self._controller.start()
-        made = self._face(names)
-        widget = PanelWidget(self._hub, list(names), lambda: made()["text/plain"])
+        made = self._static_view(names)
+        widget = PanelWidget(self.hub, list(names), lambda: made()["text/plain"])
         return Panel(", ".join(names), widget, made)
 
     def close(self) -> None:
@@ -79,7 +79,8 @@ class Station:
             self._controller.close()
         self._last = self._sources.ended(self._last)
 
-    def _enqueue(self, request: Any) -> None:
+    def ask(self, request: Any) -> None:
+        """What a button asks for; anything may come from a browser."""
         if self._controller is not None and isinstance(request, dict):
             self._controller.enqueue(request)
 
@@ -91,13 +92,13 @@ class Station:
             self._last = dict(self._sources.sections())
         return self._last
 
-    def _face(self, names: tuple[str, ...]) -> Face:
+    def _static_view(self, names: tuple[str, ...]) -> StaticView:
         def make() -> dict[str, str]:
             if self._controller is None and not self._closed:
                 self._timeline.advance(SYSTEM_CLOCK.monotonic())
                 self._sources.look_once(names)
                 self._sections()
-            found = face(self._last, [name for name in names if name != TIMELINE])
+            found = static_views(self._last, [name for name in names if name != TIMELINE])
             if TIMELINE not in names:
                 return found
             # They arrive file by file; a story is told in the order in which it happened.

@@ -1,4 +1,4 @@
-"""The static faces of panels: what they show, as a table and as text, without any script."""
+"""Static views of panels: what they show, as a table and as text, without any script."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Table = tuple[str, Sequence[str], list[Sequence[str]]]
 """A title, its header, and its rows."""
 
 
-def face(state: Mapping[str, Json], names: Iterable[str]) -> dict[str, str]:
+def static_views(state: Mapping[str, Json], names: Iterable[str]) -> dict[str, str]:
     """``state`` is what the controller's sections give; unknown names are left out."""
     tables = [_TABLES[name](state[name]) for name in names if name in _TABLES and name in state]
     plain = "\n\n".join(_text(table) for table in tables) or "nothing to show yet"

@@ -29,7 +29,7 @@ class SubmittedJob(Protocol):
     def expected_records(self) -> int | None: ...
 
 
-class Stored(Protocol):
+class StoreSource(Protocol):
     """Whose HA store and storageDir can be shown."""
 
     def store_rows(self) -> pandas.DataFrame: ...
@@ -37,7 +37,7 @@ class Stored(Protocol):
     def storage_tree(self) -> pandas.DataFrame: ...
 
 
-class Watched(Stored, Protocol):
+class ClusterSource(StoreSource, Protocol):
     """Everything here is public on ``LabCluster``, but for ``arrived_events``."""
 
     config: Configuration
@@ -64,7 +64,7 @@ class Watched(Stored, Protocol):
         """The events after the first ``known`` ones, in the order in which they were read."""
 
 
-class Viewed(Stored, Protocol):
+class AttachedSource(StoreSource, Protocol):
     """A cluster of somebody else's; ``AttachedCluster`` has it."""
 
     config: Configuration | None
