@@ -1,10 +1,9 @@
 """The requests to the Kubernetes API that hawork makes, each for a bounded time.
 
-The official client reads the configuration and authenticates; requests go over its pool of
-connections, as JSON. It would send a write again when the answer was lost (urllib3's retries),
-and has no time limit of its own: both are switched here. After a request one of three things
-is known: it was answered, it was surely not carried out (``StoreUnavailableError``), or
-nobody knows (``OutcomeUnknownError``); callers of writes find out by reading back.
+As whom and how they go is found by ``credentials``, that they end in time is the business of
+``transport``. After a request one of three things is known: it was answered, it was surely not
+carried out (``StoreUnavailableError``), or nobody knows (``OutcomeUnknownError``); callers of
+writes find out by reading back.
 """
 
 from __future__ import annotations
@@ -12,18 +11,12 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import ssl
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
-from kubernetes import config as kubernetes_config
-from kubernetes.client import Configuration
-from kubernetes.client.rest import RESTClientObject
-from kubernetes.config.config_exception import ConfigException
 
 from hawork.backends.kubernetes.answers import (
     AbsentError,
@@ -36,8 +29,9 @@ from hawork.backends.kubernetes.answers import (
     SilentError,
 )
 from hawork.backends.kubernetes.settings import KubernetesSettings
-from hawork.core import options
-from hawork.core.errors import ConfigurationError, StoreUnavailableError
+from hawork.backends.kubernetes.transport import Transport
+from hawork.core.clock import SYSTEM_CLOCK
+from hawork.core.errors import StoreUnavailableError
 
 _FIELD_MANAGER = "hawork"
 _PAGE = "200"
@@ -46,6 +40,7 @@ _MERGE_PATCH = "application/merge-patch+json"
 METADATA = f"{_JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{_JSON}"
 """What a patch accepts as answer: a full map would come back with each change of one key."""
 _VERBS = {"GET": "get", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
+_NOBODY = "system:anonymous"
 _REFUSED_UNDONE = (400, 405, 413, 415, 422, 429)
 """Statuses that say that nothing was changed."""
 
@@ -54,18 +49,17 @@ class KubernetesClient:
     """ConfigMaps of one namespace. Thread-safe."""
 
     def __init__(self, settings: KubernetesSettings) -> None:
-        """``ConfigurationError`` for a kubeconfig that cannot be used."""
+        """``ConfigurationError`` or ``AccessDeniedError`` for credentials that cannot be had."""
         self._settings = settings
-        self._lock = threading.Lock()
-        self._configuration, self._pool = self._connect()
+        self._transport = Transport(settings)
         self._path = f"/api/v1/namespaces/{settings.namespace}/configmaps"
 
     @property
     def server(self) -> str:
-        return str(self._configuration.host)
+        return self._transport.server
 
     def close(self) -> None:
-        self._pool.clear()
+        self._transport.close()
 
     # --- objects --------------------------------------------------------------------------
 
@@ -158,8 +152,8 @@ class KubernetesClient:
             "watch": "true",
             "timeoutSeconds": str(int(seconds)),
         }
-        timeout = urllib3.Timeout(connect=self._settings.call_timeout, read=silence)
-        response = self._send("GET", self._path, None, query, timeout, stream=True)
+        seconds = self._settings.call_timeout
+        response = self._send("GET", self._path, None, query, seconds, silence=silence)
         if response.status != 200:
             try:
                 answer = response.data
@@ -181,14 +175,13 @@ class KubernetesClient:
         timeout: float | None = None,
         accept: str = _JSON,
     ) -> Any:
-        seconds = self._settings.call_timeout if timeout is None else max(0.05, timeout)
-        limit = urllib3.Timeout(total=seconds, connect=seconds, read=seconds)
-        response = self._send(method, path, body, query, limit, accept)
-        if response.status == 401:
-            # The kubeconfig may hold a newer token than the one we read.
-            with self._lock, contextlib.suppress(ConfigurationError):
-                self._configuration, self._pool = self._connect()
-            response = self._send(method, path, body, query, limit, accept)
+        seconds = self._settings.call_timeout if timeout is None else timeout
+        until = SYSTEM_CLOCK.monotonic() + seconds
+        response = self._send(method, path, body, query, seconds, accept)
+        left = until - SYSTEM_CLOCK.monotonic()
+        if response.status == 401 and left > 0:
+            # Once more, with newer credentials than those, if there are any.
+            response = self._send(method, path, body, query, left, accept)
         if not 200 <= response.status < 300:
             self._raise_for(response.status, response.data, _VERBS[method], path)
         try:
@@ -205,49 +198,21 @@ class KubernetesClient:
         path: str,
         body: Mapping[str, Any] | None,
         query: Mapping[str, str] | None,
-        timeout: urllib3.Timeout,
+        seconds: float,
         accept: str = _JSON,
-        *,
-        stream: bool = False,
+        silence: float | None = None,
     ) -> urllib3.BaseHTTPResponse:
         headers = {"Accept": accept, "User-Agent": _FIELD_MANAGER}
         if body is not None:
             headers["Content-Type"] = _MERGE_PATCH if method == "PATCH" else _JSON
-        settings: Any = self._configuration.auth_settings()
-        for setting in settings.values():
-            if setting["value"]:
-                headers[setting["key"]] = setting["value"]
-        url = self.server + path + (f"?{urlencode(query)}" if query else "")
-        try:
-            return self._pool.request(
-                method,
-                url,
-                body=None if body is None else json.dumps(body).encode(),
-                headers=headers,
-                timeout=timeout,
-                retries=False,
-                redirect=False,
-                preload_content=not stream,
-            )
-        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
-            raise StoreUnavailableError(
-                f"the Kubernetes API server {self.server} cannot be reached: start it, or correct "
-                f"{self._settings.where}"
-            ) from None
-        except urllib3.exceptions.SSLError as error:
-            if isinstance(error.args[0], ssl.SSLCertVerificationError):
-                raise AccessDeniedError(
-                    f"the certificate of {self.server} cannot be trusted ({_last(error)}): "
-                    f"correct certificate-authority in {self._settings.where}"
-                ) from None
-            # A server that goes down, say; it may be while the answer is on its way.
-            raise OutcomeUnknownError(
-                f"{self.server} broke off the connection ({_last(error)})"
-            ) from None
-        except urllib3.exceptions.HTTPError as error:
-            raise OutcomeUnknownError(
-                f"{self.server} did not answer: {type(error).__name__}"
-            ) from None
+        return self._transport.send(
+            method,
+            path + (f"?{urlencode(query)}" if query else ""),
+            headers,
+            None if body is None else json.dumps(body).encode(),
+            seconds,
+            silence,
+        )
 
     def _raise_for(self, status: int, answer: bytes, verb: str, path: str) -> None:
         reason, message = _status_of(answer)
@@ -256,6 +221,11 @@ class KubernetesClient:
             raise AccessDeniedError(
                 f"{self.server} does not accept our credentials: renew the token or the "
                 f"certificate in {self._settings.where}"
+            )
+        if status == 403 and _NOBODY in message:
+            raise AccessDeniedError(
+                f"{self.server} takes us for {_NOBODY}: {self._settings.where} has no credentials "
+                "for it; add a token, a certificate or an exec plugin to its user"
             )
         if status == 403:
             raise AccessDeniedError(
@@ -274,42 +244,6 @@ class KubernetesClient:
                 f"{self.server} refused to {verb} {what}: {status} {message[:200]}"
             )
         raise OutcomeUnknownError(f"{self.server} failed to {verb} {what}: {status} {message}")
-
-    # --- configuration --------------------------------------------------------------------
-
-    def _connect(self) -> tuple[Configuration, urllib3.PoolManager]:
-        configuration = Configuration()
-        settings, load = self._settings, cast(Any, kubernetes_config)
-        try:
-            if settings.kubeconfig is None:
-                load.load_incluster_config(client_configuration=configuration)
-            else:
-                load.load_kube_config(
-                    settings.kubeconfig, settings.context,
-                    client_configuration=configuration, persist_config=False,
-                )  # fmt: skip
-        except ConfigException as error:
-            raise self._bad_configuration(str(error)) from None
-        except Exception as error:  # noqa: BLE001 - its parser raises whatever YAML holds
-            raise self._bad_configuration(f"{type(error).__name__}: {error}") from None
-        configuration.connection_pool_maxsize = 16
-        configuration.retries = False
-        try:
-            return configuration, RESTClientObject(configuration).pool_manager
-        except Exception as error:  # noqa: BLE001 - of files that cannot be read
-            raise self._bad_configuration(str(error)) from None
-
-    def _bad_configuration(self, reason: str) -> ConfigurationError:
-        settings = self._settings
-        if settings.context is not None and "context" in reason:
-            return ConfigurationError(
-                f"option {options.K8S_CONTEXT.key} is {settings.context!r}: {settings.where} has "
-                "no such context; 'kubectl config get-contexts' lists them"
-            )
-        return ConfigurationError(
-            f"{settings.where} cannot be used ({' '.join(reason.split())[:200]}): correct it, or "
-            f"set option {options.K8S_CONFIG_FILE.key} to another one"
-        )
 
 
 class Watch:
@@ -362,8 +296,3 @@ def _status_of(answer: bytes) -> tuple[str, str]:
         return str(status.get("reason", "")), str(status.get("message", ""))
     except (ValueError, AttributeError):
         return "", answer[:200].decode(errors="replace").strip()
-
-
-def _last(error: BaseException) -> str:
-    """The reason in OpenSSL's words, without the place in its source."""
-    return str(error).rpartition("] ")[2].partition(" (_ssl")[0] or str(error)

@@ -124,8 +124,8 @@ def open_backend(config: Configuration, clock: Clock, events: EventSink) -> Kube
     ``ConfigurationError`` or ``StoreUnavailableError`` in one sentence.
     """
     settings = KubernetesSettings.of(config)
-    client = KubernetesClient(settings)
     try:
+        client = KubernetesClient(settings)
         check_access(client, settings, READING)
     except AccessDeniedError as error:
         raise ConfigurationError(str(error)) from None

@@ -7,6 +7,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from hawork.backends.kubernetes.kubeconfig import (
+    SERVICE_ACCOUNT,
+    in_pod,
+    names_a_context,
+    pod_without_token,
+)
 from hawork.core import options
 from hawork.core.configuration import Configuration, Option
 from hawork.core.errors import ConfigurationError
@@ -16,7 +22,6 @@ LONGEST_CLUSTER_ID = 45
 """As Flink checks: room is left for what is appended, in names of 63 characters."""
 _LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 _DEFAULT_FILE = "~/.kube/config"
 
 
@@ -88,13 +93,16 @@ def names_of(config: Configuration) -> tuple[str, str]:
 
 
 def _kubeconfig(config: Configuration) -> str | None:
-    """The option, ``KUBECONFIG``, the pod we run in, or the file in the home directory."""
+    """The option, ``KUBECONFIG``, the file in the home directory, or the pod we run in.
+
+    Source of the order: kubectl, and fabric8's ``Config.autoConfigure``, which Flink uses.
+    """
     named = config.get_option(options.K8S_CONFIG_FILE)
     if named is not None:
-        path = Path(str(named)).expanduser()
-        if not path.is_file():
+        path = _in_home(str(named))
+        if not Path(path).is_file():
             raise _bad(options.K8S_CONFIG_FILE, str(named), "there is no such file")
-        return str(path)
+        return path
     from_environment = os.environ.get("KUBECONFIG", "")
     if from_environment:
         found = [name for name in from_environment.split(os.pathsep) if Path(name).is_file()]
@@ -104,15 +112,22 @@ def _kubeconfig(config: Configuration) -> str | None:
                 f"option {options.K8S_CONFIG_FILE.key}"
             )
         return os.pathsep.join(found)
-    if os.environ.get(_IN_CLUSTER):
+    default = _in_home(_DEFAULT_FILE)
+    if Path(default).is_file() and (names_a_context(default) or not in_pod()):
+        return default
+    if in_pod():
         return None
-    default = Path(_DEFAULT_FILE).expanduser()
-    if not default.is_file():
-        raise ConfigurationError(
-            f"no kubeconfig was found (option {options.K8S_CONFIG_FILE.key}, KUBECONFIG or "
-            f"{_DEFAULT_FILE}), and this is no pod of a cluster: set the option to the path of one"
-        )
-    return str(default)
+    pod = f"this pod has no token of a service account in {SERVICE_ACCOUNT}"
+    raise ConfigurationError(
+        f"no kubeconfig was found (option {options.K8S_CONFIG_FILE.key}, KUBECONFIG or "
+        f"{_DEFAULT_FILE}), and {pod if pod_without_token() else 'this is no pod of a cluster'}: "
+        "set the option to the path of one"
+    )
+
+
+def _in_home(path: str) -> str:
+    """``~`` as the home directory; where there is none it stays, and is no file."""
+    return os.path.expanduser(path)  # noqa: PTH111 - the other one raises then
 
 
 def _bad(option: Option[str], value: str, fix: str) -> ConfigurationError:

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import datetime
+import json
+import socket
+import threading
+from pathlib import Path
+from typing import Any
 
+import pytest
+import yaml
+
+from hawork.backends.kubernetes import credentials
 from hawork.backends.kubernetes.layout import LOCK, encode_leader_information, leader_key
 from hawork.core.errors import HighAvailabilityError
 from hawork.core.events import EventKind
@@ -39,6 +48,59 @@ def test_a_pause_longer_than_the_lease(own_cluster: ClusterUnderTest, server: st
     assert [name for name, _ in after.pointers(JOB_GRAPHS).entries()] == ["a"]
     for each in contenders:
         assert not each.of("error"), "nobody has to do anything"
+
+
+def test_a_name_service_that_hangs_revokes_a_leader_in_time(
+    cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resolving a name knows no time limit; the belief of a leader that renews meanwhile does."""
+    leader = cluster.contender()
+    session_id = leader.wait_for_grant()
+    back, resolve = threading.Event(), socket.getaddrinfo
+
+    def slow(*args: Any, **named: Any) -> Any:
+        assert back.wait(60)
+        return resolve(*args, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    try:
+        credentials = leader.backend._client._transport._credentials
+        credentials._session.pool.clear()  # the next request needs a new connection
+        leader.wait_for_revoke()
+        assert not leader.driver.has_leadership(session_id)
+    finally:
+        back.set()
+    assert leader.wait_for_grant(different_from=session_id)
+    assert not leader.of("error")
+
+
+def test_an_exec_plugin_that_hangs_revokes_a_leader_in_time(
+    cluster: ClusterUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its token is over while the leader renews, and it does not come back with another one."""
+    monkeypatch.setattr(credentials, "_GLANCE", 0.1)
+    monkeypatch.setattr(credentials, "_AGAIN", 0.0)
+    content = yaml.safe_load(cluster.control_plane.kubeconfig("jm-1").read_text())
+    (entry,) = content["users"]
+    ends = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=3)
+    status = {"token": entry["user"]["token"], "expirationTimestamp": ends.isoformat()}
+    version = "client.authentication.k8s.io/v1"
+    answer = {"apiVersion": version, "kind": "ExecCredential", "status": status}
+    plugin = tmp_path / "plugin"
+    # The first time it answers, then it hangs until the file is gone.
+    plugin.write_text(
+        f"#!/bin/sh\nif mkdir {tmp_path}/asked; then echo '{json.dumps(answer)}'; exit; fi\n"
+        f"while [ -e {tmp_path}/asked ]; do sleep 0.1; done\nexit 1\n"
+    )
+    plugin.chmod(0o755)
+    entry["user"] = {"exec": {"apiVersion": version, "command": str(plugin)}}
+    file = tmp_path / "kubeconfig.yaml"
+    file.write_text(yaml.safe_dump(content))
+    leader = cluster.contender(K8S_CONFIG_FILE=str(file))
+    session_id = leader.wait_for_grant()
+    leader.wait_for_revoke()
+    assert not leader.driver.has_leadership(session_id)
+    (tmp_path / "asked").rmdir()
 
 
 def test_an_api_server_that_comes_back_within_the_lease(own_cluster: ClusterUnderTest) -> None:

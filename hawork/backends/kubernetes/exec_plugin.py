@@ -1,0 +1,199 @@
+"""The program that a kubeconfig names under ``exec``, for credentials that do not last.
+
+Source: Kubernetes' ``client.authentication.k8s.io`` (v1, v1beta1). What is different from the
+official Python client: the program is waited for so many seconds and then ended, with all that it
+started; it never gets the terminal; and what it said is told to whoever has to mend it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import selectors
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hawork.core.clock import SYSTEM_CLOCK
+
+PATIENCE = 30.0
+"""Seconds that a program may take: some ask a server far away."""
+_LARGEST = 1 << 20  # bytes of its answer
+_LONGEST_WORD, _LONGEST_QUOTE = 40, 200
+_GLANCE = 0.1  # seconds between looks whether it has ended
+_EXTENSION = "client.authentication.k8s.io/exec"
+
+
+class ExecPluginError(Exception):
+    """The program gave no credentials; the message is what became of ``command``."""
+
+    def __init__(self, command: str, reason: str) -> None:
+        super().__init__(reason)
+        self.command = command
+
+
+@dataclass(frozen=True, slots=True)
+class ExecCredential:
+    """What the program answered; ``expires`` is in seconds since 1970."""
+
+    token: str | None
+    certificate: bytes | None
+    key: bytes | None
+    expires: float | None
+
+
+def run(
+    plugin: Mapping[str, Any],
+    directory: str,
+    cluster: Mapping[str, Any] | None,
+    patience: float = PATIENCE,
+) -> ExecCredential:
+    """Ask the program. ``directory`` is the kubeconfig's, ``cluster`` what it says of the server.
+
+    ``ExecPluginError`` says what became of it, and what it said.
+    """
+    command = str(plugin.get("command") or "")
+    if not command:
+        raise ExecPluginError("without a name", "exec names no command")
+    if plugin.get("interactiveMode") == "Always":
+        raise ExecPluginError(command, "it wants a terminal (interactiveMode is Always)")
+    version = str(plugin.get("apiVersion") or "")
+    try:
+        arguments = _arguments(command, plugin, directory)
+        environment = _environment(plugin, version, cluster)
+    except (KeyError, TypeError, AttributeError):
+        raise ExecPluginError(command, "args, env or extensions are no such lists") from None
+    process = _start(command, arguments, environment, str(plugin.get("installHint") or ""))
+    said, errors, ended = _answer(process, patience)
+    if not ended:
+        raise ExecPluginError(command, f"it did not end within {patience:g} s{_quoted(errors)}")
+    status = process.returncode
+    if status != 0:
+        raise ExecPluginError(command, f"it ended with status {status}{_quoted(errors or said)}")
+    return _credential(command, said, errors, version)
+
+
+def _arguments(command: str, plugin: Mapping[str, Any], directory: str) -> list[str]:
+    # A path is the kubeconfig's business, a name that of PATH; as kubectl does.
+    program = str(Path(directory, command)) if os.sep in command else command
+    return [program, *(str(each) for each in plugin.get("args") or [])]
+
+
+def _environment(
+    plugin: Mapping[str, Any], version: str, cluster: Mapping[str, Any] | None
+) -> dict[str, str]:
+    spec: dict[str, Any] = {"interactive": False}
+    if plugin.get("provideClusterInfo") and cluster is not None:
+        told = {key: value for key, value in cluster.items() if key != "extensions"}
+        for each in cluster.get("extensions") or []:
+            if each.get("name") == _EXTENSION:
+                told["config"] = each.get("extension")
+        spec["cluster"] = told
+    info = {"apiVersion": version, "kind": "ExecCredential", "spec": spec}
+    added = {str(each["name"]): str(each.get("value", "")) for each in plugin.get("env") or []}
+    return {**os.environ, **added, "KUBERNETES_EXEC_INFO": json.dumps(info)}
+
+
+def _start(
+    name: str, arguments: list[str], environment: dict[str, str], hint: str
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=environment, start_new_session=True,
+        )  # fmt: skip
+    except FileNotFoundError:
+        hinted = f" ({' '.join(hint.split())[:_LONGEST_QUOTE]})" if hint.split() else ""
+        raise ExecPluginError(name, f"it is not installed, or not in PATH{hinted}") from None
+    except (OSError, ValueError) as error:
+        raise ExecPluginError(name, f"it cannot be run ({error})") from None
+
+
+def _answer(process: subprocess.Popen[bytes], patience: float) -> tuple[str, str, bool]:
+    """Standard output, standard error, and whether it ended in time; it has ended afterwards."""
+    try:
+        return _read(process, SYSTEM_CLOCK.monotonic() + patience)
+    finally:
+        if process.poll() is None:
+            # Also what it started, which would keep the pipes open.
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1.0)
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def _read(process: subprocess.Popen[bytes], until: float) -> tuple[str, str, bool]:
+    """What it writes until it ends, and whether it ended in time."""
+    written: dict[Any, bytes] = {process.stdout: b"", process.stderr: b""}
+    with selectors.DefaultSelector() as selector:
+        for pipe in written:
+            selector.register(pipe, selectors.EVENT_READ)
+        ended = False
+        while selector.get_map() and (left := until - SYSTEM_CLOCK.monotonic()) > 0:
+            ready = selector.select(min(left, _GLANCE))
+            for key, _ in ready:
+                chunk = os.read(key.fd, 1 << 16)
+                written[key.fileobj] = (written[key.fileobj] + chunk)[:_LARGEST]
+                if not chunk:
+                    selector.unregister(key.fileobj)
+            # Something that it left running may hold the pipes for as long as it likes.
+            if ended and not ready:
+                break
+            ended = process.poll() is not None
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(max(0.0, until - SYSTEM_CLOCK.monotonic()))
+    said, errors = (text.decode(errors="replace") for text in written.values())
+    return said, errors, process.poll() is not None
+
+
+def _credential(name: str, said: str, errors: str, version: str) -> ExecCredential:
+    try:
+        answer = json.loads(said)
+        kind, answered, status = answer["kind"], answer["apiVersion"], answer["status"]
+    except (ValueError, KeyError, TypeError):
+        raise ExecPluginError(
+            name, f"it answered something that is no ExecCredential{_quoted(errors or said)}"
+        ) from None
+    if kind != "ExecCredential" or answered != version:
+        raise ExecPluginError(name, f"it answered a {kind} of {answered}, not of {version}")
+    status = status if isinstance(status, Mapping) else {}
+    token = status.get("token")
+    certificate, key = status.get("clientCertificateData"), status.get("clientKeyData")
+    if not token and not (certificate and key):
+        raise ExecPluginError(
+            name, f"it answered neither a token nor a certificate{_quoted(errors)}"
+        )
+    return ExecCredential(
+        str(token) if token else None,
+        str(certificate).encode() if certificate else None,
+        str(key).encode() if key else None,
+        _moment(name, status.get("expirationTimestamp")),
+    )
+
+
+def _moment(name: str, written: Any) -> float | None:
+    if written is None:
+        return None
+    try:
+        moment = datetime.datetime.fromisoformat(str(written))
+    except ValueError:
+        raise ExecPluginError(name, f"it answered {written!r} as expirationTimestamp") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+
+
+def _quoted(text: str) -> str:
+    """What the program said, in one line; what may be a secret is left out."""
+    words = [
+        "..." if len(word) > _LONGEST_WORD and not word.startswith(("https://", "/")) else word
+        for word in text.split()
+    ]
+    said = " ".join(words)[:_LONGEST_QUOTE]
+    return f" and said: {said}" if said else ""

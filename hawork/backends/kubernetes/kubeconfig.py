@@ -1,0 +1,258 @@
+"""What a kubeconfig says, or the pod we run in: which API server, and as whom.
+
+Read as kubectl reads it (client-go's ``clientcmd``): of several files the first one that says
+something has it; paths are relative to the file that names them; inline data win over files. The
+official Python client reads kubeconfigs, too, but it swallows what an exec plugin says, waits for
+one without limit, keeps certificates in the temporary directory until a cleaner finds them, and
+reads what is renewed on disk once.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where a pod finds its token and the certificate of the API server's authority."""
+_SERVICE_HOST, _SERVICE_PORT = "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"
+
+
+class KubeconfigError(Exception):
+    """Why a kubeconfig cannot be used, as a part of a sentence."""
+
+
+class NoSuchContextError(KubeconfigError):
+    """The context that was asked for is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Certificates, a key or a token: inline, or in a file that others may renew."""
+
+    key: str
+    path: str | None
+    data: bytes = b""
+
+    def read(self) -> bytes:
+        if self.path is None:
+            return self.data
+        try:
+            return Path(self.path).read_bytes()
+        except OSError as error:
+            raise KubeconfigError(f"{self.key} {self.path}: {error.strerror}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterEntry:
+    """The API server."""
+
+    server: str
+    authority: Material | None = None
+    insecure: bool = False
+    tls_server_name: str | None = None
+    proxy_url: str | None = None
+    raw: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserEntry:
+    """Who we are to it. ``directory`` is that of the file which says so."""
+
+    token: Material | None = None
+    certificate: Material | None = None
+    key: Material | None = None
+    basic: tuple[str, str] | None = None
+    exec_plugin: Mapping[str, Any] | None = None
+    auth_provider: Mapping[str, Any] | None = None
+    impersonation: tuple[tuple[str, str], ...] = ()
+    directory: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kubeconfig:
+    """The entries of one context, and the files that were read for them."""
+
+    cluster: ClusterEntry
+    user: UserEntry
+    files: tuple[str, ...] = ()
+
+    def watched(self) -> tuple[str, ...]:
+        """Every file that may be renewed."""
+        user = self.user
+        parts = (self.cluster.authority, user.token, user.certificate, user.key)
+        return (*self.files, *(part.path for part in parts if part is not None and part.path))
+
+
+def read_kubeconfig(paths: str, context: str | None) -> Kubeconfig:
+    """``paths`` as in ``KUBECONFIG``. ``KubeconfigError``."""
+    files = tuple(path for path in paths.split(os.pathsep) if path)
+    documents = [(path, _document(path)) for path in files]
+    name = context or next(
+        (str(found["current-context"]) for _, found in documents if found.get("current-context")),
+        None,
+    )
+    if name is None:
+        raise NoSuchContextError("it has no current-context")
+    found = _entry(documents, "context", name)
+    if found is None:
+        raise NoSuchContextError(f"it has no context {name!r}")
+    chosen, _ = found
+    cluster = _entry(documents, "cluster", str(chosen.get("cluster")))
+    if cluster is None:
+        raise KubeconfigError(
+            f"context {name!r} names cluster {chosen.get('cluster')!r}, not there"
+        )
+    user: tuple[Mapping[str, Any], str] | None = {}, ""
+    if chosen.get("user"):
+        user = _entry(documents, "user", str(chosen["user"]))
+    if user is None:
+        raise KubeconfigError(f"context {name!r} names user {chosen['user']!r}, who is not there")
+    return Kubeconfig(_cluster(*cluster), _user(*user), files)
+
+
+def names_a_context(path: str) -> bool:
+    """Whether a kubeconfig leads anywhere; the file that tools leave behind is often empty."""
+    try:
+        return bool(_document(path).get("contexts"))
+    except KubeconfigError:
+        return True  # to be told about
+
+
+def in_pod() -> bool:
+    """Whether we run in a pod that has a token of its service account."""
+    return bool(os.environ.get(_SERVICE_HOST)) and (SERVICE_ACCOUNT / "token").is_file()
+
+
+def pod_without_token() -> bool:
+    return bool(os.environ.get(_SERVICE_HOST)) and not in_pod()
+
+
+def read_service_account() -> Kubeconfig:
+    """The API server of the pod's cluster, and the pod's own account. ``KubeconfigError``."""
+    host, port = os.environ.get(_SERVICE_HOST, ""), os.environ.get(_SERVICE_PORT, "443")
+    if not host:
+        raise KubeconfigError(f"{_SERVICE_HOST} is not set")
+    bracketed = f"[{host}]" if ":" in host else host
+    return Kubeconfig(
+        ClusterEntry(
+            f"https://{bracketed}:{port}",
+            authority=Material("the authority's certificate", str(SERVICE_ACCOUNT / "ca.crt")),
+        ),
+        UserEntry(token=Material("token", str(SERVICE_ACCOUNT / "token"))),
+    )
+
+
+def _document(path: str) -> Mapping[str, Any]:
+    try:
+        found = yaml.safe_load(Path(path).read_bytes())
+    except OSError as error:
+        raise KubeconfigError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise KubeconfigError(f"{path} is no YAML: {error}") from None
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise KubeconfigError(f"{path} holds no mapping")
+    for kind in ("clusters", "contexts", "users"):
+        entries = found.get(kind) or []
+        if not isinstance(entries, list) or not all(isinstance(each, Mapping) for each in entries):
+            raise KubeconfigError(f"{kind} of {path} is no list of entries")
+    return found
+
+
+def _entry(
+    documents: list[tuple[str, Mapping[str, Any]]], kind: str, name: str
+) -> tuple[Mapping[str, Any], str] | None:
+    """The entry of that name, and the directory of its file."""
+    for path, document in documents:
+        for each in document.get(f"{kind}s") or []:
+            if str(each.get("name")) == name:
+                found = each.get(kind) or {}
+                if not isinstance(found, Mapping):
+                    raise KubeconfigError(f"{kind} {name!r} of {path} holds no mapping")
+                return found, str(Path(path).absolute().parent)
+    return None
+
+
+def _cluster(found: Mapping[str, Any], directory: str) -> ClusterEntry:
+    server = str(found.get("server") or "").rstrip("/")
+    if "://" not in server:
+        server = f"https://{server}" if server else ""  # as kubectl completes it
+    if not _is_address(server):
+        raise KubeconfigError(f"server is {found.get('server')!r}: write https://host:port")
+    return ClusterEntry(
+        server,
+        _material(found, "certificate-authority", directory),
+        bool(found.get("insecure-skip-tls-verify")),
+        _text(found, "tls-server-name"),
+        _text(found, "proxy-url"),
+        found,
+    )
+
+
+def _is_address(server: str) -> bool:
+    try:
+        url = urlsplit(server)
+        return url.scheme in ("https", "http") and bool(url.hostname) and url.port != 0
+    except ValueError:  # a port that is none
+        return False
+
+
+def _user(found: Mapping[str, Any], directory: str) -> UserEntry:
+    token = _text(found, "token")
+    basic = _text(found, "username"), _text(found, "password")
+    plugin, provider = found.get("exec"), found.get("auth-provider")
+    for key, entry in (("exec", plugin), ("auth-provider", provider)):
+        if entry is not None and not isinstance(entry, Mapping):
+            raise KubeconfigError(f"{key} holds no mapping")
+    return UserEntry(
+        token=_file(found, "tokenFile", directory)
+        or (Material("token", None, token.encode()) if token else None),
+        certificate=_material(found, "client-certificate", directory),
+        key=_material(found, "client-key", directory),
+        basic=(basic[0] or "", basic[1] or "") if any(basic) else None,
+        exec_plugin=plugin,
+        auth_provider=provider,
+        impersonation=tuple(_impersonation(found)),
+        directory=directory,
+    )
+
+
+def _impersonation(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Headers that say for whom we act, where the user entry does."""
+    headers = [("Impersonate-User", str(found["as"]))] if found.get("as") else []
+    if found.get("as-uid"):
+        headers.append(("Impersonate-Uid", str(found["as-uid"])))
+    headers += [("Impersonate-Group", str(group)) for group in found.get("as-groups") or []]
+    extra = found.get("as-user-extra") or {}
+    for key, values in extra.items() if isinstance(extra, Mapping) else ():
+        headers += [(f"Impersonate-Extra-{key}", str(value)) for value in values]
+    return headers
+
+
+def _text(found: Mapping[str, Any], key: str) -> str | None:
+    return str(found[key]) if found.get(key) else None
+
+
+def _file(found: Mapping[str, Any], key: str, directory: str) -> Material | None:
+    path = _text(found, key)
+    return None if path is None else Material(key, str(Path(directory, path)))
+
+
+def _material(found: Mapping[str, Any], key: str, directory: str) -> Material | None:
+    inline = _text(found, f"{key}-data")
+    if inline is None:
+        return _file(found, key, directory)
+    try:
+        data = base64.b64decode("".join(inline.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise KubeconfigError(f"{key}-data is not base64") from None
+    return Material(f"{key}-data", None, data)

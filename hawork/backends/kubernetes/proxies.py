@@ -1,0 +1,118 @@
+"""Which proxy stands between us and the API server, as kubectl finds it.
+
+``proxy-url`` of the kubeconfig is used for whatever server it stands beside. Without it the
+environment counts: ``HTTPS_PROXY`` or ``HTTP_PROXY`` by the server's scheme, then ``ALL_PROXY``,
+except for what ``NO_PROXY`` lists and for this machine itself, so that a lab starts behind a
+company's proxy. Each name may be in lower case.
+
+Source: Go's ``golang.org/x/net/http/httpproxy``, which kubectl uses; it knows no ``ALL_PROXY``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from dataclasses import dataclass
+from urllib.parse import SplitResult, unquote, urlsplit
+
+_SCHEMES = ("http", "https")
+_PORTS = {"http": 80, "https": 443}
+
+
+class UnusableProxyError(Exception):
+    """The proxy that is named cannot be used; the message is a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """``url`` has no user in it; ``login`` is ``user:password`` if there was one."""
+
+    url: str
+    named_by: str
+    login: str | None = None
+
+    def __str__(self) -> str:
+        return f"proxy {self.url} (of {self.named_by})"
+
+
+def proxy_for(server: str, proxy_url: str | None, kubeconfig: str) -> Proxy | None:
+    """The proxy for requests to ``server``, if any. ``UnusableProxyError``."""
+    if proxy_url:
+        return _proxy(proxy_url, f"proxy-url in {kubeconfig}")
+    url = urlsplit(server)
+    for name in (f"{url.scheme.upper()}_PROXY", "ALL_PROXY"):
+        for variable in (name, name.lower()):
+            if os.environ.get(variable):
+                spared = _is_spared(url, os.environ.get("NO_PROXY") or os.environ.get("no_proxy"))
+                return None if spared else _proxy(os.environ[variable], variable)
+    return None
+
+
+def _proxy(written: str, named_by: str) -> Proxy:
+    text = written.strip()
+    url = urlsplit(text if "://" in text else f"http://{text}")
+    try:
+        host, port = url.hostname, url.port
+    except ValueError:
+        host, port = None, None
+    if url.scheme.lower() not in _SCHEMES:
+        raise UnusableProxyError(
+            f"{named_by} names a proxy of the kind {url.scheme}, and only http and https are "
+            "supported: name such a one, or except the API server with NO_PROXY"
+        )
+    if not host:
+        raise UnusableProxyError(f"{named_by} is no URL of a proxy: write http://host:port")
+    login = None
+    if url.username is not None:
+        login = f"{unquote(url.username)}:{unquote(url.password or '')}"
+    address = f"[{host}]" if ":" in host else host
+    scheme = url.scheme.lower()
+    return Proxy(f"{scheme}://{address}:{port or _PORTS[scheme]}", named_by, login)
+
+
+def _is_spared(server: SplitResult, no_proxy: str | None) -> bool:
+    """Whether the environment's proxy is not for this server."""
+    host = (server.hostname or "").rstrip(".")
+    port = server.port or _PORTS[server.scheme]
+    address = _address(host)
+    if host == "localhost" or (address and (address.is_loopback or address.is_unspecified)):
+        return True
+    entries = (entry.lower() for entry in re.split(r"[,\s]+", no_proxy or "") if entry)
+    return any(_covers(entry, host, address, port) for entry in entries)
+
+
+def _covers(
+    entry: str,
+    host: str,
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address | None,
+    port: int,
+) -> bool:
+    if entry == "*":
+        return True
+    if "/" in entry:
+        try:
+            return address is not None and address in ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            return False
+    if (listed := _address(entry.strip("[]"))) is None:
+        name, colon, ending = entry.rpartition(":")
+        if colon and ending.isdigit():
+            if int(ending) != port:
+                return False
+            entry = name
+            listed = _address(entry.strip("[]"))
+    if listed is not None:
+        return listed == address
+    # "name" is the host and what is below it, ".name" only what is below it.
+    name = entry.removeprefix("*").rstrip(".")
+    return host == name or host.endswith(name if name.startswith(".") else f".{name}")
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return mapped or found
