@@ -4,8 +4,10 @@ Source: Flink's ``DefaultLeaderElectionService``. One driver, hence one latch or
 the whole process: all its components lead or stand by together.
 
 Everything that changes state or calls a contender or the driver runs on one executor
-thread, in order and without holding a lock. Backend threads only enqueue. Foreign changes of
-what was published are corrected on a thread of their own (``LeaderInformationCorrector``).
+thread, in order and without holding a lock. Backend threads only enqueue. A write of the driver
+may hang with its store: it is waited for as long as the leadership lasts, so that the revocation
+behind it is never late. Foreign changes of what was published are corrected on a thread of their
+own (``LeaderInformationCorrector``).
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from hawork.core.errors import LeaderElectionError, LeadershipLostError
+from hawork.core.errors import LeaderElectionError, LeadershipLostError, StoreUnavailableError
 from hawork.core.events import EventKind, EventSink, NullEventSink
 from hawork.core.types import LeaderInformation, LeaderInformationRegister, LeaderSessionID
+from hawork.ha.bounded_calls import BoundedCalls, CallHangsError
 from hawork.ha.leader_election import (
     LeaderContender,
     LeaderElection,
@@ -56,6 +59,7 @@ class DefaultLeaderElectionService:
         self._events = events or NullEventSink()
         self._ticket_sink = ticket_sink
         self._executor = SerialExecutor("leader-election")
+        self._writes = BoundedCalls("leader-information")
         # The lock guards the fields that other threads look at; it is held for look-ups
         # and assignments only.
         self._lock = threading.Lock()
@@ -83,6 +87,7 @@ class DefaultLeaderElectionService:
                 )
             self._closed = True
         self._executor.close()
+        self._writes.close()
         if self._corrector is not None:
             self._corrector.close()
 
@@ -199,7 +204,13 @@ class DefaultLeaderElectionService:
             return
         if session_id is not None and driver.has_leadership(session_id):
             try:
-                driver.delete_leader_information(registration.component_id, session_id)
+                self._write(
+                    driver,
+                    session_id,
+                    lambda: driver.delete_leader_information(registration.component_id, session_id),
+                )
+            except LeadershipLostError:
+                pass  # it went with the leadership
             except TRANSIENT as error:
                 self._events.emit(EventKind.ERROR, session_id=session_id, message=str(error))
             except Exception as error:  # noqa: BLE001 - leaving must succeed all the same
@@ -280,7 +291,11 @@ class DefaultLeaderElectionService:
             # Known before it is written: the driver may report the write at once.
             registration.information = information
         try:
-            driver.publish_leader_information(registration.component_id, information)
+            self._write(
+                driver,
+                information.session_id,
+                lambda: driver.publish_leader_information(registration.component_id, information),
+            )
         except LeadershipLostError:
             with self._lock:
                 registration.information = None
@@ -292,6 +307,24 @@ class DefaultLeaderElectionService:
             component=registration.component_id,
             address=information.address,
         )
+
+    def _write(
+        self,
+        driver: LeaderElectionDriver,
+        session_id: LeaderSessionID,
+        write: Callable[[], None],
+    ) -> None:
+        """Let the driver write, for as long as it leads. What it writes later is refused."""
+        try:
+            self._writes.call_while(lambda: driver.has_leadership(session_id), write)
+        except CallHangsError as error:
+            if driver.has_leadership(session_id):
+                raise StoreUnavailableError(
+                    f"a write of leader information to the HA store hangs ({error})"
+                ) from None
+            raise LeadershipLostError(
+                f"{session_id} does not lead any more, and its write did not come back"
+            ) from None
 
     def _check_leading(
         self, registration: _Registration | None, session_id: LeaderSessionID

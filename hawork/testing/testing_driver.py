@@ -16,7 +16,8 @@ class TestingLeaderElectionDriver:
 
     The class itself is a driver factory; ``Factory`` is one that remembers its drivers.
     What is published goes to ``storage``, which may be shared. Errors put into
-    ``publish_errors`` are raised by the next publications and deletions.
+    ``publish_errors`` are raised by the next publications and deletions, each of which calls
+    ``while_writing`` first.
     """
 
     __test__ = False  # not a test class, whatever pytest thinks of its name
@@ -51,6 +52,7 @@ class TestingLeaderElectionDriver:
         self.session_id: LeaderSessionID | None = None
         self.publish_errors: list[Exception] = []
         self.publications: list[tuple[str, LeaderInformation | None]] = []
+        self.while_writing: Callable[[], object] | None = None
         self.closed = False
 
     # --- what a test calls ---------------------------------------------------------------
@@ -84,20 +86,23 @@ class TestingLeaderElectionDriver:
         return not self.closed and session_id == self.session_id
 
     def publish_leader_information(self, component_id: str, information: LeaderInformation) -> None:
-        self.publications.append((component_id, information))
-        if self.publish_errors:
-            raise self.publish_errors.pop(0)
-        if not self.has_leadership(information.session_id):
-            raise LeadershipLostError(f"{information.session_id} does not lead")
+        self._write(component_id, information, information.session_id)
         self.storage[component_id] = information
 
     def delete_leader_information(self, component_id: str, session_id: LeaderSessionID) -> None:
-        self.publications.append((component_id, None))
+        self._write(component_id, None, session_id)
+        self.storage.pop(component_id, None)
+
+    def _write(
+        self, component_id: str, information: LeaderInformation | None, session_id: LeaderSessionID
+    ) -> None:
+        self.publications.append((component_id, information))
+        if self.while_writing is not None:
+            self.while_writing()
         if self.publish_errors:
             raise self.publish_errors.pop(0)
         if not self.has_leadership(session_id):
             raise LeadershipLostError(f"{session_id} does not lead")
-        self.storage.pop(component_id, None)
 
     def ticket(self) -> dict[str, str]:
         return {"type": "testing"}

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from election_setup import TIMEOUT, Gate, Setup
+from election_setup import TIMEOUT, Gate, Setup, in_thread
 
 from hawork.core.errors import (
     LeaderElectionError,
@@ -305,3 +305,44 @@ def test_leaving_while_the_store_is_away_is_no_error_of_the_others(setup: Setup)
     setup.settle()
     assert other.errors == []
     assert EventKind.ERROR in setup.kinds()
+
+
+def test_a_publication_that_hangs_does_not_keep_leadership_from_being_revoked(setup: Setup) -> None:
+    """A store that does not answer must not make a leader of somebody who is none."""
+    contender, election = setup.start("dispatcher")
+    driver, gate = setup.factory.driver, Gate()
+    session_id = driver.grant()
+    contender.wait_for_grant()
+    driver.while_writing = gate
+    confirmed = election.confirm_leadership(session_id, "http://a")
+    assert gate.arrived.wait(TIMEOUT)
+    driver.revoke()
+    contender.wait_for_revoke()
+    with pytest.raises(LeadershipLostError, match="does not lead any more"):
+        confirmed.result(TIMEOUT)
+    # One that leads again is told that the store hangs, and may repeat it.
+    again = driver.grant()
+    contender.wait_for_grant()
+    with pytest.raises(StoreUnavailableError, match="hangs"):
+        election.confirm_leadership(again, "http://a").result(TIMEOUT)
+    gate.opened.set()
+    driver.while_writing = None
+    eventually(lambda: election.confirm_leadership(again, "http://a").exception(TIMEOUT) is None)
+
+
+def test_leaving_while_the_store_hangs_does_not_keep_the_others_leading(setup: Setup) -> None:
+    contender, election = setup.start("dispatcher")
+    other, _ = setup.start("rest_server")
+    driver, gate = setup.factory.driver, Gate()
+    session_id = driver.grant()
+    other.wait_for_grant()
+    election.confirm_leadership(session_id, "http://a").result(TIMEOUT)
+    driver.while_writing = gate
+    leaving = in_thread(election.close)
+    assert gate.arrived.wait(TIMEOUT)
+    assert contender.session_id is None
+    driver.revoke()
+    other.wait_for_revoke()
+    leaving.join(TIMEOUT)
+    gate.opened.set()
+    assert other.errors == []

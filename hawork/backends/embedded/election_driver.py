@@ -1,4 +1,8 @@
-"""Leader election: one thread that does what the lease machine decides."""
+"""Leader election: one thread that does what the lease machine decides.
+
+A disk may hang, and neither SQLite nor the operating system knows a time limit for it. So this
+thread touches no file of the store: it lets another one do that, and waits for a bounded time.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,9 @@ import contextlib
 import os
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import astuple
+from typing import TypeVar
 
 from hawork.backends.embedded.crash_lock import CrashLock, sweep
 from hawork.backends.embedded.holder_watch import HolderWatch
@@ -23,9 +29,15 @@ from hawork.backends.embedded.store import EmbeddedStore
 from hawork.backends.embedded.store_watcher import Snapshot
 from hawork.backends.embedded.wakeup import Wakeup
 from hawork.core.clock import LONGEST_WAIT
-from hawork.core.errors import CorruptStateError, HaworkError, LeaderElectionError
+from hawork.core.errors import (
+    CorruptStateError,
+    HaworkError,
+    LeaderElectionError,
+    StoreUnavailableError,
+)
 from hawork.core.events import EventKind
 from hawork.core.types import LeaderInformation, LeaderInformationRegister, LeaderSessionID
+from hawork.ha.bounded_calls import BoundedCalls, CallHangsError
 from hawork.ha.leader_election import LeaderElectionListener
 from hawork.ha.lease_state import (
     Acquire,
@@ -38,6 +50,9 @@ from hawork.ha.lease_state import (
 )
 
 _JOIN_SECONDS = 20.0
+_GRACE = 0.5
+"""Seconds for SQLite to say itself that somebody keeps the store locked, and who does."""
+T = TypeVar("T")
 
 
 class EmbeddedElectionDriver:
@@ -61,6 +76,7 @@ class EmbeddedElectionDriver:
             raise
         self._holder = HolderWatch(store.contenders if store.crash_detection else None)
         self._lease = LeaseState(self._contender, store.timeouts)
+        self._calls = BoundedCalls("embedded-lease")
         self._row: LeaseRow | None = None
         # What other threads look at: replaced as a whole, never changed.
         self._leadership: tuple[LeaderSessionID, float] | None = None
@@ -173,8 +189,7 @@ class EmbeddedElectionDriver:
         self._problem = None
 
     def _observe(self) -> None:
-        with self._database.reading() as connection:
-            row = read_lease(connection)
+        row = self._bounded(self._read, self._store.timeouts.retry_period)
         self._lease.observe(None if row is None else row.record(), self._clock.monotonic())
         if row is None or row.contender == self._contender:
             self._holder.forget()
@@ -185,11 +200,15 @@ class EmbeddedElectionDriver:
         session_id = uuid.uuid4()
         timeouts = astuple(self._store.timeouts)
         row = LeaseRow(self._contender, str(session_id), 0, self._pid, self._start_time, *timeouts)
-        sent_at = self._clock.monotonic()
         # No longer than this: the row may change meanwhile, and is worth another look.
-        with self._database.writing(self._store.timeouts.retry_period) as connection:
-            acquired = acquire_lease(connection, expected, row)
-        if not acquired:
+        patience = self._store.timeouts.retry_period
+
+        def acquire() -> bool:
+            with self._database.writing(patience) as connection:
+                return acquire_lease(connection, expected, row)
+
+        sent_at = self._clock.monotonic()
+        if not self._bounded(acquire, patience + _GRACE):
             self._lease.refused()
             return
         self._holder.forget()
@@ -200,15 +219,20 @@ class EmbeddedElectionDriver:
             self._granted = session_id
             if not self._closing:
                 self._listener.on_grant_leadership(session_id)
-        sweep(self._store.contenders)
+        self._bounded(lambda: sweep(self._store.contenders), patience)
 
     def _renew(self, deadline: float) -> None:
         assert self._row is not None and self._granted is not None
-        sent_at = self._clock.monotonic()
+        present, sent_at = self._row, self._clock.monotonic()
         # The belief ends while another process keeps the store locked: do not outwait it.
-        patience = min(self._store.timeouts.retry_period, deadline - sent_at)
-        with self._database.writing(patience) as connection:
-            row = renew_lease(connection, self._row)
+        left = deadline - sent_at
+        patience = min(self._store.timeouts.retry_period, left)
+
+        def renew() -> LeaseRow | None:
+            with self._database.writing(patience) as connection:
+                return renew_lease(connection, present)
+
+        row = self._bounded(renew, min(patience + _GRACE, left))
         if row is None:
             self._lease.refused()
             return
@@ -216,6 +240,19 @@ class EmbeddedElectionDriver:
         self._lease.renewed(row.record(), sent_at, self._clock.monotonic())
         if self._lease.believes(self._clock.monotonic()):
             self._leadership = self._granted, self._lease.belief_until
+
+    def _read(self) -> LeaseRow | None:
+        with self._database.reading() as connection:
+            return read_lease(connection)
+
+    def _bounded(self, action: Callable[[], T], seconds: float) -> T:
+        """Use the store's files. ``StoreUnavailableError`` when they do not answer in time."""
+        try:
+            return self._calls.call(action, seconds)
+        except CallHangsError as error:
+            raise StoreUnavailableError(
+                f"the HA store {self._store.file} does not answer ({error}): check its disk"
+            ) from None
 
     def _stop_leading(self) -> None:
         granted, self._granted = self._granted, None
@@ -225,12 +262,18 @@ class EmbeddedElectionDriver:
 
     def _resign(self) -> None:
         self._lease.resign()
-        with contextlib.suppress(HaworkError), self._database.writing() as connection:
-            release_lease(connection, self._contender)
-        self._database.close()
+        with contextlib.suppress(HaworkError):
+            self._bounded(self._release, _JOIN_SECONDS / 2)
+        with contextlib.suppress(HaworkError):
+            self._bounded(self._database.close, _JOIN_SECONDS / 4)
+        self._calls.close()
         self._holder.forget()
         self._wakeup.close()
         self._lock.release()
+
+    def _release(self) -> None:
+        with self._database.writing() as connection:
+            release_lease(connection, self._contender)
 
     def _report(self, error: HaworkError) -> None:
         """A store that cannot be reached is an event; one that is damaged is fatal. Told once."""
