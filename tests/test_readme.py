@@ -17,7 +17,7 @@ import hawork
 from hawork.testing import eventually
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text()
-ELSEWHERE = "/var/tmp/ha"
+ELSEWHERE = 'os.path.expanduser("~/.local/state/ha")'
 
 
 def python_below(heading: str) -> str:
@@ -43,8 +43,8 @@ def test_library_use_takes_a_dozen_lines_and_hands_over(tmp_path: Path) -> None:
     """Two services, one leads; it ends, and the other one leads."""
     program = python_below("As a library")
     assert ELSEWHERE in program
-    assert len([line for line in program.splitlines() if line.strip()]) <= 13
-    program = program.replace(ELSEWHERE, str(tmp_path))
+    assert len([line for line in program.splitlines() if line.strip()]) <= 15
+    program = program.replace(ELSEWHERE, repr(str(tmp_path)))
     config = {"high-availability.type": "embedded", "high-availability.storageDir": str(tmp_path)}
     retriever = hawork.LeaderRetriever()
     with hawork.open_ha_services(config) as ha, running(program) as first:

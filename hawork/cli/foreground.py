@@ -11,6 +11,7 @@ from hawork.cli.common import find_config, read_config
 from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.events import EventLog, EventSink, NullEventSink
+from hawork.core.private_files import private_directory, write_private
 from hawork.ha.configuration_file import configuration_text
 
 
@@ -35,6 +36,7 @@ def run_process(role: str, arguments: argparse.Namespace) -> int:
     directory = arguments.run_directory or config.get_option(options.RUN_DIRECTORY)
     events: EventSink = NullEventSink()
     if directory:
+        private_directory(Path(directory), "events")
         events = EventLog(
             f"supervisor-{name}", Path(directory) / "events" / f"supervisor-{name}.jsonl"
         )
@@ -54,5 +56,5 @@ def _options_file(arguments: argparse.Namespace, config: Configuration, scratch:
     if not arguments.options:
         return find_config(arguments.config)
     path = scratch / "config.yaml"
-    path.write_text(configuration_text(config), encoding="utf-8")
+    write_private(path, configuration_text(config))
     return path

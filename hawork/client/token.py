@@ -8,7 +8,15 @@ from pathlib import Path
 
 from hawork.core import options
 from hawork.core.configuration import Configuration
-from hawork.core.errors import ConfigurationError
+from hawork.core.errors import ConfigurationError, UntrustedPathError
+from hawork.core.private_files import create_private, read_private
+
+SHORTEST = 16
+"""Characters of a token: a shorter one could be guessed from the answer to a challenge."""
+
+_OF_OTHERS = (
+    f"; where storageDir belongs to others, set {options.REST_TOKEN_FILE.key} to a file of your own"
+)
 
 
 def token_path(config: Configuration) -> Path:
@@ -37,26 +45,41 @@ def token_path(config: Configuration) -> Path:
 
 
 def read_token(config: Configuration) -> str:
-    """The cluster's token; ``ConfigurationError`` when there is no readable one."""
+    """The cluster's token.
+
+    ``ConfigurationError`` when there is no readable one, or another user may know or have made it.
+    """
     path = token_path(config)
     try:
-        token = path.read_text().strip()
-    except OSError as error:
+        token = read_private(path).strip()
+    except UntrustedPathError as error:
+        raise UntrustedPathError(f"the cluster's token is not read: {error}{_OF_OTHERS}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigurationError(
-            f"the cluster's token cannot be read from {path} ({error.strerror}): start the "
+            f"the cluster's token cannot be read from {path} ({reason}): start the "
             f"cluster first, or set {options.REST_TOKEN_FILE.key}"
         ) from None
     if not token:
         raise ConfigurationError(f"token file {path} is empty: remove it and restart the cluster")
+    if len(token) < SHORTEST:
+        raise ConfigurationError(
+            f"token file {path} holds {len(token)} characters, which can be guessed: write at "
+            f"least {SHORTEST}, as 'openssl rand -hex 32' makes them, or remove the file"
+        )
     return token
 
 
 def find_token(config: Configuration) -> str | None:
-    """The cluster's token, or ``None`` where there is none, as on a real Flink cluster."""
+    """The cluster's token, or ``None`` where there is none, as on a real Flink cluster.
+
+    ``ConfigurationError`` when there is one that cannot be used.
+    """
     try:
-        return read_token(config)
+        path = token_path(config)
     except ConfigurationError:
         return None
+    return read_token(config) if os.path.lexists(path) else None
 
 
 def ensure_token(config: Configuration) -> str:
@@ -65,19 +88,14 @@ def ensure_token(config: Configuration) -> str:
     The file appears complete, readable by its owner only.
     """
     path = token_path(config)
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}-{secrets.token_hex(6)}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    if not os.path.lexists(path):
         try:
-            os.write(descriptor, (secrets.token_urlsafe(32) + "\n").encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            pass
-        finally:
-            temporary.unlink()
+            create_private(path, secrets.token_urlsafe(32) + "\n")
+        except UntrustedPathError as error:
+            raise UntrustedPathError(f"no token is made: {error}{_OF_OTHERS}") from None
+        except OSError as error:
+            raise ConfigurationError(
+                f"the cluster's token cannot be written to {path} ({error.strerror}): set "
+                f"{options.REST_TOKEN_FILE.key} to a file of your own"
+            ) from None
     return read_token(config)

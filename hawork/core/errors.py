@@ -37,6 +37,10 @@ class ConfigurationError(HaworkError):
     """An option, argument or set-up is wrong. The message names key, value and fix."""
 
 
+class UntrustedPathError(ConfigurationError):
+    """A file or directory that another user could have made, read or exchanged."""
+
+
 class HighAvailabilityError(HaworkError):
     """Base of the errors of HA services."""
 

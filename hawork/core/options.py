@@ -291,6 +291,11 @@ SUPERVISOR = boolean(
     "hawork.supervisor", True,
     "whether the leadership of a JobManager whose process died is given up in its name",
 )  # fmt: skip
+STORAGE_SHARED = boolean(
+    "hawork.storage.shared", False,
+    "whether other users may own a local storageDir or write to it: they can then exchange what is "
+    "stored, and remove it",
+)  # fmt: skip
 ARTIFACT_MAX_SIZE = size("hawork.artifact.max-size", 64 << 20, "largest artifact, unpacked")
 IO_THREADS = integer(
     "hawork.io-threads", 4, "threads that read and write HA data", least=1, most=64

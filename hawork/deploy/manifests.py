@@ -86,6 +86,8 @@ class Manifests:
                 options.REST_BIND_ADDRESS.key: "0.0.0.0",
                 options.REST_PORT.key: REST_PORT,
                 options.REST_TOKEN_FILE.key: f"{_TOKEN}/token",
+                # A volume is root's and its group's; there are no other users in a pod.
+                options.STORAGE_SHARED.key: "true",
                 **self.options,
             }
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 
+from hawork.core import options
 from hawork.core.clock import SYSTEM_CLOCK, Clock
 from hawork.core.configuration import Configuration
 from hawork.core.errors import HighAvailabilityError
@@ -21,7 +22,7 @@ from hawork.ha.leader_retrieval import LeaderRetrievalListener
 from hawork.ha.leader_retrieval_service import DefaultLeaderRetrievalService
 from hawork.ha.leader_stores import LeaderStores
 from hawork.ha.state_storage import StateStorage
-from hawork.ha.storage import check_storage, open_storage
+from hawork.ha.storage import check_owners, check_storage, open_storage
 
 
 class HighAvailabilityServices:
@@ -136,6 +137,9 @@ class HighAvailabilityServices:
         urls = cluster_url(self._config), job_result_url(self._config)
         storage, result_storage = (open_storage(url) for url in urls)
         if check:
+            if not self._config.get_option(options.STORAGE_SHARED):
+                for url in urls:
+                    check_owners(url)
             check_storage(storage, urls[0])
             check_storage(result_storage, urls[1])
             with self._lock:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from hawork.core.errors import ConfigurationError, StoreUnavailableError
+from hawork.core import options
+from hawork.core.errors import ConfigurationError, StoreUnavailableError, UntrustedPathError
+from hawork.core.private_files import check_way
 from hawork.ha.local_storage import LocalStateStorage
 from hawork.ha.state_storage import StateStorage
 
@@ -56,6 +58,23 @@ def join_url(url: str, path: str) -> str:
     'file:/ha/default'
     """
     return f"{url.rstrip('/')}/{path}"
+
+
+def check_owners(url: str) -> None:
+    """Refuse a local directory that another user owns or may write, or could exchange.
+
+    ``UntrustedPathError`` says which one, and how it is allowed.
+    """
+    path = local_path(url)
+    if path is None:
+        return
+    try:
+        check_way(path / "any")
+    except UntrustedPathError as error:
+        raise UntrustedPathError(
+            f"storageDir {url}: {error}; where other users are trusted with it, set "
+            f"{options.STORAGE_SHARED.key} to true"
+        ) from None
 
 
 def check_storage(storage: StateStorage, url: str) -> None:

@@ -24,7 +24,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from hawork.core.errors import LabError
+from hawork.core.errors import LabError, UntrustedPathError
+from hawork.core.private_files import private_directory, write_private
 from hawork.core.steps import disarm
 from hawork.ha.configuration_file import configuration_text
 
@@ -40,7 +41,11 @@ class RunDirectory:
     A temporary one is made when ``directory`` is ``None``, and removed by ``close`` unless
     ``keep`` is set. A directory that was named is never removed.
 
-    Raises ``LabError`` when another lab uses the directory or it cannot be written.
+    Only its user can look into it: there is the token, and whoever could write into it would
+    give orders to the lab's processes.
+
+    Raises ``LabError`` when another lab uses the directory, it cannot be written, or another
+    user could have put something into it.
     """
 
     def __init__(self, directory: Path | str | None = None, *, keep: bool = False) -> None:
@@ -52,12 +57,14 @@ class RunDirectory:
         else:
             self.path = Path(directory).expanduser().absolute()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+            private_directory(self.path, LOCK)
+            self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             self._take_lock()
             self._put_earlier_run_aside()
             for part in (self.events, self.control, self.logs, self.storage, self.artifacts):
                 part.mkdir(exist_ok=True)
+        except UntrustedPathError as error:
+            raise LabError(f"run directory: {error}") from None
         except OSError as error:
             raise LabError(
                 f"run directory {self.path} cannot be written ({error.strerror}): choose another "
@@ -97,7 +104,7 @@ class RunDirectory:
 
     def write_options(self, options: Mapping[str, str]) -> None:
         """Write ``config.yaml``."""
-        self.config_file.write_text(configuration_text(options), encoding="utf-8")
+        write_private(self.config_file, configuration_text(options))
 
     def close(self) -> None:
         """Give the directory free, and remove it when it was temporary; repeatable."""
@@ -151,10 +158,10 @@ def remove_abandoned(temporary: Path) -> list[Path]:
     removed = []
     for path in temporary.glob(f"{PREFIX}*"):
         try:
-            status = path.stat()
+            status = path.lstat()
             if status.st_uid != os.getuid() or time.time() - status.st_mtime < _FRESH:
                 continue
-            descriptor = os.open(path / LOCK, os.O_RDWR)
+            descriptor = os.open(path / LOCK, os.O_RDWR | os.O_NOFOLLOW)
         except OSError:
             continue
         try:

@@ -18,6 +18,7 @@ from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import ConfigurationError
 from hawork.core.events import EventKind, EventLog
+from hawork.core.private_files import private_directory
 from hawork.core.steps import StepGate
 from hawork.runtime.parent_death import die_with_creator
 from hawork.runtime.supervised_process import PARENT_FD, TICKET_FD
@@ -59,6 +60,8 @@ class ProcessContext:
             path = run_directory / "events" / f"{name}.jsonl"
             control = run_directory / "control"
         try:
+            if run_directory is not None:
+                private_directory(run_directory, "events")
             events = EventLog(name, path, tell=tell)
             if path is None and tell is not None:
                 events = _TellingEventLog(name, tell)

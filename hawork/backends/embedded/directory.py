@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from hawork.backends.embedded.layout import DATABASE
 from hawork.core import options
 from hawork.core.configuration import Configuration
-from hawork.core.errors import ConfigurationError, StoreUnavailableError
+from hawork.core.errors import ConfigurationError, StoreUnavailableError, UntrustedPathError
+from hawork.core.private_files import private_directory
 from hawork.ha.layout import cluster_url, storage_dir
 from hawork.ha.storage import local_path
 
@@ -55,18 +57,14 @@ def prepare_directory(path: Path) -> None:
             f"hold: set {key} to a directory of this machine's own disk"
         )
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owner = path.stat().st_uid
+        private_directory(path, DATABASE)
+    except UntrustedPathError as error:
+        raise ConfigurationError(f"directory of the HA store: {error}; or set {key}") from None
     except OSError as error:
         raise StoreUnavailableError(
             f"directory {path} of the HA store cannot be made ({error.strerror}): make it "
             f"writable, or set {key} to another one"
         ) from error
-    if owner != os.geteuid():
-        raise ConfigurationError(
-            f"directory {path} belongs to the user with id {owner}, this process runs as "
-            f"{os.geteuid()}: run it as that user, or set {key} to a directory of its own"
-        )
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise StoreUnavailableError(
             f"directory {path} of the HA store is not writable: allow it with chmod u+rwx, or "

@@ -20,6 +20,7 @@ from typing import Any
 
 from hawork.core.errors import JobSubmissionError, LabError
 from hawork.core.flink import LOGGING
+from hawork.core.private_files import write_private
 from hawork.ha.configuration_file import configuration_text
 from hawork.lab.flink.distribution import FlinkDistribution
 from hawork.lab.flink.jar import JOB_ID, JobJar, check_submitted
@@ -48,7 +49,7 @@ class FlinkClient:
         self.flink = flink or FlinkDistribution.find()
         self._conf = directory / "conf"
         self._conf.mkdir(parents=True, exist_ok=True)
-        self.config_file.write_text(configuration_text(options), encoding="utf-8")
+        write_private(self.config_file, configuration_text(options))
         # Standard output is for the gateway's port and password.
         logging = f"{LOGGING}appender.console.target=SYSTEM_ERR\n"
         (self._conf / "log4j2.properties").write_text(logging)

@@ -9,6 +9,7 @@ from pathlib import Path
 from hawork.core import options
 from hawork.core.events import EventKind
 from hawork.core.flink import LOGGING
+from hawork.core.private_files import write_private
 from hawork.core.units import parse_duration
 from hawork.ha.configuration_file import configuration_text
 from hawork.lab.flink.distribution import FlinkDistribution
@@ -116,7 +117,7 @@ def write_conf(conf: Path, shared: Path, more: Mapping[str, str]) -> None:
     given = {line.partition(":")[0] for line in lines}
     text = "".join(f"{line}\n" for line in lines)
     text += configuration_text({key: more[key] for key in more if key not in given})
-    (conf / "config.yaml").write_text(text, encoding="utf-8")
+    write_private(conf / "config.yaml", text)
     (conf / "log4j2.properties").write_text(LOGGING)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hawork.core.errors import LabError
+from hawork.core.private_files import write_private
 from hawork.ha.configuration_file import configuration_text
 from hawork.lab.run_directory import RunDirectory
 from hawork.servers.tcp_proxy import TcpProxy
@@ -49,5 +50,5 @@ def own_configuration(run: RunDirectory, process: str, values: Mapping[str, str]
     given = run.config_file.read_text(encoding="utf-8").splitlines(keepends=True)
     others = [line for line in given if line.partition(":")[0] not in values]
     file = run.path / f"config-{process}.yaml"
-    file.write_text("".join(others) + configuration_text(values), encoding="utf-8")
+    write_private(file, "".join(others) + configuration_text(values))
     return file

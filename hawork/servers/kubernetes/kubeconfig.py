@@ -7,6 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from hawork.core.private_files import write_private
+
 
 def write_kubeconfig(
     file: Path, server: str, ca_file: Path, user: str, token: str, namespace: str
@@ -27,5 +29,4 @@ def write_kubeconfig(
     }
     text = yaml.safe_dump(config, sort_keys=False)
     if not file.exists() or file.read_text(encoding="utf-8") != text:  # somebody may be reading
-        file.touch(0o600)
-        file.write_text(text, encoding="utf-8")
+        write_private(file, text)
