@@ -1,0 +1,218 @@
+"""Files to look at without touching them: a directory, an archive of one, or a URL.
+
+Names are relative to the root and have no leading slash. What leads out of the root, by its
+name or as a link, is never opened. Whatever could not be looked at is in ``notes``.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import stat
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from hawork.core.errors import ConfigurationError, StoreUnavailableError
+from hawork.inspect.storage import MOST_FILES, Storage, StoredFile, inside
+from hawork.inspect.tar import TarStorage, is_tar
+
+__all__ = [
+    "DirectoryStorage",
+    "FsspecStorage",
+    "ZipStorage",
+    "open_storage",
+]
+
+
+def open_storage(place: str) -> Storage:
+    """What is at ``place``: a directory, a tar (gz, xz, bz2), a zip, or a URL of fsspec's.
+
+    ``ConfigurationError`` when there is none of these.
+    """
+    if "://" in place and not place.startswith("file://"):
+        return FsspecStorage(place)
+    path = Path(place.removeprefix("file://").removeprefix("file:"))
+    if not path.exists():
+        raise ConfigurationError(f"{place} does not exist: name a directory, a tar or a zip")
+    try:
+        if path.is_dir():
+            return DirectoryStorage(path)
+        if zipfile.is_zipfile(path):
+            return ZipStorage(path)
+        if is_tar(path):
+            return TarStorage(path)
+    except OSError as error:
+        raise ConfigurationError(f"{place} cannot be opened: {error.strerror or error}") from None
+    raise ConfigurationError(
+        f"{place} is not a directory, a tar (plain, gz, xz or bz2) or a zip: unpack it first"
+    )
+
+
+class DirectoryStorage:
+    """A directory of this machine. Links are followed as long as they stay inside it."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = Path(os.path.realpath(root))
+        self.notes: list[str] = []
+
+    def listing(self) -> Sequence[StoredFile]:
+        self.notes = []
+        found: list[StoredFile] = []
+        waiting = [""]
+        while waiting:
+            folder = waiting.pop()
+            try:
+                entries = list(os.scandir(self._root / folder))
+            except OSError as error:
+                if not folder:
+                    raise StoreUnavailableError(f"{self._root} cannot be listed: {error}") from None
+                self.notes.append(f"directory {folder} cannot be listed: {error.strerror}")
+                continue
+            for entry in entries:
+                name = f"{folder}/{entry.name}" if folder else entry.name
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(name)
+                    elif (file := self._file(name, entry)) is not None:
+                        found.append(file)
+                except OSError as error:
+                    self.notes.append(f"{name} cannot be looked at: {error.strerror}")
+            if len(found) > MOST_FILES:
+                self.notes.append(f"there are more than {MOST_FILES} files: the rest is not listed")
+                break
+        return found
+
+    def _file(self, name: str, entry: os.DirEntry[str]) -> StoredFile | None:
+        if entry.is_symlink():
+            target = Path(os.path.realpath(entry.path))
+            if not target.is_relative_to(self._root):
+                self.notes.append(f"{name} is a link that leads out: it is not followed")
+                return None
+            if target.is_dir():
+                self.notes.append(f"{name} is a link to a directory: it is not followed")
+                return None
+        status = entry.stat()
+        if not stat.S_ISREG(status.st_mode):
+            self.notes.append(f"{name} is not a regular file: it is not opened")
+            return None
+        return StoredFile(name, status.st_size, status.st_mtime)
+
+    def open(self, name: str) -> BinaryIO:
+        if inside(name) is None:
+            raise StoreUnavailableError(f"{name} leads out of {self._root}: it is not opened")
+        path = os.path.realpath(self._root / name)
+        if not Path(path).is_relative_to(self._root):
+            raise StoreUnavailableError(f"{name} is a link that leads out: it is not followed")
+        try:
+            # Opening a pipe would wait for its writer, who may never come.
+            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise StoreUnavailableError(f"{name} cannot be read: {error.strerror}") from None
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise StoreUnavailableError(f"{name} is not a regular file: it is not opened")
+        return os.fdopen(handle, "rb")
+
+
+class ZipStorage:
+    """A zip; its directory at the end is read once."""
+
+    def __init__(self, path: Path) -> None:
+        self.notes: list[str] = []
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError, ValueError) as error:
+            raise ConfigurationError(f"{path} is not a whole zip: {error}") from None
+        self._members: dict[str, zipfile.ZipInfo] = {}
+
+    def listing(self) -> Sequence[StoredFile]:
+        self.notes = []
+        self._members = {}
+        for member in self._zip.infolist():
+            name = inside(member.filename)
+            mode = member.external_attr >> 16
+            if member.is_dir():
+                continue
+            if name is None:
+                self.notes.append(f"{member.filename!r} leads out of the archive: not looked at")
+            elif mode and not (stat.S_ISREG(mode) or stat.S_IFMT(mode) == 0):
+                self.notes.append(f"{name} is a link or a device: it is not followed")
+            else:
+                self._members[name] = member
+        return [StoredFile(name, each.file_size, _zip_time(each))
+                for name, each in self._members.items()]  # fmt: skip
+
+    def open(self, name: str) -> BinaryIO:
+        if not self._members:
+            self.listing()
+        try:
+            return cast("BinaryIO", self._zip.open(self._members[name]))
+        except (KeyError, RuntimeError, zipfile.BadZipFile, OSError, NotImplementedError) as error:
+            raise StoreUnavailableError(f"{name} cannot be read: {error}") from None
+
+
+def _zip_time(member: zipfile.ZipInfo) -> float | None:
+    try:
+        # Without a time zone in the format: that of the machine that packed it, most often UTC.
+        return datetime.datetime(*member.date_time, tzinfo=datetime.UTC).timestamp()
+    except ValueError:
+        return None
+
+
+class FsspecStorage:
+    """Whatever fsspec knows: S3, GCS, HDFS, HTTP; fsspec is imported here, when it is needed."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.notes: list[str] = []
+        try:
+            from fsspec.core import url_to_fs
+
+            self._fs, root = url_to_fs(url)
+        except ImportError as error:
+            raise ConfigurationError(
+                f"{url} needs a package that is not installed ({error}): install "
+                "'hawork[storage]' and fsspec's driver for it, such as s3fs or gcsfs"
+            ) from None
+        except ValueError as error:
+            raise ConfigurationError(f"{url} cannot be opened: {error}") from None
+        self._root = str(root).rstrip("/")
+
+    def listing(self) -> Sequence[StoredFile]:
+        try:
+            found: dict[str, dict[str, Any]] = self._fs.find(self._root, detail=True)
+        except Exception as error:  # every driver of fsspec has exceptions of its own
+            raise StoreUnavailableError(
+                f"{self._url} cannot be listed: {error or type(error).__name__}"
+            ) from error
+        files = []
+        for path, facts in found.items():
+            name = str(path).removeprefix(self._root).strip("/")
+            size = facts.get("size")
+            if facts.get("type") == "file" and name and isinstance(size, int):
+                files.append(StoredFile(name, size, _modified(facts)))
+        return files
+
+    def open(self, name: str) -> BinaryIO:
+        if inside(name) is None:
+            raise StoreUnavailableError(f"{name} leads out of {self._url}: it is not opened")
+        try:
+            file: BinaryIO = self._fs.open(f"{self._root}/{name}", "rb")
+        except Exception as error:  # every driver of fsspec has exceptions of its own
+            raise StoreUnavailableError(
+                f"{name} of {self._url} cannot be read: {error or type(error).__name__}"
+            ) from error
+        return file
+
+
+def _modified(facts: dict[str, Any]) -> float | None:
+    """The drivers of fsspec name and write the time in different ways."""
+    for key in ("mtime", "LastModified", "last_modified", "updated", "modificationTime"):
+        found = facts.get(key)
+        if isinstance(found, int | float):
+            return found / 1000 if found > 1e11 else float(found)
+        if isinstance(found, datetime.datetime):
+            return found.timestamp()
+    return None

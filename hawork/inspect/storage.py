@@ -1,0 +1,62 @@
+"""Files that an inspector looks at: listed, read, never changed."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Final, Protocol
+
+from hawork.core.errors import StoreUnavailableError
+
+__all__ = ["LARGEST_FILE", "MOST_FILES", "Storage", "StoredFile", "inside", "read_file"]
+
+LARGEST_FILE: Final = 256 << 20
+"""Bytes of a file that is read whole: files of HA data are far smaller."""
+MOST_FILES: Final = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A regular file; ``modified`` in seconds since 1970, ``None``: not known."""
+
+    name: str
+    size: int
+    modified: float | None = None
+
+
+class Storage(Protocol):
+    """Files that can be listed and read, and nothing else."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What could not be looked at, a sentence each; known once it was listed."""
+
+    def listing(self) -> Sequence[StoredFile]:
+        """Every regular file. ``StoreUnavailableError`` when nothing can be listed at all."""
+
+    def open(self, name: str) -> BinaryIO:
+        """A file's bytes. ``StoreUnavailableError`` when they cannot be read."""
+
+
+def read_file(storage: Storage, name: str, limit: int = LARGEST_FILE) -> bytes:
+    """A whole file; ``StoreUnavailableError`` when it cannot be read or has more bytes."""
+    try:
+        with storage.open(name) as file:
+            data = file.read(limit + 1)
+    except (OSError, EOFError, ValueError) as error:
+        raise StoreUnavailableError(f"{name} cannot be read: {error}") from None
+    if len(data) > limit:
+        raise StoreUnavailableError(f"{name} has more than {limit} bytes: it was not read")
+    return data
+
+
+def inside(name: str) -> str | None:
+    """The name of a member of an archive, from its root on; ``None`` when it leads out of it.
+
+    >>> inside("./ha/x"), inside("../x"), inside("/etc/passwd"), inside("a/../../x")
+    ('ha/x', None, None, None)
+    """
+    if name.startswith("/") or "\x00" in name or ".." in name.split("/"):
+        return None
+    return posixpath.normpath(name)

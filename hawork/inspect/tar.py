@@ -1,0 +1,227 @@
+"""A tar, plain or compressed, with random access to what HA data consists of.
+
+A compressed tar has no directory and no way to begin in the middle. It is read once, from
+beginning to end; the files that an inspector opens are kept in a temporary file. State files,
+of which only the size matters, are not: opening one reads the archive again.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import posixpath
+import re
+import shutil
+import tarfile
+import tempfile
+import weakref
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Final, cast
+
+from hawork.core.errors import StoreUnavailableError
+from hawork.inspect.storage import MOST_FILES, StoredFile, inside
+
+__all__ = ["TarStorage", "is_tar"]
+
+_OPENERS: Final[dict[bytes, Callable[..., Any]]] = {
+    b"\x1f\x8b": gzip.open,
+    b"\xfd7zXZ\x00": lzma.open,
+    b"BZh": bz2.open,
+}
+_OPENED: Final = re.compile(
+    r"completedCheckpoint|submittedJobGraph|_metadata$|.*\.(?:json|ya?ml)$|(?:log|snapshot)\."
+)
+_SMALL: Final = 16 << 10
+_IN_MEMORY: Final = 16 << 20
+_PIECE: Final = 1 << 20
+_MOST_BYTES: Final = 1 << 40
+_BOMB: Final = 2000
+"""So many times as many bytes as were packed: more than any storageDir, and gzip's limit."""
+_DAMAGE: Final = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, ValueError)
+
+
+def is_tar(path: Path) -> bool:
+    """Whether a file begins as a tar, once it is unpacked; or is packed and damaged."""
+    with _unpacked(path) as file:
+        try:
+            block = file.read(tarfile.BLOCKSIZE)
+        except (EOFError, OSError, zlib.error, lzma.LZMAError):
+            return True
+    if not any(block):
+        return len(block) == tarfile.BLOCKSIZE  # an empty tar
+    try:
+        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.TarError:
+        return False
+    return True
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    with path.open("rb") as file:
+        head = file.read(6)
+    for magic, opener in _OPENERS.items():
+        if head.startswith(magic):
+            return cast("IO[bytes]", opener(path, "rb"))
+    return path.open("rb")
+
+
+class TarStorage:
+    """A tar of a directory; of several members of one name the last counts, as when unpacking."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._kept: dict[str, tuple[int, int]] = {}
+        self._spool: IO[bytes] | None = None
+        self._files: list[StoredFile] | None = None
+        self.notes: list[str] = []
+
+    def listing(self) -> Sequence[StoredFile]:
+        if self._files is None:
+            self._files = self._scan()
+        return self._files
+
+    def open(self, name: str) -> BinaryIO:
+        known = {file.name for file in self.listing()}
+        if name in self._kept and self._spool is not None:
+            return io.BufferedReader(_Section(self, self._spool, *self._kept[name]))
+        if name not in known:
+            raise StoreUnavailableError(f"{name} is not in {self._path}")
+        return self._again(name)
+
+    def _scan(self) -> list[StoredFile]:
+        spool = self._spool = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+        weakref.finalize(self, spool.close)
+        found: dict[str, StoredFile] = {}
+        links: dict[str, str] = {}
+        self.notes = []
+        try:
+            for tar, member in self._members():
+                self._member(tar, member, found, links, spool)
+                if len(found) > MOST_FILES:
+                    raise ValueError(f"it has more than {MOST_FILES} files")
+        except _DAMAGE as error:
+            self.notes.append(
+                f"{self._path.name} cannot be read to its end ({error or type(error).__name__}): "
+                f"{len(found)} files were found before that"
+            )
+        for name, target in links.items():
+            if target in found:
+                found[name] = StoredFile(name, found[target].size, found[target].modified)
+                if target in self._kept:
+                    self._kept[name] = self._kept[target]
+            else:
+                self.notes.append(f"{name} is a link to {target}, which is not there")
+        return list(found.values())
+
+    def _members(self) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+        with _unpacked(self._path) as file:
+            counted = cast("Any", _Counted(file, self._path.stat().st_size))
+            with tarfile.open(fileobj=counted, mode="r|", bufsize=_PIECE) as tar:
+                for member in tar:
+                    cast("Any", tar).members = []  # tarfile remembers each otherwise
+                    yield tar, member
+
+    def _member(
+        self,
+        tar: tarfile.TarFile,
+        member: tarfile.TarInfo,
+        found: dict[str, StoredFile],
+        links: dict[str, str],
+        spool: IO[bytes],
+    ) -> None:
+        name = inside(member.name)
+        if member.isdir():
+            return
+        if name is None:
+            self.notes.append(f"{member.name!r} leads out of the archive: not looked at")
+            return
+        if member.issym() or member.islnk():
+            folder = posixpath.dirname(name) if member.issym() else ""
+            target = _target(folder, member.linkname)
+            if target is None:
+                self.notes.append(f"{name} is a link that leads out: it is not followed")
+            else:
+                links[name] = target
+            return
+        if not member.isreg():
+            self.notes.append(f"{name} is not a regular file: it is not opened")
+            return
+        links.pop(name, None)
+        found[name] = StoredFile(name, member.size, float(member.mtime))
+        self._kept.pop(name, None)
+        if member.size <= _SMALL or _OPENED.match(posixpath.basename(name)):
+            start = spool.tell()
+            _copy(tar, member, spool)
+            self._kept[name] = (start, spool.tell() - start)
+
+    def _again(self, name: str) -> BinaryIO:
+        """The bytes of a file that was not kept, into a file of its own."""
+        result = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+        found, reason = False, "it is a link"
+        try:
+            for tar, member in self._members():
+                if member.isreg() and inside(member.name) == name:
+                    result.seek(0)
+                    result.truncate()
+                    found = True
+                    _copy(tar, member, result)
+        except _DAMAGE as error:
+            reason = str(error)
+        if not found:
+            result.close()
+            raise StoreUnavailableError(f"{name} cannot be read: {reason}")
+        result.seek(0)
+        return cast("BinaryIO", result)
+
+
+def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, target: IO[bytes]) -> None:
+    content = tar.extractfile(member)
+    assert content is not None  # the member is a regular file
+    shutil.copyfileobj(content, target, _PIECE)
+
+
+def _target(folder: str, link: str) -> str | None:
+    """The member that a link in ``folder`` leads to; ``None`` when it leads out of the archive."""
+    if link.startswith("/"):
+        return None
+    target = posixpath.normpath(posixpath.join(folder, link))
+    return None if target == ".." or target.startswith("../") else target
+
+
+class _Section(io.RawIOBase):
+    """Some bytes of a file, as a file; ``owner`` closes that file when it is not used any more."""
+
+    def __init__(self, owner: TarStorage, file: IO[bytes], start: int, length: int) -> None:
+        self._owner = owner
+        self._file = file
+        self._at = start
+        self._end = start + length
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._file.seek(self._at)
+        data = self._file.read(min(len(buffer), self._end - self._at))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+class _Counted:
+    """A stream that ends when it holds more than such an archive can hold in earnest."""
+
+    def __init__(self, file: IO[bytes], packed: int) -> None:
+        self._file = file
+        self._left = min(_MOST_BYTES, max(packed, 1 << 20) * _BOMB)
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise ValueError("it unpacks to far more bytes than it has")
+        return data

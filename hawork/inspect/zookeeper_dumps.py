@@ -1,0 +1,151 @@
+"""Dumps of a ZooKeeper tree in JSON: our own list, zk-shell's, and the like.
+
+::
+
+    [{"path": "/flink", "data": "<base64>", "null": false, "ephemeralOwner": "0x1000...", ...}]
+    {"/flink": {"content": "<base64>", "acls": []}}                          zk-shell, ``mirror``
+    {"path": "/", "value": "...", "children": [{"path": "flink", ...}]}      nested
+
+zk-shell says neither owners nor versions nor times: whether a znode is ephemeral is then not
+known, and ``owners_known`` of the tree says so.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from hawork.inspect.errors import UndecodableError
+from hawork.inspect.znodes import ZNode, ZooKeeperTree
+
+__all__ = ["read_zookeeper_dump", "write_zookeeper_dump"]
+
+_WHAT: Final = "ZooKeeper dump"
+_NUMBERS: Final = {
+    "version": "version",
+    "cversion": "cversion",
+    "aversion": "aversion",
+    "czxid": "czxid",
+    "mzxid": "mzxid",
+    "pzxid": "pzxid",
+    "ctime": "ctime",
+    "mtime": "mtime",
+    "numChildren": "num_children",
+}
+_VALUES: Final = ("data", "content", "value")
+_DEEPEST: Final = 200
+
+
+def read_zookeeper_dump(data: bytes) -> ZooKeeperTree:
+    """Read a dump of any of these forms; ``UndecodableError`` for anything else.
+
+    A znode that cannot be read is left out, and ``notes`` name it.
+    """
+    try:
+        dump = json.loads(data)
+    except json.JSONDecodeError as error:
+        raise UndecodableError(_WHAT, f"it is not JSON ({error.msg})", offset=error.pos) from None
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise UndecodableError(_WHAT, f"it is not JSON ({error})") from None
+    if isinstance(dump, dict) and isinstance(dump.get("znodes"), list):
+        dump = dump["znodes"]
+    if isinstance(dump, list):
+        rows: Iterable[tuple[object, Any]] = [
+            (row.get("path") if isinstance(row, dict) else None, row) for row in dump
+        ]
+    elif isinstance(dump, dict) and "children" in dump:
+        rows = _nested(dump, "", 0)
+    elif isinstance(dump, dict):
+        rows = dump.items()
+    else:
+        raise UndecodableError(_WHAT, "it is neither a list of znodes nor an object of paths")
+    return _tree(rows)
+
+
+def write_zookeeper_dump(znodes: Iterable[ZNode]) -> bytes:
+    """The list form, one znode a line."""
+    lines = [json.dumps(_row(znode), separators=(", ", ": ")) for znode in znodes]
+    return ("[\n" + ",\n".join(lines) + "\n]\n").encode()
+
+
+def _tree(rows: Iterable[tuple[object, Any]]) -> ZooKeeperTree:
+    znodes: dict[str, ZNode] = {}
+    notes: list[str] = []
+    owners = False
+    for path, row in rows:
+        if not isinstance(path, str) or not (path.startswith("/") or path == ""):
+            notes.append(f"a znode has no path but {str(path)[:80]!r}: it is left out")
+            continue
+        fields: Mapping[str, Any] = row if isinstance(row, dict) else {"value": row}
+        owners = owners or "ephemeralOwner" in fields
+        try:
+            path = path.rstrip("/") or "/"
+            znodes[path] = _znode(path, fields)
+        except ValueError as error:
+            notes.append(f"znode {path} cannot be read: {error}")
+    if rows and not znodes:
+        raise UndecodableError(_WHAT, notes[0] if notes else "it has no znodes")
+    moments = [max(znode.mtime, znode.ctime) for znode in znodes.values()]
+    return ZooKeeperTree(
+        tuple(znodes[path] for path in sorted(znodes)),
+        max((max(znode.mzxid, znode.pzxid) for znode in znodes.values()), default=0) or None,
+        (max(moments, default=0) / 1000) or None,
+        owners or not znodes,
+        tuple(notes),
+    )
+
+
+def _znode(path: str, fields: Mapping[str, Any]) -> ZNode:
+    numbers = {
+        name: fields[key]
+        for key, name in _NUMBERS.items()
+        if isinstance(fields.get(key), int) and not isinstance(fields[key], bool)
+    }
+    owner = _owner(fields.get("ephemeralOwner"))
+    value = next((fields[key] for key in _VALUES if key in fields), None)
+    data = None if fields.get("null") is True or value is None else _bytes(value)
+    return ZNode(path, data, owner, **numbers, kind="persistent" if owner is None else "ephemeral")
+
+
+def _owner(value: object) -> int | None:
+    """A session id: a number, hexadecimal text, or nothing."""
+    if isinstance(value, str) and value:
+        value = int(value, 16)
+    return value if isinstance(value, int) and value and not isinstance(value, bool) else None
+
+
+def _bytes(value: object) -> bytes:
+    """Base64, or the text itself where a tool writes text."""
+    if not isinstance(value, str):
+        raise ValueError(f"its data is {str(value)[:40]!r}, not a text")
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return value.encode("utf-8", "surrogatepass")
+
+
+def _nested(node: Mapping[str, Any], parent: str, depth: int) -> Iterator[tuple[object, Any]]:
+    if depth > _DEEPEST:
+        raise UndecodableError(_WHAT, f"more than {_DEEPEST} znodes lie inside each other")
+    name = str(node.get("path", node.get("name", "")))
+    path = name if name.startswith("/") else f"{parent.rstrip('/')}/{name}"
+    yield path, node
+    children = node.get("children")
+    for child in children if isinstance(children, list) else ():
+        if isinstance(child, dict):
+            yield from _nested(child, path, depth + 1)
+
+
+def _row(znode: ZNode) -> dict[str, Any]:
+    owner = znode.ephemeral_owner
+    return {
+        "path": znode.path,
+        "data": base64.b64encode(znode.data or b"").decode(),
+        "null": znode.data is None,
+        "ephemeralOwner": None if owner is None else f"{owner & (2**64 - 1):#x}",
+        **{key: getattr(znode, name) for key, name in _NUMBERS.items()},
+        "dataLength": znode.data_length,
+    }

@@ -1,0 +1,161 @@
+"""Directories, tars, zips and URLs: listed and read, never left."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from hawork.core.errors import ConfigurationError, StoreUnavailableError
+from hawork.inspect.archive import open_storage
+from hawork.inspect.storage import Storage, inside, read_file
+
+FILES = {
+    "ha/prod/completedCheckpoint018845619ad1": b"checkpoint" * 5000,
+    "ha/prod/submittedJobGraph69500b0b90c0": b"graph",
+    "checkpoints/1/chk-7/_metadata": b"metadata",
+    "checkpoints/1/chk-7/7f73203c-4180": b"state" * 100_000,
+    "checkpoints/1/ä 😀/x": b"",
+}
+
+
+def make(kind: str, root: Path) -> Path:
+    if kind == "directory":
+        for name, data in FILES.items():
+            path = root / "d" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        return root / "d"
+    if kind == "zip":
+        with zipfile.ZipFile(root / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in FILES.items():
+                archive.writestr(name, data)
+        return root / "a.zip"
+    path = root / f"a.tar.{kind}"
+    with tarfile.open(path, f"w:{kind}") as tar:  # type: ignore[call-overload]
+        for name, data in FILES.items():
+            add(tar, f"./{name}", data)
+    return path
+
+
+def add(tar: tarfile.TarFile, name: str, data: bytes = b"", **facts: object) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    for fact, value in facts.items():
+        setattr(member, fact, value)
+    tar.addfile(member, io.BytesIO(data))
+
+
+def sizes(storage: Storage) -> dict[str, int]:
+    return {file.name: file.size for file in storage.listing()}
+
+
+@pytest.mark.parametrize("kind", ["directory", "zip", "", "gz", "xz", "bz2"])
+def test_every_file_is_listed_and_read_in_any_order(kind: str, tmp_path: Path) -> None:
+    storage = open_storage(str(make(kind, tmp_path)))
+    assert sizes(storage) == {name: len(data) for name, data in FILES.items()}
+    for name in reversed(FILES):
+        assert read_file(storage, name) == FILES[name]
+    assert storage.notes == []
+    with pytest.raises(StoreUnavailableError, match="not/there"):
+        read_file(storage, "not/there")
+    with pytest.raises(StoreUnavailableError, match="more than 9 bytes"):
+        read_file(storage, "checkpoints/1/chk-7/7f73203c-4180", limit=9)
+
+
+def test_a_url_of_fsspec_is_listed_and_read() -> None:
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+    for name, data in FILES.items():
+        memory.pipe_file(f"/inspected/{name}", data)
+    storage = open_storage("memory://inspected")
+    assert sizes(storage) == {name: len(data) for name, data in FILES.items()}
+    assert read_file(storage, "ha/prod/submittedJobGraph69500b0b90c0") == b"graph"
+    with pytest.raises(StoreUnavailableError, match="leads out"):
+        storage.open("../x")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("./ha//x", "ha/x"), ("ha/../x", None), ("..", None), ("/x", None), ("a\0b", None)],
+)
+def test_names_that_lead_out_are_none(name: str, expected: str | None) -> None:
+    assert inside(name) == expected
+
+
+def test_a_directory_is_not_left_by_links_pipes_or_names(tmp_path: Path) -> None:
+    root = make("directory", tmp_path)
+    (tmp_path / "secret").write_text("secret")
+    (root / "out").symlink_to(tmp_path / "secret")
+    (root / "in").symlink_to("ha/prod/submittedJobGraph69500b0b90c0")
+    (root / "folder").symlink_to("ha")
+    (root / "up").symlink_to("..")
+    (root / "nowhere").symlink_to("gone")
+    os.mkfifo(root / "pipe")
+    storage = open_storage(str(root))
+    assert sizes(storage) == {**{name: len(data) for name, data in FILES.items()}, "in": 5}
+    assert read_file(storage, "in") == b"graph"
+    noted = " ".join(storage.notes)
+    for name in ("out", "folder", "up", "nowhere", "pipe"):
+        assert name in noted
+    for name in ("out", "pipe", "../secret", "up/secret"):
+        with pytest.raises(StoreUnavailableError):
+            storage.open(name)
+
+
+def test_a_tar_is_not_left_by_links_or_names(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        add(tar, "ha/x", b"old")
+        add(tar, "/etc/passwd", b"secret")
+        add(tar, "ha/../../y", b"secret")
+        add(tar, "ha/out", type=tarfile.SYMTYPE, linkname="../../z")
+        add(tar, "ha/absolute", type=tarfile.SYMTYPE, linkname="/etc/passwd")
+        add(tar, "ha/in", type=tarfile.SYMTYPE, linkname="x")
+        add(tar, "hard", type=tarfile.LNKTYPE, linkname="ha/x")
+        add(tar, "ha/device", type=tarfile.CHRTYPE)
+        add(tar, "ha/x", b"newer")
+    storage = open_storage(str(path))
+    assert sizes(storage) == {"ha/x": 5, "ha/in": 5, "hard": 5}
+    assert [read_file(storage, name) for name in ("ha/x", "ha/in", "hard")] == [b"newer"] * 3
+    noted = " ".join(storage.notes)
+    for name in ("'/etc/passwd'", "'ha/../../y'", "ha/out", "ha/absolute", "ha/device"):
+        assert name in noted
+
+
+@pytest.mark.parametrize("kind", ["", "gz", "xz", "bz2"])
+def test_a_tar_that_is_cut_off_says_how_far_it_was_read(kind: str, tmp_path: Path) -> None:
+    path = make(kind, tmp_path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    storage = open_storage(str(path))
+    assert set(sizes(storage)) < set(FILES)
+    assert "cannot be read to its end" in storage.notes[0]
+
+
+def test_a_file_that_unpacks_to_far_too_much_is_not_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hawork.inspect.tar._MOST_BYTES", 1 << 20)
+    path = tmp_path / "bomb.tar.xz"
+    with tarfile.open(path, "w:xz") as tar:
+        add(tar, "ha/x", b"first")
+        add(tar, "ha/zeros", bytes(8 << 20))
+        add(tar, "ha/y", b"last")
+    storage = open_storage(str(path))
+    assert "ha/y" not in sizes(storage)
+    assert "far more bytes than it has" in storage.notes[0]
+    assert read_file(storage, "ha/x") == b"first"
+
+
+def test_what_is_no_storage_is_said_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("hello" * 1000)
+    with pytest.raises(ConfigurationError, match="is not a directory, a tar"):
+        open_storage(str(tmp_path / "text"))
+    with pytest.raises(ConfigurationError, match="does not exist"):
+        open_storage(str(tmp_path / "gone"))
+    with pytest.raises(ConfigurationError, match=r"nosuch://bucket/ha"):
+        open_storage("nosuch://bucket/ha")
