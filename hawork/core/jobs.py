@@ -7,9 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hawork.core.json_fields import JsonFields
 from hawork.core.types import JobID, StateHandle
 
 JsonObject = dict[str, Any]
+
+RESTART_STRATEGIES = ("none", "fixed-delay", "exponential-delay")
+MOST_SUBTASKS = 32768
+MOST_RETAINED = 1000
+MOST_SECONDS = 1e9
+_INSTANT = 1e-9  # seconds; an interval is more than nothing
 
 
 class JobStatus(str, enum.Enum):
@@ -85,8 +92,26 @@ class RestartStrategy:
         return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> RestartStrategy:
-        return cls(**{name: data[name] for name in cls.__slots__ if name in data})
+    def from_json(cls, data: object) -> RestartStrategy:
+        """Raises ``ValueError`` when ``data`` is no restart strategy."""
+        fields, plain = JsonFields("restart_strategy", data), cls()
+        kind = fields.text("type", plain.type)
+        if kind not in RESTART_STRATEGIES:
+            raise ValueError(
+                f"restart_strategy.type is {kind[:60]!r}: write {', '.join(RESTART_STRATEGIES)}"
+            )
+        return cls(
+            type=kind,
+            attempts=fields.whole("attempts") if fields.has("attempts") else None,
+            delay=fields.number("delay", plain.delay),
+            initial_backoff=fields.number("initial_backoff", plain.initial_backoff),
+            max_backoff=fields.number("max_backoff", plain.max_backoff),
+            backoff_multiplier=fields.number("backoff_multiplier", plain.backoff_multiplier),
+            reset_backoff_threshold=fields.number(
+                "reset_backoff_threshold", plain.reset_backoff_threshold
+            ),
+            jitter_factor=fields.number("jitter_factor", plain.jitter_factor),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +143,29 @@ class JobGraph:
         return data
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> JobGraph:
-        """Raises ``KeyError``, ``TypeError`` or ``ValueError`` when ``data`` is no job graph."""
-        known = {name: data[name] for name in cls.__slots__ if name in data}
-        known["job_id"] = JobID(data["job_id"])
-        known["artifact"] = StateHandle.from_json(data["artifact"])
-        known["restart_strategy"] = RestartStrategy.from_json(data.get("restart_strategy", {}))
-        return cls(**known)
+    def from_json(cls, data: object) -> JobGraph:
+        """Raises ``KeyError``, ``ValueError`` or ``ConfigurationError`` when it is no job graph."""
+        fields = JsonFields("the job graph", data)
+        interval = None
+        if fields.has("checkpoint_interval"):
+            interval = fields.number("checkpoint_interval", least=_INSTANT, most=MOST_SECONDS)
+        return cls(
+            job_id=JobID(fields.text("job_id")),
+            name=fields.text("name"),
+            entry_point=fields.text("entry_point"),
+            artifact=StateHandle.from_json(fields.object("artifact")),
+            config=fields.object("config", {}),
+            parallelism=fields.whole("parallelism", 1, least=1, most=MOST_SUBTASKS),
+            checkpoint_interval=interval,
+            checkpoint_timeout=fields.number(
+                "checkpoint_timeout", 600.0, least=_INSTANT, most=MOST_SECONDS
+            ),
+            retained_checkpoints=fields.whole(
+                "retained_checkpoints", 1, least=1, most=MOST_RETAINED
+            ),
+            restart_strategy=RestartStrategy.from_json(fields.object("restart_strategy", {})),
+            submitted_at=fields.whole("submitted_at", 0),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +208,22 @@ class SubtaskState:
         return data
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> SubtaskState:
-        known = {name: data[name] for name in cls.__slots__ if name in data}
-        handle = data.get("handle")
-        known["handle"] = StateHandle.from_json(handle) if handle else None
-        known["pending"] = tuple(data.get("pending", ()))
-        return cls(**known)
+    def from_json(cls, data: object) -> SubtaskState:
+        """Raises ``KeyError`` or ``ValueError`` when ``data`` is none."""
+        fields = JsonFields("a subtask's state", data)
+        pending = fields.items("pending", ())
+        if not all(isinstance(name, str) for name in pending):
+            raise ValueError(f"pending is {pending!r:.80}, not a list of texts")
+        return cls(
+            index=fields.whole("index", most=MOST_SUBTASKS),
+            attempt=fields.text("attempt"),
+            records=fields.whole("records"),
+            position=fields.any("position"),
+            state=fields.any("state") if fields.has("state") else None,
+            handle=StateHandle.from_json(fields.any("handle")) if fields.has("handle") else None,
+            pending=tuple(pending),
+            finished=fields.flag("finished", False),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,12 +257,18 @@ class CompletedCheckpoint:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> CompletedCheckpoint:
+    def from_json(cls, data: object) -> CompletedCheckpoint:
+        """Raises ``KeyError``, ``ValueError`` or ``ConfigurationError`` when it is none."""
+        fields = JsonFields("the checkpoint", data)
+        subtasks = tuple(SubtaskState.from_json(item) for item in fields.items("subtasks"))
+        indexes = sorted(each.index for each in subtasks)
+        if not subtasks or indexes != list(range(len(subtasks))):
+            raise ValueError(f"subtasks has the indexes {indexes[:20]}: each once, from 0 on")
         return cls(
-            job_id=JobID(data["job_id"]),
-            checkpoint_id=data["checkpoint_id"],
-            triggered_at=data["triggered_at"],
-            completed_at=data["completed_at"],
-            session_id=data.get("session_id", ""),
-            subtasks=tuple(SubtaskState.from_json(item) for item in data["subtasks"]),
+            job_id=JobID(fields.text("job_id")),
+            checkpoint_id=fields.whole("checkpoint_id", least=1),
+            triggered_at=fields.whole("triggered_at"),
+            completed_at=fields.whole("completed_at"),
+            session_id=fields.text("session_id", ""),
+            subtasks=subtasks,
         )

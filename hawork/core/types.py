@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import uuid
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from hawork.core.errors import ConfigurationError
+from hawork.core.json_fields import JsonFields
 
 T = TypeVar("T")
 
@@ -85,12 +87,17 @@ class StateHandle:
         return {"path": self.path, "size": self.size, "sha256": self.sha256}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, object]) -> StateHandle:
-        """Raises ``ValueError`` or ``KeyError`` when ``data`` is no state handle."""
-        path, size, sha256 = data["path"], data["size"], data["sha256"]
-        if not (isinstance(path, str) and isinstance(size, int) and isinstance(sha256, str)):
-            raise ValueError("a state handle has a text path, a whole size and a text sha256")
-        return cls(path, size, sha256)
+    def from_json(cls, data: object) -> StateHandle:
+        """Raises ``ValueError`` or ``KeyError`` when ``data`` is no state handle.
+
+        Whether a job may own the file is for ``JobFiles`` to say.
+        """
+        fields = JsonFields("a state handle", data)
+        sha256 = fields.text("sha256")
+        # It names a local copy of an artifact, too: never more than one plain word.
+        if not re.fullmatch(r"[0-9a-z]{1,64}", sha256):
+            raise ValueError(f"sha256 is {sha256[:80]!r}, not hexadecimal digits")
+        return cls(fields.text("path"), fields.whole("size"), sha256)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 
 from hawork.core.types import JobID, LeaderSessionID, StateHandle
-from hawork.ha.layout import BLOBS, job_directory
-from hawork.ha.state_files import read_state, write_state
+from hawork.ha.job_files import BLOB_FILE, JobFiles
 from hawork.ha.state_storage import StateStorage
 
 
@@ -31,8 +30,10 @@ class BlobStore:
         a blob is a job graph, and that is.
         """
         name = f"{hashlib.sha256(data).hexdigest()}-{self._suffix}"
-        return write_state(self._storage, f"{job_directory(job_id)}/{BLOBS}/{name}", data)
+        return JobFiles(self._storage, job_id).write(BLOB_FILE, data, name)
 
-    def get(self, handle: StateHandle) -> bytes:
-        """The blob, verified; ``CorruptStateError`` when it is damaged or missing."""
-        return read_state(self._storage, handle)
+    def get(self, job_id: JobID, handle: StateHandle) -> bytes:
+        """The job's blob, verified; ``CorruptStateError`` when it is damaged, missing or not
+        the job's.
+        """
+        return JobFiles(self._storage, job_id).read(BLOB_FILE, handle)

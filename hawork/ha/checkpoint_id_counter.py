@@ -15,18 +15,18 @@ from hawork.core.errors import (
     PossibleInconsistentStateError,
     VersionMismatchError,
 )
-from hawork.core.events import EventKind, EventSink
+from hawork.core.events import EventSink
 from hawork.core.jobs import JobStatus
 from hawork.core.types import JobID, LeaderSessionID, Versioned
-from hawork.ha.checkpoint_store import checkpoint_ids
+from hawork.ha.checkpoint_store import MAX_ID, checkpoint_ids
+from hawork.ha.damage import SetAside
 from hawork.ha.pointer_store import PointerStore, counters
 from hawork.ha.state_handle_store import reported_write
 
 ENTRY = "counter"
 FIRST_ID = 1
-MAX_ID = 2**31 - 1
+_DIGITS = len(str(MAX_ID))
 _TRIES = 10
-_DIGITS = 19
 
 
 class CheckpointIDCounter:
@@ -39,12 +39,14 @@ class CheckpointIDCounter:
         checkpoint_pointers: PointerStore,
         session_id: LeaderSessionID,
         events: EventSink,
+        set_aside: SetAside,
     ) -> None:
         self._job_id = job_id
         self._pointers = pointers
         self._checkpoint_pointers = checkpoint_pointers
         self._session_id = session_id
         self._events = events
+        self._set_aside = set_aside
         self._least: int | None = None
 
     def get(self) -> int:
@@ -100,14 +102,13 @@ class CheckpointIDCounter:
         return max(stored, self._least)
 
     def _decode(self, value: bytes) -> int:
-        if value.isdigit() and len(value) <= _DIGITS:
+        # Of bytes isdigit means ASCII digits.
+        if value.isdigit() and len(value) <= _DIGITS and FIRST_ID <= int(value) <= MAX_ID:
             return int(value)
-        self._events.emit(
-            EventKind.STATE_SET_ASIDE,
-            session_id=self._session_id,
-            job_id=self._job_id,
-            what=f"checkpoint id counter of job {self._job_id}",
-            reason=f"{value!r} is no number; going on above the stored checkpoints",
+        self._set_aside.tell(
+            self._job_id,
+            f"checkpoint id counter of job {self._job_id}",
+            f"{value[:60]!r} is no checkpoint id; going on above the stored checkpoints",
         )
         return FIRST_ID
 

@@ -15,11 +15,14 @@ from hawork.core.events import EventKind, EventSink
 from hawork.core.jobs import CompletedCheckpoint, JobStatus
 from hawork.core.steps import Steps
 from hawork.core.types import JobID, LeaderSessionID
+from hawork.ha.damage import SetAside, in_words
+from hawork.ha.job_files import STATE_FILE, JobFiles
 from hawork.ha.json_state import decode_json, encode_json
-from hawork.ha.layout import CHECKPOINT, job_directory
-from hawork.ha.state_files import discard_state, read_state
 from hawork.ha.state_handle_store import StateHandleStore, StoredState
 from hawork.ha.state_storage import StateStorage
+
+MAX_ID = 2**31 - 1
+_DIGITS = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +35,19 @@ class RecoveredCheckpoint:
 
 def checkpoint_name(checkpoint_id: int) -> str:
     """19 digits, so that the order of names is that of ids (``ZooKeeperCheckpointStoreUtil``)."""
-    return f"{checkpoint_id:019d}"
+    return f"{checkpoint_id:0{_DIGITS}d}"
+
+
+def checkpoint_id_of(name: str) -> int | None:
+    """The id that the name of a pointer stands for; ``None`` for a name that hawork never gives."""
+    if len(name) == _DIGITS and name.isascii() and name.isdigit() and 1 <= int(name) <= MAX_ID:
+        return int(name)
+    return None
 
 
 def checkpoint_ids(names: Sequence[str]) -> list[int]:
     """The ids that names of pointers stand for, in order; other names are left out."""
-    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+    return sorted(found for found in map(checkpoint_id_of, names) if found is not None)
 
 
 class CompletedCheckpointStore:
@@ -52,11 +62,13 @@ class CompletedCheckpointStore:
         session_id: LeaderSessionID,
         steps: Steps,
         events: EventSink,
+        set_aside: SetAside,
     ) -> None:
         self._job_id = job_id
         self._retained = retained
         self._handles = handles
-        self._storage = storage
+        self._files = JobFiles(storage, job_id)
+        self._set_aside = set_aside
         self._session_id = session_id
         self._steps = steps
         self._events = events
@@ -82,7 +94,6 @@ class CompletedCheckpointStore:
             self._handles.add(
                 name,
                 payload,
-                f"{job_directory(self._job_id)}/{CHECKPOINT}",
                 lambda _: self._reached("checkpoint.written", checkpoint.checkpoint_id),
             )
         except AlreadyExistsError:
@@ -107,32 +118,33 @@ class CompletedCheckpointStore:
     def recover(self) -> RecoveredCheckpoint:
         """The newest checkpoint whose file and whose state files can all be read.
 
-        ``StoreUnavailableError`` when that cannot be found out now.
+        That it is not a newer one is decided herewith: those stay set aside in the HA store,
+        also if their files come back, for the output that they name is going to be taken back.
+        While none can be read nothing is decided. ``StoreUnavailableError`` when it cannot be
+        found out now.
         """
         skipped: list[tuple[int, str]] = []
         # One look at all pointers, then the files, of which the newest is nearly always enough.
         for name, state in self._handles.load_all(backwards=True):
-            if not checkpoint_ids([name]):
+            checkpoint_id = checkpoint_id_of(name)
+            if checkpoint_id is None:
+                what = f"checkpoint pointer {in_words(name)}"
+                self._set_aside.tell(self._job_id, what, "no checkpoint of hawork's has this name")
                 continue
-            checkpoint_id = int(name)
             try:
                 if isinstance(state, CorruptStateError):
                     raise state
                 checkpoint = self._decode(checkpoint_id, state)
                 for subtask in checkpoint.subtasks:
                     if subtask.handle is not None:
-                        read_state(self._storage, subtask.handle)
+                        self._files.read_state(subtask.handle)
             except CorruptStateError as error:
                 skipped.append((checkpoint_id, str(error)))
                 self._unreadable.add(checkpoint_id)
-                self._events.emit(
-                    EventKind.STATE_SET_ASIDE,
-                    session_id=self._session_id,
-                    job_id=self._job_id,
-                    what=f"checkpoint {checkpoint_id}",
-                    reason=str(error),
-                )
+                self._set_aside.tell(self._job_id, f"checkpoint {checkpoint_id}", str(error))
                 continue
+            for number, reason in skipped:
+                self._handles.set_aside(checkpoint_name(number), reason)
             return RecoveredCheckpoint(checkpoint, tuple(skipped))
         return RecoveredCheckpoint(None, tuple(skipped))
 
@@ -153,7 +165,7 @@ class CompletedCheckpointStore:
     def discard(self, checkpoint: CompletedCheckpoint) -> None:
         """Remove the state files of a checkpoint that was refused and will not be added."""
         for path in _paths(checkpoint) - self._state_files_of(self.all_ids()):
-            discard_state(self._storage, path)
+            self._files.discard(STATE_FILE, path)
 
     def _subsume(self) -> bool:
         ids = self.all_ids()
@@ -173,7 +185,7 @@ class CompletedCheckpointStore:
         self._unreadable.discard(checkpoint_id)
         self._state_files.pop(checkpoint_id, None)
         for path in state_files - shared:
-            discard_state(self._storage, path)
+            self._files.discard(STATE_FILE, path)
 
     def _state_files_of(self, checkpoint_ids: Sequence[int]) -> Set[str]:
         """The state files of checkpoints; those of an unreadable one go with the job."""
@@ -197,7 +209,10 @@ class CompletedCheckpointStore:
                 f"{what} is checkpoint {checkpoint.checkpoint_id} of job {checkpoint.job_id}, "
                 f"not {checkpoint_id} of {self._job_id}"
             )
-        self._state_files[checkpoint_id] = _paths(checkpoint)
+        paths = _paths(checkpoint)
+        for path in paths:
+            self._files.check(STATE_FILE, path)
+        self._state_files[checkpoint_id] = paths
         return checkpoint
 
     def _reached(self, step: str, checkpoint_id: int) -> None:

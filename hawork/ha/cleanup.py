@@ -5,19 +5,26 @@ Source: Flink's ``CleanupRetryStrategyFactory`` and ``DispatcherResourceCleanerF
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Protocol
 
 from hawork.core import options
 from hawork.core.configuration import Configuration
-from hawork.core.errors import NotExistError
+from hawork.core.errors import (
+    ConfigurationError,
+    CorruptStateError,
+    NotExistError,
+    StoreUnavailableError,
+)  # fmt: skip
 from hawork.core.jobs import JobResult
 from hawork.core.steps import Steps
 from hawork.core.types import JobID, LeaderSessionID
 from hawork.ha.backend import Backend
+from hawork.ha.damage import SetAside, in_words
+from hawork.ha.job_files import JobFiles
 from hawork.ha.job_graph_store import JobGraphStore
 from hawork.ha.job_result_store import JobResultStore
-from hawork.ha.layout import job_files
 from hawork.ha.pointer_store import checkpoints, counters
 from hawork.ha.state_storage import StateStorage
 
@@ -93,6 +100,7 @@ class JobCleanup:
         job_graphs: JobGraphStore,
         job_results: JobResultStore,
         steps: Steps,
+        set_aside: SetAside,
     ) -> None:
         self._backend = backend
         self._storage = storage
@@ -100,6 +108,7 @@ class JobCleanup:
         self._job_graphs = job_graphs
         self._job_results = job_results
         self._steps = steps
+        self._set_aside = set_aside
 
     def run(self, result: JobResult) -> None:
         """Remove everything of a job whose result is dirty, then mark the result clean.
@@ -110,6 +119,9 @@ class JobCleanup:
         """
         if not self._job_results.has_dirty(result.job_id):
             return
+        with contextlib.suppress(StoreUnavailableError):
+            # It may only fit once the job's other files are gone; the decision is kept till then.
+            self._job_results.carry_out(result.job_id)
         self.remove(result.job_id)
         try:
             self._job_results.mark_clean(result.job_id)
@@ -126,13 +138,18 @@ class JobCleanup:
         self._reached("cleanup.checkpoints_removed", job_id)
         self._job_graphs.remove(job_id)
         self._reached("cleanup.pointer_removed", job_id)
-        left = job_files(self._storage, job_id)
+        files = JobFiles(self._storage, job_id)
+        left = files.all()
         # Files are not fenced; this is, though nothing is left to be removed: a process
         # that was paused at the step, past its lease, stops here. One that is paused right
         # after it deletes what was listed before, and nothing that came since.
         self._job_graphs.remove(job_id)
         for path in left:
-            self._storage.delete(path)
+            try:
+                self._storage.delete(path)
+            except (CorruptStateError, ConfigurationError) as error:
+                self._set_aside.tell(job_id, in_words(path), f"it is kept: {in_words(error)}")
+        files.prune()
         self._reached("cleanup.artifacts_removed", job_id)
 
     def _reached(self, step: str, job_id: JobID) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from hawork.core.errors import (
     ConfigurationError,
+    CorruptStateError,
     HaworkError,
     NotExistError,
     StoreUnavailableError,
@@ -47,33 +48,59 @@ class FsspecStateStorage:
         return f"FsspecStateStorage({self._url!r})"
 
     def write(self, path: str, data: bytes) -> None:
+        """Where a rename does not replace (SFTP, HDFS), the old file goes first: for a moment
+        there is none. What must not be missed has a pointer that says what it holds.
+        """
         target = self._resolve(path)
         with self._translated("written", path):
             folder, _, name = target.rpartition("/")
-            if _WHOLE_OBJECTS & set(self._protocols()):
+            if not self._renames():
                 if "memory" in self._protocols():
                     self._fs.makedirs(folder, exist_ok=True)
                 self._fs.pipe_file(target, data)
                 return
             self._fs.makedirs(folder, exist_ok=True)
             temporary = f"{folder}/.{name}.{secrets.token_hex(6)}.tmp"
-            self._fs.pipe_file(temporary, data)
-            self._fs.mv(temporary, target)
+            try:
+                self._fs.pipe_file(temporary, data)
+                self._move(temporary, target)
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    self._fs.rm_file(temporary)
+                raise
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, most: int | None = None) -> bytes:
+        target = self._resolve(path)
         with self._translated("read", path):
-            data: bytes = self._fs.cat_file(self._resolve(path))
-            return data
+            if self._renames():
+                found = self._fs.info(target)
+                if found["type"] not in ("file", "link"):
+                    raise CorruptStateError(
+                        f"file {path} of {self._url} is no regular file: remove it"
+                    )
+                # Not more than there is: a number out of a store decides no allocation.
+                most = None if most is None else min(most, found["size"] + 1)
+            data: bytes = self._fs.cat_file(target, end=most)
+            return data if most is None else data[:most]
 
     def delete(self, path: str) -> bool:
         target = self._resolve(path)
+        if not path:
+            raise ConfigurationError("the path is empty: write the name of the file to delete")
         with self._translated("deleted", path):
             self._fs.invalidate_cache()
+            there = True
             try:
-                self._fs.rm(target, recursive=True)
+                if self._type(target) == "directory":
+                    raise CorruptStateError(
+                        f"{path} of {self._url} is a directory where hawork has files only: it is "
+                        "kept"
+                    )
+                self._fs.rm_file(target)
             except FileNotFoundError:
-                return False
-            return True
+                there = False
+        self._remove_empty_parents(target)
+        return there
 
     def list(self, path: str, *, unfinished: bool = False) -> Sequence[str]:
         target = self._resolve(path)
@@ -89,7 +116,36 @@ class FsspecStateStorage:
     def rename(self, source: str, target: str) -> None:
         """On object stores a copy and a deletion: repeat it after a failure."""
         with self._translated("renamed", source):
-            self._fs.mv(self._resolve(source), self._resolve(target))
+            self._move(self._resolve(source), self._resolve(target))
+
+    def _move(self, source: str, target: str) -> None:
+        try:
+            self._fs.mv(source, target)
+        except Exception:  # every driver has exceptions of its own for a name that is taken
+            if not (self._fs.exists(target) and self._fs.exists(source)):
+                raise
+            self._fs.rm_file(target)
+            self._fs.mv(source, target)
+
+    def _remove_empty_parents(self, target: str) -> None:
+        if not self._renames() and "memory" not in self._protocols():
+            return  # an object store, which has no directories
+        parent = target.rpartition("/")[0]
+        while len(parent) > len(self._root):
+            try:
+                self._fs.rmdir(parent)
+            except FileNotFoundError:
+                pass
+            except Exception:  # noqa: BLE001 - it holds something, in each driver's own words
+                return
+            parent = parent.rpartition("/")[0]
+
+    def _renames(self) -> bool:
+        """Whether a file may be seen half written, unless it is renamed when it is whole."""
+        return not _WHOLE_OBJECTS & set(self._protocols())
+
+    def _type(self, target: str) -> str:
+        return str(self._fs.info(target)["type"])
 
     def _resolve(self, path: str) -> str:
         return f"{self._root}/{checked_path(path)}" if path else self._root

@@ -7,6 +7,7 @@ pointer belongs to a submission that was never acknowledged, and the next leader
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -14,13 +15,15 @@ from hawork.core.errors import (
     AlreadyExistsError,
     ConfigurationError,
     CorruptStateError,
+    HaworkError,
     LeadershipLostError,
     NotExistError,
 )
-from hawork.core.events import EventKind, EventSink
 from hawork.core.jobs import JobGraph
 from hawork.core.steps import Steps
 from hawork.core.types import JobID, LeaderSessionID
+from hawork.ha.damage import SetAside, in_words
+from hawork.ha.job_files import BLOB_FILE, JobFiles
 from hawork.ha.json_state import decode_json, encode_json
 from hawork.ha.layout import (
     BLOBS,
@@ -28,7 +31,6 @@ from hawork.ha.layout import (
     JOBS,
     SUBMITTING,
     job_directory,
-    job_files,
     submitting_marker,
 )
 from hawork.ha.state_handle_store import StateHandleStore, StoredState
@@ -54,6 +56,8 @@ class SweptSubmissions:
 
     removed: tuple[JobID, ...]
     set_aside: tuple[tuple[str, str], ...]
+    failed: tuple[tuple[str, str], ...] = ()
+    """What could not be swept now, and why."""
 
 
 class JobGraphStore:
@@ -66,21 +70,26 @@ class JobGraphStore:
         session_id: LeaderSessionID,
         has_result: Callable[[JobID], bool],
         steps: Steps,
-        events: EventSink,
+        set_aside: SetAside,
     ) -> None:
         self._handles = handles
         self._storage = storage
         self._session_id = session_id
         self._has_result = has_result
         self._steps = steps
-        self._events = events
+        self._report = set_aside.tell
         self._known: set[JobID] = set()
+        # A job is submitted, or what is left of an earlier try is swept: not both at a time.
+        self._sweeping = threading.Lock()
+        self._announced: set[JobID] = set()
 
     def announce(self, job_id: JobID) -> None:
         """Mark the job's directory as that of a submission under way.
 
         To be called before the job's artifact is stored; ``put`` takes the mark away.
         """
+        with self._sweeping:
+            self._announced.add(job_id)
         self._storage.write(submitting_marker(job_id, self._session_id), b"")
 
     def put(self, graph: JobGraph) -> None:
@@ -111,9 +120,9 @@ class JobGraphStore:
                 if isinstance(state, CorruptStateError):
                     raise state
                 graphs.append(self._decode(JobID(name), state))
-            except (CorruptStateError, ConfigurationError) as error:
+            except CorruptStateError as error:
                 set_aside.append((name, str(error)))
-                self._report(name, f"job graph {name}", str(error))
+                self._report(name, f"job graph {in_words(name)}", str(error))
         return RecoveredJobGraphs(tuple(graphs), tuple(set_aside))
 
     def job_ids(self) -> Sequence[JobID]:
@@ -128,43 +137,58 @@ class JobGraphStore:
         return removed
 
     def sweep_unacknowledged(self, stored: Collection[str] | None = None) -> SweptSubmissions:
-        """Remove what submissions left behind that were never acknowledged; at takeover.
+        """Remove what submissions left behind that were never acknowledged; after a takeover.
 
         ``stored`` are the names of all entries, where they have been read under this
         leadership already.
 
         A job's directory without pointer and without marker is in doubt, and so is one that
         holds more than a submission writes: it is reported and kept, unless the job has a
-        result, whose cleanup will remove it.
+        result, whose cleanup will remove it. What cannot be swept now keeps nothing else from
+        being swept; only ``LeadershipLostError`` ends it, and a storageDir that cannot be listed.
         """
-        stored = self._handles.names() if stored is None else stored
-        stored = frozenset(stored)
+        stored = frozenset(self._handles.names() if stored is None else stored)
         removed: list[JobID] = []
         set_aside: list[tuple[str, str]] = []
+        failed: list[tuple[str, str]] = []
         for name in self._storage.list(JOBS):
-            job_id = _job_id(name)
             if name in stored:
                 continue
-            if job_id is None:
-                self._set_aside(set_aside, name, "its name is no job id")
-                continue
-            files = self._storage.list(job_directory(job_id))
-            under_way = f"{SUBMITTING}{self._session_id}" in files
-            left = job_files(self._storage, job_id)
-            if not left or under_way or self._has_result(job_id):
-                continue
-            beyond = [file for file in files if not _written_by_submission(file)]
-            # Nothing but files in the making: somebody died before the marker was written.
-            if beyond or (files and not any(file.startswith(SUBMITTING) for file in files)):
-                reason = f"no job graph points to it and it holds {', '.join(files[:5])}"
-                self._set_aside(set_aside, name, reason)
-                continue
-            # Fenced, though nothing is there to be removed: a deposed leader stops here.
-            self._handles.remove(job_id)
-            for path in left:
-                self._storage.delete(path)
-            removed.append(job_id)
-        return SweptSubmissions(tuple(removed), tuple(set_aside))
+            try:
+                job_id = _job_id(name)
+                if job_id is None:
+                    raise CorruptStateError("its name is no job id")
+                if self._sweep(job_id):
+                    removed.append(job_id)
+            except CorruptStateError as error:
+                set_aside.append((name, str(error)))
+                self._report(name, f"{JOBS}/{in_words(name)}", str(error))
+            except LeadershipLostError:
+                raise
+            except HaworkError as error:
+                failed.append((name, str(error)))
+        return SweptSubmissions(tuple(removed), tuple(set_aside), tuple(failed))
+
+    def _sweep(self, job_id: JobID) -> bool:
+        """Remove an unfinished submission; whether there was one. ``CorruptStateError``: doubt."""
+        files = JobFiles(self._storage, job_id)
+        with self._sweeping:
+            if job_id in self._announced or self._handles.has(job_id):
+                return False  # submitted since the names were read
+            left, names = files.all(), [n for n in files.names() if not n.startswith(".")]
+            if swept := bool(left) and not self._has_result(job_id):
+                # Nothing but files in the making: a process died before it wrote the marker.
+                beyond = [name for name in names if not _written_by_submission(name)]
+                if beyond or (names and not any(name.startswith(SUBMITTING) for name in names)):
+                    raise CorruptStateError(
+                        f"no job graph points to it and it holds {in_words(', '.join(names[:5]))}"
+                    )
+                # Fenced, though nothing is there to be removed: a deposed leader stops here.
+                self._handles.remove(job_id)
+                for path in left:
+                    self._storage.delete(path)
+            files.prune()
+            return swept
 
     def _put_over_existing(self, job_id: JobID, payload: bytes) -> bool:
         try:
@@ -182,7 +206,7 @@ class JobGraphStore:
             raise AlreadyExistsError(
                 f"job {job_id} is stored already with another job graph: choose another job id"
             )
-        self._handles.replace(job_id, existing, payload, self._prefix(job_id))
+        self._handles.replace(job_id, existing, payload)
         return True
 
     def _put_new(self, job_id: JobID, payload: bytes) -> None:
@@ -195,7 +219,6 @@ class JobGraphStore:
             self._handles.add(
                 job_id,
                 payload,
-                self._prefix(job_id),
                 lambda _: self._reached("submit.graph_written", job_id),
             )
         except LeadershipLostError:
@@ -220,27 +243,12 @@ class JobGraphStore:
             raise CorruptStateError(
                 f"job graph {state.handle.path} is that of job {graph.job_id}, not of {job_id}"
             )
+        JobFiles(self._storage, job_id).check(BLOB_FILE, graph.artifact.path)
         self._known.add(job_id)
         return graph
 
-    def _prefix(self, job_id: JobID) -> str:
-        return f"{job_directory(job_id)}/{JOB_GRAPH}"
-
     def _reached(self, step: str, job_id: JobID) -> None:
         self._steps.reached(step, session_id=self._session_id, job_id=job_id)
-
-    def _set_aside(self, found: list[tuple[str, str]], name: str, reason: str) -> None:
-        found.append((name, reason))
-        self._report(name, f"{JOBS}/{name}", reason)
-
-    def _report(self, job_id: str, what: str, reason: str) -> None:
-        self._events.emit(
-            EventKind.STATE_SET_ASIDE,
-            session_id=self._session_id,
-            job_id=job_id,
-            what=what,
-            reason=reason,
-        )
 
 
 def _job_id(name: str) -> JobID | None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from hawork.core.errors import NotExistError
+from hawork.core.errors import ConfigurationError, CorruptStateError, NotExistError
 from hawork.core.types import JobID
 from hawork.ha.state_storage import StateStorage
 
 _DIRTY = "_DIRTY.json"
 _CLEAN = ".json"
 _STALE = ".stale-"
+_LARGEST = 16 << 20  # bytes of one result
 
 
 class JobResultFiles:
@@ -25,10 +26,18 @@ class JobResultFiles:
         self._storage = storage
 
     def read_dirty(self, job_id: str) -> bytes | None:
+        """``CorruptStateError`` when there is something that cannot be read."""
         return self._read(f"{job_id}{_DIRTY}")
 
     def read_clean(self, job_id: str) -> bytes | None:
+        """``CorruptStateError`` when there is something that cannot be read."""
         return self._read(f"{job_id}{_CLEAN}")
+
+    def has_dirty(self, job_id: str) -> bool:
+        return self._has(f"{job_id}{_DIRTY}")
+
+    def has_clean(self, job_id: str) -> bool:
+        return self._has(f"{job_id}{_CLEAN}")
 
     def write_dirty(self, job_id: JobID, payload: bytes) -> None:
         self._storage.write(f"{job_id}{_DIRTY}", payload)
@@ -48,18 +57,39 @@ class JobResultFiles:
             name.removesuffix(_DIRTY) for name in self._storage.list("") if name.endswith(_DIRTY)
         ]
 
-    def set_aside(self, job_id: str) -> str:
-        """Give a dirty file a name that nobody reads, and return that name."""
+    def set_aside_dirty(self, job_id: str) -> str:
+        """Give a dirty file a name that nothing reads, and return that name.
+
+        ``ConfigurationError`` or ``StoreUnavailableError`` when it keeps the one it has.
+        """
+        return self._set_aside(f"{job_id}{_DIRTY}")
+
+    def set_aside_clean(self, job_id: str) -> str:
+        """The same for a clean file."""
+        return self._set_aside(f"{job_id}{_CLEAN}")
+
+    def _set_aside(self, name: str) -> str:
         taken = set(self._storage.list(""))
         number = 1
-        while (name := f"{job_id}{_DIRTY}{_STALE}{number}") in taken:
+        while (stale := f"{name}{_STALE}{number}") in taken:
             number += 1
         with contextlib.suppress(NotExistError):
-            self._storage.rename(f"{job_id}{_DIRTY}", name)
-        return name
+            self._storage.rename(name, stale)
+        return stale
+
+    def _has(self, name: str) -> bool:
+        try:
+            return self._read(name) is not None
+        except CorruptStateError:
+            return True
 
     def _read(self, name: str) -> bytes | None:
         try:
-            return self._storage.read(name)
+            payload = self._storage.read(name, _LARGEST + 1)
         except NotExistError:
             return None
+        except ConfigurationError as error:  # a name that hawork would not write
+            raise CorruptStateError(str(error)) from None
+        if len(payload) > _LARGEST:
+            raise CorruptStateError(f"file {name} has more than {_LARGEST} bytes")
+        return payload

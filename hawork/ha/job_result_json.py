@@ -12,9 +12,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hawork.core.errors import ConfigurationError, CorruptStateError
 from hawork.core.jobs import ApplicationStatus, JobResult
+from hawork.core.json_fields import JsonFields
 from hawork.core.types import JobID
+from hawork.ha.damage import of_entry
 
 _VERSION = 1
 _ESCAPE = re.compile(r"\\(?:\\|u00[0-9a-f]{2})")
@@ -52,37 +53,22 @@ def decode_job_result(what: str, payload: bytes) -> JobResult:
     As in Flink, order and white space are free, the status may be in any case, and
     accumulators and failure cause may be missing.
     """
-    try:
-        data = json.loads(payload)
-        result = data["result"]
+    with of_entry(what, "is no job result"):
+        result = JsonFields("result", JsonFields("the file", json.loads(payload)).any("result"))
+        cause = result.any("failure-cause") if result.has("failure-cause") else None
         return JobResult(
-            job_id=JobID(_text(result["id"])),
-            application_status=ApplicationStatus(_text(result["application-status"]).upper()),
-            net_runtime=_milliseconds(result["net-runtime"]),
-            accumulators=_texts(result.get("accumulator-results", {})),
-            failure_cause=(
-                _texts(result["failure-cause"]) if result.get("failure-cause") is not None else None
-            ),
+            job_id=JobID(result.text("id")),
+            application_status=ApplicationStatus(result.text("application-status").upper()),
+            net_runtime=result.whole("net-runtime"),
+            accumulators=_texts(result.object("accumulator-results", {})),
+            failure_cause=None if cause is None else _texts(cause),
         )
-    except KeyError as error:
-        raise CorruptStateError(f"{what} is no job result: {error} is missing") from None
-    except (ValueError, TypeError, AttributeError, RecursionError, ConfigurationError) as error:
-        raise CorruptStateError(f"{what} is no job result: {error}") from None
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no text")
-    return value
 
 
 def _texts(value: object) -> Mapping[str, str]:
     if not isinstance(value, dict):
-        raise ValueError(f"{value!r} is no JSON object")
-    return {name: _text(part) for name, part in value.items()}
-
-
-def _milliseconds(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"net-runtime is {value!r}, not a whole number of at least 0")
+        raise ValueError(f"{value!r:.60} is no JSON object")
+    for part in value.values():
+        if not isinstance(part, str):
+            raise ValueError(f"{part!r:.60} is no text")
     return value

@@ -17,11 +17,13 @@ from hawork.core.errors import (
     CorruptStateError,
     LeadershipLostError,
     NotExistError,
+    StoreUnavailableError,
 )
 from hawork.core.events import EventKind, EventSink
 from hawork.core.jobs import ApplicationStatus, JobResult
 from hawork.core.steps import Steps
 from hawork.core.types import NO_LEADERSHIP, JobID, LeaderSessionID
+from hawork.ha.damage import SetAside, in_words, of_entry
 from hawork.ha.job_result_files import JobResultFiles
 from hawork.ha.job_result_json import decode_job_result, encode_job_result
 from hawork.ha.pointer_store import RESULTS, PointerStore
@@ -48,6 +50,7 @@ class JobResultStore:
         has_job_graph: Callable[[JobID], bool],
         steps: Steps,
         events: EventSink,
+        set_aside: SetAside,
     ) -> None:
         self._pointers = pointers
         self._files = files
@@ -56,11 +59,14 @@ class JobResultStore:
         self._has_job_graph = has_job_graph
         self._steps = steps
         self._events = events
+        self._tell = set_aside.tell
         self._begun: set[JobID] = set()
 
     def create_dirty(self, result: JobResult) -> None:
         """Store how a job ended; from now on it is not run any more.
 
+        The result is safe as soon as it is decided. When its file cannot be written then, the
+        cleanup writes it: it may be what the job leaves behind that the file has no room for.
         ``AlreadyExistsError`` when the job has a result, dirty or clean. After
         ``StoreUnavailableError`` or ``PossibleInconsistentStateError`` repeat it with the
         same result, or leave it to the next leader.
@@ -71,7 +77,15 @@ class JobResultStore:
         self._decide(job_id, payload)
         self._reached("result.decided", job_id)
         self._fence(job_id)
-        self._files.write_dirty(job_id, payload)
+        try:
+            self._files.write_dirty(job_id, payload)
+        except StoreUnavailableError as error:
+            self._events.emit(
+                EventKind.ERROR,
+                session_id=self._session_id,
+                job_id=job_id,
+                message=f"the result of job {job_id} is decided, its file follows: {error}",
+            )
         self._begun.discard(job_id)
         self._emit(result, "dirty")
         self._reached("result.dirty", job_id)
@@ -82,22 +96,24 @@ class JobResultStore:
         Marking a clean result again changes nothing. ``NotExistError`` when there is none.
         """
         decision = self._pointers.read(job_id)
-        clean, dirty = self._files.read_clean(job_id), self._files.read_dirty(job_id)
-        if decision is None and dirty is None:
-            if clean is None:
+        clean, dirty = self.has_clean(job_id), self._files.has_dirty(job_id)
+        if decision is None and not dirty:
+            if not clean:
                 raise NotExistError(f"job {job_id} has no result to be marked clean")
             return
         self._fence(job_id)
-        if clean is not None or self._delete_on_commit:
-            self._files.delete_dirty(job_id)
-        elif dirty is not None:
-            self._files.rename_to_clean(job_id)
-        elif decision is not None:
-            self._files.write_clean(job_id, decision.value)
-        self._remove_decision(job_id)
-        payload = decision.value if decision is not None else dirty
+        payload = decision.value if decision is not None else b""
         with contextlib.suppress(CorruptStateError):
-            self._emit(decode_job_result(job_id, payload or b""), "clean")
+            payload = payload or self._files.read_dirty(job_id) or b""
+        if clean or self._delete_on_commit:
+            self._files.delete_dirty(job_id)
+        elif dirty:
+            self._files.rename_to_clean(job_id)
+        else:
+            self._files.write_clean(job_id, payload)
+        self._remove_decision(job_id)
+        with contextlib.suppress(CorruptStateError):
+            self._emit(decode_job_result(f"result of job {job_id}", payload), "clean")
         self._reached("result.clean", job_id)
 
     def has_entry(self, job_id: JobID) -> bool:
@@ -106,11 +122,11 @@ class JobResultStore:
 
     def has_dirty(self, job_id: JobID) -> bool:
         """Whether the job has ended and may not be cleaned up."""
-        return self._files.read_dirty(job_id) is not None or self._pointers.read(job_id) is not None
+        return self._files.has_dirty(job_id) or self._pointers.read(job_id) is not None
 
     def has_clean(self, job_id: JobID) -> bool:
         """Whether the job has ended and is cleaned up."""
-        return self._files.read_clean(job_id) is not None
+        return self._files.has_clean(job_id)
 
     def result(self, job_id: JobID) -> JobResult | None:
         """How the job ended; ``CorruptStateError`` when that cannot be read."""
@@ -124,68 +140,83 @@ class JobResultStore:
     def dirty_results(self) -> DirtyResults:
         """Every job that has ended and is not known to be cleaned up; at takeover.
 
-        Decisions without their file get it again. A file that cannot be read, or is older
-        than the job of that id which is stored now, is renamed and reported, never fatal.
+        Decisions go before files, which ``carry_out`` lets follow. What cannot be read, or is
+        older than the job of that id which is stored now, is renamed or removed and reported,
+        never fatal.
         """
         results: dict[JobID, JobResult] = {}
         set_aside: list[tuple[str, str]] = []
         for name, entry in self._pointers.entries():
             try:
-                job_id = JobID(name)
-                result = _checked(job_id, decode_job_result(f"decision {name}", entry.value))
-            except (CorruptStateError, ConfigurationError) as error:
-                self._report(set_aside, name, f"decision {name} = {entry.value!r}", str(error))
-                if self._session_id != NO_LEADERSHIP:
-                    self._remove_decision(name)
-                continue
-            if self._carry_out(job_id, entry.value, set_aside):
-                results[job_id] = result
+                job_id = _job_id(name)
+                results[job_id] = _checked(
+                    job_id, decode_job_result(f"decision {name}", entry.value)
+                )
+            except CorruptStateError as error:
+                self._set_decision_aside(set_aside, name, entry.value, error)
         for name in self._files.dirty_ids():
             if name in results:
                 continue
             try:
                 result = self._foreign(name)
-            except (CorruptStateError, ConfigurationError) as error:
+            except CorruptStateError as error:
                 self._set_file_aside(set_aside, name, str(error))
                 continue
             results[result.job_id] = result
         return DirtyResults(tuple(results.values()), tuple(set_aside))
 
+    def carry_out(self, job_id: JobID) -> None:
+        """Let the job's file follow what was decided; nothing else changes, and none is needed
+        where there is no decision. ``LeadershipLostError``, ``StoreUnavailableError``.
+        """
+        decision = self._pointers.read(job_id)
+        if decision is None or self._files.has_clean(job_id):
+            return
+        payload, reason = decision.value, "it differs from what was decided"
+        try:
+            dirty = self._files.read_dirty(job_id)
+        except CorruptStateError as error:
+            dirty, reason = b"", str(error)
+        if dirty == payload:
+            return
+        self._fence(job_id)
+        if dirty is not None:
+            self._set_file_aside([], job_id, reason)
+        self._files.write_dirty(job_id, payload)
+
     def _decide(self, job_id: JobID, payload: bytes) -> None:
-        decision, dirty = self._pointers.read(job_id), self._files.read_dirty(job_id)
+        decision = self._pointers.read(job_id)
         if decision is not None and decision.value == payload and job_id in self._begun:
             return  # a repetition: an earlier try failed half-way
-        if decision is None and dirty is not None and self._has_job_graph(job_id):
-            # Left by a leader that was paused: the job of this id that ran now is another.
-            self._set_file_aside([], job_id, "a job of this id was running")
-            dirty = None
-        if dirty is not None or self.has_clean(job_id):
+        if decision is not None:
+            try:
+                _checked(job_id, decode_job_result(f"decision {job_id}", decision.value))
+            except CorruptStateError as error:
+                self._set_decision_aside([], job_id, decision.value, error)
+                decision = None
+        if decision is not None:
+            if decision.value != payload or self._has_file(job_id):
+                raise AlreadyExistsError(f"job {job_id} was decided already: its result stays")
+            return
+        if self._has_job_graph(job_id):
+            # Left by a leader that was paused, or put there: the job of this id that ran now is
+            # another one.
+            reason = "a job of this id was running"
+            if self._files.has_dirty(job_id):
+                self._set_file_aside([], job_id, reason)
+            if self.has_clean(job_id):
+                self._set_clean_file_aside(job_id, reason)
+        elif self._has_file(job_id):
             raise AlreadyExistsError(f"job {job_id} has a result already: it stays as it is")
-        if decision is None:
-            self._begun.add(job_id)
-            self._write(
-                "add", job_id, lambda: self._pointers.create(job_id, payload, self._session_id)
-            )
-        elif decision.value != payload:
-            raise AlreadyExistsError(f"job {job_id} was decided already: its result stays")
+        self._begun.add(job_id)
+        self._write("add", job_id, lambda: self._pointers.create(job_id, payload, self._session_id))
 
-    def _carry_out(self, job_id: JobID, payload: bytes, set_aside: list[tuple[str, str]]) -> bool:
-        """Let the file follow the decision; whether the job may still have to be cleaned up."""
-        if self._session_id == NO_LEADERSHIP:
-            return True
-        dirty = self._files.read_dirty(job_id)
-        if dirty is None and self.has_clean(job_id):
-            self._remove_decision(job_id)
-            return False
-        if dirty is not None and dirty != payload:
-            self._set_file_aside(set_aside, job_id, "it differs from what was decided")
-        if dirty != payload:
-            self._files.write_dirty(job_id, payload)
-        return True
+    def _has_file(self, job_id: JobID) -> bool:
+        return self._files.has_dirty(job_id) or self.has_clean(job_id)
 
     def _foreign(self, name: str) -> JobResult:
-        """The dirty result of a file that nobody here decided, such as Flink's own."""
-        job_id = JobID(name)
+        """The dirty result of a file that nothing here decided, such as Flink's own."""
+        job_id = _job_id(name)
         payload = self._files.read_dirty(name)
         if payload is None:
             raise CorruptStateError(f"file {name}_DIRTY.json vanished")
@@ -194,11 +225,33 @@ class JobResultStore:
             raise CorruptStateError("it is older than the job of this id that is stored now")
         return result
 
-    def _set_file_aside(self, set_aside: list[tuple[str, str]], name: str, reason: str) -> None:
-        what = f"file {name}_DIRTY.json"
+    def _set_decision_aside(
+        self, set_aside: list[tuple[str, str]], name: str, value: bytes, error: CorruptStateError
+    ) -> None:
+        what = f"decision {in_words(name)} = {value[:1000]!r}"
         if self._session_id != NO_LEADERSHIP:
-            what += f", now {self._files.set_aside(name)}"
+            try:
+                self._remove_decision(name)
+            except ConfigurationError as refused:
+                what += f", which cannot be removed ({in_words(refused)})"
+        self._report(set_aside, name, what, str(error))
+
+    def _set_file_aside(self, set_aside: list[tuple[str, str]], name: str, reason: str) -> None:
+        what = f"file {in_words(name)}_DIRTY.json"
+        if self._session_id != NO_LEADERSHIP:
+            what += self._renamed(lambda: self._files.set_aside_dirty(name))
         self._report(set_aside, name, what, reason)
+
+    def _set_clean_file_aside(self, job_id: JobID, reason: str) -> None:
+        what = f"file {job_id}.json" + self._renamed(lambda: self._files.set_aside_clean(job_id))
+        self._report([], job_id, what, reason)
+
+    def _renamed(self, rename: Callable[[], str]) -> str:
+        """What became of a file's name; it may have one that can only be left alone."""
+        try:
+            return f", now {rename()}"
+        except (ConfigurationError, StoreUnavailableError) as error:
+            return f", which cannot be renamed ({in_words(error)}): remove it"
 
     def _fence(self, job_id: JobID) -> None:
         """Raise ``LeadershipLostError`` in a deposed leader; changes nothing otherwise.
@@ -220,13 +273,7 @@ class JobResultStore:
 
     def _report(self, set_aside: list[tuple[str, str]], name: str, what: str, reason: str) -> None:
         set_aside.append((name, f"{what}: {reason}"))
-        self._events.emit(
-            EventKind.STATE_SET_ASIDE,
-            session_id=self._session_id,
-            job_id=name,
-            what=what,
-            reason=reason,
-        )
+        self._tell(name, what, reason)
 
     def _emit(self, result: JobResult, state: str) -> None:
         self._events.emit(
@@ -239,6 +286,14 @@ class JobResultStore:
 
     def _reached(self, step: str, job_id: JobID) -> None:
         self._steps.reached(step, session_id=self._session_id, job_id=job_id)
+
+
+def _job_id(name: str) -> JobID:
+    with of_entry(f"name {in_words(name)!r}"):
+        job_id = JobID(name)
+        if job_id != name:
+            raise ValueError("hawork writes job ids in small letters")
+        return job_id
 
 
 def _checked(job_id: JobID, result: JobResult) -> JobResult:

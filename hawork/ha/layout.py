@@ -20,7 +20,7 @@ from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import ConfigurationError
 from hawork.core.types import JobID, LeaderSessionID
-from hawork.ha.state_storage import StateStorage, checked_path
+from hawork.ha.state_storage import checked_path
 from hawork.ha.storage import join_url
 
 JOBS = "jobs"
@@ -71,22 +71,6 @@ def job_result_url(config: Configuration) -> str:
 
 def job_directory(job_id: JobID) -> str:
     return f"{JOBS}/{job_id}"
-
-
-def job_files(storage: StateStorage, job_id: JobID) -> list[str]:
-    """What lies in a job's directory now, each file by its path, also what is in the making.
-
-    In the order in which to delete: markers last, so that the rest is never in doubt.
-    """
-    directory, found = job_directory(job_id), list[str]()
-    names = storage.list(directory, unfinished=True)
-    for name in sorted(names, key=lambda name: name.startswith(SUBMITTING)):
-        path = f"{directory}/{name}"
-        if name in (BLOBS, STATE):
-            found += [f"{path}/{each}" for each in storage.list(path, unfinished=True)]
-        else:
-            found.append(path)
-    return found
 
 
 def submitting_marker(job_id: JobID, session_id: LeaderSessionID) -> str:

@@ -14,6 +14,7 @@ from hawork.ha.blob_store import BlobStore
 from hawork.ha.checkpoint_id_counter import CheckpointIDCounter
 from hawork.ha.checkpoint_store import CompletedCheckpointStore
 from hawork.ha.cleanup import JobCleanup
+from hawork.ha.damage import SetAside
 from hawork.ha.job_graph_store import JobGraphStore
 from hawork.ha.job_result_files import JobResultFiles
 from hawork.ha.job_result_store import JobResultStore
@@ -52,6 +53,7 @@ class LeaderStores:
         self._backend = backend
         self._steps = steps
         self._events = events
+        self._set_aside = SetAside(events, session_id)
         self._ahead = ReadAhead(backend) if isinstance(backend, ReadsTogether) else None
         job_graph_pointers = backend.pointers(JOB_GRAPHS)
         self.blobs = BlobStore(storage, session_id)
@@ -63,6 +65,7 @@ class LeaderStores:
             has_job_graph=lambda job_id: job_graph_pointers.read(job_id) is not None,
             steps=steps,
             events=events,
+            set_aside=self._set_aside,
         )
         self.job_graphs = JobGraphStore(
             handles=self._handles(JOB_GRAPHS),
@@ -70,10 +73,10 @@ class LeaderStores:
             session_id=session_id,
             has_result=self.job_results.has_dirty,
             steps=steps,
-            events=events,
+            set_aside=self._set_aside,
         )
         self.cleanup = JobCleanup(
-            backend, storage, session_id, self.job_graphs, self.job_results, steps
+            backend, storage, session_id, self.job_graphs, self.job_results, steps, self._set_aside
         )
 
     def completed_checkpoints(self, job_id: JobID, retained: int) -> CompletedCheckpointStore:
@@ -86,6 +89,7 @@ class LeaderStores:
             session_id=self.session_id,
             steps=self._steps,
             events=self._events,
+            set_aside=self._set_aside,
         )
 
     def expect_recovery(self, job_ids: Sequence[JobID]) -> None:
@@ -101,6 +105,7 @@ class LeaderStores:
             checkpoint_pointers=self._backend.pointers(checkpoints(job_id)),
             session_id=self.session_id,
             events=self._events,
+            set_aside=self._set_aside,
         )
 
     def _handles(self, namespace: Namespace) -> StateHandleStore:

@@ -7,13 +7,26 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
-from hawork.core.errors import NotExistError, StoreUnavailableError
+from hawork.core.errors import (
+    ConfigurationError,
+    CorruptStateError,
+    NotExistError,
+    StoreUnavailableError,
+)  # fmt: skip
 from hawork.ha.state_storage import checked_path
 
 _TRIES = 20
+
+_OF_THE_FILE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO,
+     errno.ENODEV, errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.EOVERFLOW}
+)  # fmt: skip
+"""Errors of reading that may be those of one file, while all others are well."""
 
 
 class LocalStateStorage:
@@ -31,7 +44,7 @@ class LocalStateStorage:
 
     def write(self, path: str, data: bytes) -> None:
         target = self._resolve(path)
-        with _translated("written", target):
+        with self._translated("written", path):
             for attempt in range(_TRIES):
                 try:
                     self._make_directory(target.parent)
@@ -41,44 +54,103 @@ class LocalStateStorage:
                     # Somebody removed the directory because it was empty: make it again.
                     if attempt == _TRIES - 1:
                         raise
+                except OSError:
+                    self._remove_empty_parents(target)
+                    raise
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, most: int | None = None) -> bytes:
         target = self._resolve(path)
-        with _translated("read", target):
-            return target.read_bytes()
+        with self._translated("read", path), _opened(target) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise CorruptStateError(f"file {target} is no regular file: remove it")
+            # Not more than there is: a number out of a store must not decide what is allocated.
+            return file.read() if most is None else file.read(min(most, status.st_size + 1))
 
     def delete(self, path: str) -> bool:
         target = self._resolve(path)
-        with _translated("deleted", target):
+        if target == self._root:
+            raise ConfigurationError("the path is empty: write the name of the file to delete")
+        with self._translated("deleted", path):
+            there = True
             try:
-                target.unlink()
+                with self._directory(path.split("/")[:-1]) as directory:
+                    os.unlink(target.name, dir_fd=directory)
             except (FileNotFoundError, NotADirectoryError):
-                return False
+                there = False
             except (IsADirectoryError, PermissionError):
-                if not target.is_dir():
+                if not target.is_dir() or target.is_symlink():
                     raise
-                _remove_tree(target)
-            self._remove_empty_parents(target)
-        return True
+                raise CorruptStateError(
+                    f"{target} is a directory where hawork has files only: it is kept"
+                ) from None
+        self._remove_empty_parents(target)
+        return there
 
     def list(self, path: str, *, unfinished: bool = False) -> Sequence[str]:
-        target = self._resolve(path)
-        with _translated("listed", target):
+        with self._translated("listed", path):
             try:
-                names = os.listdir(target)
+                with self._directory(path.split("/") if path else []) as directory:
+                    names = os.listdir(directory)
             except (FileNotFoundError, NotADirectoryError):
                 return []
         return sorted(name for name in names if unfinished or not name.startswith("."))
 
     def rename(self, source: str, target: str) -> None:
         old, new = self._resolve(source), self._resolve(target)
-        with _translated("renamed", old):
+        with self._translated("renamed", source):
             self._make_directory(new.parent)
             old.rename(new)
             _flush_directory(new.parent)
 
     def _resolve(self, path: str) -> Path:
-        return self._root / checked_path(path) if path else self._root
+        return self._root / checked_path(path)
+
+    @contextlib.contextmanager
+    def _directory(self, parts: Sequence[str]) -> Iterator[int]:
+        """A descriptor of a directory below the root, reached without a symbolic link."""
+        descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for part in parts:
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+                try:
+                    inner = os.open(part, flags, dir_fd=descriptor)
+                except OSError as error:
+                    if error.errno != errno.ELOOP:  # what some systems call a link here
+                        raise
+                    raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
+                os.close(descriptor)
+                descriptor = inner
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def _translated(self, done: str, path: str) -> Iterator[None]:
+        target = self._resolve(path)
+        try:
+            yield
+        except OSError as error:
+            if done in ("read", "renamed") and isinstance(
+                error, (FileNotFoundError, NotADirectoryError)
+            ):
+                raise NotExistError(f"file {target} does not exist in storageDir") from error
+            reason = f"file {target} could not be {done}: {error.strerror or error}"
+            if done == "read" and error.errno in _OF_THE_FILE and self._others_are_there(path):
+                raise CorruptStateError(
+                    f"{reason}: make it a file that user id {os.getuid()} can read, or remove it"
+                ) from error
+            raise StoreUnavailableError(f"{reason}{_advice(error, target)}") from error
+
+    def _others_are_there(self, path: str) -> bool:
+        """Whether the directories can be read that this file shares with those of other jobs."""
+        shared = [self._root, *([self._root / path.partition("/")[0]] if "/" in path else ())]
+        try:
+            for directory in shared:
+                os.listdir(directory)
+        except OSError:
+            return False
+        return True
 
     def _make_directory(self, directory: Path) -> None:
         if directory.is_dir():
@@ -98,6 +170,8 @@ class LocalStateStorage:
                 return
             try:
                 parent.rmdir()
+            except FileNotFoundError:
+                continue
             except OSError:
                 return
 
@@ -129,32 +203,14 @@ def _flush_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _remove_tree(directory: Path) -> None:
-    """``rmtree`` that tolerates others removing, or finishing a file, at the same time."""
-    for attempt in range(_TRIES):
-        try:
-            shutil.rmtree(directory)
-            return
-        except FileNotFoundError:
-            if not directory.exists():
-                return
-        except OSError as error:
-            if error.errno != errno.ENOTEMPTY or attempt == _TRIES - 1:
-                raise
-
-
-@contextlib.contextmanager
-def _translated(done: str, path: Path) -> Iterator[None]:
+def _opened(target: Path) -> BinaryIO:
+    """Open for reading; unlike ``open`` it does not wait at a pipe that nothing writes to."""
+    descriptor = os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
-        yield
-    except OSError as error:
-        absent = isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError))
-        if absent and done in ("read", "renamed"):
-            raise NotExistError(f"file {path} does not exist in storageDir") from error
-        reason = error.strerror or str(error)
-        raise StoreUnavailableError(
-            f"file {path} could not be {done}: {reason}{_advice(error, path)}"
-        ) from error
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def _advice(error: OSError, path: Path) -> str:

@@ -5,16 +5,18 @@ Source: Flink's ``HighAvailabilityServices`` and ``AbstractHaServices``.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 from hawork.core import options
 from hawork.core.clock import SYSTEM_CLOCK, Clock
 from hawork.core.configuration import Configuration
-from hawork.core.errors import HighAvailabilityError
+from hawork.core.errors import ConfigurationError, CorruptStateError, HighAvailabilityError
 from hawork.core.events import EventKind, EventSink, NullEventSink
 from hawork.core.steps import NoSteps, Steps
-from hawork.core.types import NO_LEADERSHIP, LeaderInformation, LeaderSessionID
+from hawork.core.types import NO_LEADERSHIP, JobID, LeaderInformation, LeaderSessionID
 from hawork.ha.backend import Backend
+from hawork.ha.job_files import JobFiles
 from hawork.ha.layout import JOBS, cluster_url, job_result_url
 from hawork.ha.leader_election import LeaderElection
 from hawork.ha.leader_election_service import DefaultLeaderElectionService, TicketSink
@@ -115,7 +117,13 @@ class HighAvailabilityServices:
         try:
             self._backend.drop(None, None)
             storage, _ = self._open_storages(check=False)
-            storage.delete(JOBS)
+            for name in storage.list(JOBS):
+                with contextlib.suppress(ConfigurationError):  # the name of something else
+                    files = JobFiles(storage, JobID(name))
+                    for path in files.all():
+                        with contextlib.suppress(CorruptStateError):  # not ours: it is kept
+                            storage.delete(path)
+                    files.prune()
         finally:
             self._backend.close()
 

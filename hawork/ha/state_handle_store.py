@@ -8,6 +8,7 @@ nobody points to.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,14 +22,19 @@ from hawork.core.errors import (
     PossibleInconsistentStateError,
 )
 from hawork.core.events import EventKind, EventSink
-from hawork.core.types import NO_LEADERSHIP, LeaderSessionID, StateHandle, Versioned
-from hawork.ha.pointer_store import Namespace, PointerStore
-from hawork.ha.state_files import discard_state, random_path, read_state, write_state
+from hawork.core.json_fields import JsonFields, load_json
+from hawork.core.types import NO_LEADERSHIP, JobID, LeaderSessionID, StateHandle, Versioned
+from hawork.ha.damage import in_words, of_entry
+from hawork.ha.job_files import CHECKPOINT_FILE, JOB_GRAPH_FILE, JobFiles
+from hawork.ha.pointer_store import CHECKPOINTS, JOB_GRAPHS, Namespace, PointerStore
 from hawork.ha.state_storage import StateStorage
 
 T = TypeVar("T")
 
 FORMAT = 1
+_KINDS = {JOB_GRAPHS.kind: JOB_GRAPH_FILE, CHECKPOINTS: CHECKPOINT_FILE}
+_LONGEST_REASON = 300  # characters
+_LONGEST_KEPT = 1000  # bytes of what an entry held before it was set aside
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +52,18 @@ def encode_handle(handle: StateHandle) -> bytes:
 
 
 def decode_handle(entry: str, value: bytes) -> StateHandle:
-    """The handle in a pointer's value; ``CorruptStateError`` names ``entry`` and reason."""
-    try:
-        data = json.loads(value)
-        if data["format"] != FORMAT:
+    """The handle in a pointer's value; ``CorruptStateError`` names ``entry`` and reason.
+
+    Whose file it names is for ``JobFiles`` to judge.
+    """
+    with of_entry(f"pointer {entry} in the HA store"):
+        data = load_json(value)
+        fields = JsonFields("it", data)
+        if fields.has("set_aside"):
+            raise ValueError(f"it was set aside: {fields.text('set_aside')}")
+        if fields.whole("format") != FORMAT:
             raise ValueError(f"format {data['format']!r} is none this version reads")
         return StateHandle.from_json(data)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CorruptStateError(
-            f"pointer {entry} in the HA store is no state handle: {type(error).__name__} {error}"
-        ) from None
 
 
 def reported_write(
@@ -96,7 +104,10 @@ def reported_write(
 
 
 class StateHandleStore:
-    """The entries of one namespace, written under one leadership."""
+    """The entries of one namespace, written under one leadership.
+
+    Each entry is one job's: that of the namespace, or the one that it is named by.
+    """
 
     def __init__(
         self,
@@ -107,19 +118,16 @@ class StateHandleStore:
         events: EventSink,
     ) -> None:
         self.namespace = namespace
+        self._kind = _KINDS[namespace.kind]
         self._pointers = pointers
         self._storage = storage
         self._session_id = session_id
         self._events = events
 
     def add(
-        self,
-        name: str,
-        payload: bytes,
-        prefix: str,
-        written: Callable[[StateHandle], None] | None = None,
+        self, name: str, payload: bytes, written: Callable[[StateHandle], None] | None = None
     ) -> StateHandle:
-        """Store ``payload`` in a new file ``prefix<12 hex digits>`` and point to it.
+        """Store ``payload`` in a new file of the entry's job, and point to it.
 
         ``written`` is called when the file is there and nothing points to it yet.
         ``AlreadyExistsError``, ``LeadershipLostError`` and ``StoreUnavailableError`` leave
@@ -130,12 +138,11 @@ class StateHandleStore:
             "add",
             name,
             payload,
-            prefix,
             written,
             lambda value: self._pointers.create(name, value, self._session_id),
         )
 
-    def replace(self, name: str, expected: StoredState, payload: bytes, prefix: str) -> StateHandle:
+    def replace(self, name: str, expected: StoredState, payload: bytes) -> StateHandle:
         """Point to a new file with ``payload`` instead, then remove the old file.
 
         ``NotExistError`` or ``VersionMismatchError`` when the entry is not ``expected`` any
@@ -145,11 +152,10 @@ class StateHandleStore:
             "replace",
             name,
             payload,
-            prefix,
             None,
             lambda value: self._pointers.replace(name, expected.version, value, self._session_id),
         )
-        discard_state(self._storage, expected.handle.path)
+        self._files(name).discard(self._kind, expected.handle.path)
         return handle
 
     def get(self, name: str) -> StoredState | None:
@@ -175,44 +181,73 @@ class StateHandleStore:
         """The names of all entries, in order; damaged ones included."""
         return [name for name, _ in self._pointers.entries()]
 
+    def has(self, name: str) -> bool:
+        """Whether there is an entry, damaged or not."""
+        return self._pointers.read(name) is not None
+
+    def set_aside(self, name: str, reason: str) -> None:
+        """Let an entry be damaged from now on, whatever becomes of its file; its bytes are kept.
+
+        Nothing happens to an entry that is set aside already, or gone.
+        ``VersionMismatchError`` when it is being changed.
+        """
+        entry = self._pointers.read(name)
+        if entry is None or _is_set_aside(entry.value):
+            return
+        data = {
+            "format": FORMAT,
+            "set_aside": reason[:_LONGEST_REASON],
+            "was": entry.value[:_LONGEST_KEPT].decode(errors="backslashreplace"),
+        }
+        value = json.dumps(data, separators=(",", ":")).encode()
+        self._reported(
+            "replace",
+            name,
+            lambda: self._pointers.replace(name, entry.version, value, self._session_id),
+        )
+
     def remove(self, name: str) -> bool:
         """Remove pointer, then file; whether there was an entry. May be repeated.
 
-        After ``PossibleInconsistentStateError`` the file is kept.
+        After ``PossibleInconsistentStateError`` the file is kept, and so is what a damaged
+        entry names.
         """
         entry = self._pointers.read(name)
         removed = self._reported(
             "remove", name, lambda: self._pointers.delete(name, self._session_id)
         )
         if entry is not None:
-            try:
+            with contextlib.suppress(CorruptStateError):
                 handle = decode_handle(f"{self.namespace}/{name}", entry.value)
-            except CorruptStateError:
-                return removed
-            discard_state(self._storage, handle.path)
+                self._files(name).discard(self._kind, handle.path)
         return removed
 
     def _load(self, name: str, entry: Versioned[bytes]) -> StoredState:
         handle = decode_handle(f"{self.namespace}/{name}", entry.value)
-        return StoredState(read_state(self._storage, handle), handle, entry.version)
+        return StoredState(self._files(name).read(self._kind, handle), handle, entry.version)
+
+    def _files(self, name: str) -> JobFiles:
+        """The files of the job that the entry is about; ``CorruptStateError`` without one."""
+        job_id = self.namespace.job_id
+        if job_id is None:
+            with of_entry(f"pointer {self.namespace}/{in_words(name)} in the HA store"):
+                job_id = JobID(name)
+                if job_id != name:
+                    raise ValueError(f"{name!r} is no job id as hawork writes it")
+        return JobFiles(self._storage, job_id)
 
     def _write(
         self,
         operation: str,
         name: str,
         payload: bytes,
-        prefix: str,
         written: Callable[[StateHandle], None] | None,
         point: Callable[[bytes], None],
     ) -> StateHandle:
         if self._session_id == NO_LEADERSHIP:
             self._reported(operation, name, self._refuse)
-        path = random_path(prefix)
-        try:
-            handle = write_state(self._storage, path, payload)
-        except HighAvailabilityError:
-            discard_state(self._storage, path)
-            raise
+        files = self._files(name)
+        handle = files.write(self._kind, payload)
         if written is not None:
             written(handle)
         try:
@@ -220,7 +255,7 @@ class StateHandleStore:
         except PossibleInconsistentStateError:
             raise
         except HighAvailabilityError:
-            discard_state(self._storage, path)
+            files.discard(self._kind, handle.path)
             raise
         return handle
 
@@ -234,3 +269,11 @@ class StateHandleStore:
         raise LeadershipLostError(
             f"{self.namespace} was opened for reading without a leadership: write as the leader"
         )
+
+
+def _is_set_aside(value: bytes) -> bool:
+    try:
+        data = json.loads(value)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(data, dict) and "set_aside" in data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -21,13 +22,19 @@ class StateStorage(Protocol):
         an error the file may be there or not; writing it again is fine.
         """
 
-    def read(self, path: str) -> bytes:
-        """The whole file; ``NotExistError`` when there is none."""
+    def read(self, path: str, most: int | None = None) -> bytes:
+        """The whole file, or its first ``most`` bytes; ``NotExistError`` when there is none.
+
+        ``CorruptStateError`` when what has this name is no regular file, or cannot be opened
+        although the directory can. Never waits for a writer, as a pipe would make it.
+        """
 
     def delete(self, path: str) -> bool:
-        """Remove a file, or a directory with all below it; whether there was one.
+        """Remove one file; whether there was one. Directories on its path that hold nothing go,
+        too, also where the file itself is gone.
 
-        Directories that have become empty go, too. ``""`` stands for everything.
+        ``CorruptStateError`` when it is a directory, which is kept. Symbolic links are not
+        followed: a link goes itself, and nothing is removed through one.
         """
 
     def list(self, path: str, *, unfinished: bool = False) -> Sequence[str]:
@@ -41,18 +48,25 @@ class StateStorage(Protocol):
         """Give a file another name, atomically; ``NotExistError`` when it is absent."""
 
 
+_REFUSED = re.compile("[\x00-\x1f\\\\\ud800-\udfff]")
+LONGEST_PATH = 1024
+"""Characters; what object stores and file systems take."""
+
+
 def checked_path(path: str) -> str:
     """``path`` as it is, when it stays below the directory of its storage.
 
-    ``ConfigurationError`` for an absolute path, ``..``, empty parts and control characters.
+    ``ConfigurationError`` for an absolute path, ``..``, empty parts, control characters, and
+    for text that is too long or has no UTF-8 form.
     """
     parts = path.split("/")
     if path and (
         any(part in ("", ".", "..") for part in parts)
-        or "\\" in path
-        or any(ord(character) < 32 for character in path)
+        or _REFUSED.search(path)
+        or len(path) > LONGEST_PATH
     ):
         raise ConfigurationError(
-            f"path {path!r} is refused: write names joined by '/', without '..', below storageDir"
+            f"path {path[:200]!r} is refused: write names joined by '/', without '..', below "
+            "storageDir"
         )
     return path

@@ -10,7 +10,14 @@ from typing import Any
 from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import ArtifactError, JobSubmissionError
-from hawork.core.jobs import JobGraph, RestartStrategy
+from hawork.core.jobs import (
+    MOST_RETAINED,
+    MOST_SECONDS,
+    MOST_SUBTASKS,
+    JobGraph,
+    RestartStrategy,
+)
+from hawork.core.json_fields import check_text
 from hawork.core.types import JobID, StateHandle
 from hawork.job.artifact import check_artifact
 from hawork.job.entry_point import parse_entry_point
@@ -27,6 +34,10 @@ def graph_of_request(
     """
     if not isinstance(request, Mapping):
         raise JobSubmissionError("the submission is no JSON object: send {...}")
+    try:
+        check_text(request)
+    except ValueError as error:
+        raise JobSubmissionError(f"the submission cannot be stored: {error}") from None
     fields = _Fields(request)
     entry_point = fields.text("entry_point", None)
     module, _ = parse_entry_point(entry_point)
@@ -39,7 +50,7 @@ def graph_of_request(
         artifact=StateHandle("", len(artifact), hashlib.sha256(artifact).hexdigest()),
         config=fields.get("config", dict, {}),
         parallelism=fields.whole(
-            "parallelism", config.get_option(options.PARALLELISM), least=1, most=32768
+            "parallelism", config.get_option(options.PARALLELISM), least=1, most=MOST_SUBTASKS
         ),
         checkpoint_interval=fields.seconds(
             "checkpoint_interval", config.get_option(options.CHECKPOINT_INTERVAL)
@@ -52,7 +63,7 @@ def graph_of_request(
             "retained_checkpoints",
             config.get_option(options.RETAINED_CHECKPOINTS),
             least=1,
-            most=1000,
+            most=MOST_RETAINED,
         ),
         restart_strategy=_restart_strategy(restart, config),
         submitted_at=int(time.time() * 1000),
@@ -76,17 +87,9 @@ def _restart_strategy(data: dict[str, Any] | None, config: Configuration) -> Res
     if data is None:
         return restart_strategy_of(config)
     try:
-        strategy = RestartStrategy.from_json(data)
-    except TypeError:
-        raise JobSubmissionError(
-            f"restart_strategy {data!r} is none: see RestartStrategy"
-        ) from None
-    if strategy.type not in ("none", "fixed-delay", "exponential-delay"):
-        raise JobSubmissionError(
-            f"restart_strategy.type is {strategy.type!r}: "
-            "write none, fixed-delay or exponential-delay"
-        )
-    return strategy
+        return RestartStrategy.from_json(data)
+    except ValueError as error:
+        raise JobSubmissionError(f"restart_strategy is none: {error}") from None
 
 
 class _Fields:
@@ -122,7 +125,7 @@ class _Fields:
 
     def seconds(self, name: str, default: float | None) -> float | None:
         value = self.get(name, (int, float), default)
-        if value is not None and not 0 < value < 1e9:
+        if value is not None and not 0 < value < MOST_SECONDS:
             raise JobSubmissionError(f"{name} is {value} s: write a number of seconds above 0")
         return None if value is None else float(value)
 

@@ -30,7 +30,7 @@ from hawork.core import options
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.errors import HaworkError
 from hawork.core.events import EventKind
-from hawork.core.types import NO_LEADERSHIP, RESOURCE_MANAGER, LeaderInformation, StateHandle
+from hawork.core.types import NO_LEADERSHIP, RESOURCE_MANAGER, JobID, LeaderInformation, StateHandle
 from hawork.ha.layout import cluster_url
 from hawork.job.artifact import sha256_of
 from hawork.runtime.heartbeat import HeartbeatMonitor
@@ -259,7 +259,9 @@ class TaskManager:
     async def _run_task(self, child: TaskChild, message: dict[str, Any]) -> None:
         handle = StateHandle.from_json(message["artifact"])
         try:
-            artifact = await self._loop.run_in_executor(self._io, self._fetch, handle)
+            artifact = await self._loop.run_in_executor(
+                self._io, self._fetch, JobID(message["job_id"]), handle
+            )
         except (HaworkError, OSError, RuntimeError) as error:  # of the last: no thread is left
             child.fail(f"the artifact cannot be read: {error}")
             return
@@ -284,14 +286,14 @@ class TaskManager:
             }
         )  # fmt: skip
 
-    def _fetch(self, handle: StateHandle) -> Path:
+    def _fetch(self, job_id: JobID, handle: StateHandle) -> Path:
         """The artifact as a local file, verified by the blob store; fetched once.
 
         A file that was cut or altered since is fetched again: it is a copy.
         """
         path = self._scratch.path() / f"{handle.sha256}.zip"
         if not _holds(path, handle):
-            data = self._ha.stores(NO_LEADERSHIP).blobs.get(handle)
+            data = self._ha.stores(NO_LEADERSHIP).blobs.get(job_id, handle)
             descriptor, temporary = tempfile.mkstemp(dir=path.parent)
             try:
                 with os.fdopen(descriptor, "wb") as file:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hawork.core.errors import CorruptStateError, NotExistError
+from hawork.core.errors import CorruptStateError
 from hawork.core.jobs import SubtaskState
-from hawork.core.types import JobID, StateHandle
+from hawork.core.types import JobID
 
 if TYPE_CHECKING:
-    from hawork.ha.state_storage import StateStorage
+    from hawork.ha.job_files import JobFiles
 
 
 class TaskStateFiles:
@@ -25,7 +24,7 @@ class TaskStateFiles:
         self._storage_url = storage_url
         self._job_id = job_id
         self._memory_threshold = memory_threshold
-        self._storage: StateStorage | None = None
+        self._files: JobFiles | None = None
 
     def store(self, checkpoint_id: int, snapshot: SubtaskState, encoded: bytes) -> SubtaskState:
         """The snapshot with its state, inline or behind a handle.
@@ -36,9 +35,7 @@ class TaskStateFiles:
         if len(encoded) <= self._memory_threshold:
             return replace(snapshot, state=json.loads(encoded))
         name = f"{checkpoint_id}-{snapshot.index}-{snapshot.attempt}.json"
-        path = f"jobs/{self._job_id}/state/{name}"
-        self._open().write(path, encoded)
-        handle = StateHandle(path, len(encoded), hashlib.sha256(encoded).hexdigest())
+        handle = self._open().write_state(encoded, name)
         return replace(snapshot, handle=handle)
 
     def load(self, snapshot: SubtaskState) -> SubtaskState:
@@ -47,25 +44,20 @@ class TaskStateFiles:
         ``CorruptStateError`` unless the file is the one that was written, byte for byte;
         ``StoreUnavailableError`` when it cannot be reached now.
         """
-        handle = snapshot.handle
-        if handle is None:
+        if snapshot.handle is None:
             return snapshot
         try:
-            data = self._open().read(handle.path)
-        except NotExistError:
+            data = self._open().read_state(snapshot.handle)
+        except CorruptStateError as error:
             raise CorruptStateError(
-                f"state file {handle.path} of the checkpoint is gone: restore an earlier checkpoint"
+                f"state of the checkpoint is damaged ({error}): restore an earlier checkpoint"
             ) from None
-        if len(data) != handle.size or hashlib.sha256(data).hexdigest() != handle.sha256:
-            raise CorruptStateError(
-                f"state file {handle.path} has {len(data)} bytes that are not the {handle.size} "
-                "written: restore an earlier checkpoint"
-            )
         return replace(snapshot, state=json.loads(data), handle=None)
 
-    def _open(self) -> StateStorage:
-        if self._storage is None:
+    def _open(self) -> JobFiles:
+        if self._files is None:
+            from hawork.ha.job_files import JobFiles
             from hawork.ha.storage import open_storage
 
-            self._storage = open_storage(self._storage_url)
-        return self._storage
+            self._files = JobFiles(open_storage(self._storage_url), self._job_id)
+        return self._files

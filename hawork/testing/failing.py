@@ -70,8 +70,8 @@ class FailingStorage:
     def write(self, path: str, data: bytes) -> None:
         self._failures.run("write", lambda: self._inner.write(path, data))
 
-    def read(self, path: str) -> bytes:
-        return self._failures.run("read", lambda: self._inner.read(path))
+    def read(self, path: str, most: int | None = None) -> bytes:
+        return self._failures.run("read", lambda: self._inner.read(path, most))
 
     def delete(self, path: str) -> bool:
         return self._failures.run("delete", lambda: self._inner.delete(path))

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 
 from hawork.core.errors import (
     AlreadyExistsError,
+    ConfigurationError,
+    CorruptStateError,
     HighAvailabilityError,
     LeadershipLostError,
     NotExistError,
@@ -280,19 +282,21 @@ class InMemoryStorage:
     def write(self, path: str, data: bytes) -> None:
         self.files[checked_path(path)] = bytes(data)
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, most: int | None = None) -> bytes:
         try:
-            return self.files[checked_path(path)]
+            return self.files[checked_path(path)][:most]
         except KeyError:
-            raise NotExistError(f"file {path} does not exist in storageDir") from None
+            pass
+        if self.list(path, unfinished=True):
+            raise CorruptStateError(f"file {path} is no regular file: remove it")
+        raise NotExistError(f"file {path} does not exist in storageDir")
 
     def delete(self, path: str) -> bool:
-        checked_path(path)
-        prefix = f"{path}/" if path else ""
-        found = [name for name in self.files if name == path or name.startswith(prefix)]
-        for name in found:
-            del self.files[name]
-        return bool(found)
+        if not path:
+            raise ConfigurationError("the path is empty: write the name of the file to delete")
+        if self.list(path, unfinished=True):
+            raise CorruptStateError(f"{path} is a directory: it is kept")
+        return self.files.pop(path, None) is not None
 
     def list(self, path: str, *, unfinished: bool = False) -> Sequence[str]:
         prefix = f"{checked_path(path)}/" if path else ""

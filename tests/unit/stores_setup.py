@@ -17,9 +17,9 @@ from hawork.core.jobs import (
     SubtaskState,
 )
 from hawork.core.types import JobID, LeaderSessionID, StateHandle
+from hawork.ha.job_files import JobFiles
 from hawork.ha.leader_stores import LeaderStores
 from hawork.ha.pointer_store import Namespace, PointerStore
-from hawork.ha.state_files import write_state
 from hawork.runtime.resource_manager import ResourceManager
 from hawork.runtime.term import Term
 from hawork.testing import (
@@ -121,4 +121,4 @@ def checkpoint(
 
 
 def state_file(world: World, name: str, job_id: JobID = JOB) -> StateHandle:
-    return write_state(world.files, f"jobs/{job_id}/state/{name}", name.encode())
+    return JobFiles(world.files, job_id).write_state(name.encode(), name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import uuid
 
 import pytest
@@ -152,7 +153,22 @@ def test_a_pointer_to_another_jobs_graph_is_not_followed(world: World) -> None:
     pointers.create(OTHER_JOB, world.pointers(JOB_GRAPHS)[JOB], stores.session_id)
     recovered = stores.job_graphs.recover_all()
     assert recovered.graphs == (graph(),)
-    assert f"is that of job {JOB}, not of {OTHER_JOB}" in recovered.set_aside[0][1]
+    assert f"job {OTHER_JOB} has such files" in recovered.set_aside[0][1]
+
+
+def test_a_graph_that_is_another_jobs_is_not_used(world: World) -> None:
+    stores = world.lead()
+    stores.job_graphs.put(graph())
+    stores.job_graphs.put(graph(OTHER_JOB))
+    mine, theirs = graph_file(world), graph_file(world, OTHER_JOB)
+    handle = json.loads(world.pointers(JOB_GRAPHS)[OTHER_JOB]) | {"path": mine}
+    world.files.files[mine] = world.files.files[theirs]
+    pointers = world.cluster.backend().pointers(JOB_GRAPHS)
+    pointers.delete(JOB, stores.session_id)
+    pointers.create(JOB, json.dumps(handle).encode(), stores.session_id)
+    recovered = stores.job_graphs.recover_all()
+    assert recovered.graphs == (graph(OTHER_JOB),)
+    assert f"is that of job {OTHER_JOB}, not of {JOB}" in recovered.set_aside[0][1]
 
 
 def test_an_unreachable_storage_fails_the_recovery(world: World) -> None:

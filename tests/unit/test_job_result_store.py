@@ -145,6 +145,7 @@ def test_a_decision_without_file_gets_it_from_the_next_leader(world: World) -> N
         results.create_dirty(result(status="FAILED"))
     for _ in range(2):  # repeatable
         assert results.dirty_results().results == (result(),)
+        results.carry_out(JOB)
         assert world.result_files.files == {DIRTY: FINISHED}
 
 
@@ -290,8 +291,10 @@ def test_such_a_file_does_not_keep_the_running_job_from_ending(world: World) -> 
 def test_a_file_that_differs_from_its_decision_is_replaced(world: World) -> None:
     world.lead().job_results.create_dirty(result())
     world.result_files.write(DIRTY, FINISHED[:30])
-    found = world.lead().job_results.dirty_results()
-    assert found.results == (result(),) and len(found.set_aside) == 1
+    later = world.lead().job_results
+    assert later.dirty_results().results == (result(),)
+    later.carry_out(JOB)
+    assert len(world.kinds(EventKind.STATE_SET_ASIDE)) == 1
     assert world.result_files.files == {DIRTY: FINISHED, f"{DIRTY}.stale-1": FINISHED[:30]}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -18,8 +19,8 @@ from hawork.core.errors import (
     VersionMismatchError,
 )
 from hawork.core.events import EventKind, EventLog
-from hawork.core.types import NO_LEADERSHIP, LeaderSessionID, StateHandle
-from hawork.ha.pointer_store import JOB_GRAPHS
+from hawork.core.types import NO_LEADERSHIP, JobID, LeaderSessionID, StateHandle
+from hawork.ha.pointer_store import checkpoints
 from hawork.ha.state_handle_store import (
     StateHandleStore,
     StoredState,
@@ -34,6 +35,9 @@ from hawork.testing import (
     InMemoryStorage,
 )
 
+JOB = JobID("0" * 31 + "a")
+ENTRIES = checkpoints(JOB)
+
 
 class Setup:
     def __init__(self) -> None:
@@ -41,12 +45,12 @@ class Setup:
         self.storage = InMemoryStorage()
         self.failures = Failures()
         self.events = EventLog("test")
-        self.pointers = self.cluster.backend().pointers(JOB_GRAPHS)
+        self.pointers = self.cluster.backend().pointers(ENTRIES)
         self.session_id = self.cluster.lead()
 
     def store(self, session_id: LeaderSessionID | None = None) -> StateHandleStore:
         return StateHandleStore(
-            JOB_GRAPHS,
+            ENTRIES,
             FailingPointers(self.pointers, self.failures),
             FailingStorage(self.storage, self.failures),
             session_id or self.session_id,
@@ -70,16 +74,16 @@ def test_add_writes_the_file_before_the_pointer(setup: Setup) -> None:
     def written(handle: StateHandle) -> None:
         seen.append((handle.path in setup.storage.files, setup.pointers.read("x") is not None))
 
-    handle = setup.store().add("x", b"payload", "jobs/x/file", written)
+    handle = setup.store().add("x", b"payload", written)
     assert seen == [(True, False)]
-    assert handle.path.startswith("jobs/x/file") and len(handle.path) == len("jobs/x/file") + 12
+    assert re.fullmatch(f"jobs/{JOB}/completedCheckpoint[0-9a-f]{{12}}", handle.path)
     stored = setup.store().get("x")
     assert stored is not None and (stored.payload, stored.handle) == (b"payload", handle)
     assert setup.facts(EventKind.POINTER_WRITTEN) == ["add"]
 
 
 def test_the_pointer_is_the_documented_json(setup: Setup) -> None:
-    handle = setup.store().add("x", b"payload", "f")
+    handle = setup.store().add("x", b"payload")
     entry = setup.pointers.read("x")
     assert entry is not None
     assert json.loads(entry.value) == {
@@ -92,9 +96,9 @@ def test_the_pointer_is_the_documented_json(setup: Setup) -> None:
 
 
 def test_adding_an_existing_name_leaves_nothing_behind(setup: Setup) -> None:
-    setup.store().add("x", b"first", "f")
+    setup.store().add("x", b"first")
     with pytest.raises(AlreadyExistsError):
-        setup.store().add("x", b"second", "f")
+        setup.store().add("x", b"second")
     assert list(setup.storage.files.values()) == [b"first"]
     assert setup.facts(EventKind.POINTER_REFUSED) == ["add"]
 
@@ -105,10 +109,10 @@ def test_adding_an_existing_name_leaves_nothing_behind(setup: Setup) -> None:
 def test_a_safe_failure_deletes_the_new_file_only(
     setup: Setup, error: type[HighAvailabilityError]
 ) -> None:
-    setup.store().add("other", b"other", "f")
+    setup.store().add("other", b"other")
     setup.failures.fail("create", error("refused"))
     with pytest.raises(error):
-        setup.store().add("x", b"new", "f")
+        setup.store().add("x", b"new")
     assert list(setup.storage.files.values()) == [b"other"]
 
 
@@ -119,7 +123,7 @@ def test_an_unknown_outcome_keeps_the_file(
 ) -> None:
     setup.failures.fail("create", error("who knows"), after=after)
     with pytest.raises(error):
-        setup.store().add("x", b"new", "f")
+        setup.store().add("x", b"new")
     assert list(setup.storage.files.values()) == [b"new"]
     stored = setup.store().get("x")
     assert (stored is not None) is after
@@ -129,21 +133,21 @@ def test_an_unknown_outcome_keeps_the_file(
 def test_a_file_that_cannot_be_written_is_not_pointed_to(setup: Setup, after: bool) -> None:
     setup.failures.fail("write", StoreUnavailableError("disk full"), after=after)
     with pytest.raises(StoreUnavailableError):
-        setup.store().add("x", b"new", "f")
+        setup.store().add("x", b"new")
     assert setup.storage.files == {}
     assert setup.pointers.read("x") is None
 
 
 def test_a_deposed_leader_is_refused_by_the_store(setup: Setup) -> None:
     deposed = setup.store()
-    deposed.add("x", b"old", "f")
+    deposed.add("x", b"old")
     stored = deposed.get("x")
     assert stored is not None
     setup.cluster.lead()
     with pytest.raises(LeadershipLostError):
-        deposed.add("y", b"new", "f")
+        deposed.add("y", b"new")
     with pytest.raises(LeadershipLostError):
-        deposed.replace("x", stored, b"new", "f")
+        deposed.replace("x", stored, b"new")
     with pytest.raises(LeadershipLostError):
         deposed.remove("x")
     assert list(setup.storage.files.values()) == [b"old"]
@@ -153,18 +157,18 @@ def test_a_deposed_leader_is_refused_by_the_store(setup: Setup) -> None:
 def test_without_leadership_nothing_is_written_at_all(setup: Setup) -> None:
     setup.failures.fail("write", AssertionError("a file was written"))
     with pytest.raises(LeadershipLostError, match="for reading"):
-        setup.store(NO_LEADERSHIP).add("x", b"new", "f")
+        setup.store(NO_LEADERSHIP).add("x", b"new")
 
 
 def add_and_get(setup: Setup) -> StoredState:
-    setup.store().add("x", b"old", "f")
+    setup.store().add("x", b"old")
     stored = setup.store().get("x")
     assert stored is not None
     return stored
 
 
 def test_replace_removes_the_old_file(setup: Setup) -> None:
-    setup.store().replace("x", add_and_get(setup), b"new", "f")
+    setup.store().replace("x", add_and_get(setup), b"new")
     assert list(setup.storage.files.values()) == [b"new"]
     stored = setup.store().get("x")
     assert stored is not None and stored.payload == b"new"
@@ -172,13 +176,13 @@ def test_replace_removes_the_old_file(setup: Setup) -> None:
 
 def test_replacing_what_is_gone_or_changed_keeps_it(setup: Setup) -> None:
     stored = add_and_get(setup)
-    setup.store().replace("x", stored, b"newer", "f")
+    setup.store().replace("x", stored, b"newer")
     with pytest.raises(VersionMismatchError):
-        setup.store().replace("x", stored, b"mine", "f")
+        setup.store().replace("x", stored, b"mine")
     assert list(setup.storage.files.values()) == [b"newer"]
     setup.store().remove("x")
     with pytest.raises(NotExistError):
-        setup.store().replace("x", stored, b"mine", "f")
+        setup.store().replace("x", stored, b"mine")
     assert setup.storage.files == {}
 
 
@@ -187,7 +191,7 @@ def test_an_unknown_outcome_of_replace_keeps_both_files(setup: Setup, after: boo
     stored = add_and_get(setup)
     setup.failures.fail("replace", PossibleInconsistentStateError("who knows"), after=after)
     with pytest.raises(PossibleInconsistentStateError):
-        setup.store().replace("x", stored, b"new", "f")
+        setup.store().replace("x", stored, b"new")
     assert sorted(setup.storage.files.values()) == [b"new", b"old"]
     present = setup.store().get("x")
     assert present is not None and present.payload == (b"new" if after else b"old")
@@ -227,14 +231,14 @@ def test_get_of_an_absent_entry_is_none(setup: Setup) -> None:
 
 def test_names_are_sorted_and_include_damaged_entries(setup: Setup) -> None:
     for name in ("b", "c", "a"):
-        setup.store().add(name, name.encode(), "f")
+        setup.store().add(name, name.encode())
     setup.pointers.create("d", b"garbage", setup.session_id)
     assert setup.store().names() == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"payloaX", b"payload+", None])
 def test_a_damaged_file_is_named_with_what_was_expected(setup: Setup, damage: bytes | None) -> None:
-    handle = setup.store().add("x", b"payload", "f")
+    handle = setup.store().add("x", b"payload")
     if damage is None:
         del setup.storage.files[handle.path]
     else:
@@ -261,7 +265,7 @@ def test_a_damaged_file_is_named_with_what_was_expected(setup: Setup, damage: by
 )
 def test_a_damaged_pointer_is_reported_and_can_be_removed(setup: Setup, value: bytes) -> None:
     setup.pointers.create("x", value, setup.session_id)
-    setup.store().add("y", b"good", "f")
+    setup.store().add("y", b"good")
     with pytest.raises(CorruptStateError):
         setup.store().get("x")
     (name, damaged), (_, good) = setup.store().load_all()
@@ -279,10 +283,10 @@ def test_an_unreachable_storage_is_not_taken_for_damage(setup: Setup) -> None:
 
 def test_a_thousand_entries_are_one_listing(setup: Setup) -> None:
     for number in range(1000):
-        setup.store().add(f"{number:04d}", b"x", f"jobs/{number}/f")
+        setup.store().add(f"{number:04d}", b"x")
     setup.failures.fail("read", AssertionError("a pointer was read by itself"))
     pointers_only = StateHandleStore(
-        JOB_GRAPHS,
+        ENTRIES,
         FailingPointers(setup.pointers, setup.failures),
         setup.storage,
         setup.session_id,

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hawork.core.errors import ConfigurationError, NotExistError, StoreUnavailableError
+from hawork.core.errors import (
+    ConfigurationError,
+    CorruptStateError,
+    HighAvailabilityError,
+    NotExistError,
+    StoreUnavailableError,
+)  # fmt: skip
 from hawork.ha import local_storage
 from hawork.ha.local_storage import LocalStateStorage
 from hawork.ha.state_storage import StateStorage
@@ -56,15 +65,26 @@ def test_what_is_absent(storage: StateStorage) -> None:
     assert storage.delete("absent/deeper") is False
 
 
-def test_a_directory_is_deleted_with_all_below(storage: StateStorage) -> None:
-    storage.write("jobs/a/blob/x", b"1")
-    storage.write("jobs/b/x", b"1")
-    assert storage.delete("jobs/a") is True
-    assert list(storage.list("jobs")) == ["b"]
-    storage.delete("")
-    assert list(storage.list("")) == []
-    storage.write("again", b"1")
-    assert storage.read("again") == b"1"
+@pytest.mark.parametrize("path", ["jobs", "jobs/a", ""])
+def test_only_single_files_are_deleted(storage: StateStorage, path: str) -> None:
+    storage.write("jobs/a/x", b"1")
+    storage.write("jobs/a/y", b"2")
+    with pytest.raises((CorruptStateError, ConfigurationError)):
+        storage.delete(path)
+    assert list(storage.list("jobs/a")) == ["x", "y"]
+
+
+def test_a_directory_is_no_file(storage: StateStorage) -> None:
+    storage.write("jobs/a/x", b"1")
+    with pytest.raises((CorruptStateError, NotExistError), match="jobs"):
+        storage.read("jobs/a")
+
+
+def test_no_more_is_read_than_is_asked_for(storage: StateStorage) -> None:
+    storage.write("x", b"12345")
+    assert [storage.read("x", most) for most in (0, 3, 5, 6, 1 << 40)] == [
+        b"", b"123", b"12345", b"12345", b"12345",
+    ]  # fmt: skip
 
 
 def test_rename(storage: StateStorage) -> None:
@@ -74,7 +94,8 @@ def test_rename(storage: StateStorage) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["../x", "/etc/passwd", "a/../../x", "a//b", "./x", "a\\b", "a\0b"]
+    "path",
+    ["../x", "/etc/passwd", "a/../../x", "a//b", "./x", "a\\b", "a\0b", "\ud800", "x" * 2000],
 )
 def test_paths_cannot_leave_the_storage(storage: StateStorage, path: str) -> None:
     for operation in (storage.read, storage.delete, storage.list):
@@ -166,6 +187,135 @@ def test_files_in_the_making_are_not_listed(tmp_path: Path) -> None:
     assert storage.list("", unfinished=True) == [".x.0123.tmp", "x"]
     assert storage.delete(".x.0123.tmp")
     assert storage.list("", unfinished=True) == ["x"]
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def socket_file(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+def loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, pipe, socket_file, loop, device])
+def test_what_is_no_regular_file_is_not_read_and_nothing_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None]
+) -> None:
+    storage = LocalStateStorage(tmp_path)
+    storage.write("jobs/a/good", b"good")
+    monkeypatch.chdir(tmp_path)  # the name of a socket has to be short
+    make(Path("jobs/a/bad"))
+    with pytest.raises(CorruptStateError, match="jobs/a/bad"):
+        storage.read("jobs/a/bad", 10)
+    assert storage.read("jobs/a/good") == b"good"
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ENAMETOOLONG])
+def test_one_file_that_cannot_be_opened_is_told_from_a_directory_that_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    storage = LocalStateStorage(tmp_path)
+    storage.write("jobs/a/x", b"1")
+    real = os.open
+
+    def refuse(path: Any, *arguments: Any, **options: Any) -> int:
+        if str(path).endswith("a/x"):
+            raise OSError(number, os.strerror(number))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(local_storage.os, "open", refuse)
+    with pytest.raises(CorruptStateError, match=f"user id {os.getuid()} can read"):
+        storage.read("jobs/a/x")
+    monkeypatch.setattr(local_storage.os, "listdir", lambda _: refuse("a/x"))
+    with pytest.raises(StoreUnavailableError):
+        storage.read("jobs/a/x")
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE])
+def test_what_the_process_has_run_out_of_is_not_the_file_s_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    storage = LocalStateStorage(tmp_path)
+    storage.write("x", b"1")
+
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(local_storage.os, "open", refuse)
+    with pytest.raises(StoreUnavailableError, match=os.strerror(number)):
+        storage.read("x")
+
+
+def test_nothing_is_listed_or_deleted_through_a_link(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "precious").write_text("theirs")
+    storage = LocalStateStorage(tmp_path / "root")
+    storage.write("jobs/a/x", b"1")
+    (tmp_path / "root/jobs/a/blob").symlink_to(other)
+    assert list(storage.list("jobs/a/blob")) == []
+    assert storage.delete("jobs/a/blob/precious") is False
+    assert storage.delete("jobs/a/blob") is True  # the link itself
+    assert (other / "precious").read_text() == "theirs"
+
+
+def test_a_write_that_fails_leaves_no_directories(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = LocalStateStorage(tmp_path)
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(local_storage.os, "write", fail)
+    with pytest.raises(StoreUnavailableError):
+        storage.write("jobs/a/blob/x", b"1")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_directories_that_hold_nothing_go_with_an_absent_file(tmp_path: Path) -> None:
+    from hawork.ha.fsspec_storage import FsspecStateStorage
+
+    for storage in (LocalStateStorage(tmp_path), FsspecStateStorage(f"file://{tmp_path}")):
+        (tmp_path / "jobs/a/blob").mkdir(parents=True)
+        (tmp_path / "jobs/b/blob").mkdir(parents=True)
+        storage.write("jobs/b/x", b"1")
+        for name in ("a", "b", "absent"):
+            assert storage.delete(f"jobs/{name}/blob/absent") is False
+        assert list(storage.list("jobs")) == ["b"] and list(storage.list("jobs/b")) == ["x"]
+
+
+def test_a_rename_that_does_not_replace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of SFTP and HDFS: a submission or a result that was half done is repeated."""
+    from hawork.ha.fsspec_storage import FsspecStateStorage
+
+    storage = FsspecStateStorage(f"file://{tmp_path}/root")
+    real = storage._fs.mv
+
+    def refusing(source: str, target: str, **options: Any) -> None:
+        if storage._fs.exists(target):
+            raise OSError("the target exists")
+        real(source, target, **options)
+
+    monkeypatch.setattr(storage._fs, "mv", refusing)
+    storage.write("x", b"old")
+    storage.write("x", b"new")
+    storage.write("y", b"other")
+    storage.rename("y", "x")
+    assert storage.read("x") == b"other"
+    assert list(storage.list("", unfinished=True)) == ["x"]
+    with pytest.raises(HighAvailabilityError):
+        storage.rename("absent", "x")
+    assert storage.read("x") == b"other"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,109 @@
+"""Reading JSON that somebody else may have written: each field with its type and its range."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+LARGEST = 2**63 - 1
+"""The largest whole number of a field: what every store and every reader of JSON can hold."""
+_SHOWN = 60  # characters of a refused value
+
+
+def load_json(payload: bytes | str) -> Any:
+    """What ``json.loads`` makes of it. ``ValueError`` also for NaN, infinities, and text that
+    has no UTF-8 form: half a surrogate pair.
+    """
+    value = json.loads(payload, parse_constant=_refuse_constant)
+    escape = b"\\ud" if isinstance(payload, bytes) else "\\ud"
+    if escape in payload.lower():  # type: ignore[operator]
+        check_text(value)
+    return value
+
+
+def check_text(value: object) -> None:
+    """``ValueError`` when a text anywhere in ``value`` has no UTF-8 form.
+
+    >>> check_text({"name": "flights"})
+    """
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError as error:
+        found = error.object[max(0, error.start - _SHOWN // 2) : error.end]
+        raise ValueError(
+            f"{found!r} holds half a surrogate pair, which is no character: write whole ones"
+        ) from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+class JsonFields:
+    """The fields of one JSON object. ``ValueError`` names field and value when a type is wrong,
+    ``KeyError`` the field that is missing; a field with a default may be missing.
+    """
+
+    def __init__(self, what: str, data: object) -> None:
+        if not isinstance(data, Mapping):
+            raise ValueError(f"{what} is {_shown(data)}, not a JSON object")
+        self._data = data
+
+    def has(self, name: str) -> bool:
+        """Whether the field is there and not null."""
+        return self._data.get(name) is not None
+
+    def any(self, name: str) -> Any:
+        """The field, whatever it holds."""
+        return self._data[name]
+
+    def text(self, name: str, default: str | None = None) -> str:
+        value: str = self._typed(name, default, str, "text")
+        return value
+
+    def flag(self, name: str, default: bool | None = None) -> bool:
+        value: bool = self._typed(name, default, bool, "true or false")
+        return value
+
+    def object(self, name: str, default: dict[str, Any] | None = None) -> dict[str, Any]:
+        value: dict[str, Any] = self._typed(name, default, dict, "a JSON object")
+        return value
+
+    def items(self, name: str, default: Sequence[Any] | None = None) -> Sequence[Any]:
+        value: Sequence[Any] = self._typed(name, default, (list, tuple), "a list")
+        return value
+
+    def whole(
+        self, name: str, default: int | None = None, *, least: int = 0, most: int = LARGEST
+    ) -> int:
+        """A whole number of at least ``least`` and at most ``most``."""
+        value: int = self._typed(name, default, int, "a whole number")
+        if not least <= value <= most:
+            raise ValueError(f"{name} is {_shown(value)}, not from {least} to {most}")
+        return value
+
+    def number(
+        self, name: str, default: float | None = None, *, least: float = 0.0, most: float = 1e18
+    ) -> float:
+        """A finite number in a range, as it is written: ``1`` stays whole."""
+        value: float = self._typed(name, default, (int, float), "a number")
+        if not (least <= value <= most and math.isfinite(value)):
+            raise ValueError(f"{name} is {_shown(value)}, not from {least:g} to {most:g}")
+        return value
+
+    def _typed(self, name: str, default: Any, kind: type | tuple[type, ...], wanted: str) -> Any:
+        value = self._data[name] if default is None else self._data.get(name, default)
+        # To Python a bool is a whole number, to JSON it is not.
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise ValueError(f"{name} is {_shown(value)}, not {wanted}")
+        return value
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, a deep structure
+        text = f"a {type(value).__name__} too large to be shown"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
