@@ -7,6 +7,7 @@ import http.client
 import json
 import secrets
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
@@ -16,6 +17,7 @@ import hawork
 from hawork.client.job_details import JobDetails
 from hawork.client.proof import MISDIRECTED, check_connection
 from hawork.client.submission import JobSubmission
+from hawork.client.tls import RestTrust
 from hawork.client.token import find_token, read_token
 from hawork.core import options
 from hawork.core.addresses import rest_address
@@ -58,6 +60,7 @@ class ClusterClient:
         self._patience = self._config.get_option(options.REST_AWAIT_LEADER)
         self._timeout = self._config.get_option(options.REST_CONNECTION_TIMEOUT)
         self._ha = hawork.open_ha_services(self._config, events=events)
+        self._trust = RestTrust(self._config)
         self._retriever = _HangingUpRetriever(
             f"cluster-id {self._config.get_option(options.CLUSTER_ID)}"
         )
@@ -219,18 +222,50 @@ class ClusterClient:
         headers: Mapping[str, str],
     ) -> dict[str, Any]:
         address = leader.address
-        _, host, port = rest_address(address)
-        token = self._known_token()
-        connection = http.client.HTTPConnection(host, port, timeout=self._timeout)
+        known = rest_address(address)
+        if not known.secure and self._config.get_option(options.SSL_REST_ENABLED):
+            raise RestError(
+                f"{address} is published without TLS, and {options.SSL_REST_ENABLED.key} is true: "
+                "nothing is sent there; set it for all JobManagers, or for none",
+                MISDIRECTED,
+            )
+        unproven: RestError | None = None
+        if token := self._known_token():
+            try:
+                return self._exchange(leader, method, path, body, headers, token)
+            except RestError as error:
+                # Flink proves nothing and wants no token; its certificate was trusted.
+                if error.status != MISDIRECTED or not known.secure or method == "POST":
+                    raise
+                unproven = error
+        try:
+            return self._exchange(leader, method, path, body, headers, None)
+        except RestError as error:
+            raise (unproven if unproven and error.status == 401 else error) from None
+
+    def _exchange(
+        self,
+        leader: LeaderInformation,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        token: str | None,
+    ) -> dict[str, Any]:
+        address = leader.address
+        connection = self._trust.connection(address, self._timeout)
         try:
             with self._retriever.hang_up_when_deposed(leader, connection):
                 authorization = {}
                 if token:
                     check_connection(connection, address, token)
                     authorization = {"Authorization": f"Bearer {token}"}
-                connection.request(method, path, body, {**authorization, **headers})
+                where = rest_address(address).path + path
+                connection.request(method, where, body, {**authorization, **headers})
                 response = connection.getresponse()
                 data = response.read()
+        except ssl.SSLError as error:
+            raise self._trust.refused(address, error) from None
         except (OSError, http.client.HTTPException) as error:
             raise RestError(f"{method} {address}{path} got no answer: {error}") from None
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 
 from hawork.client.cluster_client import error_text
 from hawork.client.job_details import JobDetails
+from hawork.client.tls import SYSTEM_TRUST, RestTrust
 from hawork.core.addresses import rest_address
 from hawork.core.configuration import Configuration
 from hawork.core.errors import CorruptStateError, RestError
@@ -32,20 +34,27 @@ Get = Callable[[str], Mapping[str, Any]]
 """The answer to ``GET`` of a path of ``/v1``; ``RestError`` when there is none."""
 
 
-def ask(address: str, path: str, timeout: float = _SECONDS, method: str = "GET") -> dict[str, Any]:
+def ask(
+    address: str,
+    path: str,
+    timeout: float = _SECONDS,
+    method: str = "GET",
+    trust: RestTrust = SYSTEM_TRUST,
+) -> dict[str, Any]:
     """``GET`` a path of ``/v1``, or another ``method``, once.
 
-    ``RestError`` with Flink's words; status 0 for no answer.
+    ``RestError`` with Flink's words; status 0 for no answer, 495 for a certificate that is not
+    trusted.
     """
-    scheme, host, port = rest_address(address)
-    kind = http.client.HTTPConnection if scheme == "http" else http.client.HTTPSConnection
-    connection = kind(host, port, timeout=timeout)
+    connection = trust.connection(address, timeout)
     try:
-        connection.request(method, f"/v1{path}")
+        connection.request(method, f"{rest_address(address).path}/v1{path}")
         response = connection.getresponse()
         answer = json.loads(response.read() or b"{}")
         if not isinstance(answer, dict):
             raise ValueError("no JSON object")
+    except ssl.SSLError as error:
+        raise trust.refused(address, error) from None
     except (OSError, http.client.HTTPException) as error:
         raise RestError(f"{address} gave no answer: {error}") from None
     except ValueError:

@@ -119,7 +119,8 @@ def check_connection(connection: http.client.HTTPConnection, address: str, token
     connection.auto_open = 0
     peer = connection.sock.getpeername()
     challenge = Challenge(token, address)
-    connection.request("GET", PATH, headers=challenge.headers)
+    path = rest_address(address).path + PATH
+    connection.request("GET", path, headers=challenge.headers)
     response = connection.getresponse()
     if len(response.read(_LARGEST)) == _LARGEST:
         raise http.client.HTTPException("the answer to the challenge is too long")
@@ -131,8 +132,8 @@ def places_of(address: str, socket_name: tuple[Any, ...]) -> tuple[str, ...]:
     place = _place(str(socket_name[0]), int(socket_name[1]))
     if _is_loopback(str(socket_name[0])):
         return (place,)
-    _, host, port = rest_address(address)
-    return (place, _place(host, port))
+    known = rest_address(address)
+    return (place, _place(known.host, known.port))
 
 
 def _place(host: str, port: int) -> str:

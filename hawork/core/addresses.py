@@ -11,18 +11,28 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class RestAddress(NamedTuple):
-    """Where a REST endpoint listens."""
+    """Where a REST endpoint listens, and below which path of a gateway."""
 
     scheme: str
     host: str
     port: int
+    path: str = ""
+
+    @property
+    def secure(self) -> bool:
+        return self.scheme == "https"
+
+    @property
+    def url(self) -> str:
+        """Without what a browser adds: a slash at the end, a page of the web interface."""
+        return f"{self.scheme}://{in_brackets(self.host)}:{self.port}{self.path}"
 
 
 def rest_address(address: str) -> RestAddress:
-    """The parts of ``http://host:port``; ``RestError`` when it is none.
+    """The parts of ``http://host:port/path``; ``RestError`` when it is none.
 
-    >>> rest_address("http://127.0.0.1:8081")
-    RestAddress(scheme='http', host='127.0.0.1', port=8081)
+    >>> rest_address("https://gateway/team/orders/#/overview")
+    RestAddress(scheme='https', host='gateway', port=443, path='/team/orders')
     """
     try:
         url = urllib.parse.urlsplit(address)
@@ -31,9 +41,18 @@ def rest_address(address: str) -> RestAddress:
             raise ValueError("no host")
     except (KeyError, ValueError):  # a port that is no number, or none that can be
         raise RestError(
-            f"{address} is no address of a REST endpoint: write http://host:port"
+            f"{address} is no address of a REST endpoint: write http://host:port, or https://"
         ) from None
-    return RestAddress(url.scheme, url.hostname, port)
+    return RestAddress(url.scheme, url.hostname, port, url.path.rstrip("/"))
+
+
+def in_brackets(host: str) -> str:
+    """A host as it stands in an address: an IPv6 one in brackets.
+
+    >>> in_brackets("::1")
+    '[::1]'
+    """
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def host_and_port(address: str) -> str:

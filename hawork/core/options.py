@@ -268,6 +268,37 @@ REST_BIND_PORT = ports(
     "rest.bind-port", (0,), "ports to try for REST, such as 8081,9000-9010",
     deprecated=("rest.port", "web.port", "jobmanager.web.port"),
 )  # fmt: skip
+_SSL = "security.ssl"
+SSL_REST_ENABLED = boolean(
+    f"{_SSL}.rest.enabled", False, "whether REST speaks TLS", deprecated=(f"{_SSL}.enabled",)
+)
+SSL_REST_AUTHENTICATION = boolean(
+    f"{_SSL}.rest.authentication-enabled", False, "whether clients of REST show a certificate, too"
+)
+SSL_REST_KEYSTORE = text(
+    f"{_SSL}.rest.keystore", None, "file of our certificate and private key: PEM or PKCS12",
+    deprecated=(f"{_SSL}.keystore",),
+)  # fmt: skip
+SSL_REST_KEYSTORE_PASSWORD = text(
+    f"{_SSL}.rest.keystore-password", None, "password of that file",
+    deprecated=(f"{_SSL}.keystore-password",),
+)  # fmt: skip
+SSL_REST_KEY_PASSWORD = text(
+    f"{_SSL}.rest.key-password", None, "password of the key, if it differs from the file's",
+    deprecated=(f"{_SSL}.key-password",),
+)  # fmt: skip
+SSL_REST_TRUSTSTORE = text(
+    f"{_SSL}.rest.truststore", None,
+    "file of the certificates that are trusted: PEM, JKS or PKCS12; the system's if not set",
+    deprecated=(f"{_SSL}.truststore",),
+)  # fmt: skip
+SSL_REST_TRUSTSTORE_PASSWORD = text(
+    f"{_SSL}.rest.truststore-password", None, "password of that file",
+    deprecated=(f"{_SSL}.truststore-password",),
+)  # fmt: skip
+SSL_VERIFY_HOSTNAME = boolean(
+    f"{_SSL}.verify-hostname", True, "whether the certificate of REST must name its host"
+)
 REST_MAX_CONTENT_LENGTH = integer(
     "rest.server.max-content-length", 104857600, "largest request in bytes", least=1024
 )

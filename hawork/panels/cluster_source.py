@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from hawork.client.cluster_client import ClusterClient
+from hawork.client.tls import RestTrust
 from hawork.core.configuration import Configuration
 from hawork.core.events import Event
 from hawork.core.steps import HeldStep
@@ -68,6 +69,7 @@ class AttachedSource(StoreSource, Protocol):
     """A cluster of somebody else's; ``AttachedCluster`` has it."""
 
     config: Configuration | None
+    trust: RestTrust
     read_only: bool
 
     def rest_address(self) -> str | None: ...

@@ -100,7 +100,7 @@ class _Jobs:
         if address is None:
             note = "Nobody leads: this is what the last leader told."
             return {"note": note, "cancel": cancels}
-        get = partial(ask, address)
+        get = partial(ask, address, trust=self._view.trust)
         shown = self._details.of(get, JobDetails.from_overview(get("/jobs/overview")))
         results = self._results()
         jobs = {}

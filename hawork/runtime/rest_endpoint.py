@@ -8,6 +8,8 @@ answers 503 while nobody leads.
 
 from __future__ import annotations
 
+import errno
+import ipaddress
 import json
 import logging
 import socket
@@ -16,10 +18,11 @@ from typing import Any
 
 import tornado.httpserver
 import tornado.httputil
-import tornado.netutil
 import tornado.web
 
+from hawork.client.tls import server_context
 from hawork.core import options
+from hawork.core.addresses import in_brackets
 from hawork.core.configuration import Configuration
 from hawork.core.errors import (
     ArtifactError,
@@ -51,17 +54,18 @@ class RestEndpoint:
     """Listens from its construction; ``serve`` begins to answer."""
 
     def __init__(self, config: Configuration) -> None:
-        host = config.get_option(options.REST_BIND_ADDRESS)
-        port = config.get_option(options.REST_PORT)
-        try:
-            self._sockets = tornado.netutil.bind_sockets(port, host, family=socket.AF_INET)
-        except OSError as error:
-            raise ConfigurationError(
-                f"REST cannot listen on {host}:{port} ({error.strerror}): choose another "
-                f"{options.REST_PORT.key} (0 picks a free one) or {options.REST_BIND_ADDRESS.key}"
-            ) from None
-        self.port: int = self._sockets[0].getsockname()[1]
-        self.address = f"http://{config.get_option(options.REST_ADDRESS)}:{self.port}"
+        self._tls = server_context(config)
+        self._socket = _listen(
+            config.get_option(options.REST_BIND_ADDRESS), config.get_option(options.REST_BIND_PORT)
+        )
+        bound, self.port, *_ = self._socket.getsockname()
+        host = config.get_option(options.REST_ADDRESS)
+        if (
+            not config.contains(options.REST_ADDRESS)
+            and not ipaddress.ip_address(bound).is_unspecified
+        ):
+            host = bound
+        self.address = f"http{'s' if self._tls else ''}://{in_brackets(host)}:{self.port}"
         self._limit = config.get_option(options.REST_MAX_CONTENT_LENGTH)
         self._server: tornado.httpserver.HTTPServer | None = None
 
@@ -83,17 +87,50 @@ class RestEndpoint:
             websocket_max_message_size=self._limit,
         )
         self._server = tornado.httpserver.HTTPServer(
-            application, max_buffer_size=self._limit + (1 << 20), max_body_size=1 << 40
+            application,
+            ssl_options=self._tls,
+            max_buffer_size=self._limit + (1 << 20),
+            max_body_size=1 << 40,
         )
-        self._server.add_sockets(self._sockets)
+        self._server.add_socket(self._socket)
 
     async def close(self) -> None:
         if self._server is None:
-            for each in self._sockets:
-                each.close()
+            self._socket.close()
         else:
             self._server.stop()  # closes the sockets, which have to be open
             await self._server.close_all_connections()
+
+
+def _listen(host: str, ports: tuple[int, ...]) -> socket.socket:
+    """A socket at the first port that is free, as Flink takes it from a range.
+
+    ``::`` listens for IPv4, too, as it does in Java.
+    """
+    reason = ""
+    for port in ports:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            family, *_, place = sorted(found)[0]  # a name of both kinds means IPv4
+            address = str(place[0])
+            listening = socket.create_server(
+                (address, port), family=family, backlog=128,
+                dualstack_ipv6=address == "::" or address.startswith("::ffff:"),
+            )  # fmt: skip
+        except OSError as error:
+            # Python adds the address to the words of some errors.
+            reason = (error.strerror or str(error)).partition(" (while attempting")[0]
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                break
+        else:
+            listening.setblocking(False)
+            return listening
+    shown = f"{ports[0]}" if len(ports) == 1 else f"{ports[0]} or any other of {len(ports)} ports"
+    raise ConfigurationError(
+        f"REST cannot listen on {in_brackets(host)}:{shown} ({reason}): choose another "
+        f"{options.REST_PORT.key} (0 picks a free one), {options.REST_BIND_PORT.key} or "
+        f"{options.REST_BIND_ADDRESS.key}"
+    )
 
 
 @tornado.web.stream_request_body

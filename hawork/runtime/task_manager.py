@@ -25,8 +25,10 @@ import tornado.websocket
 
 import hawork
 from hawork.client.proof import PROOF, Challenge
+from hawork.client.tls import RestTrust
 from hawork.client.token import read_token
 from hawork.core import options
+from hawork.core.addresses import rest_address
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.errors import HaworkError
 from hawork.core.events import EventKind
@@ -65,6 +67,7 @@ class TaskManager:
         self._storage_url = cluster_url(context.config)
         self._ha = hawork.open_ha_services(context.config, events=context.events)
         self._loop = asyncio.get_running_loop()
+        self._trust = RestTrust(context.config)
         self._leader: LeaderInformation | None = None
         self._leader_changed = asyncio.Event()
         self._connection: tornado.websocket.WebSocketClientConnection | None = None
@@ -177,6 +180,7 @@ class TaskManager:
             headers=challenge.headers,
             connect_timeout=self._timeout,
             request_timeout=self._timeout,
+            ssl_options=self._trust.context() if rest_address(leader.address).secure else None,
         )
         connecting = asyncio.ensure_future(
             tornado.websocket.websocket_connect(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import trustme
 
 from hawork.core.errors import ConfigurationError, JobSubmissionError, LabError
 from hawork.core.events import EventKind
@@ -216,3 +217,23 @@ def test_a_cluster_that_cannot_start_says_why() -> None:
     with pytest.raises(LabError, match=r"process jm-1 ended: .*192\.0\.2\.1"):
         lab.start()
     assert not lab.directory.exists()
+
+
+def test_a_lab_over_tls_and_ipv6(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    (tmp_path / "ca.pem").write_bytes(authority.cert_pem.bytes())
+    own = authority.issue_cert("::1").private_key_and_cert_chain_pem
+    (tmp_path / "own.pem").write_bytes(own.bytes())
+    secured = {
+        "rest": {"address": "::1", "bind-address": "::1"},
+        "security.ssl.rest": {
+            "enabled": True,
+            "keystore": str(tmp_path / "own.pem"),
+            "truststore": str(tmp_path / "ca.pem"),
+        },
+    }
+    with LabCluster(1, 1, options=secured, directory=tmp_path / "run") as lab:
+        information = lab.leader_information()
+        assert information is not None and information.address.startswith("https://[::1]:")
+        job = lab.submit(f"{JOBS}:count", config={"end": 3, "output": str(tmp_path / "out")})
+        assert job.wait(60).status is JobStatus.FINISHED

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from hawork.client.flink_rest import ask, patiently
 from hawork.client.job_details import JobDetails
 from hawork.client.submission import seconds
+from hawork.client.tls import RestTrust
 from hawork.client.waiting import Waiting
 from hawork.core import options
 from hawork.core.addresses import rest_address
@@ -29,6 +30,7 @@ class FlinkActions:
     config: Configuration | None
     read_only: bool
     flink_home: Path | str | None
+    trust: RestTrust
     _client: FlinkClient | None = None
 
     def submit(
@@ -70,7 +72,7 @@ class FlinkActions:
         """Ask the leader to cancel a job; see ``ended`` for its end."""
         self._check_writable("cancel a job")
         path = f"/jobs/{JobID(job_id)}?mode=cancel"
-        patiently(lambda: ask(self._address(), path, method="PATCH"))
+        patiently(lambda: ask(self._address(), path, method="PATCH", trust=self.trust))
 
     def ended(self, job_id: str, timeout: float | None = 60.0) -> Waiting[JobDetails]:
         """Wait for the end of a job, whichever it is."""
@@ -125,13 +127,13 @@ class FlinkActions:
         """What Flink's client is told: the cluster's own configuration, or the one address."""
         if self.config is not None:
             return dict(self.config)
-        scheme, host, port = rest_address(self._address())
-        if scheme != "http":
+        known = rest_address(self._address())
+        if known.secure or known.path:
             raise LabError(
-                f"Flink's client needs the keys of {self._address()}: attach with the cluster's "
-                "config.yaml"
+                f"Flink's client is told by options only how to speak to {known.url}: attach with "
+                "the cluster's config.yaml"
             )
-        return {"rest.address": host, "rest.port": str(port)}
+        return {"rest.address": known.host, "rest.port": str(known.port)}
 
     def _close_client(self) -> None:
         if self._client is not None:

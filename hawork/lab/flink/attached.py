@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from hawork.client.flink_rest import ask, job_details, patiently
 from hawork.client.full_details import in_full
 from hawork.client.job_details import JobDetails
+from hawork.client.tls import SYSTEM_TRUST, RestTrust
 from hawork.client.waiting import Waiting
 from hawork.core import options
-from hawork.core.addresses import host_and_port
+from hawork.core.addresses import host_and_port, rest_address
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration, flatten
 from hawork.core.errors import LabError, RestError
@@ -60,6 +61,10 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
     Flink's own client of the version in ``flink_home`` (the cluster's own; default: the
     installed one). Faults are for processes that a lab has started, so there are none here.
 
+    An ``https://`` endpoint is trusted as ``security.ssl.rest.*`` of the configuration says; with a
+    URL alone, when an authority of this machine or of ``SSL_CERT_FILE`` signed its certificate. The
+    URL may lead below a path of a gateway, with or without the page of Flink's web interface.
+
     ``ConfigurationError`` when the file or an option is wrong, ``RestError`` when nobody
     answers at the URL.
     """
@@ -75,13 +80,16 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
         self.read_only = read_only
         self.flink_home = flink_home
         self._url: str | None = None
+        self.trust = SYSTEM_TRUST
         if isinstance(config, Mapping):
             self.config = options.checked(flatten(config))
         elif str(config).startswith(("http://", "https://")):
-            self._url = str(config).rstrip("/")
+            self._url = rest_address(str(config)).url
             ask(self._url, "/overview")
         else:
             self.config = load_configuration(config)
+        if self.config is not None:
+            self.trust = RestTrust(self.config)
         self._directory = tempfile.TemporaryDirectory(prefix="hawork-attached-")
         directory = Path(self._directory.name)
         self._told = FlinkEvents(directory)
@@ -89,7 +97,9 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
         self._reader = EventReader(directory)
         self._closed = False
         self._closed_at: float | None = None
-        self._watch = FlinkWatch(self.config, self._told, address=self._url, own=self._events)
+        self._watch = FlinkWatch(
+            self.config, self._told, address=self._url, own=self._events, trust=self.trust
+        )
         self._closing = Closing(
             self._close_client,
             self._watch.close,
@@ -266,7 +276,7 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
 
     def _jobs(self) -> list[JobDetails]:
         address = self._address()
-        get = partial(ask, address)
+        get = partial(ask, address, trust=self.trust)
         found = in_full(get, JobDetails.from_overview(get("/jobs/overview")))
         return sorted(found, key=lambda job: (job.status.globally_terminal, -job.start_time))
 
@@ -276,7 +286,7 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
 
     def _ask(self, path: str) -> dict[str, Any]:
         """Ask whoever leads now; ``RestError`` when nobody does, or the leader is silent."""
-        return ask(self._address(), path)
+        return ask(self._address(), path, trust=self.trust)
 
     def _address(self) -> str:
         self._check_open()

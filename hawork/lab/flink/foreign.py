@@ -117,8 +117,8 @@ class ForeignProcesses:
 def _refuses(address: str) -> bool | None:
     """Whether nobody listens there; ``None``: it cannot be told from here."""
     try:
-        _, host, port = rest_address(address)
-        socket.create_connection((host, port), timeout=_KNOCK_SECONDS).close()
+        known = rest_address(address)
+        socket.create_connection((known.host, known.port), timeout=_KNOCK_SECONDS).close()
     except ConnectionRefusedError:
         return True
     except (OSError, RestError):

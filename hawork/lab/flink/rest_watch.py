@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from hawork.client.flink_rest import ask
+from hawork.client.tls import RestTrust
 from hawork.core.errors import RestError
 from hawork.core.events import EventKind
 from hawork.lab.flink.events import FlinkEvents
@@ -16,7 +18,10 @@ from hawork.lab.flink.foreign import ForeignProcesses
 class RestWatch:
     """Jobs, checkpoints and TaskManagers: what is new since the last look."""
 
-    def __init__(self, events: FlinkEvents, foreign: ForeignProcesses | None) -> None:
+    def __init__(
+        self, events: FlinkEvents, foreign: ForeignProcesses | None, trust: RestTrust
+    ) -> None:
+        self._trust = trust
         self._events = events
         self._foreign = foreign
         self._status: dict[str, tuple[str | None, str]] = {}
@@ -24,12 +29,13 @@ class RestWatch:
         self._taskmanagers: dict[str, int] = {}
 
     def look(self, address: str, process: str, session_id: str | None) -> None:
-        for job in ask(address, "/jobs/overview").get("jobs", ()):
+        get = partial(ask, address, trust=self._trust)
+        for job in get("/jobs/overview").get("jobs", ()):
             self._job(job, process, session_id)
             with contextlib.suppress(RestError):
-                self._checkpoints(job["jid"], ask(address, f"/jobs/{job['jid']}/checkpoints"),
+                self._checkpoints(job["jid"], get(f"/jobs/{job['jid']}/checkpoints"),
                                   process, session_id)  # fmt: skip
-        found = ask(address, "/taskmanagers").get("taskmanagers", ())
+        found = get("/taskmanagers").get("taskmanagers", ())
         self._note_taskmanagers({str(each["id"]): int(each["slotsNumber"]) for each in found},
                                 process, session_id)  # fmt: skip
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import hawork
 from hawork.backends.registry import release_leadership
+from hawork.client.tls import SYSTEM_TRUST, RestTrust
 from hawork.core.addresses import host_and_port
 from hawork.core.configuration import Configuration
 from hawork.core.connection import ConnectionState
@@ -57,6 +58,7 @@ class FlinkWatch:
         logs: Callable[[], Mapping[str, Path]] | None = None,
         address: str | None = None,
         own: EventSink | None = None,
+        trust: RestTrust = SYSTEM_TRUST,
     ) -> None:
         self._config = config
         self._events = events
@@ -77,7 +79,7 @@ class FlinkWatch:
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._woken = threading.Event()
-        self._rest = _RestWatch(events, self._foreign)
+        self._rest = _RestWatch(events, self._foreign, trust)
         self._threads = [
             threading.Thread(target=self._follow, name="flink-logs", daemon=True),
             threading.Thread(target=self._poll, name="flink-rest", daemon=True),

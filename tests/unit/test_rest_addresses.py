@@ -1,0 +1,102 @@
+"""Where REST listens, what is published of it, and that clients find it there."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from hawork.client.tls import SYSTEM_TRUST
+from hawork.core.addresses import RestAddress, rest_address
+from hawork.core.errors import ConfigurationError, RestError
+from hawork.core.options import checked
+from hawork.runtime.rest_endpoint import RestEndpoint
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port at which something listens, with a free one after it."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port = listening.getsockname()[1]
+            try:
+                socket.create_server(("127.0.0.1", port + 1)).close()
+            except OSError:
+                continue
+            yield port
+            return
+
+
+def endpoint(**rest: object) -> RestEndpoint:
+    return RestEndpoint(
+        checked({f"rest.{key.replace('_', '-')}": value for key, value in rest.items()})
+    )
+
+
+@pytest.mark.parametrize(
+    ("bind", "address", "published"),
+    [
+        ("::1", None, "http://[::1]"),
+        ("::1", "::1", "http://[::1]"),
+        ("::", None, "http://127.0.0.1"),
+        ("::", "::1", "http://[::1]"),
+        ("::", "::ffff:127.0.0.1", "http://[::ffff:127.0.0.1]"),
+        ("::ffff:127.0.0.1", None, "http://[::ffff:127.0.0.1]"),
+        ("0.0.0.0", "[::ffff:127.0.0.1]", "http://[::ffff:127.0.0.1]"),
+        ("127.0.0.2", None, "http://127.0.0.2"),
+        ("localhost", "localhost", "http://localhost"),
+    ],
+)
+def test_what_is_published_leads_to_the_socket(
+    bind: str, address: str | None, published: str
+) -> None:
+    rest = endpoint(bind_address=bind, **({"address": address} if address else {}))
+    try:
+        assert rest.address == f"{published}:{rest.port}"
+        connection = SYSTEM_TRUST.connection(rest.address, timeout=5)
+        connection.connect()
+        connection.close()
+    finally:
+        rest._socket.close()
+
+
+def test_the_first_free_port_of_a_range_is_taken_and_published(taken: int) -> None:
+    rest = endpoint(bind_port=f"{taken},{taken}-{taken + 1}", port=9)
+    rest._socket.close()
+    assert rest.address == f"http://127.0.0.1:{taken + 1}"
+    with pytest.raises(ConfigurationError, match=rf"127.0.0.1:{taken} \(Address already in use\)"):
+        endpoint(port=taken)
+    with pytest.raises(ConfigurationError, match=r"or any other of 2 ports .*rest\.bind-port"):
+        endpoint(bind_port=f"{taken},{taken}")
+
+
+def test_an_address_of_another_machine_is_one_sentence() -> None:
+    with pytest.raises(ConfigurationError, match=r"on \[2001:db8::1\]:0 .*rest\.bind-address"):
+        endpoint(bind_address="2001:db8::1")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "https://gateway/team/orders",
+        "https://gateway/team/orders/",
+        "https://gateway/team/orders/#/overview",
+        "https://gateway:443/team/orders/?x=y#/job/running",
+    ],
+)
+def test_a_cluster_may_be_below_a_path(typed: str) -> None:
+    assert rest_address(typed) == RestAddress("https", "gateway", 443, "/team/orders")
+    assert rest_address(typed).url == "https://gateway:443/team/orders"
+
+
+@pytest.mark.parametrize("address", ["http://[::1]:8081/", "http://[::ffff:10.0.0.1]:1"])
+def test_an_ipv6_address_keeps_its_brackets(address: str) -> None:
+    assert rest_address(address).url == address.rstrip("/")
+    assert isinstance(SYSTEM_TRUST.connection(address, 1), http.client.HTTPConnection)
+
+
+def test_what_is_no_address_is_one_sentence() -> None:
+    with pytest.raises(RestError, match="write http://host:port"):
+        rest_address("gateway:8081")
