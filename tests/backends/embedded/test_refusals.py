@@ -53,7 +53,7 @@ def test_unknown_types(written: str) -> None:
     config = Configuration({"high-availability.type": written})
     for use in (lambda: opened(config), lambda: release_leadership(config, {}),
                 lambda: write_lock_holder(config)):  # fmt: skip
-        with pytest.raises(ConfigurationError, match=rf"{written}: write one of embedded"):
+        with pytest.raises(ConfigurationError, match=rf"{written}'?: write one of embedded"):
             use()
 
 
@@ -61,10 +61,10 @@ def test_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise ModuleNotFoundError("No module named 'xyz'", name="xyz")
 
-    entry = registry._Entry("hawork.backends.embedded", extra="more")
+    entry = registry._Entry("hawork.backends.embedded", extra="more", needs="parcel")
     monkeypatch.setattr(registry, "_BACKENDS", {"embedded": entry})
     monkeypatch.setattr("importlib.import_module", missing)
-    with pytest.raises(ConfigurationError, match=r"package xyz: .*pip install 'hawork\[more\]'"):
+    with pytest.raises(ConfigurationError, match=r"package parcel: .*pip install 'hawork\[more\]'"):
         opened(Configuration({"high-availability.type": "embedded"}))
 
 
