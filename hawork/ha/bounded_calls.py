@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from hawork.core.clock import LONGEST_WAIT
+from hawork.core.forks import OwningProcess
 
 T = TypeVar("T")
 _Call = tuple[Future[Any], Callable[[], Any]]
@@ -29,6 +30,7 @@ class BoundedCalls:
     def __init__(self, name: str, most_hanging: int = 1) -> None:
         """``most_hanging``: how many calls may be given up on before no more are begun."""
         self._name = name
+        self._process = OwningProcess()
         self._most_hanging = most_hanging
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
@@ -54,6 +56,8 @@ class BoundedCalls:
                     return self._give_up(future, "it took too long")
 
     def _begin(self, action: Callable[[], T]) -> Future[T]:
+        if not self._process.is_this:
+            raise CallHangsError(self._process.excludes("it"))
         with self._lock:
             if len(self._given_up) >= self._most_hanging:
                 raise CallHangsError(f"{len(self._given_up)} earlier ones have not returned yet")

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from hawork.core.errors import LeaderElectionError, LeadershipLostError, StoreUnavailableError
 from hawork.core.events import EventKind, EventSink, NullEventSink
+from hawork.core.forks import OwningProcess
 from hawork.core.types import LeaderInformation, LeaderInformationRegister, LeaderSessionID
 from hawork.ha.bounded_calls import BoundedCalls, CallHangsError
 from hawork.ha.leader_election import (
@@ -55,6 +56,7 @@ class DefaultLeaderElectionService:
         events: EventSink | None = None,
         ticket_sink: TicketSink | None = None,
     ) -> None:
+        self._process = OwningProcess()
         self._driver_factory = driver_factory
         self._events = events or NullEventSink()
         self._ticket_sink = ticket_sink
@@ -94,6 +96,8 @@ class DefaultLeaderElectionService:
     # --- called by elections, from any thread -------------------------------------------
 
     def register(self, registration: _Registration) -> None:
+        if not self._process.is_this:
+            raise LeaderElectionError(self._process.excludes("leader election"))
         component_id = registration.component_id
         with self._lock:
             if self._closed:
@@ -123,6 +127,8 @@ class DefaultLeaderElectionService:
             self.deregister(registration)
 
     def deregister(self, registration: _Registration) -> None:
+        if not self._process.is_this:
+            return
         with self._lock:
             if self._closed:
                 return
@@ -133,7 +139,7 @@ class DefaultLeaderElectionService:
     def confirm(
         self, registration: _Registration | None, session_id: LeaderSessionID, address: str
     ) -> Future[None]:
-        return self._executor.run(
+        return self._run(
             lambda: self._confirm(registration, LeaderInformation(session_id, address))
         )
 
@@ -147,7 +153,15 @@ class DefaultLeaderElectionService:
             self._check_leading(registration, session_id)
             return action()
 
-        return self._executor.run(guarded)
+        return self._run(guarded)
+
+    def _run(self, action: Callable[[], T]) -> Future[T]:
+        """On the executor's thread, of which a forked child has none."""
+        if self._process.is_this:
+            return self._executor.run(action)
+        failed: Future[T] = Future()
+        failed.set_exception(LeadershipLostError(self._process.excludes("the leadership")))
+        return failed
 
     # --- called by the driver's listener, from any thread -------------------------------
 

@@ -10,6 +10,7 @@ import threading
 from collections import deque
 
 from hawork.core.errors import LeaderRetrievalError
+from hawork.core.forks import OwningProcess
 from hawork.core.types import LeaderInformation, LeaderSessionID
 from hawork.ha.leader_retrieval import LeaderRetrievalDriverFactory, LeaderRetrievalListener
 
@@ -29,6 +30,7 @@ class DefaultLeaderRetrievalService:
         self, driver_factory: LeaderRetrievalDriverFactory, listener: LeaderRetrievalListener
     ) -> None:
         self._listener = listener
+        self._process = OwningProcess()
         self._changed = threading.Condition()
         self._latest: LeaderInformation | None = None
         self._notified: LeaderInformation | None = None
@@ -66,6 +68,8 @@ class DefaultLeaderRetrievalService:
 
     def close(self) -> None:
         """Stop watching. May be repeated."""
+        if not self._process.is_this:
+            return
         with self._changed:
             self._closed = True
         self._driver.close()

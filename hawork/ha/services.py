@@ -13,6 +13,7 @@ from hawork.core.clock import SYSTEM_CLOCK, Clock
 from hawork.core.configuration import Configuration
 from hawork.core.errors import ConfigurationError, CorruptStateError, HighAvailabilityError
 from hawork.core.events import EventKind, EventSink, NullEventSink
+from hawork.core.forks import OwningProcess
 from hawork.core.steps import NoSteps, Steps
 from hawork.core.types import NO_LEADERSHIP, JobID, LeaderInformation, LeaderSessionID
 from hawork.ha.backend import Backend
@@ -30,7 +31,8 @@ from hawork.ha.storage import check_owners, check_storage, open_storage
 class HighAvailabilityServices:
     """The HA services of one process. A context manager; leaving it keeps all HA data.
 
-    storageDir is only needed for ``stores``: a client that looks for a leader has none.
+    storageDir is only needed for ``stores``: a client that looks for a leader has none. A child
+    that is forked has no part in them: ``close`` does nothing there, and all else is refused.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class HighAvailabilityServices:
         steps: Steps | None = None,
         ticket_sink: TicketSink | None = None,
     ) -> None:
+        self._process = OwningProcess()
         self._config = config
         self._backend = backend
         self._events = events or NullEventSink()
@@ -62,12 +65,14 @@ class HighAvailabilityServices:
 
     def leader_election(self, component_id: str) -> LeaderElection:
         """Take part in leader election under ``component_id``; begins with its ``start``."""
+        self._check_process()
         return self._election_service.leader_election(component_id)
 
     def leader_retrieval(
         self, component_id: str, listener: LeaderRetrievalListener
     ) -> DefaultLeaderRetrievalService:
         """Tell ``listener`` who leads ``component_id``, until the returned one is closed."""
+        self._check_process()
         service = DefaultLeaderRetrievalService(
             lambda observer: self._backend.retrieval_driver(component_id, observer),
             _RecordingListener(component_id, listener, self._events),
@@ -83,6 +88,7 @@ class HighAvailabilityServices:
         With ``NO_LEADERSHIP`` they can only be read. ``ConfigurationError`` when storageDir
         is not set, ``StoreUnavailableError`` when it cannot be used.
         """
+        self._check_process()
         storage, result_storage = self._open_storages(check=session_id != NO_LEADERSHIP)
         return LeaderStores(
             self._config,
@@ -103,8 +109,9 @@ class HighAvailabilityServices:
 
         May be repeated: what an interrupt left open, the next call closes.
         """
-        self._shut_down()
-        self._backend.close()
+        if self._process.is_this:
+            self._shut_down()
+            self._backend.close()
 
     def cleanup_all_data(self) -> None:
         """Close, and delete the cluster's HA data: pointers first, then files.
@@ -112,6 +119,7 @@ class HighAvailabilityServices:
         As in Flink the files of the JobResultStore stay. For a cluster that nobody uses
         any more.
         """
+        self._check_process()
         if not self._shut_down():
             raise HighAvailabilityError("the HA services are closed: open them again to clean up")
         try:
@@ -126,6 +134,10 @@ class HighAvailabilityServices:
                     files.prune()
         finally:
             self._backend.close()
+
+    def _check_process(self) -> None:
+        if not self._process.is_this:
+            raise HighAvailabilityError(self._process.excludes("this HighAvailabilityServices"))
 
     def _shut_down(self) -> bool:
         """Stop taking part; whether this was the first time."""

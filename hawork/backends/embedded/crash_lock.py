@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from hawork.core.errors import StoreUnavailableError
+from hawork.core.forks import when_forked
 
 
 class CrashLock:
@@ -23,6 +24,14 @@ class CrashLock:
             raise StoreUnavailableError(
                 f"lock file {self._path} cannot be made ({error.strerror}): check its directory"
             ) from error
+        # The lock is that of the open file: a child that kept it would outlive our death with it.
+        when_forked(self, CrashLock._let_go)
+
+    def _let_go(self) -> None:
+        """Close the descriptor, which takes the lock from no other process that has it open."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def release(self) -> None:
         """Let go, and remove the file. May be repeated."""

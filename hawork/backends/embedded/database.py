@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import sqlite3
 import threading
@@ -20,6 +21,7 @@ from hawork.core.errors import (
     PossibleInconsistentStateError,
     StoreUnavailableError,
 )
+from hawork.core.forks import when_forked
 
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
@@ -55,6 +57,7 @@ class Database:
         self._file: tuple[int, int] | None = None
         self._closed = False
         self._generation = 0
+        when_forked(self, Database._leave_behind)
         with self._translated():
             create_database(self._path, cluster_id)
         with self.reading():
@@ -109,6 +112,20 @@ class Database:
             self._closed = True
             self._disconnect()
 
+    def _leave_behind(self) -> None:
+        """In a forked child, which must not even close the connection.
+
+        Source: SQLite's *How To Corrupt*, 2.6, "Carrying an open database connection across a
+        fork()".
+        """
+        connection, self._connection = self._connection, None
+        self._lock = threading.RLock()  # a thread of the parent may have had it
+        self._closed = True
+        if connection is not None:
+            shared_memory.left_behind(self.directory)
+            # Never collected, hence never closed.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+
     def _turn(self, timeout: float) -> contextlib.AbstractContextManager[None]:
         if not self._durable:
             return self._turns.urgent()
@@ -155,6 +172,12 @@ class Database:
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
+        if shared_memory.is_left_behind(self.directory):
+            raise ConfigurationError(
+                f"the HA store {self._path} was open when this process was forked, after which "
+                "SQLite takes its parent's locks for its own: start workers by multiprocessing's "
+                "method spawn, or fork before the HA services are opened"
+            )
         shared_memory.connecting(self.directory)
         try:
             return self._open()

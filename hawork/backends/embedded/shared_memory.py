@@ -40,6 +40,7 @@ class _Use:
 
 _uses: dict[Path, _Use] = {}
 _lock = threading.Lock()
+_left_behind: set[Path] = set()
 
 
 def connecting(directory: Path) -> None:
@@ -53,6 +54,19 @@ def disconnected(directory: Path) -> None:
     with _lock:
         _uses[directory].connections -= 1
         _close_unused(directory)
+
+
+def left_behind(directory: Path) -> None:
+    """In a forked child: the parent had a connection, whose locks are the parent's alone."""
+    global _lock
+    _lock = threading.Lock()  # a thread of the parent may have had it
+    _uses.pop(directory, None)
+    _left_behind.add(directory)
+
+
+def is_left_behind(directory: Path) -> bool:
+    """Whether SQLite takes locks of the parent for ours, and would go on without any."""
+    return directory in _left_behind
 
 
 def header_reader(directory: Path) -> Callable[[], bytes]:

@@ -10,9 +10,11 @@ for more bytes.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import math
+import os
 import select
 import socket
 import ssl
@@ -123,6 +125,11 @@ class ZooKeeperClient(KazooClient):  # type: ignore[misc]
         failure: BaseException | None = self.handler.last_failure
         return failure
 
+    def let_go(self) -> None:
+        """In a forked child: the session and its connection are the parent's."""
+        self._connection.let_go()
+        atexit.unregister(self.handler.stop)
+
     def drop_connection(self) -> None:
         """Cut the connection; kazoo connects again, to any server, in the same session."""
         self._connection.drop()
@@ -183,6 +190,8 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
 
 
 class _Connection(ConnectionHandler):  # type: ignore[misc]
+    _socket: Any
+
     def __init__(
         self, client: ZooKeeperClient, connection_timeout: float, sasl: dict[str, str] | None
     ) -> None:
@@ -259,6 +268,12 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
             )
             raise
         self.handler.last_failure = None
+
+    def let_go(self) -> None:
+        """Close our descriptor of the connection, and say nothing to the server."""
+        connection, self._socket = self._socket, None
+        if connection is not None:
+            os.close(connection.detach())
 
     def drop(self) -> None:
         connection = self._socket

@@ -19,6 +19,7 @@ from hawork.core.clock import Clock
 from hawork.core.connection import ConnectionState
 from hawork.core.errors import ConfigurationError, HighAvailabilityError, StoreUnavailableError
 from hawork.core.events import EventKind, EventSink
+from hawork.core.forks import when_forked
 
 Send = Callable[[zk.ZooKeeperClient], Any]
 """Starts one request and returns kazoo's asynchronous result."""
@@ -81,6 +82,7 @@ class ZooKeeperSession:
         self._expiry: threading.Timer | None = None
         self._closed = False
         self._refused = False
+        when_forked(self, ZooKeeperSession._let_go)
 
     # --- state ----------------------------------------------------------------------------
 
@@ -166,6 +168,10 @@ class ZooKeeperSession:
         stopper = threading.Thread(target=self._stop, name="zookeeper-stop", daemon=True)
         stopper.start()
         stopper.join(self.settings.close_wait)
+
+    def _let_go(self) -> None:
+        self._closed = True
+        self._client.let_go()
 
     def drop(self) -> None:
         """Give up a connection on which nobody answers; another one is made."""
