@@ -1,6 +1,7 @@
 """``hawork``: finds the command, runs it, and turns errors into one sentence.
 
-Exit status: 0 done, 1 it did not work, 2 the command line was wrong, 130 interrupted. Set
+Exit status: 0 done, 1 it did not work, 2 the command line was wrong (64 for ``inspect``, whose 2
+means that it could not look), 130 interrupted. Set
 ``HAWORK_DEBUG=1`` to see tracebacks.
 """
 
@@ -39,25 +40,32 @@ COMMANDS = {
         "hawork manifests --image hawork:latest --cluster-id my-cluster --storage-dir s3://ha",
     ),
     "report": ("say what a recorded run was like, and write it as HTML", "hawork report run.zip"),
+    "inspect": (
+        "say what the HA data of a Flink cluster says, and what Flink would do with it",
+        "hawork inspect --config config.yaml --configmaps cm.yaml --storage ha.tar.xz",
+    ),
     "doctor": ("check this machine, and say how to fix what is missing", "hawork doctor"),
 }
 """What each command does, and an example. Its code is in the module of the same name."""
 
 _MODULES = {"list": "list_jobs"}
+_USAGE = {"inspect": 64}
+"""Exit status of a wrong command line, where it is not 2."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    command = next((word for word in given if not word.startswith("-")), None)
     try:
         # Only the chosen command's module is imported, to be quick and to need little.
-        command = next((word for word in given if not word.startswith("-")), None)
         parsed = build_parser(command).parse_args(given)
         status: int = parsed.run(parsed)
         sys.stdout.flush()
         return status
     except SystemExit as end:  # argparse: help was shown, or the command line is wrong
-        return end.code if isinstance(end.code, int) else 2
+        status = end.code if isinstance(end.code, int) else 2
+        return _USAGE.get(command or "", 2) if status == 2 else status
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:

@@ -1,0 +1,196 @@
+"""``hawork inspect``: what the HA data of a Flink cluster says, and what Flink would do with it.
+
+Reads only. Exit status: 0 nothing found, 1 findings, 2 could not look, 64 the command line was
+wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from hawork.core.errors import ConfigurationError, HaworkError
+from hawork.inspect.configmaps import parse_time
+from hawork.inspect.inspection import Inspection
+from hawork.inspect.inspector import inspect
+from hawork.inspect.report import as_text
+from hawork.inspect.sources import Sources
+
+USAGE: Final = 64
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", metavar="FILE", help="the JobManager's config.yaml or flink-conf.yaml"
+    )
+    parser.add_argument(
+        "--configmaps", metavar="FILE", help="what 'kubectl get configmap -o yaml' (or json) prints"
+    )
+    parser.add_argument("--zookeeper-dump", metavar="FILE", help="a dump of the znodes, as JSON")
+    parser.add_argument(
+        "--zookeeper-data", metavar="DIR|TAR", help="a ZooKeeper server's dataDir (version-2)"
+    )
+    parser.add_argument(
+        "--storage", metavar="DIR|TAR|ZIP",
+        help="the files: storageDir and checkpoints, as a folder, a tar (gz, xz), a zip or a URL",
+    )  # fmt: skip
+    parser.add_argument(
+        "--map", dest="mapping", metavar="URL=PATH", action="append", default=[],
+        help="which folder of the storage a URL in the data stands for, such as "
+        "file:/srv/flink=. ; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--target-version", metavar="V", help="what Flink V, such as 2.1.1, would do with it"
+    )
+    parser.add_argument(
+        "--at", metavar="TIME",
+        help="when the data was taken (2026-11-29T16:49:39Z, or seconds since 1970); default: the "
+        "newest time in it",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--html", metavar="FILE", help="write one page there, for a browser")
+    parser.add_argument(
+        "--watch", metavar="SECONDS", nargs="?", type=_seconds, const=5.0,
+        help="look again every so often, and print when something changed",
+    )  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> int:
+    try:
+        sources = _sources(arguments)
+        target = _version(arguments.target_version)
+        at = _moment(arguments.at)
+    except ConfigurationError as error:
+        sys.stderr.write(f"hawork: {error}\n")
+        return USAGE
+    try:
+        if arguments.watch is not None:
+            return _watch(sources, target, arguments)
+        inspection = inspect(sources, target_version=target, at=at, progress=_progress(arguments))
+        _write(inspection, arguments)
+    except HaworkError as error:
+        # Not even the first look was possible: never to be mistaken for a clean cluster.
+        sys.stderr.write(f"hawork: could not look: {error}\n")
+        if arguments.json:
+            nothing = {
+                "could_not_look": str(error),
+                "findings": [],
+                "recovery": {"jobmanager": "unknown", "jobs": {}},
+            }
+            sys.stdout.write(json.dumps(nothing) + "\n")
+        return 2
+    return inspection.exit_status
+
+
+def _sources(arguments: argparse.Namespace) -> Sources:
+    mapping = {}
+    for given in arguments.mapping:
+        url, equals, path = given.rpartition("=")
+        if not equals or not url or not path:
+            raise ConfigurationError(f"'--map {given}' is no pair: write URL=PATH")
+        mapping[url] = path
+    sources = Sources(
+        arguments.config, arguments.configmaps, arguments.zookeeper_dump,
+        arguments.zookeeper_data, arguments.storage, mapping,
+    )  # fmt: skip
+    given = [sources.config, sources.configmaps, sources.zookeeper_dump, sources.zookeeper_data,
+             sources.storage]  # fmt: skip
+    if sum(each is not None for each in given[1:4]) > 1:
+        raise ConfigurationError(
+            "--configmaps, --zookeeper-dump and --zookeeper-data are each a store: give one"
+        )
+    if all(each is None for each in given):
+        from hawork.cli.common import find_config
+
+        return Sources(config=find_config(None))
+    return sources
+
+
+def _version(text: str | None) -> str | None:
+    parts = (text or "0.0").split(".")
+    if not 2 <= len(parts) <= 3 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise ConfigurationError(f"'--target-version {text}' is none: write it as 2.1.1")
+    return text
+
+
+def _moment(text: str | None) -> float | None:
+    if text is None:
+        return None
+    found = parse_time(text)
+    if found is None:
+        try:
+            found = float(text)
+        except ValueError:
+            raise ConfigurationError(
+                f"'--at {text}' is no time: write 2026-11-29T16:49:39Z, or seconds since 1970"
+            ) from None
+    return found
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError("write seconds from 0.1 to 86400")
+    return seconds
+
+
+def _write(inspection: Inspection, arguments: argparse.Namespace) -> None:
+    if arguments.html:
+        from hawork.inspect.report_html import as_page
+
+        Path(arguments.html).write_text(as_page(inspection), encoding="utf-8")
+    if arguments.json:
+        sys.stdout.write(json.dumps(inspection.to_json()) + "\n")
+        return
+    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    columns = shutil.get_terminal_size((100, 24)).columns
+    text = as_text(inspection, colour=coloured, width=min(columns, 120))
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def _progress(arguments: argparse.Namespace):  # type: ignore[no-untyped-def]
+    if arguments.json or not sys.stderr.isatty():
+        return None
+    last = time.monotonic()
+
+    def tell(what: str, done: int, of: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > 0.5:
+            last = time.monotonic()
+            sys.stderr.write(f"\r{what}: {done} of {of} \x1b[K")
+
+    return tell
+
+
+def _watch(sources: Sources, target: str | None, arguments: argparse.Namespace) -> int:
+    """Look again and again; what is printed is what changed. Ends with control-C."""
+    before: str | None = None
+    status = 0
+    while True:
+        try:
+            inspection = inspect(sources, target_version=target)
+        except HaworkError as error:
+            shown, status = f"could not look: {error}", 2
+        else:
+            status = inspection.exit_status
+            told = inspection.to_json()
+            told.pop("taken_at")
+            shown = json.dumps(told)
+        if shown != before:
+            before = shown
+            if status == 2 and shown.startswith("could not look"):
+                sys.stdout.write(f"{shown}\n")
+            else:
+                _write(inspection, arguments)
+            sys.stdout.flush()
+        try:
+            time.sleep(arguments.watch)
+        except KeyboardInterrupt:
+            return status

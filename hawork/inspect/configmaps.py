@@ -1,0 +1,185 @@
+"""ConfigMaps as ``kubectl get configmap -o yaml`` and ``-o json`` print them."""
+
+from __future__ import annotations
+
+import calendar
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from hawork.core.errors import ConfigurationError
+
+__all__ = ["ConfigMap", "Dump", "parse_time", "read_configmaps"]
+
+MAX_BYTES: Final = 512 << 20
+"""A ConfigMap has at most 1 MiB: that many clusters are in no dump."""
+
+LOCK_ANNOTATION: Final = "control-plane.alpha.kubernetes.io/leader"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigMap:
+    """One ConfigMap; ``data`` as text, as Kubernetes keeps it."""
+
+    name: str
+    namespace: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
+    created: float | None = None
+    resource_version: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of keys and values, which Kubernetes limits to 1 MiB."""
+        return sum(len(key.encode()) + len(value.encode()) for key, value in self.data.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """What a file had in it; ``problems`` says what could not be read."""
+
+    maps: tuple[ConfigMap, ...]
+    problems: tuple[str, ...] = ()
+
+
+def read_configmaps(path: Path | str) -> Dump:
+    """Every ConfigMap of a file: one, a ``List``, or several documents.
+
+    ``ConfigurationError`` when there is no such file, or it is not what kubectl prints.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}") from None
+    if len(content) > MAX_BYTES:
+        raise ConfigurationError(f"{path} has more than {MAX_BYTES >> 20} MiB")
+    return parse_configmaps(content, str(path))
+
+
+def parse_configmaps(content: bytes, name: str) -> Dump:
+    """The same of bytes; ``name`` is for messages."""
+    problems: list[str] = []
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # PowerShell's '>' writes UTF-16.
+        if not content.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise ConfigurationError(f"{name} is not UTF-8 text: {error}") from None
+        text = content.decode("utf-16", "replace")
+    maps: list[ConfigMap] = []
+    other = 0
+    for document in _documents(text, name, problems):
+        for item in _items(document):
+            if item.get("kind", "ConfigMap") != "ConfigMap":
+                other += 1
+                continue
+            found = _config_map(item)
+            if found is None:
+                problems.append(f"{name}: an item has no metadata.name and was left out")
+            else:
+                maps.append(found)
+    if other:
+        problems.append(f"{name}: {other} objects that are no ConfigMaps were left out")
+    if not maps and not problems and text.strip():
+        problems.append(f"{name} has no ConfigMaps in it")
+    return Dump(tuple(maps), tuple(problems))
+
+
+def _documents(text: str, name: str, problems: list[str]) -> Iterator[Any]:
+    """The documents up to the first that cannot be read."""
+    if text.lstrip()[:1] in ("{", "["):
+        try:
+            yield from _json_documents(text)
+            return
+        except (ValueError, RecursionError) as error:
+            reason = " ".join(str(error).split())
+            problems.append(f"{name} is not valid JSON: {reason}")
+            return
+    import yaml
+
+    try:
+        # Only texts, lists and maps come out of it: a time stays what was written.
+        loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)(text)
+        while loader.check_data():
+            yield loader.get_data()
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        problems.append(f"{name} is not valid YAML: {' '.join(str(error).split())}")
+
+
+def _json_documents(text: str) -> Iterator[Any]:
+    decoder = json.JSONDecoder()
+    at = 0
+    while at < len(text):
+        document, at = decoder.raw_decode(text, at)
+        yield document
+        while at < len(text) and text[at].isspace():
+            at += 1
+
+
+def _items(document: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(document, list):
+        for item in document:
+            if isinstance(item, dict):
+                yield item
+    elif isinstance(document, dict):
+        items = document.get("items")
+        if isinstance(items, list):
+            for item in items:
+                if isinstance(item, dict):
+                    yield {"kind": "ConfigMap", **item} if "kind" not in item else item
+        elif str(document.get("kind", "")).endswith("List"):
+            return
+        else:
+            yield document
+
+
+def _config_map(item: Mapping[str, Any]) -> ConfigMap | None:
+    metadata = item.get("metadata")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        return None
+    version = str(metadata.get("resourceVersion", ""))
+    return ConfigMap(
+        metadata["name"],
+        str(metadata.get("namespace") or ""),
+        _texts(metadata.get("labels")),
+        _texts(metadata.get("annotations")),
+        _texts(item.get("data")),
+        parse_time(str(metadata.get("creationTimestamp") or "")),
+        int(version) if version.isascii() and version.isdigit() and len(version) < 20 else None,
+    )
+
+
+def _texts(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        return {}
+    return {key: text for key, text in value.items() if isinstance(key, str)
+            and isinstance(text, str)}  # fmt: skip
+
+
+_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(\.\d+)?(Z|z|[+-]\d\d:?\d\d)?")
+
+
+def parse_time(text: str) -> float | None:
+    """Seconds since 1970 of a time as Kubernetes writes it; ``None`` when it is none."""
+    match = _TIME.fullmatch(text.strip().strip("'\""))
+    if match is None:
+        return None
+    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    try:
+        whole = calendar.timegm(
+            time.strptime(f"{year}-{month}-{day} {hour}:{minute}:{second}", "%Y-%m-%d %H:%M:%S")
+        )
+    except ValueError:
+        return None
+    seconds = whole + float(fraction or 0)
+    if zone and zone not in "Zz":
+        sign = 1 if zone[0] == "+" else -1
+        seconds -= sign * (int(zone[1:3]) * 3600 + int(zone[-2:]) * 60)
+    return seconds

@@ -1,0 +1,95 @@
+"""When data was taken, and which release of Flink wrote it: what the data itself says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hawork.inspect.cluster import Cluster, Moment
+from hawork.inspect.pointers import MARKER_UID_1_15, MARKER_UID_1_19
+from hawork.inspect.versions import FlinkVersions
+
+__all__ = ["find_moment", "find_versions"]
+
+_ONLY_1_20 = (
+    "execution.checkpointing.dir",
+    "execution.checkpointing.savepoint-dir",
+    "execution.checkpointing.num-retained",
+    "execution.checkpointing.incremental",
+)
+"""Options that have these names since Flink 1.20."""
+
+
+def find_moment(cluster: Cluster, latest: float) -> Moment:
+    """Between what moments the data was taken. ``latest``: when the dump was there for sure.
+
+    The newest time in the data is the earliest moment, but for a time after ``latest``, which
+    can only come of a wrong clock.
+    """
+    times = [time for time in _times(cluster) if time <= latest]
+    return Moment(max(times, default=None), latest)
+
+
+def _times(cluster: Cluster) -> Iterator[float]:
+    if cluster.store_moment is not None:
+        yield cluster.store_moment
+    leadership = cluster.leadership
+    if leadership is not None:
+        if leadership.created is not None:
+            yield leadership.created
+        if leadership.record is not None and leadership.record.renew_time is not None:
+            yield leadership.record.renew_time
+        for node in leadership.latch:
+            yield from (time for time in (node.entry.created, node.entry.changed) if time)
+        for address in leadership.addresses:
+            if address.entry.changed is not None:
+                yield address.entry.changed
+    for stored in cluster.pointers:
+        yield from (time for time in (stored.entry.created, stored.entry.changed) if time)
+    for job in cluster.jobs.values():
+        if job.counter is not None and job.counter.entry.changed is not None:
+            yield job.counter.entry.changed
+    if cluster.files is not None:
+        for file in cluster.files:
+            if file.modified is not None:
+                yield file.modified
+
+
+def find_versions(cluster: Cluster) -> tuple[FlinkVersions, list[str]]:
+    """The releases that may have run the cluster, and why."""
+    found = FlinkVersions("1.13")
+    because: list[str] = []
+
+    def narrow(versions: FlinkVersions, why: str) -> None:
+        nonlocal found
+        narrower = found & versions
+        if narrower != found:
+            found = narrower
+            because.append(f"{why}: Flink {versions}")
+
+    for job in cluster.jobs.values():
+        for graph in job.graphs:
+            if graph.content is not None:
+                narrow(graph.content.flink_versions, f"job graph of {job.job_id}")
+            elif graph.plan:
+                narrow(FlinkVersions("2.0"), "execution plans")
+    for job in cluster.jobs.values():
+        for checkpoint in job.checkpoints:
+            if checkpoint.content is not None:
+                narrow(checkpoint.content.flink_versions, f"checkpoint of {job.job_id}")
+    settings = cluster.settings
+    if settings.source is not None:
+        if any(key in settings.values for key in _ONLY_1_20):
+            narrow(FlinkVersions("1.20"), "option names of the configuration")
+        elif settings.source.endswith("config.yaml"):
+            narrow(FlinkVersions("1.19"), "config.yaml")
+    graphs = [graph for job in cluster.jobs.values() for graph in job.graphs]
+    if graphs and not any(graph.plan for graph in graphs) and not found.first.startswith("2."):
+        narrow(FlinkVersions(last="1.20"), "job graphs, not execution plans")
+    uids = {stored.pointer.serial_version_uid for stored in cluster.pointers
+            if stored.pointer is not None}  # fmt: skip
+    # A pointer that contradicts everything else is not the release's: it is invisible to it.
+    if MARKER_UID_1_19 in uids and (found.last is None or "1.19" in found or "1.20" in found):
+        narrow(FlinkVersions("1.19"), "serialVersionUID of pointers")
+    elif uids == {MARKER_UID_1_15} and "1.18" in found:
+        narrow(FlinkVersions("1.15", "1.18"), "serialVersionUID of pointers")
+    return found, because

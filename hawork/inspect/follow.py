@@ -1,0 +1,281 @@
+"""From pointers to files: each is followed to the last file that it leads to.
+
+pointer -> file in storageDir -> every file of state, and ``_metadata``, which has the same
+handles and so is the only checksum there is.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import Counter as Multiset
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, Literal
+
+from hawork.core.errors import HaworkError
+from hawork.inspect.checkpoints import CompletedCheckpoint, decode_completed_checkpoint
+from hawork.inspect.cluster import (
+    Checkpoint,
+    Cluster,
+    JobGraph,
+    LooseFile,
+    MissingState,
+    PointedFile,
+    ResultFile,
+    StoredPointer,
+)
+from hawork.inspect.errors import UndecodableError
+from hawork.inspect.handles import OperatorFacts
+from hawork.inspect.job_graphs import decode_job_graph
+from hawork.inspect.metadata import decode_metadata
+from hawork.inspect.results import decode_result
+from hawork.inspect.stored_files import StoredFile, StoredFiles
+
+__all__ = ["follow"]
+
+MAX_FILE: Final = 256 << 20
+"""Bytes of a file in storageDir that are read; a larger one is named, not read."""
+
+_PREFIXES: Final[dict[str, Literal["job graph", "execution plan", "completed checkpoint"]]] = {
+    "submittedJobGraph": "job graph",
+    "submittedExecutionPlan": "execution plan",
+    "completedCheckpoint": "completed checkpoint",
+}
+_RESULT: Final = re.compile(r"([0-9a-f]{32})(_DIRTY)?\.json")
+_CHK: Final = re.compile(r"(?:.*/)?([0-9a-f]{32})/chk-(\d{1,19})/_metadata", re.DOTALL)
+Progress = Callable[[str, int, int], None]
+
+
+def follow(cluster: Cluster, progress: Progress | None = None) -> None:
+    """Look for the files of every pointer in ``cluster.files``, and for those of no pointer."""
+    files = cluster.files
+    if files is None:
+        return
+    pointers = list(cluster.pointers)
+    for number, stored in enumerate(pointers):
+        if progress is not None and number % 100 == 0:
+            progress("pointers", number, len(pointers))
+        if stored.pointer is not None:
+            _follow(cluster, files, stored)
+    folders = _ha_folders(cluster, files)
+    _results(cluster, files, folders)
+    _loose(cluster, files, folders)
+    ids: dict[str, list[int]] = {}
+    for file in files:
+        if file.name.endswith("_metadata") and (match := _CHK.fullmatch(file.name)):
+            ids.setdefault(match[1], []).append(int(match[2]))
+    cluster.checkpoint_folders = {job_id: sorted(found) for job_id, found in ids.items()}
+
+
+def _follow(cluster: Cluster, files: StoredFiles, stored: StoredPointer) -> None:
+    assert stored.pointer is not None
+    url = stored.pointer.path
+    name = files.name_of(url)
+    if name is None:
+        stored.file = PointedFile(url, looked=False)
+        cluster.miss("files of pointers", _not_below(url))
+        return
+    found = files.get(name)
+    stored.file = PointedFile(name, looked=found is not None or files.complete)
+    if found is None:
+        if not files.complete:
+            cluster.miss(f"file {name}", "the storage could not be listed whole")
+        return
+    stored.file.size = found.size
+    try:
+        data = _read(files, found)
+        if isinstance(stored, Checkpoint):
+            stored.content = decode_completed_checkpoint(data)
+        elif isinstance(stored, JobGraph):
+            stored.content = decode_job_graph(data)
+    except UndecodableError as error:
+        stored.file.error, stored.file.offset = str(error), error.offset
+    except (OSError, HaworkError) as error:
+        stored.file.looked = False
+        cluster.miss(f"file {name}", str(error))
+    if isinstance(stored, Checkpoint) and stored.content is not None:
+        _state_files(cluster, files, stored, stored.content)
+
+
+def _not_below(url: str) -> str:
+    root = url.rpartition("/")[0]
+    return f"{root} is below no URL that is mapped: give its storage with --storage and --map"
+
+
+def _read(files: StoredFiles, file: StoredFile) -> bytes:
+    if file.size > MAX_FILE:
+        raise HaworkError(f"it has {file.size} bytes; files of up to {MAX_FILE} are read")
+    return files.read(file.name)
+
+
+def _state_files(
+    cluster: Cluster, files: StoredFiles, checkpoint: Checkpoint, content: CompletedCheckpoint
+) -> None:
+    checkpoint.state_looked = True
+    seen: set[tuple[str, int]] = set()
+    for handle in content.handles:
+        if handle.path is None or handle.kind == "empty":
+            continue
+        wanted = handle.start + handle.size
+        if (handle.path, wanted) in seen:
+            continue
+        seen.add((handle.path, wanted))
+        name = files.name_of(handle.path)
+        if name is None:
+            checkpoint.state_looked = False
+            cluster.miss("state files", _not_below(handle.path))
+            continue
+        found = files.get(name)
+        if found is None and not files.complete:
+            checkpoint.state_looked = False
+        elif found is None or found.size < wanted:
+            size = None if found is None else found.size
+            checkpoint.missing.append(MissingState(name, wanted, size, handle.owner))
+    _metadata(files, checkpoint, content)
+
+
+def _metadata(files: StoredFiles, checkpoint: Checkpoint, content: CompletedCheckpoint) -> None:
+    path = content.metadata_path or f"{content.external_pointer.rstrip('/')}/_metadata"
+    name = files.name_of(path)
+    if content.metadata_path is None and content.metadata_size:
+        return  # The metadata itself lies in the file in storageDir.
+    if name is None:
+        return
+    checkpoint.metadata_name = name
+    found = files.get(name)
+    if found is None:
+        checkpoint.metadata = "missing" if files.complete else "not looked"
+        return
+    checkpoint.metadata = "there"
+    try:
+        metadata = decode_metadata(_read(files, found), path.rpartition("/")[0])
+    except UndecodableError as error:
+        checkpoint.metadata_error = str(error)
+        return
+    except (OSError, HaworkError):
+        checkpoint.metadata = "not looked"
+        return
+    if metadata.checkpoint_id != content.checkpoint_id:
+        checkpoint.metadata_differs = (
+            f"it is of checkpoint {metadata.checkpoint_id}, not {content.checkpoint_id}"
+        )
+        return
+    ours, theirs = _handles(content.operators), _handles(metadata.operators)
+    if ours != theirs:
+        only_ours, only_theirs = ours - theirs, theirs - ours
+        checkpoint.only_in_metadata = [
+            each for _, path, _, _ in only_theirs if path and (each := files.name_of(path))
+        ]
+        checkpoint.metadata_differs = "; ".join(
+            [f"only in the file in storageDir: {_shown(files, each)}"
+             for each in list(only_ours)[:3]]
+            + [f"only in _metadata: {_shown(files, each)}" for each in list(only_theirs)[:3]]
+        )  # fmt: skip
+
+
+_Key = tuple[str, str | None, int, int]
+
+
+def _handles(operators: Iterable[OperatorFacts]) -> Multiset[_Key]:
+    """What both files must say the same of. A relative and an absolute handle are one file."""
+    return Multiset(
+        (operator.operator_id, handle.path, handle.start, handle.size)
+        for operator in operators
+        for handle in operator.handles
+    )
+
+
+def _shown(files: StoredFiles, key: _Key) -> str:
+    operator_id, path, _, size = key
+    what = files.shown(path) if path else "state inside the file"
+    return f"{what} ({size} bytes, operator {operator_id})"
+
+
+def _ha_folders(cluster: Cluster, files: StoredFiles) -> set[str]:
+    """Where the files of this cluster lie: by configuration, and by its own pointers."""
+    folders: set[str] = set()
+    if (url := cluster.settings.ha_directory) and (name := files.name_of(url)) is not None:
+        folders.add(name)
+    for stored in cluster.pointers:
+        if stored.file is not None and stored.pointer is not None:
+            name = files.name_of(stored.pointer.path)
+            if name is not None:
+                folders.add(posixpath.dirname(name))
+    if not folders:  # neither configuration nor pointers: what is called as Flink calls it
+        found = {posixpath.dirname(file.name) for file in files
+                 if posixpath.basename(file.name).startswith(tuple(_PREFIXES))}  # fmt: skip
+        ours = {folder for folder in found
+                if posixpath.basename(folder) == cluster.cluster_id}  # fmt: skip
+        folders = ours or (found if len(found) == 1 else set())
+    cluster.storage_looked = bool(folders) and files.complete
+    if not folders:
+        wanted = cluster.settings.ha_directory or "high-availability.storageDir"
+        cluster.miss("storageDir", f"{wanted} is not in the storage that was given: use --map")
+    return folders
+
+
+def _results(cluster: Cluster, files: StoredFiles, ha_folders: set[str]) -> None:
+    places: set[str] = set()
+    if url := cluster.settings.job_result_directory:
+        if (name := files.name_of(url)) is not None:
+            places.add(name)
+        else:
+            cluster.miss("job result store", f"{url} is below no URL that is mapped")
+    else:
+        for folder in ha_folders:
+            parent, cluster_id = posixpath.split(folder)
+            places.add(posixpath.join(parent, "job-result-store", cluster_id))
+    cluster.results_looked = bool(places) and files.complete
+    for place in sorted(places):
+        for file in sorted(files.folder(place), key=lambda file: file.name):
+            if match := _RESULT.fullmatch(posixpath.basename(file.name)):
+                result = _result(files, file, match[1], bool(match[2]))
+            elif file.name.endswith("_DIRTY.json"):
+                # Flink parses it whatever it is called.
+                result = _result(files, file, "", True)
+            else:
+                continue
+            cluster.results.append(result)
+            job_id = result.content_id or result.job_id
+            if job_id and (result.dirty or match):
+                job = cluster.job(job_id)
+                if result.dirty:
+                    job.dirty = result
+                else:
+                    cluster.job(result.job_id).clean = result
+
+
+def _result(files: StoredFiles, file: StoredFile, job_id: str, dirty: bool) -> ResultFile:
+    result = ResultFile(file.name, job_id, dirty, modified=file.modified)
+    try:
+        decoded = decode_result(_read(files, file))
+    except (OSError, HaworkError) as error:
+        result.error = str(error)
+    else:
+        result.content_id, result.status = decoded.job_id, decoded.application_status.value
+    return result
+
+
+def _loose(cluster: Cluster, files: StoredFiles, folders: set[str]) -> None:
+    used = {stored.file.name for stored in cluster.pointers if stored.file is not None}
+    for file in _in(files, folders):
+        base = posixpath.basename(file.name)
+        kind = next((kind for prefix, kind in _PREFIXES.items() if base.startswith(prefix)), None)
+        if kind is None or file.name in used:
+            continue
+        loose = LooseFile(file.name, file.size, file.modified, kind)
+        try:
+            data = _read(files, file)
+            if kind == "completed checkpoint":
+                content = decode_completed_checkpoint(data)
+                loose.job_id, loose.checkpoint_id = content.job_id, content.checkpoint_id
+            else:
+                loose.job_id = decode_job_graph(data).job_id
+        except (OSError, HaworkError) as error:
+            loose.error = str(error)
+        cluster.loose.append(loose)
+
+
+def _in(files: StoredFiles, folders: Iterable[str]) -> Iterator[StoredFile]:
+    for folder in sorted(folders):
+        yield from sorted(files.folder(folder), key=lambda file: file.name)

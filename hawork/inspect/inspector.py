@@ -1,0 +1,82 @@
+"""The inspector: from sources to what is wrong, what Flink will do, and what may be done.
+
+The one way in. It reads, and never writes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from hawork.inspect.evidence import find_moment, find_versions
+from hawork.inspect.follow import Progress, follow
+from hawork.inspect.inspection import Inspection
+from hawork.inspect.questions.facts import Facts
+from hawork.inspect.questions.table import answers, ask
+from hawork.inspect.recovery import predict, running_versions
+from hawork.inspect.report import as_text
+from hawork.inspect.report_html import as_fragment
+from hawork.inspect.sources import Sources, read_sources
+
+__all__ = ["ShownInspection", "Sources", "inspect", "inspect_paths"]
+
+
+class ShownInspection(Inspection):
+    """An inspection that shows itself, in a terminal and in a notebook."""
+
+    def __str__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_fragment(self)
+
+
+def inspect(
+    sources: Sources,
+    *,
+    target_version: str | None = None,
+    at: float | None = None,
+    progress: Progress | None = None,
+) -> ShownInspection:
+    """Look at everything in ``sources``.
+
+    ``target_version``, such as ``2.1.1``: what that release would do with the data. ``at``: the
+    moment of the data, in seconds since 1970, when it is known. ``ConfigurationError`` for a
+    source that is not there at all; whatever else cannot be read is in ``not_looked_at``.
+    """
+    started = time.monotonic()
+    cluster = read_sources(sources)
+    follow(cluster, progress)
+    latest = at if at is not None else min(time.time(), sources.newest_change())
+    cluster.moment = find_moment(cluster, latest)
+    if at is not None or cluster.live:
+        cluster.moment = type(cluster.moment)(latest, latest)
+    cluster.versions, cluster.versions_because = find_versions(cluster)
+    recovery = predict(cluster, target_version)
+    facts = Facts(cluster, recovery, running_versions(cluster, target_version))
+    findings = ask(facts)
+    return ShownInspection(
+        cluster,
+        recovery,
+        findings,
+        answers(facts, findings),
+        target_version,
+        time.monotonic() - started,
+    )
+
+
+def inspect_paths(
+    *,
+    config: Path | str | None = None,
+    configmaps: Path | str | None = None,
+    zookeeper_dump: Path | str | None = None,
+    zookeeper_data: Path | str | None = None,
+    storage: Path | str | None = None,
+    mapping: Mapping[str, str] | None = None,
+    target_version: str | None = None,
+    at: float | None = None,
+) -> ShownInspection:
+    """``inspect`` for files, in a notebook: what the command line takes, by the same names."""
+    sources = Sources(config, configmaps, zookeeper_dump, zookeeper_data, storage, mapping or {})
+    return inspect(sources, target_version=target_version, at=at)

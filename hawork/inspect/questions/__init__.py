@@ -1,0 +1,1 @@
+"""What people ask of broken HA data; ``table`` lists it."""

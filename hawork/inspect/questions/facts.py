@@ -1,0 +1,75 @@
+"""What every question is asked about, and how it names things."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from hawork.inspect.cluster import Cluster, JobView, LooseFile, StoredPointer
+from hawork.inspect.finding import Finding
+from hawork.inspect.recovery import Fate, Recovery, fate_of
+from hawork.inspect.versions import FlinkVersions
+
+__all__ = ["Check", "Facts", "age", "job_name", "named", "on_kubernetes", "several", "short"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The cluster as it was looked at, and what the started release would do with it."""
+
+    cluster: Cluster
+    recovery: Recovery
+    versions: FlinkVersions
+    """The release that is started."""
+
+    def fate(self, stored: StoredPointer) -> Fate:
+        return fate_of(stored, self.versions)
+
+    @property
+    def now(self) -> float | None:
+        """The moment of the data, at the earliest."""
+        return self.cluster.moment.earliest
+
+
+Check: TypeAlias = Callable[[Facts], Iterable[Finding]]
+
+
+def on_kubernetes(facts: Facts) -> bool:
+    return facts.cluster.backend == "kubernetes"
+
+
+def short(job_id: str) -> str:
+    """A job id as a reader recognises it."""
+    return job_id[:8]
+
+
+def job_name(job: JobView) -> str:
+    """``orders-per-region (534f7acb)``, or the id alone."""
+    return f"{job.name} ({short(job.job_id)})" if job.name else f"job {short(job.job_id)}"
+
+
+def several(number: int, one: str, many: str | None = None) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def named(names: Iterable[str], most: int = 3) -> str:
+    """The first names of many."""
+    listed = list(names)
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
+
+
+def age(seconds: float) -> str:
+    """``38 s``, ``9 min``, ``3 h``, ``9 d``."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def loose_checkpoints(cluster: Cluster, job_id: str) -> Iterator[LooseFile]:
+    """Unreferenced checkpoint files of a job, the oldest checkpoint first."""
+    found = cluster.loose_of(job_id, graphs=False)
+    return iter(sorted(found, key=lambda file: (file.checkpoint_id or 0, file.name)))

@@ -1,0 +1,322 @@
+"""Who leads, who says so, and does it change too often (questions 6, 7, 8, 9, 14)?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from hawork.inspect.cluster import LeaderAddress, Leadership
+from hawork.inspect.finding import Finding, Object, Severity, is_alarm
+from hawork.inspect.questions.facts import Check, Facts, age, named, on_kubernetes, several
+from hawork.inspect.recovery import never_leads
+
+__all__ = ["CHECKS"]
+
+_TAKEOVER = 15.0
+"""Seconds that a takeover may take until every address is published."""
+_FLAPPING = 5
+"""Terms from which on one speaks of flapping ..."""
+_SHORT_TERM = 600.0
+"""... when they last less than this many seconds on average."""
+
+
+def _held_for(facts: Facts, leadership: Leadership) -> float | None:
+    """Seconds since the lock was taken, at the moment of the data."""
+    since = None
+    if leadership.record is not None:
+        since = leadership.record.acquire_time
+    elif leadership.latch:
+        since = leadership.latch[0].entry.created
+    if since is None or facts.now is None:
+        return None
+    return max(0.0, facts.now - since)
+
+
+def _lock(leadership: Leadership) -> Object:
+    return leadership.latch[0].entry.object if leadership.latch else leadership.place
+
+
+def _expired(facts: Facts, leadership: Leadership) -> float | None:
+    """Seconds since the lease certainly ran out."""
+    record = leadership.record
+    if record is None or not record.holder or record.renew_time is None or facts.now is None:
+        return None
+    over = facts.now - (record.renew_time + record.lease_duration)
+    return over if over > 0 else None
+
+
+def addresses(facts: Facts) -> Iterator[Finding]:
+    """Do lock and published addresses agree?"""
+    leadership = facts.cluster.leadership
+    if leadership is None:
+        return
+    published = leadership.published
+    persistent = [each for each in published if each.entry.place == "zookeeper"
+                  and each.entry.persistent]  # fmt: skip
+    if not leadership.held and published and leadership.exists and not leadership.record_error:
+        places = (
+            (leadership.place,) if on_kubernetes(facts)
+            else (*(each.entry.object for each in published), leadership.place)
+        )  # fmt: skip
+        yield Finding(
+            "address-without-lock", "warning", (6, 7), places,
+            "the lock is free, and addresses are published: none leads, and clients are sent to "
+            "one that does not",
+            _published(published),
+            "the leader let go and did not take its addresses with it, or a dump was copied back",
+            safe="start a JobManager; if one runs, look at its log",
+            unsafe="delete the ConfigMap" if on_kubernetes(facts) else "delete the whole tree",
+        )  # fmt: skip
+    elif persistent:
+        yield Finding(
+            "persistent-leader-address", "info", (6, 14),
+            tuple(each.entry.object for each in persistent),
+            "addresses of a leader are stored in znodes that belong to no session",
+            _published(persistent),
+            "a copy of the tree was written back; the next leader overwrites them",
+            safe="start a JobManager", unsafe="",
+        )  # fmt: skip
+    if leadership.held and not published:
+        yield from _nobody_finds(facts, leadership)
+    elif leadership.record is not None and leadership.held:
+        yield from _lease(facts, leadership)
+
+
+def _lease(facts: Facts, leadership: Leadership) -> Iterator[Finding]:
+    """A lease that ran out is certain only when something in the data is younger than it."""
+    record, published = leadership.record, leadership.published
+    assert record is not None
+    over = _expired(facts, leadership)
+    if over is not None:
+        yield Finding(
+            "leader-dead", "warning", (6, 7), tuple(each.entry.object for each in published),
+            "the leader's lease ran out, and its addresses are still published",
+            (f"the lease ran out {age(over)} before this data was taken", *_published(published)),
+            "its process is dead or cut off: clients go to its address until another leads",
+            safe="start a JobManager",
+            unsafe="delete the ConfigMap to get rid of the address: the job graphs are in it",
+        )  # fmt: skip
+    elif not facts.cluster.live:
+        yield Finding(
+            "leader-dead",
+            "info",
+            (6, 7),
+            tuple(each.entry.object for each in published),
+            f"whether the leader lives is not known: its lease of {age(record.lease_duration)} ran "
+            "when this data was taken",
+            _published(published),
+            "the addresses of a dead leader stay until another one leads; give --at if you know "
+            "when the data was taken",
+            safe="if no JobManager runs: start one",
+            unsafe="delete the ConfigMap to get rid of the address: the job graphs are in it",
+        )
+
+
+def _published(addresses: list[LeaderAddress]) -> tuple[str, ...]:
+    lines = [f"{each.component}: {each.information.address}" for each in addresses
+             if each.information is not None]  # fmt: skip
+    return tuple(lines[:6])
+
+
+def _nobody_finds(facts: Facts, leadership: Leadership) -> Iterator[Finding]:
+    held = _held_for(facts, leadership)
+    expired = _expired(facts, leadership)
+    severity: Severity = "stuck"
+    if expired is not None or (held is not None and held < _TAKEOVER):
+        severity = "info"
+    if any(node.entry.persistent for node in leadership.latch):
+        severity = "info"  # the latch node itself is the trouble, and is told
+    yield Finding(
+        "leader-without-address", severity, (7, 6), (_lock(leadership),),
+        "the lock is held, and no component has published an address: a leader that cannot be "
+        "found",
+        () if held is None else (f"the lock was taken {age(held)} before this data was",),
+        "it may be recovering jobs; one that stays like this hangs (FLINK-40114)",
+        safe="stop the holder so that another may lead",
+        unsafe="delete the lock under a running holder",
+    )  # fmt: skip
+
+
+def two_leaders(facts: Facts) -> Iterator[Finding]:
+    """Are components published under more than one leader session id?"""
+    cluster, leadership = facts.cluster, facts.cluster.leadership
+    if leadership is None:
+        return
+    # Keys of jobs that are no more are left by former leaders; they say nothing.
+    counted = [each for each in leadership.published
+               if each.job_id is None or (each.job_id in cluster.jobs
+                                          and cluster.jobs[each.job_id].graphs)]  # fmt: skip
+    sessions = Counter(
+        str(each.information.session_id) for each in counted if each.information is not None
+    )
+    owners = {each.entry.owner for each in counted if each.entry.owner is not None}
+    if len(sessions) < 2 and len(owners) < 2:
+        return
+    if len(sessions) >= 2:
+        most = sessions.most_common(1)[0][0]
+        odd = [each for each in counted if each.information is not None
+               and str(each.information.session_id) != most]  # fmt: skip
+        shown = tuple(f"{each.component}: {each.information.session_id} at "
+                      f"{each.information.address}" for each in counted
+                      if each.information is not None)  # fmt: skip
+    else:
+        leader = leadership.latch[0].entry.owner if leadership.latch else None
+        odd = [each for each in counted if each.entry.owner not in (leader, None)]
+        shown = tuple(f"{each.component}: session {each.entry.owner}" for each in counted)
+    held = _held_for(facts, leadership)
+    if held is not None and held < _TAKEOVER:
+        return  # a takeover is under way: one component after the other is published
+    yield Finding(
+        "two-leaders", "fatal", (9, 15, 6), tuple(each.entry.object for each in odd),
+        f"components are published under {several(max(len(sessions), len(owners)), 'leader')}: "
+        "two JobManagers believe to lead, or did",
+        shown[:6],
+        "two clusters under one cluster-id, or a leader that was paused and writes on",
+        safe="find and stop both, then start one", unsafe="start a third",
+    )  # fmt: skip
+
+
+def unreadable(facts: Facts) -> Iterator[Finding]:
+    """Can lock and addresses be read?"""
+    leadership = facts.cluster.leadership
+    if leadership is None:
+        return
+    if leadership.record_error:
+        yield Finding(
+            "lock-record-unreadable", "stuck", (6, 7), (leadership.place,),
+            "the leader annotation of the ConfigMap cannot be read", (leadership.record_error,),
+            "it was written by hand, or by a Flink of another release",
+            safe="while no JobManager runs: back up, then remove the annotation",
+            unsafe="delete the ConfigMap: the job graphs are in it",
+        )  # fmt: skip
+    bad = [each for each in leadership.addresses if each.error]
+    if bad:
+        yield Finding(
+            "leader-information-unreadable", "warning", (6, 7),
+            tuple(each.entry.object for each in bad),
+            f"{several(len(bad), 'published address', 'published addresses')} cannot be read",
+            tuple(each.error for each in bad[:3]),
+            "clients and TaskManagers fail on it until a leader writes it again",
+            safe="start a JobManager", unsafe="delete more than this entry",
+        )  # fmt: skip
+
+
+def flapping(facts: Facts) -> Iterator[Finding]:
+    """Does the leader change again and again?"""
+    leadership = facts.cluster.leadership
+    if leadership is None or leadership.created is None or facts.now is None:
+        return
+    lasted = facts.now - leadership.created
+    if leadership.record is not None:
+        terms = leadership.record.transitions
+        shown = f"leaderTransitions is {terms}"
+    elif leadership.latch:
+        # Each JobManager that registers, and each that registers again, takes the next number.
+        terms = leadership.latch[-1].sequence + 1 - len(leadership.latch)
+        shown = f"the latch is at number {leadership.latch[-1].sequence}"
+    else:
+        return
+    if terms < _FLAPPING or lasted / terms >= _SHORT_TERM:
+        return
+    mean = lasted / terms
+    places = dict.fromkeys((leadership.place, _lock(leadership)))
+    yield Finding(
+        "flapping", "warning", (8, 6), tuple(places),
+        f"the leader changed {terms} times in {age(max(lasted, 0))}",
+        (f"{shown}; the lock was made {age(max(lasted, 0))} before this data was taken",
+         "more than one term a second" if mean < 1 else f"a term lasts {age(mean)} on average"),
+        "a crash loop, or a lease or session timeout that is too short for this machine",
+        safe="look at the JobManagers' logs",
+        unsafe="a longer lease without knowing why",
+    )  # fmt: skip
+
+
+def never(facts: Facts) -> Iterator[Finding]:
+    """Is there a lock that belongs to no process and never goes?"""
+    leadership = facts.cluster.leadership
+    if leadership is None:
+        return
+    stuck = [node for node in leadership.latch if node.entry.persistent]
+    if stuck:
+        yield Finding(
+            "latch-without-session", "fatal", (6, 7, 14),
+            tuple(node.entry.object for node in stuck),
+            f"{several(len(stuck), 'node')} of the latch {'is' if len(stuck) == 1 else 'are'} not "
+            "ephemeral: no JobManager will ever lead",
+            ("ephemeralOwner is 0: no session owns it, and every JobManager queues behind it",),
+            "the tree was copied back (zkcopy, zk-shell, a JSON restore)",
+            safe="while no JobManager runs: back up, then delete this one node",
+            unsafe="restart JobManagers until it works",
+        )  # fmt: skip
+    blocker = never_leads(facts.cluster)
+    record = leadership.record
+    if not stuck and blocker is not None and record is not None:
+        assert record.renew_time is not None and facts.cluster.moment.latest is not None
+        ahead = record.renew_time - facts.cluster.moment.latest
+        yield Finding(
+            "lease-in-the-future", "fatal", (6, 7, 26), (leadership.place,),
+            f"the lease was renewed {age(ahead)} after this data was taken: no JobManager leads "
+            "until then, and none says why",
+            (f"holder {record.holder}",),
+            "the clock of the holder was wrong, or the annotation was written by hand",
+            safe="while no JobManager runs: back up, then empty holderIdentity",
+            unsafe="delete the ConfigMap: the job graphs are in it",
+        )  # fmt: skip
+
+
+def locks(facts: Facts) -> Iterator[Finding]:
+    """Is an entry locked by an owner that is no more?"""
+    cluster = facts.cluster
+    for job_id in dict.fromkeys(lock.job_id for lock in cluster.locks):
+        stuck = [lock for lock in cluster.locks
+                 if lock.job_id == job_id and lock.entry.persistent]  # fmt: skip
+        if stuck:
+            what = "job graph" if any(lock.of_job_graph for lock in stuck) else "checkpoint"
+            yield Finding(
+                "persistent-lock", "stuck", (14,),
+                (*(lock.entry.object for lock in stuck), cluster.jobs[job_id].object),
+                f"{several(len(stuck), 'lock')} of job {job_id} belong to no session: its {what} "
+                "can never be removed",
+                ("ephemeralOwner is 0",),
+                "made by a copy tool or by hand: a job that is cancelled stays dirty, and 'Could "
+                "not remove job graph' comes again for ever",
+                safe="back up, then delete the lock node: no session owns it",
+                unsafe="delete the job graph node with it", job_id=job_id,
+            )  # fmt: skip
+
+
+def owners(facts: Facts) -> Iterator[Finding]:
+    """Are job graphs locked by a session whose process may be dead?
+
+    Not when something else is wrong with the leadership: that says more of the same session.
+    """
+    cluster, leadership = facts.cluster, facts.cluster.leadership
+    held = [lock for lock in cluster.locks if lock.entry.owner is not None and lock.of_job_graph]
+    if not held or leadership is None or cluster.live:
+        return
+    others = (never, addresses, two_leaders, unreadable, flapping, locks)
+    if any(is_alarm(finding) for check in others for finding in check(facts)):
+        return
+    sessions = dict.fromkeys(lock.entry.owner or "" for lock in held)
+    leader = leadership.latch[0].entry.owner if leadership.latch else None
+    yield Finding(
+        "lock-of-dead-owner",
+        "warning",
+        (14, 6),
+        tuple(lock.entry.object for lock in held),
+        f"{several(len(held), 'job graph')} locked by {several(len(sessions), 'session')}, which "
+        "may be that of a dead process",
+        (
+            f"session {named(sessions)}; that of the leader is {leader or 'not there'}",
+            "from a dump alone it cannot be known whether the session lives",
+        ),
+        "the locks of a dead process stay until its session runs out; until then its job graphs "
+        "cannot be removed",
+        safe="if its process is dead: wait for the session timeout; if it lives: nothing",
+        unsafe="delete lock nodes of a session that may live",
+    )
+
+
+CHECKS: tuple[Check, ...] = (
+    never, addresses, two_leaders, unreadable, flapping, locks, owners,
+)  # fmt: skip

@@ -1,0 +1,462 @@
+"""What Flink would do with this data if a JobManager were started now.
+
+Pure. Source: ``SessionDispatcherLeaderProcess``, ``DefaultJobGraphStore``,
+``DefaultCompletedCheckpointStoreUtils``, ``ZooKeeperStateHandleStore``,
+``KubernetesStateHandleStore``, ``CheckpointCoordinator``, ``JobMasterServiceLeadershipRunner``
+and ``CheckpointResourcesCleanupRunner`` of Flink 1.15 to 2.3; where reading them and starting
+them differed, starting them was right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias
+
+from hawork.inspect.cluster import Checkpoint, Cluster, JobGraph, JobView, StoredPointer
+from hawork.inspect.finding import Object
+from hawork.inspect.pointers import MARKER_UID_1_15, MARKER_UID_1_19
+from hawork.inspect.versions import FlinkVersions
+
+__all__ = [
+    "FUTURE", "Blocker", "Fate", "JobRecovery", "Recovery", "fate_of", "invisible", "predict",
+    "reads_plans", "running_versions", "same_operators",
+]  # fmt: skip
+
+FUTURE: Final = 600.0
+"""Seconds that a lease may lie ahead before one says that its clock, not its holder, is wrong."""
+
+Outcome: TypeAlias = Literal[
+    "restored", "from-scratch", "not-recovered", "restart-loop", "cleaned-up",
+    "removed-as-done", "fails", "unknown",
+]  # fmt: skip
+JobManagerOutcome: TypeAlias = Literal["starts", "crash-loops", "never-leads", "unknown"]
+Fate: TypeAlias = Literal["read", "passed over", "marked", "invisible", "fatal"]
+"""What happens to a pointer: only what is *read* counts; *invisible* ones leave no trace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """One thing that ends every JobManager, or keeps it from leading."""
+
+    why: str
+    decided_by: Object
+    job_id: str | None = None
+    leads_first: bool = False
+    """Whether the JobManager leads for some seconds, and other jobs run, before it ends."""
+
+
+@dataclass(slots=True)
+class JobRecovery:
+    """What happens to one job."""
+
+    job_id: str
+    outcome: Outcome
+    checkpoint: int | None = None
+    because: str = ""
+    decided_by: Object | None = None
+    newest_readable: int | None = None
+    """The newest checkpoint that could be restored, after a repair."""
+    savepoint: str | None = None
+    """What the job was first started from, when that is what it starts from again."""
+
+    def to_json(self) -> dict[str, Any]:
+        written: dict[str, Any] = {"outcome": self.outcome}
+        if self.checkpoint is not None:
+            written["checkpoint"] = self.checkpoint
+        if self.because:
+            written["because"] = self.because
+        if self.decided_by is not None:
+            written["decided_by"] = self.decided_by.to_json()
+        if self.savepoint is not None:
+            written["savepoint"] = self.savepoint
+        return written
+
+
+@dataclass(slots=True)
+class Recovery:
+    """What happens to the JobManager and to every job."""
+
+    jobmanager: JobManagerOutcome
+    jobs: dict[str, JobRecovery] = field(default_factory=dict)
+    because: str = ""
+    blockers: list[Blocker] = field(default_factory=list)
+    flink_version: str = ""
+    loading: frozenset[str] = frozenset()
+    """Jobs whose checkpoints are loaded: one that cannot be read ends the JobManager."""
+
+    def to_json(self) -> dict[str, Any]:
+        newest = {
+            job_id: job.newest_readable
+            for job_id, job in self.jobs.items()
+            if job.newest_readable is not None
+            and (job.outcome, job.checkpoint) != ("restored", job.newest_readable)
+        }
+        return {
+            "jobmanager": self.jobmanager,
+            "because": self.because,
+            "flink_version": self.flink_version,
+            "jobs": {job_id: job.to_json() for job_id, job in self.jobs.items()},
+            "newest_readable": newest,
+            "blockers": [
+                {"why": each.why, "object": each.decided_by.to_json(), "job": each.job_id}
+                for each in self.blockers
+            ],
+        }
+
+
+def running_versions(cluster: Cluster, target: str | None) -> FlinkVersions:
+    """The release that is started: the target's, or those that may have run this cluster."""
+    if target is None:
+        return cluster.versions
+    minor = ".".join(target.split(".")[:2])
+    return FlinkVersions(minor, minor)
+
+
+def reads_plans(versions: FlinkVersions) -> bool | None:
+    """Whether it looks for execution plans (Flink 2) and not for job graphs; ``None``: unknown."""
+    if versions.first.startswith("2."):
+        return True
+    return False if versions.last is not None and versions.last.startswith("1.") else None
+
+
+def invisible(stored: StoredPointer, versions: FlinkVersions) -> bool:
+    """Whether a pointer on Kubernetes has the ``serialVersionUID`` of another release.
+
+    ``StateHandleWithDeleteMarker`` declares none, and Java's own changed with Flink 1.19. Reading
+    such a pointer is an ``InvalidClassException``, which Flink passes over.
+    """
+    if stored.pointer is None or stored.pointer.serial_version_uid is None:
+        return False
+    uid = stored.pointer.serial_version_uid
+    old = _number(versions.last) < (1, 19) if versions.last is not None else False
+    new = _number(versions.first) >= (1, 19)
+    if uid == MARKER_UID_1_15:
+        return new
+    if uid == MARKER_UID_1_19:
+        return old
+    return True
+
+
+def _number(version: str) -> tuple[int, int]:
+    major, _, rest = version.partition(".")
+    return int(major), int(rest.partition(".")[0] or 0)
+
+
+def fate_of(stored: StoredPointer, versions: FlinkVersions) -> Fate:
+    """What recovery does with a pointer. ZooKeeper and Kubernetes are opposite in places:
+    a job graph's pointer that is no Java stream ends the JobManager on ZooKeeper and is passed
+    over on Kubernetes, where text that is no base64 ends it.
+    """
+    on_kubernetes = stored.entry.place == "kubernetes"
+    if not on_kubernetes and stored.marked:
+        return "marked"  # the lock is taken before the value is read
+    if stored.fault == "not-base64":
+        return "fatal"
+    if stored.fault is not None:
+        return "fatal" if isinstance(stored, JobGraph) and not on_kubernetes else "passed over"
+    if on_kubernetes and invisible(stored, versions):
+        return "invisible"
+    return "marked" if stored.marked else "read"
+
+
+def predict(cluster: Cluster, target: str | None = None) -> Recovery:
+    """The prediction for the release that ran the cluster, or for ``target``, such as 2.1.1."""
+    versions = running_versions(cluster, target)
+    shown = target or str(versions)
+    if not cluster.store_looked:
+        return Recovery("unknown", because="the HA store was not looked at", flink_version=shown)
+    recovery = Recovery("starts", flink_version=shown)
+    machine = _Machine(cluster, versions, target)
+    recovery.jobs = machine.jobs()
+    recovery.blockers = machine.blockers
+    recovery.loading = frozenset(machine.loading)
+    if never := never_leads(cluster):
+        recovery.jobmanager, recovery.because = "never-leads", never.why
+        recovery.blockers.insert(0, never)
+        _nothing_runs(recovery, "no JobManager ever leads")
+    elif recovery.blockers:
+        first = recovery.blockers[0]
+        recovery.jobmanager, recovery.because = "crash-loops", first.why
+        leads = "after it leads" if first.leads_first else "before it leads"
+        _nothing_runs(recovery, f"the JobManager ends {leads}")
+    return recovery
+
+
+def _nothing_runs(recovery: Recovery, because: str) -> None:
+    for job in recovery.jobs.values():
+        job.outcome, job.checkpoint, job.savepoint = "not-recovered", None, None
+        own = next((each for each in recovery.blockers if each.job_id == job.job_id), None)
+        job.because = f"{because}: {own.why}" if own else because
+        job.decided_by = (own or recovery.blockers[0]).decided_by
+
+
+def never_leads(cluster: Cluster) -> Blocker | None:
+    """What keeps every JobManager from leading, if anything does."""
+    leadership = cluster.leadership
+    if leadership is None:
+        return None
+    for node in leadership.latch:
+        if node.entry.persistent:
+            return Blocker(
+                "a latch node that belongs to no session stands first for ever", node.entry.object
+            )
+    record, latest = leadership.record, cluster.moment.latest
+    if record and record.holder and record.renew_time and latest is not None:
+        ahead = record.renew_time + record.lease_duration - latest
+        if ahead > record.lease_duration + FUTURE:
+            return Blocker(
+                "the lease was renewed in the future: until then every JobManager takes it for "
+                "held", leadership.place,
+            )  # fmt: skip
+    return None
+
+
+class _Machine:
+    """Goes through the steps of a takeover, and notes what would end the JobManager."""
+
+    def __init__(self, cluster: Cluster, versions: FlinkVersions, target: str | None) -> None:
+        self._cluster = cluster
+        self._versions = versions
+        self._target = target
+        self.blockers: list[Blocker] = []
+        self.loading: set[str] = set()
+
+    def jobs(self) -> dict[str, JobRecovery]:
+        cluster = self._cluster
+        self._dirty_results()
+        plans = reads_plans(self._versions)
+        found: dict[str, JobRecovery] = {}
+        recovered: list[tuple[JobView, JobGraph]] = []
+        for job in cluster.jobs.values():
+            graphs = [graph for graph in job.graphs if plans is None or graph.plan == plans]
+            for graph in graphs:
+                self._keys(job, graph)
+            if job.dirty is not None and not job.dirty.error:
+                found[job.job_id] = self._cleaned_up(job, job.dirty.object)
+            elif graphs:
+                outcome = self._job_graph(job, graphs[-1])
+                if outcome is None:
+                    recovered.append((job, graphs[-1]))
+                else:
+                    found[job.job_id] = outcome
+            elif job.graphs:
+                where = "execution plans" if plans else "job graphs"
+                found[job.job_id] = JobRecovery(
+                    job.job_id, "not-recovered",
+                    because=f"this Flink looks for {where}, and what is stored is none",
+                    decided_by=job.graphs[-1].entry.object,
+                )  # fmt: skip
+            elif (job.checkpoints or job.counter or job.place_exists) and job.clean is None:
+                found[job.job_id] = JobRecovery(
+                    job.job_id, "not-recovered", because="no job graph pointer",
+                    decided_by=cluster.graphs_place,
+                )  # fmt: skip
+        self._same_job_twice(recovered)
+        for job, graph in recovered:
+            found[job.job_id] = self._job(job, graph)
+        for job_id, outcome in found.items():
+            outcome.newest_readable = self._newest_readable(cluster.jobs[job_id])
+        return {job.job_id: found[job.job_id] for job in cluster.jobs.values()
+                if job.job_id in found}  # fmt: skip
+
+    def _block(self, why: str, decided_by: Object, job_id: str | None, leads: bool) -> None:
+        self.blockers.append(Blocker(why, decided_by, job_id, leads))
+
+    def _dirty_results(self) -> None:
+        """Source: ``AbstractThreadsafeJobResultStore.getDirtyResults``: one unreadable is fatal."""
+        for result in self._cluster.results:
+            if result.dirty and result.error:
+                job_id = result.content_id or result.job_id or None
+                self._block("a dirty job result cannot be read", result.object, job_id, False)
+
+    def _keys(self, job: JobView, graph: JobGraph) -> None:
+        """Source: ``KubernetesStateHandleStore.getAllHandles`` decodes every key's base64."""
+        if graph.fault == "not-base64":
+            self._block(
+                "the pointer of a job graph is no base64", graph.entry.object, job.job_id, False
+            )
+
+    def _cleaned_up(self, job: JobView, result: Object) -> JobRecovery:
+        for checkpoint in job.checkpoints:
+            if why := self._unreadable(checkpoint):
+                return JobRecovery(
+                    job.job_id, "fails", because=f"its cleanup fails again and again: {why}",
+                    decided_by=checkpoint.entry.object,
+                )  # fmt: skip
+        return JobRecovery(job.job_id, "cleaned-up", because="dirty result", decided_by=result)
+
+    def _job_graph(self, job: JobView, graph: JobGraph) -> JobRecovery | None:
+        """``None``: it is recovered. Source: ``DefaultJobGraphStore.recoverJobGraph``."""
+        fate = fate_of(graph, self._versions)
+        place = graph.entry.object
+        lost = {
+            "marked": "marked for deletion",
+            "passed over": "its job graph pointer is passed over",
+            "invisible": "its job graph pointer is of another release and is passed over",
+        }
+        if fate in lost:
+            return JobRecovery(job.job_id, "not-recovered", because=lost[fate], decided_by=place)
+        what = "execution plan" if graph.plan else "job graph"
+        if fate == "fatal":
+            if graph.fault != "not-base64":
+                self._block(f"the pointer of a {what} cannot be read", place, job.job_id, False)
+        elif graph.file is not None and graph.file.missing:
+            self._block(f"the file of a {what} is missing", place, job.job_id, False)
+        elif graph.file is not None and graph.file.error:
+            self._block(f"the file of a {what} cannot be read", place, job.job_id, False)
+        elif graph.content is not None and self._target is not None and self._unknown_class(graph):
+            self._block(
+                f"Flink {self._target} lacks a class of this job graph, which is of Flink "
+                f"{graph.content.flink_versions}", place, job.job_id, False,
+            )  # fmt: skip
+        return None
+
+    def _unknown_class(self, graph: JobGraph) -> bool:
+        """``RestoreMode`` has another package since Flink 1.20, another name since 2.0."""
+        assert graph.content is not None
+        written = graph.content.flink_versions
+        if graph.plan or written.last is None or written.last == "1.14":
+            return False
+        old, new = _number(written.last) < (1, 20), _number(self._versions.first) < (1, 20)
+        return old != new
+
+    def _same_job_twice(self, recovered: list[tuple[JobView, JobGraph]]) -> None:
+        """Source: ``Dispatcher.runRecoveredJob``: an id that is registered already is fatal."""
+        by_id: dict[str, list[tuple[JobView, JobGraph]]] = {}
+        for job, graph in recovered:
+            inside = graph.content.job_id if graph.content is not None else job.job_id
+            by_id.setdefault(inside, []).append((job, graph))
+        for inside, pairs in by_id.items():
+            if len(pairs) > 1:
+                for job, graph in pairs:
+                    if job.job_id != inside:
+                        self._block(
+                            f"two pointers lead to job graphs of job {inside}",
+                            graph.entry.object, job.job_id, False,
+                        )  # fmt: skip
+
+    def _job(self, job: JobView, graph: JobGraph) -> JobRecovery:
+        if graph.content is not None and graph.content.job_id != job.job_id:
+            return JobRecovery(
+                job.job_id, "not-recovered", decided_by=graph.entry.object,
+                because=f"its job graph is that of job {graph.content.job_id}",
+            )  # fmt: skip
+        if job.clean is not None:
+            return JobRecovery(
+                job.job_id, "removed-as-done", because="clean result",
+                decided_by=job.clean.object,
+            )  # fmt: skip
+        self.loading.add(job.job_id)
+        readable: list[Checkpoint] = []
+        skipped: list[Checkpoint] = []
+        for checkpoint in job.checkpoints:
+            fate = fate_of(checkpoint, self._versions)
+            if fate in ("read", "fatal"):
+                if why := self._unreadable(checkpoint):
+                    self._block(why, checkpoint.entry.object, job.job_id, True)
+                readable.append(checkpoint)
+            else:
+                skipped.append(checkpoint)
+        if not readable:
+            return self._without_checkpoint(job, graph, skipped)
+        chosen = readable[-1]
+        if chosen.content is not None and not same_operators(job, graph, chosen):
+            self._block(
+                "there is no operator for the state of the newest checkpoint",
+                chosen.entry.object, job.job_id, True,
+            )  # fmt: skip
+        number = chosen.content.checkpoint_id if chosen.content else chosen.checkpoint_id
+        place = chosen.entry.object
+        if chosen.missing:
+            gone = chosen.missing[0]
+            return JobRecovery(
+                job.job_id, "restart-loop", number, decided_by=Object("file", gone.name),
+                because="the TaskManager cannot read a file of state, on every attempt",
+            )  # fmt: skip
+        because = ""
+        if any(_later(each, chosen) for each in skipped):
+            because = "the newest pointer is passed over with a warning"
+        elif chosen.file is None or not chosen.file.looked:
+            because = "its file was not looked at"
+        elif not chosen.state_looked:
+            because = "its files of state were not looked at"
+        return JobRecovery(job.job_id, "restored", number, because, place)
+
+    def _without_checkpoint(
+        self, job: JobView, graph: JobGraph, skipped: list[Checkpoint]
+    ) -> JobRecovery:
+        because = "no checkpoint pointer"
+        if skipped:
+            because = "every checkpoint pointer is passed over"
+        elif job.counter is None:
+            because = "no checkpoint pointer, no counter"
+        settings = graph.content.restore_settings if graph.content is not None else None
+        if settings is not None and settings.path is not None:
+            return JobRecovery(
+                job.job_id, "restored", decided_by=graph.entry.object, savepoint=settings.path,
+                because=f"{because}: it starts again from what it was first started from, "
+                f"{settings.path}",
+            )  # fmt: skip
+        return JobRecovery(job.job_id, "from-scratch", because=because, decided_by=job.place)
+
+    def _unreadable(self, checkpoint: Checkpoint) -> str:
+        """Why recovery ends with this checkpoint; empty when it does not.
+
+        Source: ``DefaultCompletedCheckpointStoreUtils.retrieveCompletedCheckpoints``: every
+        retained checkpoint is loaded, and none is passed over (FLINK-22502).
+        """
+        fate = fate_of(checkpoint, self._versions)
+        if fate == "fatal":
+            return "a checkpoint's pointer is no base64"
+        if fate != "read" or checkpoint.file is None:
+            return ""
+        number = checkpoint.checkpoint_id
+        if checkpoint.file.missing:
+            return f"the file of checkpoint {number} is missing"
+        return f"the file of checkpoint {number} cannot be read" if checkpoint.file.error else ""
+
+    def _newest_readable(self, job: JobView) -> int | None:
+        for checkpoint in reversed(job.checkpoints):
+            if fate_of(checkpoint, self._versions) != "read" or not checkpoint.whole:
+                continue
+            assert checkpoint.content is not None
+            if checkpoint.content.job_id == job.job_id:
+                return checkpoint.content.checkpoint_id
+        return None
+
+
+def _later(one: Checkpoint, other: Checkpoint) -> bool:
+    return _sort_key(one) > _sort_key(other)
+
+
+def _sort_key(checkpoint: Checkpoint) -> tuple[int, str]:
+    number = checkpoint.checkpoint_id
+    name = checkpoint.entry.key or checkpoint.entry.name
+    return (number if number is not None else -1, name)
+
+
+def same_operators(job: JobView, graph: JobGraph, checkpoint: Checkpoint) -> bool:
+    """Whether the job has an operator for every state of the checkpoint.
+
+    Source: ``StateAssignmentOperation.checkStateMappingCompleteness``. The graph of a Flink 2 job
+    does not tell all operator ids; the other checkpoints of the job then do.
+    """
+    assert checkpoint.content is not None
+    ids = {operator.operator_id for operator in checkpoint.content.operators}
+    if graph.content is None:
+        return True
+    if graph.content.operators_complete:
+        return ids <= graph.content.operator_ids
+    known = set(graph.content.operator_ids)
+    for other in _of_this_job(job, checkpoint):
+        assert other.content is not None
+        known |= {operator.operator_id for operator in other.content.operators}
+    return checkpoint.content.job_id == job.job_id or ids <= known
+
+
+def _of_this_job(job: JobView, checkpoint: Checkpoint) -> Iterator[Checkpoint]:
+    for other in job.checkpoints:
+        content = other.content
+        if other is not checkpoint and content is not None and content.job_id == job.job_id:
+            yield other

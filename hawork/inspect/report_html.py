@@ -1,0 +1,118 @@
+"""An inspection as HTML: a fragment for a notebook, or one page that needs no network."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Final
+
+from hawork.inspect.report import (
+    COLUMNS,
+    headline,
+    job_rows,
+    leader_lines,
+    printable,
+    summary,
+    verdict,
+)
+
+if TYPE_CHECKING:
+    from hawork.inspect.finding import Finding
+    from hawork.inspect.inspection import Inspection
+
+__all__ = ["as_fragment", "as_page"]
+
+_STYLE: Final = """
+.hawork-inspection{font:14px/1.5 system-ui,sans-serif;color:#1b1f24;background:#fff;
+max-width:70em}
+.hawork-inspection code,.hawork-inspection td{font-family:ui-monospace,monospace;font-size:13px}
+.hawork-inspection table{border-collapse:collapse;margin:.8em 0}
+.hawork-inspection th,.hawork-inspection td{text-align:left;padding:.2em .9em .2em 0;
+border-bottom:1px solid #d0d7de;vertical-align:top}
+.hawork-inspection .fatal,.hawork-inspection .data-loss{color:#a40e26}
+.hawork-inspection .stuck,.hawork-inspection .warning{color:#7a4e00}
+.hawork-inspection .good{color:#116329}
+.hawork-inspection .info{color:#57606a}
+.hawork-inspection .verdict{font-size:17px}
+.hawork-inspection details{margin:.4em 0;padding-left:.8em;border-left:3px solid #d0d7de}
+.hawork-inspection details[open].fatal,.hawork-inspection details[open].data-loss{
+border-color:#a40e26}
+.hawork-inspection dt{font-weight:600}
+.hawork-inspection dd{margin:0 0 .4em 1.2em;overflow-wrap:anywhere}
+""".strip()
+
+
+def _text(text: str) -> str:
+    return escape(printable(text))
+
+
+def as_fragment(inspection: Inspection) -> str:
+    """A ``div`` with its own style; everything out of the data is escaped."""
+    words, how = headline(inspection)
+    parts = [
+        '<div class="hawork-inspection">',
+        f"<style>{_STYLE}</style>",
+        f"<p>{_text(summary(inspection))}</p>",
+        f'<p class="verdict"><strong class="{how}">{_text(words)}.</strong> '
+        f"{_text(verdict(inspection))}</p>",
+    ]
+    if lines := leader_lines(inspection):
+        parts.append("<p>" + "<br>".join(map(_text, lines)) + "</p>")
+    if rows := job_rows(inspection):
+        head = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+        )
+        parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+    parts += [_finding(finding) for finding in inspection.findings]
+    parts.append(_questions(inspection))
+    if inspection.cluster.not_looked_at:
+        parts.append("<p><strong>Not looked at</strong></p><ul>")
+        parts += [
+            f"<li>{_text(missed.what)}: {_text(missed.why)}</li>"
+            for missed in inspection.cluster.not_looked_at
+        ]
+        parts.append("</ul>")
+    parts.append("</div>")
+    return "\n".join(parts)
+
+
+def _finding(finding: Finding) -> str:
+    shown = "open " if finding.severity != "info" else ""
+    rows = [("objects", [f"{each.kind} {each}" for each in finding.objects])]
+    rows += [
+        (word, [text] if isinstance(text, str) else list(text))
+        for word in ("evidence", "cause", "safe", "unsafe")
+        if (text := getattr(finding, word))
+    ]
+    inside = "".join(
+        f"<dt>{word}</dt>" + "".join(f"<dd>{_text(line)}</dd>" for line in lines)
+        for word, lines in rows
+    )
+    return (
+        f'<details {shown}class="{finding.severity}"><summary><code>{finding.code}</code> '
+        f"<strong>{finding.severity}</strong> {_text(finding.title)}</summary>"
+        f"<dl>{inside}</dl></details>"
+    )
+
+
+def _questions(inspection: Inspection) -> str:
+    rows = "".join(
+        f"<tr><td>{each.question.number}</td><td>{escape(each.question.text)}</td>"
+        f"<td>{each.state}</td><td>{escape(each.why)}</td></tr>"
+        for each in inspection.answers
+    )
+    return (
+        "<details><summary>The 26 questions</summary><table><thead><tr>"
+        '<th scope="col">no.</th><th scope="col">question</th><th scope="col">answer</th>'
+        f'<th scope="col">why</th></tr></thead><tbody>{rows}</tbody></table></details>'
+    )
+
+
+def as_page(inspection: Inspection) -> str:
+    """A whole page, for a browser and for a colleague."""
+    title = _text(summary(inspection))
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{title}</title></head><body>\n{as_fragment(inspection)}\n</body></html>\n"
+    )

@@ -1,0 +1,158 @@
+"""What the inspector is given: a store or a dump of one, a storage, a configuration."""
+
+from __future__ import annotations
+
+import posixpath
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hawork.core.errors import ConfigurationError, HaworkError
+from hawork.inspect.archive import open_storage
+from hawork.inspect.cluster import Cluster
+from hawork.inspect.configmap_keys import read_config_maps
+from hawork.inspect.configmaps import read_configmaps
+from hawork.inspect.entries import Entry
+from hawork.inspect.settings import Settings, read_settings
+from hawork.inspect.storage import read_file
+from hawork.inspect.stored_files import StoredFiles, comparable_url
+from hawork.inspect.znode_tree import read_znodes
+from hawork.inspect.znodes import ZNode, ZooKeeperTree
+from hawork.inspect.zookeeper_data import read_zookeeper_data
+from hawork.inspect.zookeeper_dumps import read_zookeeper_dump
+
+__all__ = ["Sources", "read_sources"]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Paths as they stand on the command line; ``mapping`` is that of ``--map``."""
+
+    config: Path | str | None = None
+    configmaps: Path | str | None = None
+    zookeeper_dump: Path | str | None = None
+    zookeeper_data: Path | str | None = None
+    storage: Path | str | None = None
+    mapping: Mapping[str, str] = field(default_factory=dict)
+
+    def newest_change(self) -> float:
+        """When the store's dump was written; it is not older than what is in it."""
+        times = []
+        for path in (self.configmaps, self.zookeeper_dump, self.zookeeper_data):
+            try:
+                if path is not None:
+                    times.append(Path(path).stat().st_mtime)
+            except OSError:
+                continue
+        return max(times, default=time.time())
+
+
+def read_sources(sources: Sources) -> Cluster:
+    """Everything that the sources have in them, not yet followed to the files."""
+    settings = Settings() if sources.config is None else read_settings(sources.config)
+    cluster = Cluster(settings=settings)
+    for problem in settings.problems:
+        cluster.miss("configuration", problem)
+    if sources.configmaps is not None:
+        dump = read_configmaps(sources.configmaps)
+        for problem in dump.problems:
+            cluster.miss("ConfigMaps", problem)
+        read_config_maps(cluster, dump.maps)
+    elif sources.zookeeper_dump is not None:
+        _znodes(cluster, read_zookeeper_dump(_bytes(Path(sources.zookeeper_dump))))
+    elif sources.zookeeper_data is not None:
+        _znodes(cluster, read_zookeeper_data(open_storage(str(sources.zookeeper_data))))
+    else:
+        cluster.backend = settings.backend  # type: ignore[assignment]
+        cluster.cluster_id = settings.kubernetes_cluster_id or settings.cluster_id or ""
+        cluster.miss("HA store", "none was given: use --configmaps or --zookeeper-dump")
+    if sources.storage is not None:
+        _storage(cluster, str(sources.storage), sources.mapping)
+    else:
+        cluster.miss("storageDir", "no storage was given: use --storage and --map")
+    return cluster
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _znodes(cluster: Cluster, tree: ZooKeeperTree) -> None:
+    for note in tree.notes:
+        cluster.miss("HA store", note)
+    if not tree.owners_known:
+        cluster.miss(
+            "owners of znodes",
+            "this form of dump does not tell ephemeral znodes from persistent ones: a lock that "
+            "belongs to no session cannot be seen",
+        )
+    cluster.store_moment = tree.moment
+    read_znodes(cluster, [_entry(node, tree.owners_known) for node in tree.znodes])
+
+
+def _entry(node: ZNode, owners_known: bool) -> Entry:
+    return Entry(
+        "zookeeper",
+        node.path,
+        node.data,
+        version=node.version,
+        owner=None if node.ephemeral_owner is None else f"0x{node.ephemeral_owner:x}",
+        owner_known=owners_known,
+        created=node.ctime / 1000 if node.ctime else None,
+        changed=node.mtime / 1000 if node.mtime else None,
+    )
+
+
+def _storage(cluster: Cluster, place: str, mapping: Mapping[str, str]) -> None:
+    storage = open_storage(place)
+    try:
+        listing = storage.listing()
+    except HaworkError as error:
+        cluster.miss("storage", str(error))
+        return
+    whole = True
+    for note in storage.notes:
+        cluster.miss("storage", note)
+        whole = whole and ("is a link" in note or "is not a regular file" in note)
+    names = [file.name for file in listing]
+    mapped = dict(mapping) or _guessed(cluster, place, names)
+    cluster.files = StoredFiles(
+        listing, lambda name: read_file(storage, name), mapped, complete=whole
+    )
+
+
+def _guessed(cluster: Cluster, place: str, names: list[str]) -> dict[str, str]:
+    """Where the URLs of the data lie in a storage that nothing was said of.
+
+    The longest end of a directory's URL that is a folder of the storage is taken for it.
+    """
+    folders = {""}
+    for name in names:
+        while name := posixpath.dirname(name):
+            if name in folders:
+                break
+            folders.add(name)
+    urls = [url for key in ("high-availability.storageDir", "execution.checkpointing.dir",
+                            "execution.checkpointing.savepoint-dir")
+            if (url := cluster.settings.get(key))]  # fmt: skip
+    urls += [posixpath.dirname(stored.pointer.path) for stored in cluster.pointers
+             if stored.pointer is not None][:100]  # fmt: skip
+    mapped: dict[str, str] = {}
+    here = comparable_url(str(Path(place).absolute())) if "://" not in place else place
+    for url in dict.fromkeys(urls):
+        whole = comparable_url(url)
+        if f"{whole}/".startswith(f"{here}/"):
+            mapped[here] = "."
+            continue
+        parts = whole.partition(":")[2].strip("/").split("/")
+        for first in range(len(parts)):
+            end = "/".join(parts[first:])
+            if end in folders:
+                root = whole[: -len(end)].rstrip("/")
+                mapped[root or whole] = "." if root else end
+                break
+    return mapped

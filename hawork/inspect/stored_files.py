@@ -1,0 +1,130 @@
+"""The files of a storage, found by the URLs that the data names them by.
+
+Every URL in HA data is absolute. A file is *looked at* when its URL lies below one that is
+mapped; of any other file the inspector says that it could not look, never that it is missing.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, Protocol
+
+from hawork.inspect.storage import StoredFile
+
+__all__ = ["StoredFile", "StoredFiles", "comparable_url"]
+
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
+_SAME_STORE: Final = {"s3a": "s3", "s3p": "s3", "s3n": "s3", "wasbs": "wasb", "abfss": "abfs"}
+
+
+class Reader(Protocol):
+    """Reads a whole file by its name; ``OSError`` or ``HaworkError`` when it cannot."""
+
+    def __call__(self, name: str, /) -> bytes: ...
+
+
+def comparable_url(url: str) -> str:
+    """One form for all ways to write a URL.
+
+    >>> comparable_url("file:///srv/flink/"), comparable_url("/srv//flink")
+    ('file:/srv/flink', 'file:/srv/flink')
+    >>> comparable_url("s3a://bucket/ha")
+    's3://bucket/ha'
+    """
+    match = _SCHEME.fullmatch(url)
+    scheme, rest = (match[1].lower(), match[2]) if match else ("file", url)
+    scheme = _SAME_STORE.get(scheme, scheme)
+    authority = ""
+    if rest.startswith("//"):
+        authority, _, rest = rest[2:].partition("/")
+        rest = f"/{rest}"
+    if scheme == "file":
+        authority = ""
+    path = "/" + "/".join(part for part in rest.split("/") if part not in ("", "."))
+    shown = f"//{authority}" if authority else ""
+    return f"{scheme}:{shown}{path}".rstrip("/") or f"{scheme}:/"
+
+
+class StoredFiles:
+    """A listing, and which URLs it stands for.
+
+    ``mapping`` leads from URLs to names in the listing (``""`` or ``.``: its root). ``complete``
+    is ``False`` when something could not be listed: nothing is called missing then.
+    """
+
+    def __init__(
+        self,
+        listing: Iterable[StoredFile],
+        read: Reader,
+        mapping: Mapping[str, str],
+        *,
+        complete: bool = True,
+    ) -> None:
+        self._files = {file.name: file for file in listing}
+        self._read = read
+        self._mapping = sorted(
+            ((comparable_url(url), _inside(name)) for url, name in mapping.items()),
+            key=lambda pair: len(pair[0]),
+            reverse=True,
+        )
+        self.complete = complete
+        self._folders: dict[str, list[StoredFile]] | None = None
+
+    def __iter__(self) -> Iterator[StoredFile]:
+        return iter(self._files.values())
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @property
+    def mapping(self) -> Sequence[tuple[str, str]]:
+        """URL and name, the longest URL first."""
+        return self._mapping
+
+    def name_of(self, url: str) -> str | None:
+        """The name a URL has in the listing; ``None`` when it is not below what is mapped.
+
+        A URL that climbs out of the mapped root has none.
+        """
+        wanted = comparable_url(url)
+        for root, name in self._mapping:
+            if wanted == root:
+                return name
+            if wanted.startswith(f"{root.rstrip('/')}/"):
+                below = wanted[len(root.rstrip("/")) + 1 :]
+                if ".." in below.split("/"):
+                    return None
+                return posixpath.join(name, below) if name else below
+        return None
+
+    def shown(self, url: str) -> str:
+        """What a finding calls the file: its name in the storage, or else the URL."""
+        return self.name_of(url) or url
+
+    def get(self, name: str) -> StoredFile | None:
+        return self._files.get(name)
+
+    def read(self, name: str) -> bytes:
+        return self._read(name)
+
+    def folder(self, name: str) -> Sequence[StoredFile]:
+        """The files directly in a folder."""
+        if self._folders is None:
+            self._folders = {}
+            for file in self._files.values():
+                self._folders.setdefault(posixpath.dirname(file.name), []).append(file)
+        return self._folders.get(name.strip("/"), ())
+
+    @property
+    def folders(self) -> Iterable[str]:
+        """Every folder that has files directly in it."""
+        self.folder("")
+        assert self._folders is not None
+        return self._folders.keys()
+
+
+def _inside(name: str) -> str:
+    normal = posixpath.normpath(name.strip("/") or ".")
+    return "" if normal == "." else normal
