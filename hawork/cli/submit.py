@@ -5,17 +5,24 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hawork.cli.common import add_config, open_client
 from hawork.core.errors import JobSubmissionError
+from hawork.core.types import JobID
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("job", help="file.py:function, or a package directory or zip and :function")
     parser.add_argument("--name", help="the job's name (default: the function's)")
+    parser.add_argument(
+        "--job-id", metavar="ID",
+        help="32 hexadecimal digits: the same command with the same id may be repeated until it is "
+        "answered, and runs the job once",
+    )  # fmt: skip
     parser.add_argument("--parallelism", type=int, metavar="N", help="number of subtasks")
     parser.add_argument(
         "--checkpoint-interval", metavar="TIME", help="pause between checkpoints, such as '500 ms'"
@@ -37,6 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.job, job_config(arguments), arguments.parallelism,
         arguments.checkpoint_interval, arguments.name,
     )  # fmt: skip
+    if arguments.job_id is not None:
+        submission = replace(submission, job_id=JobID(arguments.job_id))
     with open_client(arguments) as client:
         job_id = client.submit(submission)
         sys.stdout.write(f"{job_id}\n")

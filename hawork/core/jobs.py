@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -141,6 +143,11 @@ class JobGraph:
         data["artifact"] = self.artifact.to_json()
         data["restart_strategy"] = self.restart_strategy.to_json()
         return data
+
+    def digest(self) -> str:
+        """The same for the same submission, whenever it comes and wherever it is stored."""
+        own = {**self.to_json(), "artifact": self.artifact.sha256, "submitted_at": None}
+        return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
 
     @classmethod
     def from_json(cls, data: object) -> JobGraph:

@@ -187,6 +187,11 @@ JOB_RESULT_STORAGE_PATH = text(
 JOB_RESULT_DELETE_ON_COMMIT = boolean(
     "job-result-store.delete-on-commit", True, "whether a clean result is deleted, not kept"
 )
+JOB_RESULT_EXPIRATION = duration(
+    "hawork.job-result-store.expiration-time", 6 * 3600.0,
+    "how long a repeated submission of an ended job is answered with its end, whether its result "
+    "is kept or not, in whole hours; 0 forgets it at once",
+)  # fmt: skip
 CLEANUP_STRATEGY = choice(
     "cleanup-strategy.type", "exponential-delay", "how a failed cleanup is tried again",
     {

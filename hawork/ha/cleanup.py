@@ -119,10 +119,13 @@ class JobCleanup:
         """
         if not self._job_results.has_dirty(result.job_id):
             return
+        submission = self._submission(result.job_id)
         with contextlib.suppress(StoreUnavailableError):
-            # It may only fit once the job's other files are gone; the decision is kept till then.
+            # They may only fit once the job's other files are gone; the decision is kept till then.
+            self._job_results.remember(result.job_id, submission)
             self._job_results.carry_out(result.job_id)
         self.remove(result.job_id)
+        self._job_results.remember(result.job_id, submission)
         try:
             self._job_results.mark_clean(result.job_id)
         except NotExistError:
@@ -151,6 +154,13 @@ class JobCleanup:
                 self._set_aside.tell(job_id, in_words(path), f"it is kept: {in_words(error)}")
         files.prune()
         self._reached("cleanup.artifacts_removed", job_id)
+
+    def _submission(self, job_id: JobID) -> str | None:
+        try:
+            graph = self._job_graphs.recover(job_id)
+        except CorruptStateError:
+            return None
+        return None if graph is None else graph.digest()
 
     def _reached(self, step: str, job_id: JobID) -> None:
         self._steps.reached(step, session_id=self._session_id, job_id=job_id)

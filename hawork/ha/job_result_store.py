@@ -24,6 +24,7 @@ from hawork.core.jobs import ApplicationStatus, JobResult
 from hawork.core.steps import Steps
 from hawork.core.types import NO_LEADERSHIP, JobID, LeaderSessionID
 from hawork.ha.damage import SetAside, in_words, of_entry
+from hawork.ha.ended_jobs import EndedJobs
 from hawork.ha.job_result_files import JobResultFiles
 from hawork.ha.job_result_json import decode_job_result, encode_job_result
 from hawork.ha.pointer_store import RESULTS, PointerStore
@@ -45,6 +46,7 @@ class JobResultStore:
         self,
         pointers: PointerStore,
         files: JobResultFiles,
+        ended: EndedJobs,
         session_id: LeaderSessionID,
         delete_on_commit: bool,
         has_job_graph: Callable[[JobID], bool],
@@ -54,6 +56,7 @@ class JobResultStore:
     ) -> None:
         self._pointers = pointers
         self._files = files
+        self._ended = ended
         self._session_id = session_id
         self._delete_on_commit = delete_on_commit
         self._has_job_graph = has_job_graph
@@ -90,6 +93,21 @@ class JobResultStore:
         self._emit(result, "dirty")
         self._reached("result.dirty", job_id)
 
+    def remember(self, job_id: JobID, submission: str | None) -> None:
+        """Keep in mind how a job with a dirty result ended, and the digest of its submission.
+
+        To be called before anything of the job is removed. May be repeated. It needs no fence:
+        that the job has ended is true, whoever writes it down.
+        """
+        decision = self._pointers.read(job_id)
+        payload = decision.value if decision is not None else self._files.read_dirty(job_id)
+        if payload is not None:
+            self._ended.add(job_id, payload, submission)
+
+    def submission_of(self, job_id: JobID) -> str | None:
+        """The digest of the submission of an ended job, while it is remembered."""
+        return self._ended.submission(job_id)
+
     def mark_clean(self, job_id: JobID) -> None:
         """Nothing but its result is left of the job: keep or delete that, as configured.
 
@@ -117,8 +135,8 @@ class JobResultStore:
         self._reached("result.clean", job_id)
 
     def has_entry(self, job_id: JobID) -> bool:
-        """Whether the job has ended, as far as this store knows."""
-        return self.has_dirty(job_id) or self.has_clean(job_id)
+        """Whether the job has ended, as far as this store knows or remembers."""
+        return self.has_dirty(job_id) or self.has_clean(job_id) or job_id in self._ended
 
     def has_dirty(self, job_id: JobID) -> bool:
         """Whether the job has ended and may not be cleaned up."""
@@ -134,7 +152,7 @@ class JobResultStore:
         payload = decision.value if decision is not None else None
         payload = payload or self._files.read_dirty(job_id) or self._files.read_clean(job_id)
         if payload is None:
-            return None
+            return self._ended.result(job_id)
         return decode_job_result(f"result of job {job_id}", payload)
 
     def dirty_results(self) -> DirtyResults:

@@ -9,6 +9,7 @@
                                             _SUBMITTING-<session id>
     <storageDir>/job-result-store/<cluster-id>/<job id>_DIRTY.json
                                                <job id>.json
+                                               ended/<hours since 1970>/<job id>.json
 
 Source: facts 5.1 of Flink 1.20; there the files of all jobs lie side by side, here each
 job has a directory, so that nothing of a finished job can be left behind.

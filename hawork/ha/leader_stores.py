@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hawork.core import options
+from hawork.core.clock import SYSTEM_CLOCK, Clock
 from hawork.core.configuration import Configuration
 from hawork.core.events import EventSink
 from hawork.core.steps import Steps
@@ -15,6 +16,7 @@ from hawork.ha.checkpoint_id_counter import CheckpointIDCounter
 from hawork.ha.checkpoint_store import CompletedCheckpointStore
 from hawork.ha.cleanup import JobCleanup
 from hawork.ha.damage import SetAside
+from hawork.ha.ended_jobs import EndedJobs
 from hawork.ha.job_graph_store import JobGraphStore
 from hawork.ha.job_result_files import JobResultFiles
 from hawork.ha.job_result_store import JobResultStore
@@ -47,6 +49,7 @@ class LeaderStores:
         result_storage: StateStorage,
         steps: Steps,
         events: EventSink,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.session_id = session_id
         self.storage = storage
@@ -60,6 +63,9 @@ class LeaderStores:
         self.job_results = JobResultStore(
             pointers=backend.pointers(RESULTS),
             files=JobResultFiles(result_storage),
+            ended=EndedJobs(
+                result_storage, config.get_option(options.JOB_RESULT_EXPIRATION), clock
+            ),
             session_id=session_id,
             delete_on_commit=config.get_option(options.JOB_RESULT_DELETE_ON_COMMIT),
             has_job_graph=lambda job_id: job_graph_pointers.read(job_id) is not None,

@@ -47,6 +47,7 @@ class HighAvailabilityServices:
         self._process = OwningProcess()
         self._config = config
         self._backend = backend
+        self._clock = clock
         self._events = events or NullEventSink()
         self._steps = steps or NoSteps()
         self._election_service = DefaultLeaderElectionService(
@@ -98,6 +99,7 @@ class HighAvailabilityServices:
             result_storage,
             self._steps,
             self._events,
+            self._clock,
         )
 
     def check_storage(self) -> None:

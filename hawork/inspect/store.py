@@ -13,6 +13,7 @@ from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
 from hawork.ha import layout
+from hawork.ha.ended_jobs import ENDED
 from hawork.ha.storage import local_path
 from hawork.inspect.text import SHOWN, as_text
 
@@ -56,6 +57,8 @@ def storage_tree(root: Path) -> pandas.DataFrame:
 def kind_of_file(path: Path) -> str:
     """What a file in storageDir is, by its name."""
     name, folder = path.name, path.parent.name
+    if path.parent.parent.name == ENDED:
+        return "ended job, remembered"
     if name.endswith(("_DIRTY.json", ".json")) and "job-result-store" in path.parts:
         return "job result, dirty" if name.endswith("_DIRTY.json") else "job result, clean"
     for prefix, meaning in (

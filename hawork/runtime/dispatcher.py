@@ -15,6 +15,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from hawork.client.job_details import JobDetails
+from hawork.core import options
 from hawork.core.errors import (
     CorruptStateError,
     DuplicateJobSubmissionError,
@@ -93,8 +94,9 @@ class Dispatcher:
 
         ``graph.artifact`` is replaced by the stored artifact. Submitting the same job with
         the same id again is acknowledged again, also while the first try is under way: its
-        client may have waited too long for the answer. ``DuplicateJobSubmissionError`` when
-        the id belongs to another job, or to one that has ended.
+        client may have waited too long for the answer. So is one that has ended meanwhile: its
+        result is the answer, and it is not run again. ``DuplicateJobSubmissionError`` when the
+        id belongs to another job.
         """
         job_id = graph.job_id
         while job_id in self._submitting:
@@ -112,11 +114,9 @@ class Dispatcher:
     async def _store_and_start(self, graph: JobGraph, artifact: bytes) -> JobID:
         stores, job_id = self._term.stores, graph.job_id
 
-        def store() -> tuple[JobGraph, bool]:
-            if stores.job_results.has_entry(job_id):
-                raise DuplicateJobSubmissionError(
-                    f"job {job_id} has ended before: submit it under another job id"
-                )
+        def store() -> tuple[JobGraph, bool] | None:
+            if self._has_ended_before(graph):
+                return None
             # Of a try that ended in doubt and did land, or not started yet in this term.
             with contextlib.suppress(CorruptStateError):  # which put explains
                 if (there := stores.job_graphs.recover(job_id)) is not None:
@@ -134,7 +134,10 @@ class Dispatcher:
                 stores.job_graphs.put(stored)  # changes nothing if it landed
             return stored, False
 
-        stored, recovered = await self._term.run_io(store)
+        done = await self._term.run_io(store)
+        if done is None:
+            return job_id
+        stored, recovered = done
         self._start(stored, recovered=recovered)
         await self._term.step("submit.acknowledged", job_id=job_id)
         self._term.events.emit(
@@ -146,14 +149,28 @@ class Dispatcher:
         return job_id
 
     def _acknowledge_again(self, known: JobGraph, again: JobGraph) -> JobID:
-        ignored = {"artifact": None, "submitted_at": None}
-        same_artifact = known.artifact.sha256 == again.artifact.sha256
-        if not same_artifact or {**known.to_json(), **ignored} != {**again.to_json(), **ignored}:
+        if known.digest() != again.digest():
             raise DuplicateJobSubmissionError(
                 f"job id {known.job_id} belongs to another job ({known.name!r}): "
                 "submit under another job id"
             )
         return known.job_id
+
+    def _has_ended_before(self, graph: JobGraph) -> bool:
+        """Whether this very submission was stored before, and its job has ended."""
+        stores, job_id = self._term.stores, graph.job_id
+        if not stores.job_results.has_entry(job_id):
+            return False
+        known = stores.job_results.submission_of(job_id)
+        if known is None:  # its cleanup has not begun, or it is not remembered
+            with contextlib.suppress(CorruptStateError):
+                stored = stores.job_graphs.recover(job_id)
+                known = None if stored is None else stored.digest()
+        if known != graph.digest():
+            raise DuplicateJobSubmissionError(
+                f"job {job_id} has ended before: submit it under another job id"
+            )
+        return True
 
     def _start(self, graph: JobGraph, *, recovered: bool) -> None:
         if graph.job_id not in self._jobs:
@@ -245,7 +262,8 @@ class Dispatcher:
         if result is None:
             raise JobNotFoundError(
                 f"job {job_id} is not known: 'hawork list' shows the jobs; the result of an ended "
-                "job is kept only with job-result-store.delete-on-commit: false"
+                f"job is kept for {options.JOB_RESULT_EXPIRATION.key}, and longer only with "
+                "job-result-store.delete-on-commit: false"
             )
         return JobDetails.of_result(result)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def test_a_wrong_submission_is_refused_in_one_sentence(
 
 def test_a_job_id_is_used_once(shared: Scenario) -> None:
     job_id = JobID.random()
-    config = {"end": 100, "rate": 10_000, "output": str(shared.directory / "once")}
+    config: dict[str, Any] = {"end": 100, "rate": 10_000, "output": str(shared.directory / "once")}
     submission = JobSubmission(pack_artifact(JOBS), "counting:counts", config=config, job_id=job_id)
     assert shared.lab.client.submit(submission) == job_id
     assert shared.lab.client.submit(submission) == job_id, "the same again is acknowledged again"
@@ -145,8 +146,11 @@ def test_a_job_id_is_used_once(shared: Scenario) -> None:
     with pytest.raises(JobSubmissionError, match=job_id):
         shared.lab.client.submit(other)
     shared.lab.client.wait(job_id, timeout=30)
+    assert shared.lab.client.submit(submission) == job_id, "its end is the answer"
+    assert shared.lab.client.job(job_id).status is JobStatus.FINISHED
+    shared.check_exact_files(Path(config["output"]), 100)
     with pytest.raises(JobSubmissionError, match="has ended before"):
-        shared.lab.client.submit(submission)
+        shared.lab.client.submit(replace(submission, name="another"))
 
 
 def test_what_is_no_job_id_is_refused_before_anything_is_sent(shared: Scenario) -> None:

@@ -67,6 +67,8 @@ class World:
         return self.stores(self.cluster.lead(), **values)
 
     def stores(self, session_id: LeaderSessionID, **values: Any) -> LeaderStores:
+        # Nothing is remembered unless a test wants it: an id may be used again at once.
+        values = {"hawork.job-result-store.expiration-time": "0 s", **values}
         return LeaderStores(
             Configuration(values),
             FailingBackend(self.cluster, self.failures),

@@ -74,6 +74,7 @@ def test_submit_list_and_cancel(
         (["submit", JOBS], "names no function"),
         (["submit", f"{JOBS}:count", "--parallelism", "0"], "parallelism"),
         (["submit", f"{JOBS}:count", "--set", "x"], "write --set key=value"),
+        (["submit", f"{JOBS}:count", "--job-id", "7"], "32 hexadecimal"),
         (["submit", f"{JOBS}:count", "--checkpoint-interval", "often"], "often"),
     ],
 )

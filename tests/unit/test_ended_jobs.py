@@ -1,0 +1,204 @@
+"""Jobs that ended are remembered for hours, and a submission that is repeated runs once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hawork.core.errors import (
+    CorruptStateError,
+    DuplicateJobSubmissionError,
+    StoreUnavailableError,
+)
+from hawork.core.jobs import JobGraph
+from hawork.core.types import JobID, StateHandle
+from hawork.ha.ended_jobs import EndedJobs
+from hawork.ha.job_result_json import encode_job_result
+from hawork.ha.local_storage import LocalStateStorage
+from hawork.ha.state_storage import StateStorage
+from hawork.ha.storage import open_storage
+from hawork.runtime.dispatcher import Dispatcher
+from hawork.testing import InMemoryStorage, ManualClock
+from tests.unit.stores_setup import JOB, OTHER_JOB, World, graph, result
+
+HOUR = 3600.0
+REMEMBER = {"hawork.job-result-store.expiration-time": "6 h"}
+CLEANUP_STEPS = (
+    "cleanup.checkpoints_removed",
+    "cleanup.pointer_removed",
+    "cleanup.artifacts_removed",
+    "result.clean",
+)
+PAYLOAD = encode_job_result(result())
+
+
+def submission(name: str = "flights", submitted_at: int = 1, sha256: str = "x") -> JobGraph:
+    artifact = StateHandle("", 1, sha256)
+    return replace(graph(name=name), artifact=artifact, submitted_at=submitted_at)
+
+
+def stored() -> JobGraph:
+    return replace(submission(), artifact=StateHandle(f"jobs/{JOB}/blob/x", 1, "x"))
+
+
+def storage_of(kind: str, directory: Path) -> StateStorage:
+    if kind == "memory":
+        return InMemoryStorage()
+    if kind == "local":
+        return LocalStateStorage(directory)
+    return open_storage(f"memory://{directory.name}")
+
+
+@pytest.mark.parametrize("kind", ["memory", "local", "fsspec"])
+def test_remembered_for_as_long_as_it_was_asked_for(tmp_path: Path, kind: str) -> None:
+    storage = storage_of(kind, tmp_path)
+    clock = ManualClock(wall=1000 * HOUR + 3599)
+    ended = EndedJobs(storage, 2 * HOUR, clock)
+    ended.add(JOB, PAYLOAD, "digest")
+    ended.add(JOB, PAYLOAD, None)
+    clock.advance(2 * HOUR)
+    again = EndedJobs(storage, 2 * HOUR, clock)
+    again.add(OTHER_JOB, PAYLOAD, None)
+    assert JOB in again and OTHER_JOB in again
+    assert (again.submission(JOB), again.submission(OTHER_JOB)) == ("digest", None)
+    assert again.result(JOB) == result()
+    clock.advance(1 * HOUR)
+    again.sweep()
+    assert JOB not in again and OTHER_JOB in again
+    assert JOB not in EndedJobs(storage, 2 * HOUR, clock)
+
+
+def test_nothing_is_remembered_where_that_is_switched_off() -> None:
+    storage = InMemoryStorage()
+    EndedJobs(storage, 0.0, ManualClock()).add(JOB, PAYLOAD, "digest")
+    assert storage.files == {}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "ended/x/NAME",
+        f"ended/{'9' * 5000}/NAME",
+        "ended/07/NAME",
+        "ended/-7/NAME",
+        "ended/7/copy of NAME",
+        "ended/\u0667/NAME",
+    ],
+)
+def test_foreign_names_are_left_alone(path: str) -> None:
+    storage = InMemoryStorage()
+    storage.files[path.replace("NAME", f"{JOB}.json")] = b"{}"
+    ended = EndedJobs(storage, HOUR, ManualClock(wall=1000 * HOUR))
+    assert JOB not in ended
+    ended.sweep()
+    assert len(storage.files) == 1
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[", b"7", b"{}", b"[" * 100_000, b'{"submission": 7}', b"\xff"]
+)
+def test_damaged_content_still_says_that_the_job_has_ended(content: bytes) -> None:
+    storage = InMemoryStorage()
+    storage.files[f"ended/7/{JOB}.json"] = content
+    ended = EndedJobs(storage, HOUR, ManualClock())
+    assert JOB in ended and ended.submission(JOB) is None
+    with pytest.raises(CorruptStateError):
+        ended.result(JOB)
+
+
+def play(world: World, again: JobGraph, **values: str) -> tuple[str, int]:
+    """Submit to the next leader; what it answered, and how many jobs run then."""
+
+    async def story() -> tuple[str, int]:
+        with ThreadPoolExecutor(2) as io:
+            dispatcher = Dispatcher(world.term(io, **{**REMEMBER, **values}))
+            try:
+                await dispatcher.recover()
+                try:
+                    answer: str = await dispatcher.submit(again, b"zip")
+                except DuplicateJobSubmissionError as error:
+                    answer = str(error)
+                assert (await dispatcher.details(JOB)).status.value == "FINISHED"
+                return answer, sum(not job.status.globally_terminal for job in dispatcher.jobs())
+            finally:
+                await dispatcher.close()
+
+    return asyncio.run(story())
+
+
+def ended_job(delete_on_commit: str = "true", until: str | None = None) -> World:
+    """A job that has ended, and whose leader died in its cleanup, or after it."""
+    world = World()
+    stores = world.lead(**REMEMBER, **{"job-result-store.delete-on-commit": delete_on_commit})
+    stores.job_graphs.put(stored())
+    stores.job_results.create_dirty(result())
+
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    if until is not None:
+        world.steps.hooks[until] = die
+        with pytest.raises(KeyboardInterrupt):
+            stores.cleanup.run(result())
+        del world.steps.hooks[until]
+    else:
+        stores.cleanup.run(result())
+    return world
+
+
+@pytest.mark.parametrize("delete_on_commit", ["true", "false"])
+@pytest.mark.parametrize("until", [None, *CLEANUP_STEPS])
+def test_a_submission_that_is_repeated_after_the_jobs_end_runs_once(
+    until: str | None, delete_on_commit: str
+) -> None:
+    """The client got no answer, and its job was short: it ran twice."""
+    values = {"job-result-store.delete-on-commit": delete_on_commit}
+    world = ended_job(delete_on_commit, until)
+    assert play(world, submission(submitted_at=2), **values) == (JOB, 0)
+    refusal = f"job {JOB} has ended before: submit it under another job id"
+    assert play(world, submission(name="another"), **values) == (refusal, 0)
+    assert play(world, submission(sha256="y"), **values) == (refusal, 0)
+
+
+def test_a_job_whose_cleanup_has_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    stores = world.lead(**REMEMBER)
+    stores.job_graphs.put(stored())
+    stores.job_results.create_dirty(result())
+
+    def away(*_: object) -> None:
+        raise StoreUnavailableError("not now")
+
+    monkeypatch.setattr(EndedJobs, "add", away)
+    assert play(world, submission(submitted_at=2)) == (JOB, 0)
+
+
+def test_what_is_remembered_is_a_job_result_of_flinks() -> None:
+    world = ended_job()
+    (path,) = (path for path in world.result_files.files if path.startswith("ended/"))
+    data = json.loads(world.result_files.files[path])
+    assert data["result"] == json.loads(PAYLOAD)["result"]
+    assert data["submission"] == submission().digest()
+
+
+def test_an_id_may_be_used_again_when_it_is_forgotten() -> None:
+    world = ended_job()
+    world.result_files.files.clear()
+    stores = world.lead(**REMEMBER)
+    assert not stores.job_results.has_entry(JobID(JOB))
+
+
+def test_a_disk_that_is_full_until_the_job_is_removed_does_not_keep_it() -> None:
+    world = World()
+    stores = world.lead(**REMEMBER)
+    stores.job_graphs.put(stored())
+    stores.job_results.create_dirty(result())
+    world.failures.fail("write", StoreUnavailableError("the disk is full"))
+    stores.cleanup.run(result())
+    assert not stores.job_results.has_dirty(JOB)
+    assert play(world, submission(submitted_at=2)) == (JOB, 0)
