@@ -22,6 +22,7 @@
         JobExecutionError             user code or the cluster made the job fail
       RestError                       a JobManager answered with an error
       LabError                        the workbench cannot do what it was asked
+        UnknownVerbError              this kind of cluster has no such verb
 
 Messages are one sentence that names the thing, its value and the fix.
 """
@@ -121,3 +122,7 @@ class RestError(HaworkError):
 
 class LabError(HaworkError):
     """The workbench cannot do what it was asked; the lab can go on or be reset."""
+
+
+class UnknownVerbError(LabError, AttributeError):
+    """This kind of cluster has no such verb. The message says what there is instead."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hawork.inspect.difference import store_changes
     from hawork.lab import flights as flights
+    from hawork.lab.closing import reset
     from hawork.lab.cluster import LabCluster
     from hawork.lab.flink.cluster import FlinkCluster
     from hawork.lab.job import Job
-    from hawork.lab.open_labs import reset
     from hawork.panels.replay import replay
     from hawork.story.comparison import compare_values
     from hawork.story.run_bundle import RunBundle, open_bundle
@@ -49,7 +49,7 @@ _HOMES = {
     "judge": "hawork.story.verdict",
     "open_bundle": "hawork.story.run_bundle",
     "replay": "hawork.panels.replay",
-    "reset": "hawork.lab.open_labs",
+    "reset": "hawork.lab.closing",
     "store_changes": "hawork.inspect.difference",
 }
 

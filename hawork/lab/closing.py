@@ -1,21 +1,27 @@
-"""What has to be done once before a lab is closed; what was interrupted can be tried again."""
+"""Closing labs: the steps of one shutdown, and every lab of this process that is open."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Protocol
+
+from hawork.core.errors import LabError
 
 
-class Closing:
-    """Steps in their order, each safe to repeat. None is left out because another one failed."""
+class Shutdown:
+    """Steps in their order, each safe to repeat.
+
+    Each runs once; one that failed stops no other, and is tried again by the next ``go_on``.
+    """
 
     def __init__(self, *steps: Callable[[], object]) -> None:
         self._left = list(steps)
         self._going_on = threading.RLock()
 
-    def first(self, step: Callable[[], object]) -> None:
-        """Do this before all others."""
-        self._left.insert(0, step)
+    def first(self, *steps: Callable[[], object]) -> None:
+        """Do these, in their order, before all others."""
+        self._left[:0] = steps
 
     def go_on(self) -> None:
         """Try every step that is left. Raises an interrupt, or else the first error, at the end.
@@ -34,3 +40,54 @@ class Closing:
                     self._left.remove(step)
         if raised is not None:
             raise raised
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+_lock = threading.Lock()
+_open: list[_Closable] = []
+
+
+def opened(lab: _Closable) -> None:
+    """``lab`` has a directory, and perhaps processes."""
+    with _lock:
+        if lab not in _open:
+            _open.append(lab)
+
+
+def closed(lab: _Closable) -> None:
+    """``lab`` has neither any more."""
+    with _lock:
+        if lab in _open:
+            _open.remove(lab)
+
+
+def reset() -> int:
+    """Close every lab of this notebook, also those that no variable names; how many there were.
+
+    For when cells were run twice, out of order or only half. Views of somebody else's clusters
+    are closed, too. Labs of other notebooks, which have kernels of their own, are left alone;
+    the next ``LabCluster`` begins anew.
+
+    >>> from hawork.lab import reset
+    >>> reset()
+    0
+
+    ``LabError`` when one could not be closed; all others are closed nevertheless.
+    """
+    with _lock:
+        labs = list(_open)
+    failed = []
+    for lab in labs:
+        try:
+            lab.close()
+        except Exception as error:  # noqa: BLE001 - the others must be closed nevertheless
+            failed.append(f"{type(lab).__name__}: {str(error) or type(error).__name__}")
+    if failed:
+        raise LabError(
+            f"{len(failed)} of {len(labs)} labs are not closed yet ({'; '.join(failed)}): call "
+            "hawork.lab.reset() again"
+        )
+    return len(labs)

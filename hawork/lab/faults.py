@@ -1,104 +1,235 @@
-"""Faults on purpose: what can happen to a process, as verbs.
+"""Faults on purpose: what can happen to a process, and between it and the HA store, as verbs.
 
 Each fault is an event in ``events/lab.jsonl``, written just before it is done, so that the
-timeline and every measurement know the moment.
+timeline and every measurement know the moment. A fault that is refused is no event.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
 from hawork.core.events import Event, EventKind, EventLog
-from hawork.lab.processes import LabProcesses
+from hawork.story.terms import Terms
+
+if TYPE_CHECKING:
+    from hawork.lab.leadership import Leadership
+    from hawork.lab.processes import LabProcesses
+    from hawork.lab.steps import ArmedSteps
+    from hawork.lab.stores.store import LabStore
+    from hawork.story.event_reader import EventReader
 
 
 class Faults:
-    """The verbs; ``resolve`` turns ``"leader"`` into the name of the process that leads.
+    """The verbs, of a cluster on this machine. Each returns the event that tells of it.
 
-    ``leave_step`` lets a process that was paused at an armed step leave it;
-    ``abandon_steps`` forgets where a process stood that is dead, or is asked to end.
+    A target is the name of a process, such as ``jm-1``, or ``"leader"``; ``LabError`` when there
+    is no such process, it is not in that state, or the store cannot have the fault.
     """
 
     def __init__(
         self,
-        processes: LabProcesses,
+        started: Callable[[], LabProcesses],
+        store: LabStore,
+        config: Configuration,
+        leadership: Leadership,
+        steps: ArmedSteps,
         events: EventLog,
-        resolve: Callable[[str], str],
-        leave_step: Callable[[str], None],
-        abandon_steps: Callable[[str], None],
+        reader: EventReader,
     ) -> None:
-        self._processes = processes
+        self._started = started
+        self._store = store
+        self._config = config
+        self._leadership = leadership
+        self._steps = steps
         self._events = events
-        self._resolve = resolve
-        self._leave_step = leave_step
-        self._abandon_steps = abandon_steps
+        self._reader = reader
 
-    def kill(self, target: str) -> Event:
-        """SIGKILL: the process is gone at once, nothing is released or saved."""
-        name = self._alive(target)
+    # --- processes -----------------------------------------------------------------------
+    def kill(self, target: str = "leader") -> Event:
+        """SIGKILL a process: it is gone at once, nothing is released or saved.
+
+        >>> fault = lab.kill("leader")                                     # doctest: +SKIP
+        >>> fault.facts["target"]                                          # doctest: +SKIP
+        'jm-1'
+        """
+        name, processes = self._alive(target)
         event = self._record("kill", name)
-        self._processes.control.signal(name, "KILL")
-        self._processes.control.wait_until(name, "exited")
-        self._abandon_steps(name)
+        self._kill(processes, name)
         return event
 
-    def terminate(self, target: str) -> Event:
-        """SIGTERM: the process releases its leadership, keeps all HA data, and ends."""
-        name = self._alive(target)
-        if self._processes.state(name).state == "paused":
+    def terminate(self, target: str = "leader") -> Event:
+        """SIGTERM a process: it releases leadership, keeps all HA data, and ends.
+
+        If it stands at an armed step, it goes on from there.
+
+        >>> lab.terminate("jm-2")                                          # doctest: +SKIP
+        """
+        name, processes = self._alive(target)
+        if processes.state(name).state == "paused":
             raise LabError(f"process {name} is paused and hears nothing: resume it, or kill it")
         event = self._record("terminate", name)
-        self._processes.control.signal(name, "TERM")
+        processes.control.signal(name, "TERM")
         # It ends when its threads have, and one that stands at a step would not.
-        self._abandon_steps(name)
-        self._processes.control.wait_until(name, "exited")
-        self._abandon_steps(name)
+        self._steps.abandon(name)
+        processes.control.wait_until(name, "exited")
+        self._steps.abandon(name)
         return event
 
-    def pause(self, target: str) -> Event:
-        """SIGSTOP: the process stands still, like a long garbage collection, and knows nothing."""
-        name = self._alive(target)
+    def pause(self, target: str = "leader") -> Event:
+        """SIGSTOP a process: it stands still, like a long garbage collection.
+
+        >>> paused = lab.pause("leader")                                   # doctest: +SKIP
+        >>> await lab.wait_for_leader(other_than=paused)                   # doctest: +SKIP
+        """
+        name, processes = self._alive(target)
         event = self._record("pause", name)
-        self._processes.control.signal(name, "STOP")
+        processes.control.signal(name, "STOP")
         return event
 
     def resume(self, target: str) -> Event:
-        """SIGCONT: a paused process goes on where it was, also if a step had paused it."""
-        name = self._alive(target)
-        self._leave_step(name)
+        """SIGCONT a paused process: it goes on where it was, also if a step had paused it.
+
+        >>> woken = lab.resume("jm-1")                                     # doctest: +SKIP
+        >>> await lab.wait_for_event("leadership.revoked", "jm-1", after=woken)  # doctest: +SKIP
+        """
+        name, processes = self._alive(target)
+        self._steps.leave(name)
         event = self._record("resume", name)
-        self._processes.control.signal(name, "CONT")
-        self._processes.control.wait_until(name, "running", "exited")
+        processes.control.signal(name, "CONT")
+        processes.control.wait_until(name, "running", "exited")
         return event
 
     def wake(self, target: str) -> None:
         """Resume a process that may have been killed since it was stopped."""
-        if self._processes.state(target).alive:
+        if self._started().state(target).alive:
             self.resume(target)
 
     def restart(self, target: str) -> Event:
-        """Kill the process if it is alive, and start it again under its name."""
-        name = self._known(target)
+        """Kill a process if it is alive, and start it again under its name.
+
+        >>> lab.restart("jm-1")                                            # doctest: +SKIP
+        """
+        name, processes = self._known(target)
         event = self._record("restart", name)
-        if self._processes.state(name).alive:
-            self._processes.control.signal(name, "KILL")
-            self._processes.control.wait_until(name, "exited")
-            self._abandon_steps(name)
-        self._processes.start(name)
+        if processes.state(name).alive:
+            self._kill(processes, name)
+        processes.start(name)
         return event
 
-    def _known(self, target: str) -> str:
-        name = self._resolve(target)
-        self._processes.state(name)
-        return name
+    # --- a store that is a server --------------------------------------------------------
+    def expire_session(self, target: str = "leader") -> Event:
+        """Close a JobManager's session with the store, as a timeout there would.
 
-    def _alive(self, target: str) -> str:
-        name = self._known(target)
-        if not self._processes.state(name).alive:
+        >>> lab.expire_session("leader")                                   # doctest: +SKIP
+        """
+        if self._store.no_sessions:
+            raise LabError(self._store.no_sessions)
+        name, _ = self._known(target)
+        connections = Terms(self._reader.events()).connections
+        sessions = [session for session, owner in connections.items() if owner == name]
+        if not sessions:
+            raise LabError(f"{name} has no session with the store: choose a JobManager")
+        event = self._record("expire_session", name)
+        self._store.expire_session(self._config, sessions[-1])
+        return event
+
+    def partition(self, target: str = "leader", how: str = "cut") -> Event:
+        """Cut a JobManager off from the store, and from nothing else, until ``heal``.
+
+        ``how``: ``cut`` breaks its connections, ``blackhole`` swallows everything,
+        ``to_store`` and ``from_store`` swallow one direction; ``delay`` passes everything on,
+        but late.
+
+        >>> lab.partition("leader", how="blackhole")                       # doctest: +SKIP
+        """
+        name, _ = self._known(target)
+        cut_off = self._store.partition(name, how)
+        event = self._record("partition", name, how=how)
+        cut_off()
+        return event
+
+    def store_outage(self, server: str | None = None, how: str = "pause") -> Event:
+        """Pause or ``kill`` the store's servers until ``heal``: all, or one by its name.
+
+        ZooKeeper's servers are ``zk-1``, ``zk-2``, ... and ``"leader"``, whichever that is;
+        Kubernetes' are ``api`` and ``etcd``.
+
+        >>> lab.store_outage("leader", how="kill")                         # doctest: +SKIP
+        """
+        self._started()
+        stop = self._store.outage(server, how)
+        event = self._record("store_outage", "store", how=how, server=server or "all")
+        stop()
+        return event
+
+    def heal(self) -> Event:
+        """End all partitions and outages.
+
+        >>> lab.heal()                                                     # doctest: +SKIP
+        """
+        self._started()
+        heal = self._store.heal()
+        event = self._record("heal", "store")
+        heal()
+        return event
+
+    # --- an API server -------------------------------------------------------------------
+    def revoke_right(self, target: str = "leader", verb: str = "patch") -> Event:
+        """Take a verb on ConfigMaps from a process, until ``grant_right``.
+
+        >>> lab.revoke_right("leader", "patch")                            # doctest: +SKIP
+        """
+        control_plane, (name, _) = self._store.control_plane, self._known(target)
+        event = self._record("revoke_right", name, right=verb)
+        control_plane.revoke_right(name, verb)
+        return event
+
+    def grant_right(self, target: str, verb: str = "patch") -> Event:
+        """Give a verb on ConfigMaps back to a process.
+
+        >>> lab.grant_right("jm-1", "patch")                               # doctest: +SKIP
+        """
+        control_plane, (name, _) = self._store.control_plane, self._known(target)
+        event = self._record("grant_right", name, right=verb)
+        control_plane.grant_right(name, verb)
+        return event
+
+    def outdate_watches(self) -> Event:
+        """Restart the API server without its history: every watch has to list again.
+
+        >>> lab.outdate_watches()                                          # doctest: +SKIP
+        """
+        control_plane = self._store.control_plane
+        self._started()
+        event = self._record("outdate_watches", "store")
+        control_plane.outdate_watches()
+        return event
+
+    # --- within --------------------------------------------------------------------------
+    def _known(self, target: str) -> tuple[str, LabProcesses]:
+        """The process that is meant; ``LabError`` when there is none, or no lab is running."""
+        processes, name = self._started(), self._leadership.resolve(target)
+        processes.state(name)
+        return name, processes
+
+    def _alive(self, target: str) -> tuple[str, LabProcesses]:
+        name, processes = self._known(target)
+        if not processes.state(name).alive:
             raise LabError(f"process {name} is not running: restart it first")
-        return name
+        return name, processes
 
-    def _record(self, verb: str, target: str) -> Event:
-        self._events.emit(EventKind.FAULT, verb=verb, target=target)
+    def _kill(self, processes: LabProcesses, name: str) -> None:
+        processes.control.signal(name, "KILL")
+        processes.control.wait_until(name, "exited")
+        self._steps.abandon(name)
+
+    def _record(self, verb: str, target: str, **facts: str) -> Event:
+        self._events.emit(EventKind.FAULT, verb=verb, target=target, **facts)
         return self._events.recent()[-1]
+
+
+VERBS = tuple(name for name in vars(Faults) if not name.startswith("_") and name != "wake")
+"""What can be done to a cluster whose processes and store are ours."""

@@ -8,6 +8,7 @@ from hawork.client.waiting import Waiting
 from hawork.core.errors import LabError
 from hawork.core.events import Event, EventKind
 from hawork.core.types import REST_SERVER, LeaderInformation
+from hawork.story.terms import Terms
 
 
 class Leadership:
@@ -34,9 +35,7 @@ class Leadership:
             return None
         session_id = str(information.session_id)
         if session_id not in self._names:
-            for event in self._events():
-                if event.kind is EventKind.LEADERSHIP_GRANTED and event.session_id is not None:
-                    self._names[event.session_id] = event.process
+            self._names = Terms(self._events()).owners
         return self._names.get(session_id)
 
     def wait(self, other_than: str | Event | None, timeout: float) -> Waiting[str]:

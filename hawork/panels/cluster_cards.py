@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hawork.core import options
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from hawork.story.facts import Facts
 
 
-def cluster_section(lab: ClusterSource, timeline: LiveTimeline) -> dict[str, Any]:
+def cluster_section(
+    lab: ClusterSource, timeline: LiveTimeline, held_steps: Callable[[], list[HeldStep]]
+) -> dict[str, Any]:
     """What there is now, without asking any process: this is looked at ten times a second."""
     kind = lab.config.get_option(options.HA_TYPE)
     information = lab.leader_information()
     facts = timeline.facts
-    leader = facts.owners.get(str(information.session_id)) if information else None
-    held = lab.held()
+    leader = facts.terms.owners.get(str(information.session_id)) if information else None
+    held = held_steps()
     states = lab.processes
     cards = {
         name: _card(state, timeline, held, leads=name == leader, kind=kind)

@@ -57,12 +57,16 @@ class ClusterSource(StoreSource, Protocol):
 
     def leader_information(self) -> LeaderInformation | None: ...
 
-    def held(self) -> list[HeldStep]: ...
-
     def job_results(self) -> pandas.DataFrame: ...
 
     def arrived_events(self, known: int) -> list[Event]:
         """The events after the first ``known`` ones, in the order in which they were read."""
+
+
+class SteppedSource(Protocol):
+    """Where steps of the protocol can be armed, and processes stand at them."""
+
+    def held(self) -> list[HeldStep]: ...
 
 
 class AttachedSource(StoreSource, Protocol):

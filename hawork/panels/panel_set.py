@@ -10,7 +10,7 @@ from typing import Any
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.errors import LabError
 from hawork.core.events import Event
-from hawork.panels.cluster_source import AttachedSource, ClusterSource
+from hawork.panels.cluster_source import AttachedSource, ClusterSource, SteppedSource
 from hawork.panels.commands import perform
 from hawork.panels.controller import Controller
 from hawork.panels.feed import Json
@@ -45,9 +45,10 @@ class PanelSet:
         self._closed = False
 
     @classmethod
-    def of_lab(cls, lab: ClusterSource) -> PanelSet:
-        """Of a lab, whose buttons do what its methods do."""
-        return cls(lab.arrived_events, partial(lab_sources, lab), partial(perform, lab))
+    def of_lab(cls, lab: ClusterSource, steps: SteppedSource | None = None) -> PanelSet:
+        """Of a lab, whose buttons do what its methods do; ``steps`` when it can arm any."""
+        sources = partial(lab_sources, lab, steps)
+        return cls(lab.arrived_events, sources, partial(perform, lab))
 
     @classmethod
     def of_view(cls, view: AttachedSource) -> PanelSet:

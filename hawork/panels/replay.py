@@ -15,13 +15,14 @@ from typing import Any
 from hawork.core.errors import LabError
 from hawork.core.events import Event, EventKind, read_events
 from hawork.core.jobs import JobStatus
-from hawork.core.types import REST_SERVER, ProcessState
+from hawork.core.types import ProcessState
 from hawork.panels.cluster_cards import recorded_section
 from hawork.panels.feed import Json, merge_patch
 from hawork.panels.job_rows import MOST_JOBS
 from hawork.panels.live_timeline import LiveTimeline
 from hawork.panels.panel import Panel
 from hawork.story.run_bundle import RunBundle
+from hawork.story.terms import Terms
 from hawork.story.timeline import Timeline, as_text, mimebundle
 
 SHOWN = ("cluster", "timeline", "jobs")
@@ -160,16 +161,12 @@ class _Jobs:
     def __init__(self) -> None:
         self._rows: dict[str, dict[str, Any]] = {}
         self._by: dict[str, str | None] = {}
-        self._published: str | None = None
-        self._former: set[str] = set()
+        self._terms = Terms()
 
     def see(self, event: Event) -> None:
         facts, kind = event.facts, event.kind
-        if kind is EventKind.LEADERSHIP_CONFIRMED and facts.get("component") == REST_SERVER:
-            if self._published not in (None, event.session_id):
-                self._former.add(str(self._published))
-            self._published = event.session_id
-        if event.job_id is None or event.session_id in self._former:
+        self._terms.see(event)
+        if event.job_id is None or self._terms.deposed(event.session_id):
             return  # a deposed leader suspends what is no longer its own
         row = self._row(event.job_id)
         if kind is EventKind.JOB_ACKNOWLEDGED:

@@ -10,7 +10,7 @@ from typing import Any
 from hawork.client.full_details import FullDetails
 from hawork.panels.background import Background
 from hawork.panels.cluster_cards import cluster_section
-from hawork.panels.cluster_source import ClusterSource
+from hawork.panels.cluster_source import ClusterSource, SteppedSource
 from hawork.panels.feed import Json
 from hawork.panels.job_rows import MOST_JOBS, jobs_section
 from hawork.panels.live_timeline import LiveTimeline
@@ -77,20 +77,22 @@ class Sources:
         return found
 
 
-def lab_sources(lab: ClusterSource, timeline: LiveTimeline) -> Sources:
-    """What the panels of a lab show."""
-    steps, rows = StepRows(lab, timeline), StoreRows(lab, lab.directory / "storage")
-    details = FullDetails(MOST_JOBS)
-    return Sources(
-        timeline,
-        quick={CLUSTER: partial(cluster_section, lab, timeline), STEPPER: steps.reached},
-        slow={
-            JOBS: Background(JOBS, lambda: jobs_section(lab, details), JOBS_EVERY),
-            STORE: Background(STORE, rows.look, STORE_EVERY),
-            STEPPER: Background(STEPPER, steps.look, STEPS_EVERY),
-        },
-        ended=_ended,
-    )
+def lab_sources(
+    lab: ClusterSource, stepped: SteppedSource | None, timeline: LiveTimeline
+) -> Sources:
+    """What the panels of a lab show; a stepper when its steps can be armed."""
+    rows, details = StoreRows(lab, lab.directory / "storage"), FullDetails(MOST_JOBS)
+    held = stepped.held if stepped is not None else list
+    quick: dict[str, Callable[[], Json]] = {CLUSTER: partial(cluster_section, lab, timeline, held)}
+    slow = {
+        JOBS: Background(JOBS, lambda: jobs_section(lab, details), JOBS_EVERY),
+        STORE: Background(STORE, rows.look, STORE_EVERY),
+    }
+    if stepped is not None:
+        steps = StepRows(lab, stepped, timeline)
+        quick[STEPPER] = steps.reached
+        slow[STEPPER] = Background(STEPPER, steps.look, STEPS_EVERY)
+    return Sources(timeline, quick, slow, ended=_ended)
 
 
 def _ended(sections: Mapping[str, Json]) -> dict[str, Json]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hawork.core.errors import LabError
 from hawork.core.steps import ACTORS, STEPS, armed_steps
 from hawork.inspect.difference import store_changes
-from hawork.panels.cluster_source import ClusterSource
+from hawork.panels.cluster_source import ClusterSource, SteppedSource
 from hawork.panels.live_timeline import LiveTimeline
 from hawork.panels.store_rows import RENEWALS
 
@@ -25,8 +25,9 @@ arrival is compared with the last one, or with the step before if that is not so
 class StepRows:
     """``look`` runs on one thread, ``reached`` on another; they share nothing that changes."""
 
-    def __init__(self, lab: ClusterSource, timeline: LiveTimeline) -> None:
+    def __init__(self, lab: ClusterSource, stepped: SteppedSource, timeline: LiveTimeline) -> None:
         self._lab = lab
+        self._stepped = stepped
         self._timeline = timeline
         self._standing: list[str] = []
         self._looked = 0.0
@@ -36,7 +37,7 @@ class StepRows:
 
     def look(self) -> dict[str, Any]:
         """Who stands where, what is armed, and what the HA store says against the step before."""
-        held = self._lab.held()
+        held = self._stepped.held()
         armed = [str(order) for order in armed_steps(self._lab.directory / "control")]
         standing = [f"{each.process} {each.step}" for each in held]
         arrived = [each for each in held if f"{each.process} {each.step}" not in self._standing]

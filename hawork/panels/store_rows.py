@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hawork.core.errors import LabError
-from hawork.inspect.store import files_below
+from hawork.inspect.files import files_below
 from hawork.panels.cluster_source import StoreSource
 
 MOST_ROWS = 300

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from hawork.core.events import Event, EventKind
 from hawork.story.segments import LEADING, PAUSED, Segment
+from hawork.story.terms import Terms
 
 HOLDER_LANE = "holds the lock"
 BELIEF_LANE = "believes to lead"
@@ -32,7 +33,7 @@ class Beliefs:
     def __init__(self) -> None:
         self.segments: list[Segment] = []
         self.started: float | None = None
-        self._owners: dict[str, str] = {}
+        self._terms = Terms()
         self._believers: dict[str, str] = {}
         self._paused: set[str] = set()
         self._holder: tuple[str, str] | None = None
@@ -51,9 +52,9 @@ class Beliefs:
             yield replace(each, end=now)
 
     def _learn(self, event: Event) -> None:
+        self._terms.see(event)
         kind, process = event.kind, event.process
         if kind is EventKind.LEADERSHIP_GRANTED and event.session_id:
-            self._owners[event.session_id] = process
             self._believers[process] = event.session_id
             self._holder = (process, event.session_id)
         elif kind in (EventKind.LEADERSHIP_REVOKED, EventKind.PROCESS_STOPPED):
@@ -98,7 +99,7 @@ class Beliefs:
             state = LEADING if session == held else STALE
             wanted[BELIEF_LANE, process] = (PAUSED if process in self._paused else state, session)
         if self._seen is not None:
-            owner = self._owners.get(self._seen, "somebody")
+            owner = self._terms.owners.get(self._seen, "unknown")
             wanted[CLIENT_LANE, owner] = (LEADING if self._seen == held else STALE, self._seen)
         for key, shown in list(self._open.items()):
             if wanted.get(key) != (shown.state, shown.session_id):

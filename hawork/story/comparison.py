@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import pandas
 
 _JOB = "job_id"
+
+
+class Comparison(Protocol):
+    """An output held against what it should be, such as ``flights.compare`` gives."""
+
+    @property
+    def records(self) -> int: ...
+    @property
+    def lost(self) -> int: ...
+    @property
+    def duplicated(self) -> int: ...
+    @property
+    def different(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)

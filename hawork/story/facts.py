@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from hawork.core.events import Event, EventKind
 from hawork.core.jobs import JobStatus
 from hawork.core.types import REST_SERVER
+from hawork.story.terms import Terms
 
 _NEWS = 20
 
@@ -27,7 +28,7 @@ class Facts:
 
     connections: dict[str, str] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
-    owners: dict[str, str] = field(default_factory=dict)
+    terms: Terms = field(default_factory=Terms)
     registered: dict[str, tuple[str, int]] = field(default_factory=dict)
     """TaskManagers: the leader that knows each, and its slots."""
 
@@ -39,6 +40,7 @@ class Facts:
     """Wall-clock time and a sentence, the newest last."""
 
     def see(self, event: Event) -> None:
+        self.terms.see(event)
         self._connections(event)
         self._processes(event)
         if event.kind is EventKind.STEP_REACHED and event.step:
@@ -76,9 +78,7 @@ class Facts:
 
     def _processes(self, event: Event) -> None:
         kind, facts, process = event.kind, event.facts, event.process
-        if kind is EventKind.LEADERSHIP_GRANTED and event.session_id:
-            self.owners[event.session_id] = process
-        elif kind is EventKind.LEADERSHIP_CONFIRMED and facts.get("component") == REST_SERVER:
+        if kind is EventKind.LEADERSHIP_CONFIRMED and facts.get("component") == REST_SERVER:
             self.addresses[process] = str(facts.get("address"))
         elif kind is EventKind.PROCESS_STARTED:
             self.connections.pop(process, None)

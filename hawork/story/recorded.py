@@ -1,34 +1,32 @@
-"""What was recorded of a cluster: its events, as a list, as a frame, and as a timeline."""
+"""What was recorded of a cluster: its events, as a list, as a frame, as a timeline, judged."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from hawork.core.events import Event
-from hawork.story.timeline import Timeline
 
 if TYPE_CHECKING:
     import pandas
 
-    from hawork.story.event_reader import EventReader
+    from hawork.story.timeline import Timeline
+    from hawork.story.verdict import Verdict
 
 
-class Recorded:
-    """The part of a lab, and of a cluster that was attached to, that tells what happened.
+class Recorded(ABC):
+    """A run that is going on or over, told by its events alone."""
 
-    All of it works after ``close``, too.
-    """
+    _closed_at: float | None = None
+    """Monotonic seconds at which recording ended; ``None``: with the last event."""
 
-    _reader: EventReader
-    _closed_at: float | None
-
+    @abstractmethod
     def event_list(self) -> list[Event]:
         """Every event of every process so far, in the order in which they happened.
 
         >>> [event.kind.value for event in lab.event_list()][:2]           # doctest: +SKIP
         ['process.started', 'process.started']
         """
-        return self._reader.events()
 
     def events(self) -> pandas.DataFrame:
         """The same as a frame: seconds since the start, process, kind, step, facts.
@@ -37,7 +35,7 @@ class Recorded:
         """
         from hawork.story.frames import events_frame
 
-        return events_frame(self._reader.events())
+        return events_frame(self.event_list())
 
     def timeline(self) -> Timeline:
         """Who led when, what was done to whom, what became of the jobs; draws itself.
@@ -45,4 +43,15 @@ class Recorded:
         >>> lab.timeline().takeovers[-1].seconds                           # doctest: +SKIP
         0.031
         """
-        return Timeline.of(self._reader.events(), self._closed_at)
+        from hawork.story.timeline import Timeline
+
+        return Timeline.of(self.event_list(), self._closed_at)
+
+    def verdict(self) -> Verdict:
+        """Whether the run was right, by its events; judged now.
+
+        >>> open_bundle("friday.zip").verdict().valid                      # doctest: +SKIP
+        """
+        from hawork.story.verdict import judge
+
+        return judge(self.event_list())

@@ -30,12 +30,10 @@ import hawork
 from hawork.core.errors import LabError
 from hawork.core.events import Event
 from hawork.core.options import HA_TYPE
+from hawork.story.recorded import Recorded
 
 if TYPE_CHECKING:
     import pandas
-
-    from hawork.story.timeline import Timeline
-    from hawork.story.verdict import Verdict
 
 FORMAT = 1
 MANIFEST, EVENTS, OPTIONS = "manifest.json", "events.jsonl", "options.json"
@@ -52,7 +50,7 @@ _DAMAGE = (
 
 
 @dataclass(frozen=True)
-class RunBundle:
+class RunBundle(Recorded):
     """A recorded run: the looking part of ``LabCluster``, over a file. Made by ``open_bundle``.
 
     >>> run = open_bundle("friday.zip")                                    # doctest: +SKIP
@@ -74,24 +72,6 @@ class RunBundle:
     def event_list(self) -> list[Event]:
         """Every event of every process, in the order in which they happened."""
         return list(self._events)
-
-    def events(self) -> pandas.DataFrame:
-        """The same as a frame, as ``LabCluster.events`` gives it."""
-        from hawork.story.frames import events_frame
-
-        return events_frame(self._events)
-
-    def timeline(self) -> Timeline:
-        """Who led when, what was done to whom, what became of the jobs; draws itself."""
-        from hawork.story.timeline import Timeline
-
-        return Timeline.of(self._events)
-
-    def verdict(self) -> Verdict:
-        """Whether the run was right, by its events; judged now, and not when it was written."""
-        from hawork.story.verdict import judge
-
-        return judge(self._events)
 
     def storage_tree(self) -> pandas.DataFrame:
         """Every file below storageDir when the bundle was written."""

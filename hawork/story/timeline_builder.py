@@ -20,6 +20,7 @@ from hawork.story.segments import (
     Segment,
     Takeover,
 )
+from hawork.story.terms import Terms
 
 _COST_LEADERSHIP = ("kill", "terminate", "pause", "restart", "expire_session", "partition")
 _UNDONE_BY = {"resume": "pause", "heal": "partition"}
@@ -66,8 +67,7 @@ class TimelineBuilder:
         self._names: dict[str, str] = {}
         self._leader: tuple[str, str, float] | None = None
         self._lost: tuple[str, float, str] | None = None
-        self._published: set[str] = set()
-        self._former: set[str] = set()
+        self._terms = Terms()
         self._handlers: dict[EventKind, Callable[[Event, float], None]] = {
             EventKind.PROCESS_STARTED: self._on_process_started,
             EventKind.PROCESS_STOPPED: self._on_process_stopped,
@@ -89,6 +89,7 @@ class TimelineBuilder:
     def see(self, event: Event) -> None:
         if self.started is None:
             self.started = event.monotonic
+        self._terms.see(event)
         handler = self._handlers.get(event.kind)
         if handler is not None:
             handler(event, event.monotonic - self.started)
@@ -196,8 +197,6 @@ class TimelineBuilder:
             self.takeovers.append(Takeover(lane.name, session, lost_at, now, cause))
         self._no_leader(now)
         self._lost = None
-        self._former |= self._published
-        self._published = {session}
         self._leader = (lane.name, session, now)
 
     def _on_leadership_revoked(self, event: Event, now: float) -> None:
@@ -260,7 +259,7 @@ class TimelineBuilder:
                 self.marks[index] = replace(mark, lane=lane)
 
     def _on_job_status(self, event: Event, now: float) -> None:
-        if event.session_id in self._former:
+        if self._terms.deposed(event.session_id):
             return  # a deposed leader suspends what is no longer its own
         lane = self._job_lane(event)
         known = self._jobs.get(lane)

@@ -18,7 +18,7 @@ from hawork.core.errors import ConfigurationError, JobSubmissionError, LabError,
 from hawork.core.events import EventKind
 from hawork.core.jobs import JobStatus
 from hawork.core.types import JobID
-from hawork.inspect.store import kind_of_file
+from hawork.inspect.files import kind_of_file
 from hawork.lab import FlinkCluster
 from hawork.lab.flights import DEPARTED, FLINK_JOB, RECORDS, Arrivals
 from hawork.lab.flink import memory as flink_memory
@@ -282,8 +282,11 @@ def test_what_flink_cannot_do_is_said(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="use 'zookeeper'"):
         FlinkCluster(ha="embedded", directory=tmp_path)
     lab = FlinkCluster(1, 0, directory=tmp_path)
-    with pytest.raises(LabError, match="cannot be armed in real Flink"):
-        lab.arm("result.dirty")
+    with pytest.raises(LabError, match=r"FlinkCluster has no arm: .*cannot be armed in real Flink"):
+        lab.arm("result.dirty")  # type: ignore[attr-defined]
+    with pytest.raises(LabError, match=r"FlinkCluster has no kil: did you mean kill\?"):
+        lab.kil()  # type: ignore[attr-defined]
+    assert not hasattr(lab, "held")
     with pytest.raises(LabError, match="not started"):
         lab.submit("INSERT INTO a SELECT 1")
     lab.close()

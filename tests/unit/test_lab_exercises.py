@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,8 +11,7 @@ from typing import Any
 import pytest
 
 from hawork.core.errors import LabError
-from hawork.core.events import EventLog
-from hawork.lab.judgement import Judgement
+from hawork.lab import LabCluster
 from hawork.lessons import (
     Check,
     TinyConfigMap,
@@ -22,23 +23,17 @@ from hawork.lessons import (
 )
 from hawork.lessons.incidents import HINTS
 from hawork.story.comparison import compare_values
-from hawork.story.event_reader import EventReader
 
 PREFIX = "high-availability.embedded.leader-election"
 
 
-class Bench(Judgement):
-    """The part of a lab that judges, alone."""
-
-    _closed = False
-
-    def __init__(self, directory: Path) -> None:
-        self._events = EventLog("lab", directory / "lab.jsonl")
-        self._reader = EventReader(directory)
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[LabCluster]:
+    with contextlib.closing(LabCluster(1, 0, directory=tmp_path / "lab")) as made:
+        yield made  # not started: what events alone can tell needs no process
 
 
-def test_a_guess_is_compared_with_what_was_observed(tmp_path: Path) -> None:
-    lab = Bench(tmp_path)
+def test_a_guess_is_compared_with_what_was_observed(lab: LabCluster) -> None:
     lab.predict("gap", 9.0)
     lab.predict("gap", 5.0)
     lab.predict("is the output right?", "yes", unit="")
@@ -53,10 +48,9 @@ def test_a_guess_is_compared_with_what_was_observed(tmp_path: Path) -> None:
     assert "1000.0" not in str(frame)
 
 
-def test_only_what_was_asked_is_observed(tmp_path: Path) -> None:
-    lab = Bench(tmp_path)
+def test_only_what_was_asked_is_observed(lab: LabCluster) -> None:
     assert lab.compare().empty
-    with pytest.raises(LabError, match=r"nobody guessed about 'gap' \(asked were: none\)"):
+    with pytest.raises(LabError, match=r"there is no guess about 'gap' \(asked were: none\)"):
         lab.observe("gap", 1)
 
 

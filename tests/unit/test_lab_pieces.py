@@ -17,7 +17,7 @@ from hawork.client.waiting import Waiting
 from hawork.core.errors import ArtifactError, ConfigurationError, JobSubmissionError, LabError
 from hawork.core.events import EventKind, EventLog
 from hawork.core.steps import StepGate
-from hawork.inspect.store import job_results, kind_of_file, storage_tree
+from hawork.inspect.files import job_results, kind_of_file, storage_tree
 from hawork.lab.artifacts import find_source, written_artifacts
 from hawork.lab.magic import write_artifact
 from hawork.lab.steps import ArmedSteps

@@ -12,7 +12,7 @@ import pytest
 
 from hawork.core.errors import LabError
 from hawork.lab import LabCluster, reset
-from hawork.lab.closing import Closing
+from hawork.lab.closing import Shutdown
 from hawork.lab.stores.store import _FileStore
 from hawork.runtime.process_control import ProcessControl
 from hawork.servers.kubernetes.control_plane import ControlPlane
@@ -52,7 +52,7 @@ def test_reset_ends_also_what_no_variable_names() -> None:
 
 def test_every_step_is_tried_and_what_failed_is_tried_again() -> None:
     done: list[str] = []
-    closing = Closing(
+    closing = Shutdown(
         Interrupted(partial(done.append, "b"), OSError("odd")),
         Interrupted(partial(done.append, "c"), KeyboardInterrupt()),
         partial(done.append, "d"),

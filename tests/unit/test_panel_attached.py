@@ -17,6 +17,7 @@ from hawork.client import flink_rest
 from hawork.core.errors import LabError, RestError
 from hawork.core.events import EventKind
 from hawork.lab import FlinkCluster, reset
+from hawork.lab.faults import VERBS
 from hawork.lab.flink import foreign as flink_foreign
 from hawork.lab.flink.attached import AttachedCluster
 from hawork.lab.flink.watch import FlinkWatch
@@ -250,8 +251,12 @@ def test_there_are_no_buttons_and_no_faults(
     ask(view, do="cancel", job=JOB)
     until(lambda: "attach with read_only=False to cancel a job" in state(view)["answer"]["text"])
     assert managers[0].status == "RUNNING"
-    with pytest.raises(LabError, match="no stepper for a cluster that was only attached to"):
-        view.stepper_panel()
+    absent: Any = view
+    with pytest.raises(LabError, match=r"has no stepper_panel: .*step by step in a LabCluster"):
+        absent.stepper_panel()
+    for verb in VERBS:
+        with pytest.raises(LabError, match=f"AttachedCluster has no {verb}: its processes"):
+            getattr(absent, verb)()
 
 
 def test_a_view_that_may_write_cancels(
@@ -381,7 +386,7 @@ class Pointers:
         return pandas.DataFrame([row], columns=["table", "name", "version", "value"])
 
     def storage_tree(self) -> pandas.DataFrame:
-        from hawork.inspect.store import storage_tree
+        from hawork.inspect.files import storage_tree
 
         return storage_tree(self.file.parent.parent)
 

@@ -19,9 +19,8 @@ from lab_story import killed_leader
 from hawork.cli.main import main
 from hawork.core.errors import LabError
 from hawork.core.events import EventKind
-from hawork.inspect.store import storage_tree
+from hawork.inspect.files import storage_tree, with_sha256
 from hawork.lab import LabCluster, open_bundle, replay
-from hawork.lab.bundling import with_sha256
 from hawork.story import run_bundle as bundles
 from hawork.story.bundle_writer import write_bundle
 from hawork.story.report import report as report_of

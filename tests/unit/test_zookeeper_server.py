@@ -74,7 +74,7 @@ def test_a_server_that_does_not_come_up_says_why(tmp_path: Path) -> None:
         servers.start()
 
 
-@pytest.mark.parametrize("quorum", ["localhost:abc", "a b", "host:1,", ""])
+@pytest.mark.parametrize("quorum", ["localhost:abc", "a b", ""])
 def test_a_lab_refuses_a_quorum_that_is_none(tmp_path: Path, quorum: str) -> None:
     with pytest.raises(ConfigurationError, match=r"zookeeper\.quorum is"):
         LabCluster(

@@ -5,11 +5,10 @@ from __future__ import annotations
 import html
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hawork.client.flink_rest import ask, job_details, patiently
 from hawork.client.full_details import in_full
@@ -18,26 +17,22 @@ from hawork.client.tls import SYSTEM_TRUST, RestTrust
 from hawork.client.waiting import Waiting
 from hawork.core import options
 from hawork.core.addresses import host_and_port, rest_address
-from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration, flatten
 from hawork.core.errors import LabError, RestError
-from hawork.core.events import EventLog
 from hawork.core.types import JobID, LeaderInformation
 from hawork.ha.configuration_file import load_configuration
 from hawork.ha.layout import storage_dir
 from hawork.ha.storage import local_path
-from hawork.lab import open_labs
-from hawork.lab.bundling import Bundling
-from hawork.lab.closing import Closing
-from hawork.lab.flink.actions import FlinkActions
+from hawork.lab.cluster_view import ClusterView
+from hawork.lab.faults import VERBS
+from hawork.lab.flink.client import FlinkClient
+from hawork.lab.flink.distribution import FlinkDistribution
 from hawork.lab.flink.events import FlinkEvents
+from hawork.lab.flink.script import work_of
+from hawork.lab.flink.submission import job_settings, submit_work
 from hawork.lab.flink.watch import FlinkWatch
-from hawork.lab.judgement import Judgement
-from hawork.lab.panel_methods import Panels
 from hawork.lab.snapshot import ClusterSnapshot
 from hawork.story.beliefs import CLIENT
-from hawork.story.event_reader import EventReader
-from hawork.story.recorded import Recorded
 
 if TYPE_CHECKING:
     import pandas
@@ -45,7 +40,16 @@ if TYPE_CHECKING:
     from hawork.panels.panel_set import PanelSet
 
 
-class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
+_JOB_POLL = 0.2
+"""Seconds between looks at a job: the cluster has others to serve."""
+_NOT_OURS = (
+    "its processes and its store were not started by this lab; use the tools they were started "
+    "with, or a FlinkCluster of your own"
+)
+_NO_STEPS = "steps are of hawork's own processes; see the protocol step by step in a LabCluster"
+
+
+class AttachedCluster(ClusterView):
     """A running Flink cluster, seen from outside; made by ``FlinkCluster.attach``.
 
     >>> with FlinkCluster.attach("conf/config.yaml") as cluster:           # doctest: +SKIP
@@ -69,8 +73,14 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
     answers at the URL.
     """
 
-    _shown = ("cluster", "timeline", "jobs", "store")
-    _called = "view"
+    absent: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(VERBS, _NOT_OURS),
+        **dict.fromkeys(("arm", "disarm", "held", "proceed", "stepper_panel"), _NO_STEPS),
+        "start": "it runs already, and was not started by this lab",
+        "processes": "what is known of them is in snapshot(), taskmanagers() and the timeline",
+    }  # fmt: skip
+    called = "view"
+    _after_close = "attach again"
 
     def __init__(
         self, config: Path | str | Mapping[str, Any], *, read_only: bool = True,
@@ -90,49 +100,20 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
             self.config = load_configuration(config)
         if self.config is not None:
             self.trust = RestTrust(self.config)
+        self._client: FlinkClient | None = None
         self._directory = tempfile.TemporaryDirectory(prefix="hawork-attached-")
         directory = Path(self._directory.name)
+        super().__init__(directory, CLIENT)
         self._told = FlinkEvents(directory)
-        self._events = EventLog(CLIENT, directory / f"{CLIENT}.jsonl")
-        self._reader = EventReader(directory)
-        self._closed = False
-        self._closed_at: float | None = None
         self._watch = FlinkWatch(
             self.config, self._told, address=self._url, own=self._events, trust=self.trust
         )
-        self._closing = Closing(
-            self._close_client,
-            self._watch.close,
-            self._told.close,
-            self._reader.events,  # the last words, before the directory goes
-            self._close_panels,
-            self._events.close,
-        )
+        self._shutdown.first(self._close_client, self._watch.close, self._told.close)
         try:
             self._watch.start()
         except BaseException:
             self.close()
             raise
-        open_labs.opened(self)
-
-    def close(self) -> None:
-        """Stop looking; what was seen stays readable. Repeatable."""
-        if not self._closed:
-            self._closed, self._closed_at = True, SYSTEM_CLOCK.monotonic()
-        self._closing.go_on()
-        self._directory.cleanup()
-        open_labs.closed(self)
-
-    def __enter__(self) -> AttachedCluster:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # --- who is who ----------------------------------------------------------------------
     def leader_information(self) -> LeaderInformation | None:
@@ -181,6 +162,50 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
         path = f"/jobs/{JobID(job_id)}/checkpoints"
         return pandas.DataFrame(patiently(lambda: self._ask(path))["history"])
 
+    def submit(
+        self,
+        job: str | Path,
+        config: Mapping[str, Any] | None = None,
+        *,
+        parallelism: int = 1,
+        checkpoint_interval: str | float | None = None,
+        name: str | None = None,
+        entry_class: str | None = None,
+        args: Sequence[object] = (),
+    ) -> JobID:
+        """Submit Flink SQL or a jar as ``FlinkCluster.submit`` does; its job id.
+
+        Checkpoints are as the cluster's own configuration says unless ``checkpoint_interval``
+        is given. ``LabError`` when the view is read-only, ``JobSubmissionError`` has Flink's
+        message.
+        """
+        self._check_open()
+        self._check_writable("submit a job")
+        work = work_of(str(job), dict(config or {}), entry_class, args)
+        settings = job_settings(parallelism, checkpoint_interval, name)
+        if self._client is None:
+            flink = FlinkDistribution.find(self.flink_home)
+            directory = Path(self._directory.name) / "client"
+            self._client = FlinkClient(directory, self._client_options(), flink)
+        job_id = JobID.random()
+        submit_work(self._client, work, settings, job_id)
+        return job_id
+
+    def cancel(self, job_id: str) -> None:
+        """Ask the leader to cancel a job; see ``ended`` for its end."""
+        self._check_writable("cancel a job")
+        path = f"/jobs/{JobID(job_id)}?mode=cancel"
+        patiently(lambda: ask(self._address(), path, method="PATCH", trust=self.trust))
+
+    def ended(self, job_id: str, timeout: float | None = 60.0) -> Waiting[JobDetails]:
+        """Wait for the end of a job, whichever it is."""
+
+        def look() -> JobDetails | None:
+            details = self.job(job_id)
+            return details if details.status.globally_terminal else None
+
+        return Waiting(f"the end of job {job_id}", look, timeout=timeout, poll=_JOB_POLL)
+
     # --- looking -------------------------------------------------------------------------
     def snapshot(self) -> ClusterSnapshot:
         """The cluster at this moment, as one frozen value; without processes, which are not ours.
@@ -202,18 +227,6 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
             taskmanagers=taskmanagers,
         )
 
-    def store_rows(self) -> pandas.DataFrame:
-        """Everything of the cluster in the HA store right now, decoded."""
-        from hawork.inspect.store import store_rows
-
-        return store_rows(self._configured("what is in the HA store"), {})
-
-    def storage_tree(self) -> pandas.DataFrame:
-        """Every file below storageDir right now; ``LabError`` when it is on no local disk."""
-        from hawork.inspect.store import storage_tree
-
-        return storage_tree(self.storage_directory())
-
     def storage_directory(self) -> Path:
         """Where storageDir is; ``LabError`` when it is on no disk of this machine.
 
@@ -225,19 +238,6 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
         if path is None:
             raise LabError(f"{url} is not on this machine: look at it with its own tools")
         return path
-
-    def job_results(self) -> pandas.DataFrame:
-        """What the JobResultStore says now, dirty or clean."""
-        from hawork.inspect.store import job_results
-
-        return job_results(self._configured("where the job results are"))
-
-    def stepper_panel(self) -> NoReturn:
-        """Always ``LabError``: steps are hawork's, a process of Flink cannot be held at one."""
-        raise LabError(
-            "there is no stepper for a cluster that was only attached to: see the protocol step "
-            "by step in a LabCluster"
-        )
 
     def __repr__(self) -> str:
         where = self._url
@@ -258,8 +258,14 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
 
         return PanelSet.of_view(self)
 
-    def _store_kind(self) -> str:
-        return self.config.get_option(options.HA_TYPE) if self.config is not None else ""
+    def _store_config(self) -> Configuration:
+        return self._configured("what is in the HA store")
+
+    def _results_config(self) -> Configuration:
+        return self._configured("where the job results are")
+
+    def _release_directory(self) -> None:
+        self._directory.cleanup()
 
     def _configured(self, what: str) -> Configuration:
         if self.config is None:
@@ -267,12 +273,6 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
                 f"{what} is not told by {self._url}: attach with the cluster's config.yaml instead"
             )
         return self.config
-
-    def _storage(self) -> Path:
-        return self.storage_directory()
-
-    def _known_options(self) -> Mapping[str, str]:
-        return self.config or {}
 
     def _jobs(self) -> list[JobDetails]:
         address = self._address()
@@ -298,13 +298,26 @@ class AttachedCluster(Recorded, FlinkActions, Judgement, Panels, Bundling):
             raise RestError("nobody leads the cluster at the moment: ask again")
         return information.address
 
-    def _check_events_come(self) -> None:
-        self._check_open()
+    def _client_options(self) -> dict[str, str]:
+        """What Flink's client is told: the cluster's own configuration, or the one address."""
+        if self.config is not None:
+            return dict(self.config)
+        known = rest_address(self._address())
+        if known.secure or known.path:
+            raise LabError(
+                f"Flink's client is told by options only how to speak to {known.url}: attach with "
+                "the cluster's config.yaml"
+            )
+        return {"rest.address": known.host, "rest.port": str(known.port)}
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise LabError("this view is closed: attach again")
+    def _close_client(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
 
-    def _client_directory(self) -> Path:
-        self._check_open()
-        return Path(self._directory.name) / "client"
+    def _check_writable(self, what: str) -> None:
+        if self.read_only:
+            raise LabError(
+                f"this view of somebody else's cluster only reads: attach with read_only=False "
+                f"to {what}"
+            )

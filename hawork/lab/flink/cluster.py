@@ -5,34 +5,34 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hawork.backends.kubernetes.rights import FLINK_JOB_MANAGER_VERBS
-from hawork.client.submission import seconds
-from hawork.client.waiting import Waiting
 from hawork.core import options
 from hawork.core.configuration import flatten
-from hawork.core.errors import HaworkError, LabError, LeaderRetrievalError
+from hawork.core.errors import LabError, LeaderRetrievalError
 from hawork.core.jobs import RestartStrategy
 from hawork.core.types import JobID, LeaderInformation
-from hawork.lab.cluster import LabCluster
 from hawork.lab.flink.client import FlinkClient
 from hawork.lab.flink.distribution import FlinkDistribution
 from hawork.lab.flink.events import FlinkEvents
-from hawork.lab.flink.jar import JobJar
 from hawork.lab.flink.job import FlinkJob
 from hawork.lab.flink.memory import check_memory
 from hawork.lab.flink.processes import FlinkProcesses
 from hawork.lab.flink.script import work_of
+from hawork.lab.flink.submission import job_name, job_settings, submit_work
 from hawork.lab.flink.watch import FlinkWatch
-from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER
-from hawork.lab.steps import ArmedStep
+from hawork.lab.local_cluster import LocalCluster
+from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER, LabProcesses
 from hawork.lab.submission import send
 
 if TYPE_CHECKING:
     from hawork.lab.flink.attached import AttachedCluster
 
-_START_SECONDS = 180.0  # JVMs on a busy machine
+_STEPS = (
+    "steps are of hawork's own processes and cannot be armed in real Flink; arm them in a "
+    "LabCluster, or pause a process"
+)
 _STORES = ("zookeeper", "kubernetes")
 _LOOK_SECONDS = 1.0
 _NAMED_STORE = (options.ZK_QUORUM, options.K8S_CONFIG_FILE, options.K8S_CONTEXT)
@@ -43,7 +43,7 @@ _DISCOVERY = (
 """What a client needs to find the leader. On Kubernetes it wants a storageDir, too."""
 
 
-class FlinkCluster(LabCluster):
+class FlinkCluster(LocalCluster[FlinkJob]):
     """JobManagers and TaskManagers of real Apache Flink, and everything to do with them.
 
     >>> from hawork.lab import FlinkCluster                                # doctest: +SKIP
@@ -64,7 +64,11 @@ class FlinkCluster(LabCluster):
     Raises ``LabError`` when Java, Flink or memory is missing, before anything is started.
     """
 
+    absent: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("arm", "disarm", "held", "proceed", "stepper_panel"), _STEPS),
+    }
     _verbs = FLINK_JOB_MANAGER_VERBS
+    _start_seconds = 180.0  # JVMs on a busy machine
 
     def __init__(
         self,
@@ -94,44 +98,16 @@ class FlinkCluster(LabCluster):
         )  # fmt: skip
         try:
             self._told = FlinkEvents(self._run.events)
-            self._closing.first(self._told.close)
+            self._shutdown.first(self._told.close)
             self._watch = FlinkWatch(self.config, self._told, self._logs)
-            self._closing.first(self._watch.close)
+            self._shutdown.first(self._watch.close)
             self._sql = FlinkClient(self._run.path / "client", self._client_options(), self.flink)
-            self._closing.first(self._sql.close)
+            self._shutdown.first(self._sql.close)
         except BaseException:
             self.close()
             raise
 
     # --- life ----------------------------------------------------------------------------
-    def start(self) -> FlinkCluster:
-        """Start all processes, wait until one leads and every TaskManager is registered."""
-        self._check_open()
-        if self._processes is not None:
-            return self
-        try:
-            check_memory(self._counts[JOB_MANAGER], self._counts[TASK_MANAGER], self.config)
-            self._store.start()
-            self._processes = processes = FlinkProcesses(
-                self._run, self.config, self.flink, self._told, self._store.config_file
-            )
-            self._watch.supervised = (
-                processes if self.config.get_option(options.SUPERVISOR) else None
-            )
-            self._watch.start()
-            self._check_alone()
-            for role, count in self._counts.items():
-                for _ in range(count):
-                    processes.add(role)
-            self._wait_until_ready(processes)
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __enter__(self) -> FlinkCluster:
-        return self.start()
-
     @staticmethod
     def attach(
         config: Path | str | Mapping[str, Any], *, read_only: bool = True,
@@ -183,20 +159,11 @@ class FlinkCluster(LabCluster):
             )
         job, config = str(job), dict(config or {})
         work = work_of(job, config, entry_class, args)
-        interval = seconds(checkpoint_interval)
-        settings = {
-            options.PARALLELISM.key: str(parallelism),
-            **({"pipeline.name": name} if name else {}),
-            **({options.CHECKPOINT_INTERVAL.key: f"{interval * 1000:.0f} ms"} if interval else {}),
-            **_restart_settings(restart_strategy),
-        }
+        settings = job_settings(parallelism, checkpoint_interval, name, restart_strategy)
         job_id, columns = JobID.random(), list[str]()
 
         def submit(_: bool) -> JobID:
-            if isinstance(work, JobJar):
-                self._sql.submit_jar(work, settings, job_id)
-            else:
-                columns[:] = self._sql.submit(work, settings, job_id)
+            columns[:] = submit_work(self._sql, work, settings, job_id)
             return job_id
 
         sent = send(submit, wait=wait)
@@ -207,26 +174,20 @@ class FlinkCluster(LabCluster):
         self._jobs.append(submitted)
         return submitted
 
-    def arm(self, step: str, action: str = "hold", process: str | None = None) -> ArmedStep:
-        """Steps are hawork's: a process of Flink cannot be held at one. Always ``LabError``.
+    # --- within --------------------------------------------------------------------------
+    def _check_machine(self) -> None:
+        check_memory(self._counts[JOB_MANAGER], self._counts[TASK_MANAGER], self.config)
 
-        >>> LabCluster().arm("submit.graph_written")                       # doctest: +SKIP
-        """
-        raise LabError(
-            f"step {step} cannot be armed in real Flink: arm it in a LabCluster, or pause a process"
+    def _make_processes(self) -> LabProcesses:
+        return FlinkProcesses(
+            self._run, self.config, self.flink, self._told, self._store.config_file
         )
 
-    def last_words(self, process: str) -> str:
-        """Why a process ended, from its log, in one sentence.
+    def _prepare(self, processes: LabProcesses) -> None:
+        self._watch.supervised = processes if self.config.get_option(options.SUPERVISOR) else None
+        self._watch.start()
+        self._check_alone()
 
-        >>> lab.last_words("jm-1")                                         # doctest: +SKIP
-        'BindException: Could not start rest endpoint on any port in port range 8081'
-        """
-        processes = self._started()
-        processes.state(process)
-        return processes.last_words(process)
-
-    # --- within --------------------------------------------------------------------------
     def _client_options(self) -> dict[str, str]:
         """What a client has to know to find the leader, and no address."""
         wanted = (*_DISCOVERY, options.STORAGE_DIR) if self._on_kubernetes() else _DISCOVERY
@@ -260,38 +221,5 @@ class FlinkCluster(LabCluster):
                 f"{option.key}, or look at that cluster with FlinkCluster.attach"
             )
 
-    def _wait_until_ready(self, processes: FlinkProcesses) -> None:
-        def ready() -> bool | None:
-            processes.check_started()
-            if self._leadership.name() is None:
-                return None
-            with contextlib.suppress(HaworkError):
-                found = len(self.client.taskmanagers())
-                return True if found >= self._counts[TASK_MANAGER] else None
-            return None
-
-        Waiting("the Flink cluster to start", ready, timeout=_START_SECONDS).wait()
-
     def __repr__(self) -> str:
-        return super().__repr__().replace("LabCluster", f"FlinkCluster {self.flink.version} ", 1)
-
-
-def job_name(job: str) -> str:
-    """A short name for a job that has none: that of its file."""
-    return Path(job.strip()).stem if job.strip().endswith((".sql", ".jar")) else "sql"
-
-
-def _restart_settings(strategy: RestartStrategy | None) -> dict[str, str]:
-    """A restart strategy in Flink's options."""
-    if strategy is None:
-        return {}
-    prefix = f"restart-strategy.{strategy.type}"
-    settings = {options.RESTART_STRATEGY.key: strategy.type}
-    if strategy.type == "fixed-delay":
-        settings[f"{prefix}.delay"] = f"{strategy.delay * 1000:.0f} ms"
-    elif strategy.type == "exponential-delay":
-        settings[f"{prefix}.initial-backoff"] = f"{strategy.initial_backoff * 1000:.0f} ms"
-        settings[f"{prefix}.max-backoff"] = f"{strategy.max_backoff * 1000:.0f} ms"
-    if strategy.attempts is not None and strategy.type == "fixed-delay":
-        settings[f"{prefix}.attempts"] = str(strategy.attempts)
-    return settings
+        return super().__repr__().replace("FlinkCluster", f"FlinkCluster {self.flink.version} ", 1)

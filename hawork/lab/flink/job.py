@@ -16,7 +16,7 @@ from hawork.client.waiting import Waiting
 from hawork.core.configuration import Configuration
 from hawork.core.errors import JobNotFoundError, LabError, RestError
 from hawork.core.types import JobID
-from hawork.inspect.store import files_below
+from hawork.inspect.files import files_below
 from hawork.lab.job import JOB_POLL, Job
 from hawork.story.comparison import of_job
 

@@ -12,7 +12,7 @@ from hawork.core.configuration import Configuration
 from hawork.core.errors import HaworkError, LabError
 from hawork.lab.run_directory import RunDirectory
 from hawork.lab.stores.network import (
-    Deed,
+    PreparedFault,
     break_network,
     check_outage,
     check_partition,
@@ -32,6 +32,7 @@ SHORT_LEASE: Mapping[str, str] = {
 }
 """Short enough to watch, long enough for a busy machine."""
 
+NO_CONTROL_PLANE = 'this lab has no control plane: use ha="kubernetes", and name no kubeconfig'
 _NO_SESSIONS = (
     "expire_session needs sessions, and on Kubernetes nobody has one: a leadership lasts as long "
     "as its lease is renewed; use pause, partition or revoke_right"
@@ -73,7 +74,7 @@ class KubernetesStore:
         kubeconfig = self.control_plane.kubeconfig(process, proxied=role == "jm")
         return own_configuration(self._run, process, {options.K8S_CONFIG_FILE.key: str(kubeconfig)})
 
-    def partition(self, process: str, how: str) -> Deed:
+    def partition(self, process: str, how: str) -> PreparedFault:
         check_partition(how)
         if not process.startswith("jm-"):
             raise LabError(f"{process} cannot be cut off from the store: choose a JobManager")
@@ -84,13 +85,13 @@ class KubernetesStore:
 
         return cut_off
 
-    def outage(self, server: str | None, how: str) -> Deed:
+    def outage(self, server: str | None, how: str) -> PreparedFault:
         check_outage(how)
         named(server)
         stop = self.control_plane.pause if how == "pause" else self.control_plane.kill
         return lambda: stop(server)
 
-    def heal(self) -> Deed:
+    def heal(self) -> PreparedFault:
         return self._heal
 
     def _heal(self) -> None:
@@ -119,6 +120,10 @@ class GivenKubernetesStore:
         self._ours = options.K8S_CLUSTER_ID.key not in given
         self._used = False
 
+    @property
+    def control_plane(self) -> ControlPlane:
+        raise LabError(NO_CONTROL_PLANE)
+
     def start(self) -> None:
         self._used = True
 
@@ -141,13 +146,13 @@ class GivenKubernetesStore:
     def config_file(self, process: str) -> Path:
         return self._run.config_file
 
-    def partition(self, process: str, how: str) -> Deed:
+    def partition(self, process: str, how: str) -> PreparedFault:
         raise self._impossible("partition")
 
-    def outage(self, server: str | None, how: str) -> Deed:
+    def outage(self, server: str | None, how: str) -> PreparedFault:
         raise self._impossible("store_outage")
 
-    def heal(self) -> Deed:
+    def heal(self) -> PreparedFault:
         raise self._impossible("heal")
 
     def expire_session(self, config: Configuration, session: str) -> None:

@@ -17,7 +17,7 @@ DELAY = 0.2
 """Seconds by which ``delay`` is late, each way."""
 OUTAGES = ("pause", "kill")
 
-Deed = Callable[[], object]
+PreparedFault = Callable[[], object]
 """A fault that is possible, and is done when it is called."""
 
 

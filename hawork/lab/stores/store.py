@@ -12,14 +12,15 @@ from hawork.core import options
 from hawork.core.configuration import Configuration, flatten
 from hawork.core.errors import LabError
 from hawork.lab.run_directory import RunDirectory
-from hawork.lab.stores.kubernetes import GivenKubernetesStore, KubernetesStore
+from hawork.lab.stores.kubernetes import NO_CONTROL_PLANE, GivenKubernetesStore, KubernetesStore
 from hawork.lab.stores.network import (
-    Deed,
+    PreparedFault,
     break_network,
     check_outage,
     check_partition,
     own_configuration,
 )
+from hawork.servers.kubernetes.control_plane import ControlPlane
 from hawork.servers.tcp_proxy import TcpProxy
 from hawork.servers.zookeeper.ensemble import ZooKeeperServers
 
@@ -30,7 +31,7 @@ SESSION_TIMEOUT = "4 s"
 class LabStore(Protocol):
     """The store of one lab; ``LabError`` for a fault that this store cannot have.
 
-    A fault is checked when it is asked for, and done when its ``Deed`` is called: what is
+    A fault is checked when it is asked for, and done when its ``PreparedFault`` is called: what is
     refused has not happened, and is no event.
     """
 
@@ -41,6 +42,10 @@ class LabStore(Protocol):
     own: bool
     """Whether its servers are the lab's own, and end with it."""
 
+    @property
+    def control_plane(self) -> ControlPlane:
+        """The API server and its etcd, of a store that has servers of that kind of its own."""
+
     def start(self) -> None: ...
 
     def stop(self) -> None: ...
@@ -48,11 +53,11 @@ class LabStore(Protocol):
     def config_file(self, process: str) -> Path:
         """The configuration of one process."""
 
-    def partition(self, process: str, how: str) -> Deed: ...
+    def partition(self, process: str, how: str) -> PreparedFault: ...
 
-    def outage(self, server: str | None, how: str) -> Deed: ...
+    def outage(self, server: str | None, how: str) -> PreparedFault: ...
 
-    def heal(self) -> Deed:
+    def heal(self) -> PreparedFault:
         """End every partition and outage."""
 
     def expire_session(self, config: Configuration, session: str) -> None: ...
@@ -91,6 +96,10 @@ class _FileStore:
         self._ha = ha
         self.no_sessions = str(self._impossible("expire_session"))
 
+    @property
+    def control_plane(self) -> ControlPlane:
+        raise LabError(NO_CONTROL_PLANE)
+
     def start(self) -> None:
         return
 
@@ -100,13 +109,13 @@ class _FileStore:
     def config_file(self, process: str) -> Path:
         return self._run.config_file
 
-    def partition(self, process: str, how: str) -> Deed:
+    def partition(self, process: str, how: str) -> PreparedFault:
         raise self._impossible("partition")
 
-    def outage(self, server: str | None, how: str) -> Deed:
+    def outage(self, server: str | None, how: str) -> PreparedFault:
         raise self._impossible("store_outage")
 
-    def heal(self) -> Deed:
+    def heal(self) -> PreparedFault:
         raise self._impossible("heal")
 
     def expire_session(self, config: Configuration, session: str) -> None:
@@ -140,6 +149,10 @@ class _ZooKeeperStore:
             options.ZK_ENSEMBLE_TRACKER.key: "false",
         }
 
+    @property
+    def control_plane(self) -> ControlPlane:
+        raise LabError(NO_CONTROL_PLANE)
+
     def start(self) -> None:
         if self._servers is not None:
             self._servers.start()
@@ -161,7 +174,7 @@ class _ZooKeeperStore:
             self._run, process, {options.ZK_QUORUM.key: addresses + self._chroot}
         )
 
-    def partition(self, process: str, how: str) -> Deed:
+    def partition(self, process: str, how: str) -> PreparedFault:
         check_partition(how)
         if process not in self._proxies:
             raise LabError(f"{process} cannot be cut off from the store: choose a JobManager")
@@ -172,14 +185,14 @@ class _ZooKeeperStore:
 
         return cut_off
 
-    def outage(self, server: str | None, how: str) -> Deed:
+    def outage(self, server: str | None, how: str) -> PreparedFault:
         check_outage(how)
         servers = self._own_servers("store_outage")
         target = servers.leader() if server == "leader" else server
         servers.named(target)
         return lambda: servers.pause(target) if how == "pause" else servers.kill(target)
 
-    def heal(self) -> Deed:
+    def heal(self) -> PreparedFault:
         return self._heal
 
     def _heal(self) -> None:

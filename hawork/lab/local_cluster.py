@@ -1,0 +1,397 @@
+"""A cluster whose processes and HA store are started, and can be broken, on this machine."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import threading
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar
+
+from hawork.backends.kubernetes.rights import JOB_MANAGER_VERBS
+from hawork.client.cluster_client import ClusterClient
+from hawork.client.full_details import in_full
+from hawork.client.job_details import JobDetails
+from hawork.client.waiting import Waiting
+from hawork.core.configuration import Configuration, flatten
+from hawork.core.errors import HaworkError, LabError
+from hawork.core.events import Event
+from hawork.core.steps import disarm
+from hawork.core.types import LeaderInformation, ProcessState
+from hawork.lab.cluster_view import ClusterView
+from hawork.lab.faults import Faults
+from hawork.lab.job import Job
+from hawork.lab.leadership import Leadership
+from hawork.lab.options import lab_options
+from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER, LabProcesses
+from hawork.lab.run_directory import RunDirectory
+from hawork.lab.snapshot import ClusterSnapshot
+from hawork.lab.steps import ArmedSteps
+from hawork.lab.stores.store import lab_store
+from hawork.story.terms import Terms
+
+if TYPE_CHECKING:
+    from hawork.panels.panel_set import PanelSet
+    from hawork.servers.kubernetes.control_plane import ControlPlane
+
+P = ParamSpec("P")
+R = TypeVar("R")
+J = TypeVar("J", bound=Job)
+
+
+def fault(
+    method: Callable[Concatenate[Faults, P], R],
+) -> Callable[Concatenate[LocalCluster[Any], P], R]:
+    """A verb of ``Faults`` as a method of the cluster, with its signature and its docstring."""
+
+    @functools.wraps(method)
+    def verb(cluster: LocalCluster[Any], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return method(cluster._faults, *args, **kwargs)
+
+    return verb
+
+
+class LocalCluster(ClusterView, Generic[J]):
+    """What ``LabCluster`` and ``FlinkCluster`` share: processes, their HA store, and faults.
+
+    ``J`` is the kind of its jobs. Raises ``ConfigurationError`` for bad options and ``LabError``
+    when another lab uses the directory.
+    """
+
+    config: Configuration
+
+    _verbs: ClassVar[Sequence[str]] = JOB_MANAGER_VERBS
+    """On ConfigMaps: what the lab lets its JobManagers do."""
+    _start_seconds: ClassVar[float] = 60.0
+
+    kill = fault(Faults.kill)
+    terminate = fault(Faults.terminate)
+    pause = fault(Faults.pause)
+    resume = fault(Faults.resume)
+    restart = fault(Faults.restart)
+    expire_session = fault(Faults.expire_session)
+    partition = fault(Faults.partition)
+    store_outage = fault(Faults.store_outage)
+    heal = fault(Faults.heal)
+    revoke_right = fault(Faults.revoke_right)
+    grant_right = fault(Faults.grant_right)
+    outdate_watches = fault(Faults.outdate_watches)
+
+    def __init__(
+        self,
+        job_managers: int,
+        task_managers: int,
+        ha: str,
+        directory: Path | str | None,
+        options: Mapping[str, Any] | None,
+        slots: int,
+        supervisor: bool,
+        *,
+        keep: bool,
+        store_servers: int,
+    ) -> None:
+        if job_managers < 1 or task_managers < 0:
+            raise LabError(
+                f"a lab needs at least one JobManager and no negative number of TaskManagers, "
+                f"not {job_managers} and {task_managers}"
+            )
+        self._counts = {JOB_MANAGER: job_managers, TASK_MANAGER: task_managers}
+        self._run = RunDirectory(directory, keep=keep)
+        try:
+            self._store = lab_store(self._run, ha, options, store_servers, self._verbs)
+            more = {**self._store.options, **flatten(options or {})}
+            self.config = lab_options(self._run, ha, slots, supervisor, more)
+            self._run.write_options(self.config)
+        except BaseException:
+            self._run.close()
+            raise
+        super().__init__(self._run.events, "lab")
+        self._steps = ArmedSteps(self._run.control, self._reader.events, self._started)
+        self._jobs: list[J] = []
+        self._processes: LabProcesses | None = None
+        self._connected: ClusterClient | None = None
+        self._connecting = threading.Lock()
+        self._leadership = Leadership(self._retrieve, self._reader.events, self._check_alive)
+        self._faults = Faults(
+            self._started, self._store, self.config, self._leadership, self._steps, self._events,
+            self._reader,
+        )  # fmt: skip
+        self._shutdown.first(
+            lambda: disarm(self._run.control),
+            self._disconnect,
+            self._end_processes,
+            self._store.stop,
+        )
+        atexit.register(self.close)
+
+    # --- life ----------------------------------------------------------------------------
+    def start(self) -> Self:
+        """Start all processes, wait until one leads and every TaskManager is registered.
+
+        Repeatable. ``with LabCluster() as lab`` does it by itself.
+
+        >>> lab = LabCluster(job_managers=3, task_managers=2).start()      # doctest: +SKIP
+        """
+        self._check_open()
+        if self._processes is not None:
+            return self
+        try:
+            self._check_machine()
+            self._store.start()
+            self._processes = self._make_processes()
+            self._prepare(self._processes)
+            for role, count in self._counts.items():
+                for _ in range(count):
+                    self._processes.add(role)
+            self._wait_until_ready(self._processes)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def close(self) -> None:
+        """End all processes; a temporary run directory goes. Repeatable.
+
+        The events stay readable: ``timeline()`` and ``events()`` work after it, too. When it was
+        interrupted, the next call goes on with what is left.
+
+        >>> lab.close()                                                    # doctest: +SKIP
+        """
+        super().close()
+        atexit.unregister(self.close)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    # --- who is who ----------------------------------------------------------------------
+    def leader(self, timeout: float = 30.0) -> str:
+        """The name of the leading JobManager; waits for one if need be.
+
+        >>> lab.leader()                                                   # doctest: +SKIP
+        'jm-1'
+        """
+        return self._leadership.wait(None, timeout).wait()
+
+    def leader_information(self) -> LeaderInformation | None:
+        """Session id and address as leader retrieval sees them now; ``None`` without a leader.
+
+        >>> lab.leader_information().address                               # doctest: +SKIP
+        'http://127.0.0.1:40123'
+        """
+        return self._leadership.information()
+
+    def wait_for_leader(
+        self, other_than: str | Event | None = None, timeout: float = 30.0
+    ) -> Waiting[str]:
+        """Wait for a leader, or for another one: ``await`` it, or call ``.wait()`` on it.
+
+        >>> fault = lab.kill("leader")                                     # doctest: +SKIP
+        >>> await lab.wait_for_leader(other_than=fault)                    # doctest: +SKIP
+        'jm-2'
+        """
+        return self._leadership.wait(other_than, timeout)
+
+    def snapshot(self) -> ClusterSnapshot:
+        """The cluster at this moment, as one frozen value; waits for no leader.
+
+        >>> lab.snapshot().leader                                          # doctest: +SKIP
+        'jm-1'
+        """
+        information = self.leader_information()
+        jobs: tuple[JobDetails, ...] = ()
+        taskmanagers: tuple[dict[str, Any], ...] = ()
+        if information is not None:
+            try:
+                jobs = tuple(in_full(self.client.get, self.client.jobs()))
+                taskmanagers = tuple(self.client.taskmanagers())
+            except HaworkError:
+                information = self.leader_information()
+        return ClusterSnapshot(
+            wall=time.time(),
+            leader=self._leadership.name(),
+            session_id=str(information.session_id) if information else None,
+            address=information.address if information else None,
+            processes=tuple(self.processes.values()),
+            jobs=jobs,
+            taskmanagers=taskmanagers,
+        )
+
+    @property
+    def processes(self) -> dict[str, ProcessState]:
+        """Every process by name: pid, state (running, paused, exited), exit status.
+
+        >>> lab.processes["jm-1"].state                                    # doctest: +SKIP
+        'running'
+        """
+        return self._started().states()
+
+    def add_job_manager(self) -> str:
+        """Start one more JobManager; returns its name.
+
+        >>> lab.add_job_manager()                                          # doctest: +SKIP
+        'jm-4'
+        """
+        return self._started().add(JOB_MANAGER)
+
+    def add_task_manager(self) -> str:
+        """Start one more TaskManager; returns its name.
+
+        >>> lab.add_task_manager()                                         # doctest: +SKIP
+        'tm-3'
+        """
+        return self._started().add(TASK_MANAGER)
+
+    def last_words(self, process: str) -> str:
+        """Why a process ended, from its log, in one sentence.
+
+        >>> lab.last_words("jm-1")                                         # doctest: +SKIP
+        'BindException: Could not start rest endpoint on any port in port range 8081'
+        """
+        processes = self._started()
+        processes.state(process)
+        return processes.last_words(process)
+
+    @property
+    def directory(self) -> Path:
+        """The run directory: config.yaml, events, logs, storageDir.
+
+        >>> (lab.directory / "config.yaml").read_text()                    # doctest: +SKIP
+        """
+        return self._run.path
+
+    def storage_directory(self) -> Path:
+        """storageDir; ``LabError`` when it went with the lab.
+
+        >>> sorted(lab.storage_directory().iterdir())                      # doctest: +SKIP
+        """
+        if not self._run.path.exists():
+            raise LabError(
+                "the lab's directory is gone, a temporary one goes with close(): look before, or "
+                "keep it with LabCluster(directory=...)"
+            )
+        return self._run.storage
+
+    @property
+    def client(self) -> ClusterClient:
+        """The client of this cluster, for all that has no shorter way here.
+
+        >>> lab.client.taskmanagers()                                      # doctest: +SKIP
+        """
+        with self._connecting:
+            self._started()
+            if self._connected is None:
+                self._connected = ClusterClient(self.config, events=self._events)
+            return self._connected
+
+    @property
+    def control_plane(self) -> ControlPlane:
+        """The lab's etcd and API server. ``LabError`` when it has none.
+
+        >>> lab.control_plane.url                                          # doctest: +SKIP
+        """
+        return self._store.control_plane
+
+    # --- jobs ----------------------------------------------------------------------------
+    @property
+    def jobs(self) -> list[J]:
+        """The jobs submitted through this lab, in their order.
+
+        >>> lab.jobs[-1].status                                            # doctest: +SKIP
+        """
+        return list(self._jobs)
+
+    def __repr__(self) -> str:
+        kind = type(self).__name__
+        if self._closed or self._processes is None:
+            return f"{kind}({'closed' if self._closed else 'not started'})"
+        states = ", ".join(f"{state.name} {state.state}" for state in self.processes.values())
+        return f"{kind}(leader={self._leadership.name()}, {states})"
+
+    def _repr_html_(self) -> str:
+        if self._closed or self._processes is None:
+            return f"<code>{self!r}</code>"
+        return self.snapshot()._repr_html_()
+
+    # --- what each kind has of its own ---------------------------------------------------
+    @abstractmethod
+    def _make_processes(self) -> LabProcesses:
+        """What starts the processes; the store is up."""
+
+    def _check_machine(self) -> None:
+        """``LabError`` when this machine cannot hold the cluster; nothing is started yet."""
+
+    def _prepare(self, processes: LabProcesses) -> None:
+        """What must run, or be true, before the first process starts."""
+
+    def _retrieve(self) -> LeaderInformation | None:
+        return self.client.current_leader()
+
+    # --- within --------------------------------------------------------------------------
+    def _make_panel_set(self) -> PanelSet:
+        from hawork.panels.panel_set import PanelSet
+
+        return PanelSet.of_lab(self)
+
+    def _store_config(self) -> Configuration:
+        if not self._store.own:
+            return self._results_config()
+        if self._closed:
+            raise LabError(
+                "this lab is closed, and its HA store ended with it: look before close()"
+            )
+        self._started()
+        return self.config
+
+    def _results_config(self) -> Configuration:
+        self.storage_directory()
+        return self.config
+
+    def _owners(self) -> dict[str, str]:
+        states = self._processes.states().values() if self._processes else ()
+        pids = {str(state.pid): state.name for state in states}
+        return {**pids, **Terms(self._reader.events()).processes()}
+
+    def _release_directory(self) -> None:
+        self._run.close()  # only now: another lab may use it next
+
+    def _disconnect(self) -> None:
+        if self._connected is not None:
+            self._connected.close()
+
+    def _end_processes(self) -> None:
+        if self._processes is not None:
+            self._processes.control.stop()
+
+    def _check_running(self) -> None:
+        self._started()
+
+    def _started(self) -> LabProcesses:
+        self._check_open()
+        if self._processes is None:
+            raise LabError("this lab is not started: call start(), or use it in a with block")
+        return self._processes
+
+    def _check_alive(self) -> None:
+        """What waits for a leader must hear that no JobManager is left to become one."""
+        processes = self._started()
+        states = processes.states()
+        managers = processes.names(JOB_MANAGER)
+        if not any(states[name].alive for name in managers if name in states):
+            reasons = {processes.last_words(name) for name in managers}
+            raise LabError(f"no JobManager is running: {'; '.join(sorted(reasons))}")
+
+    def _wait_until_ready(self, processes: LabProcesses) -> None:
+        def ready() -> bool | None:
+            processes.check_started()
+            if self._leadership.name() is None:
+                return None
+            with contextlib.suppress(HaworkError):
+                found = len(self.client.taskmanagers())
+                return True if found >= self._counts[TASK_MANAGER] else None
+            return None
+
+        Waiting("the cluster to start", ready, timeout=self._start_seconds).wait()
