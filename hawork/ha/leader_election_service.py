@@ -30,6 +30,7 @@ from hawork.ha.leader_election import (
     LeaderElectionDriverFactory,
 )
 from hawork.ha.leader_information_corrector import TRANSIENT, LeaderInformationCorrector, Wanted
+from hawork.ha.prompt_events import PromptEvents
 from hawork.ha.serial_executor import SerialExecutor
 
 T = TypeVar("T")
@@ -58,7 +59,7 @@ class DefaultLeaderElectionService:
     ) -> None:
         self._process = OwningProcess()
         self._driver_factory = driver_factory
-        self._events = events or NullEventSink()
+        self._events = PromptEvents(events or NullEventSink())
         self._ticket_sink = ticket_sink
         self._executor = SerialExecutor("leader-election")
         self._writes = BoundedCalls("leader-information")
@@ -90,6 +91,7 @@ class DefaultLeaderElectionService:
             self._closed = True
         self._executor.close()
         self._writes.close()
+        self._events.close()
         if self._corrector is not None:
             self._corrector.close()
 

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from hawork.core.forks import when_forked
 from hawork.core.jobs import JsonObject
 
 PARENT_GONE = 70
@@ -29,7 +30,9 @@ class TaskChannel:
     """
 
     def __init__(self, commands: int, events: int) -> None:
-        self._events = events
+        self._commands, self._events = commands, events
+        # A worker that user code forks would hold them open, and the task never seem to end.
+        when_forked(self, TaskChannel._let_go)
         self._queue: queue.SimpleQueue[JsonObject] = queue.SimpleQueue()
         threading.Thread(
             target=self._receive, args=(commands,), name="task-commands", daemon=True
@@ -50,6 +53,10 @@ class TaskChannel:
                 data = data[os.write(self._events, data) :]
         except OSError:
             os._exit(PARENT_GONE)
+
+    def _let_go(self) -> None:
+        for descriptor in (self._commands, self._events):
+            os.close(descriptor)
 
     def _receive(self, commands: int) -> None:
         for line in _lines(commands):

@@ -60,6 +60,13 @@ def leaving_a_thread(config):
     threading.Thread(target=threading.Event().wait).start()
     return numbers(config)
 
+def leaving_a_fork(config):
+    if os.fork() == 0:
+        with open(config["output"] + ".pid", "w") as file:
+            file.write(str(os.getpid()))
+        threading.Event().wait()
+    return numbers(config, lambda number: os._exit(3))
+
 def unserialisable(config):
     def keep(number, state):
         state["numbers"] = {number}

@@ -285,3 +285,15 @@ def test_a_task_whose_log_cannot_be_written_runs_all_the_same(directory: Path) -
 
     asyncio.run(child.run(deployment(directory, "numbers")))
     assert events[0] == "running" and events[-1] == "gone"
+
+
+def test_a_worker_that_a_task_forked_does_not_keep_it_from_ending(directory: Path) -> None:
+    """It inherits the pipes by whose end a task is known to be gone."""
+    events: list[dict[str, object]] = []
+    child = TaskChild({}, directory / "tm-1.log", events.append)
+    try:
+        asyncio.run(asyncio.wait_for(child.run(deployment(directory, "leaving_a_fork")), 60))
+        assert events[-1]["type"] == "gone"
+    finally:
+        pid = int(eventually(lambda: (directory / "out.pid").read_text()) or 0)
+        os.kill(pid, signal.SIGKILL)

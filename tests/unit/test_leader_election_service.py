@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from election_setup import TIMEOUT, Gate, Setup, in_thread
@@ -326,3 +326,31 @@ def test_a_driver_may_report_another_ticket(setup: Setup) -> None:
 
 def takes_part(setup: Setup, component_id: str) -> bool:
     return component_id in setup.service._registrations
+
+
+def test_a_log_whose_disk_hangs_does_not_keep_leadership_from_being_revoked() -> None:
+    factory, gate = TestingLeaderElectionDriver.Factory(), Gate()
+    events = RecordingEvents()
+    service = DefaultLeaderElectionService(factory, events)
+    contender = RecordingContender()
+    election = service.leader_election("dispatcher")
+    election.start(contender)
+    factory.driver.grant()
+    contender.wait_for_grant()
+    events.before = gate
+    factory.driver.revoke()
+    contender.wait_for_revoke()
+    assert gate.arrived.is_set() and not gate.opened.is_set()
+    gate.opened.set()
+    election.close()
+    service.close()
+
+
+class RecordingEvents:
+    """A sink that calls ``before`` with each event."""
+
+    def __init__(self) -> None:
+        self.before: Callable[[], object] = lambda: None
+
+    def emit(self, *_: object, **__: object) -> None:
+        self.before()

@@ -48,6 +48,7 @@ from hawork.ha.lease_state import (
     StopLeading,
     Wait,
 )
+from hawork.ha.prompt_events import PromptEvents
 
 _JOIN_SECONDS = 20.0
 _GRACE = 0.5
@@ -77,6 +78,7 @@ class EmbeddedElectionDriver:
         self._holder = HolderWatch(store.contenders if store.crash_detection else None)
         self._lease = LeaseState(self._contender, store.timeouts)
         self._calls = BoundedCalls("embedded-lease")
+        self._events = PromptEvents(store.events)
         self._row: LeaseRow | None = None
         # What other threads look at: replaced as a whole, never changed.
         self._leadership: tuple[LeaderSessionID, float] | None = None
@@ -267,6 +269,7 @@ class EmbeddedElectionDriver:
         with contextlib.suppress(HaworkError):
             self._bounded(self._database.close, _JOIN_SECONDS / 4)
         self._calls.close()
+        self._events.close()
         self._holder.forget()
         self._wakeup.close()
         self._lock.release()
@@ -283,4 +286,4 @@ class EmbeddedElectionDriver:
         if isinstance(error, (CorruptStateError, LeaderElectionError)):
             self._listener.on_error(error)
         else:
-            self._store.events.emit(EventKind.ERROR, session_id=self._granted, message=str(error))
+            self._events.emit(EventKind.ERROR, session_id=self._granted, message=str(error))

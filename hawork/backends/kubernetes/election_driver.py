@@ -53,6 +53,7 @@ from hawork.ha.lease_state import (
     StopLeading,
     Wait,
 )
+from hawork.ha.prompt_events import PromptEvents
 
 _JOIN_SECONDS = 5.0
 _SETTLING_SECONDS = 30.0
@@ -84,7 +85,7 @@ class KubernetesLeaderElectionDriver:
         self._timeouts = settings.timeouts
         self._listener = listener
         self._clock = clock
-        self._events = events
+        self._events = PromptEvents(events)
         self._contender = uuid.uuid4().hex
         self._lease = LeaseState(self._contender, settings.timeouts)
         # Each leadership has an identity of its own; the newest may be granted, or is.
@@ -330,6 +331,7 @@ class KubernetesLeaderElectionDriver:
         self._lease.resign()
         with contextlib.suppress(HaworkError):
             release(self._map, self._identities, self._clock, self._timeouts.retry_period)
+        self._events.close()
 
     def _report(self, error: HaworkError) -> None:
         """What passes by itself is an event; what people must mend is told. Each once."""

@@ -1,0 +1,30 @@
+"""Events of threads that must not be late."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from hawork.core.events import EventKind, EventSink
+from hawork.ha.bounded_calls import BoundedCalls, CallHangsError
+
+_PATIENCE = 0.5  # seconds
+
+
+class PromptEvents:
+    """An event sink that does not wait for a log whose disk hangs.
+
+    While one event is on its way there, further ones are dropped: whoever reads that log must
+    mend its disk first, and whoever leads must hear in time that it does not.
+    """
+
+    def __init__(self, events: EventSink) -> None:
+        self._events = events
+        self._calls = BoundedCalls("leader-events")
+
+    def emit(self, kind: EventKind, **facts: Any) -> None:
+        with contextlib.suppress(CallHangsError):
+            self._calls.call(lambda: self._events.emit(kind, **facts), _PATIENCE)
+
+    def close(self) -> None:
+        self._calls.close()
