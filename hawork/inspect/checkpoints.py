@@ -32,6 +32,8 @@ __all__ = [
 
 _WHAT: Final = "completed checkpoint"
 _PACKAGE: Final = "org.apache.flink.runtime.checkpoint."
+_INCREMENTAL: Final = "org.apache.flink.runtime.state.IncrementalRemoteKeyedStateHandle"
+_INCREMENTAL_BASE: Final = "org.apache.flink.runtime.state.AbstractIncrementalStateHandle"
 _SUBTASK_STATES: Final = {
     "managedOperatorState": "managed operator state",
     "rawOperatorState": "raw operator state",
@@ -186,13 +188,16 @@ def _versions(checkpoint: JavaObject, states: list[JavaObject], walk: HandleWalk
     if "restoredProps" in checkpoint.fields:
         versions = FlinkVersions("1.16")
     for state in states:
-        if state.class_name == _PACKAGE + "OperatorState":
+        if "operatorSubtaskStates" in state.fields:
             named = "operatorName" in state.fields
             versions &= FlinkVersions("2.0") if named else FlinkVersions(last="1.20")
         elif "upstreamOutputBufferState" in state.fields:
             versions &= FlinkVersions("2.3")
         elif "checkpointedSize" in state.fields:
             versions &= FlinkVersions("1.15")
+    if _INCREMENTAL in walk.class_names:
+        moved = _INCREMENTAL_BASE in walk.class_names
+        versions &= FlinkVersions("1.19") if moved else FlinkVersions(last="1.18")
     if any(".filemerging." in name for name in walk.class_names):
         versions &= FlinkVersions("1.20")
     if any("Merged" in name and name.endswith("ChannelStateHandle") for name in walk.class_names):

@@ -9,8 +9,6 @@ __all__ = ["elements", "entries", "is_collection", "is_map", "unboxed"]
 
 _WRAPPED = {
     "java.util.Arrays$ArrayList": "a",
-    "java.util.Vector": "elementData",
-    "java.util.Stack": "elementData",
     **{f"java.util.Collections${name}": "c" for name in (
         "UnmodifiableCollection", "UnmodifiableList", "UnmodifiableRandomAccessList",
         "UnmodifiableSet", "UnmodifiableSortedSet", "SynchronizedCollection", "SynchronizedList",
@@ -18,6 +16,7 @@ _WRAPPED = {
     )},
     "org.apache.flink.runtime.checkpoint.StateObjectCollection": "stateObjects",
 }  # fmt: skip
+_SIZED = {"java.util.Vector", "java.util.Stack"}
 _SINGLE = {"java.util.Collections$SingletonList", "java.util.Collections$SingletonSet"}
 _EMPTY = {"java.util.Collections$EmptyList", "java.util.Collections$EmptySet"}
 _WRITTEN = {f"java.util.{name}" for name in (
@@ -50,6 +49,7 @@ def is_collection(value: JavaValue) -> bool:
     return (
         name in _WRITTEN
         or name in _WRAPPED
+        or name in _SIZED
         or name in _SINGLE
         or name in _EMPTY
         or name in _SORTED
@@ -90,6 +90,11 @@ def elements(value: JavaValue, what: str) -> list[JavaValue]:
             return written[1:] if name in _SORTED else written
         if name in _WRAPPED:
             value = value.fields.get(_WRAPPED[name])
+        elif name in _SIZED:
+            array, count = value.fields.get("elementData"), value.fields.get("elementCount")
+            if not isinstance(array, JavaArray) or not isinstance(count, int):
+                break
+            return list(array.values)[:count]
         elif name in _SINGLE:
             return [value.fields.get("element")]
         elif name in _EMPTY:

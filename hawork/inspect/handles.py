@@ -235,6 +235,8 @@ class HandleWalk:
                 yield _stream(value, self.what, owner, shared)
             elif name in _INSIDE:
                 self.class_names.add(name)
+                if value.description.superclass is not None:
+                    self.class_names.add(value.description.superclass.name)
                 inside = [
                     (value.fields.get(part), shared or part in _SHARED) for part in _INSIDE[name]
                 ]

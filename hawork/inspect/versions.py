@@ -33,12 +33,12 @@ class FlinkVersions:
         return _number(self.first) <= number and (self.last is None or number <= _number(self.last))
 
     def __and__(self, other: FlinkVersions) -> FlinkVersions:
-        """The releases that are in both; contradictions leave the later run."""
+        """The releases that are in both; ``self`` when there are none: that is a contradiction."""
         first = max(self.first, other.first, key=_number)
         lasts = [last for last in (self.last, other.last) if last is not None]
         last = min(lasts, key=_number, default=None)
         if last is not None and _number(last) < _number(first):
-            last = max(lasts, key=_number)
+            return self
         return FlinkVersions(first, last)
 
     def __str__(self) -> str:

@@ -7,7 +7,6 @@ from uuid import UUID
 
 import flink_samples
 import pytest
-from flink_vectors import expected_handles, vector
 
 from hawork.core.jobs import ApplicationStatus
 from hawork.core.types import LeaderInformation
@@ -35,6 +34,7 @@ from hawork.inspect.pointers import (
     marker_uid,
 )
 from hawork.inspect.results import ResultFile, decode_result, result_file
+from tests.flink_vectors import expected_handles, vector
 
 CHECKPOINT_DIRECTORY = "file:/srv/flink/checkpoints/00000000000000000000000000000001/chk-77"
 # A pointer in a ConfigMap, as Flink 1.20.5 wrote it.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import lzma
+import tarfile
 from functools import cache
 from pathlib import Path
 
@@ -21,3 +22,12 @@ def vector(name: str) -> bytes:
 def expected_handles(name: str) -> list[str]:
     """The state handles that the writing program made: kind, size and path, a line each."""
     return (HERE / f"{name}.handles.txt").read_text().splitlines()
+
+
+@cache
+def member(name: str) -> bytes:
+    """A file of the ZooKeeper server whose transactions ``Znodes.java`` made."""
+    with tarfile.open(HERE / "zookeeper-data.tar.xz") as tar:
+        file = tar.extractfile(name)
+        assert file is not None
+        return file.read()

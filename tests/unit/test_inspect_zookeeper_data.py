@@ -1,0 +1,200 @@
+"""A ZooKeeper server's snapshots and logs, replayed; and dumps of trees."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import tarfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from hawork.core.errors import ConfigurationError
+from hawork.inspect.archive import open_storage
+from hawork.inspect.errors import UndecodableError
+from hawork.inspect.znodes import ZooKeeperTree
+from hawork.inspect.zookeeper_data import read_zookeeper_data
+from hawork.inspect.zookeeper_dumps import read_zookeeper_dump, write_zookeeper_dump
+from tests.flink_vectors import HERE, vector
+
+LIVE = json.loads(vector("zookeeper-dump.json"))
+"""What a client read from the server at the moment when its files were copied."""
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    with tarfile.open(HERE / "zookeeper-data.tar.xz") as tar:
+        tar.extractall(tmp_path, filter="data")
+    return tmp_path / "version-2"
+
+
+def replayed(place: Path) -> ZooKeeperTree:
+    return read_zookeeper_data(open_storage(str(place)))
+
+
+def rows(tree: ZooKeeperTree) -> object:
+    return json.loads(write_zookeeper_dump(tree.znodes))
+
+
+def snapshots(data: Path) -> list[Path]:
+    return sorted(data.glob("snapshot.*"), key=lambda path: int(path.suffix[1:], 16))
+
+
+def test_the_replay_is_what_a_client_saw() -> None:
+    tree = replayed(HERE / "zookeeper-data.tar.xz")
+    assert rows(tree) == LIVE
+    assert tree.notes == () and tree.owners_known and tree.zxid == 0x48
+    assert tree.moment is not None and tree.moment > 1.7e9
+    kinds = {znode.path: znode.kind for znode in tree.znodes}
+    assert kinds["/flink"] == kinds["/flink/container"] == "container"
+    assert kinds["/flink/stays"] == "ttl"
+    assert kinds["/flink/a/one"] == kinds["/flink/b/locks/me"] == "ephemeral"
+    assert "/flink/never" not in kinds and "/flink/a/two" not in kinds
+
+
+@pytest.mark.parametrize("kept", range(8))
+def test_every_snapshot_with_the_logs_behind_it_leads_to_the_same(data: Path, kept: int) -> None:
+    for number, path in enumerate(snapshots(data)):
+        if number > kept:
+            path.unlink()
+    assert rows(replayed(data.parent)) == LIVE
+
+
+def test_logs_alone_do_when_they_begin_at_the_beginning(data: Path) -> None:
+    for path in snapshots(data):
+        path.unlink()
+    tree = replayed(data)
+    assert rows(tree) == LIVE
+    assert tree.notes == ()
+
+
+def test_logs_that_begin_later_say_what_is_not_seen(data: Path) -> None:
+    for path in [*snapshots(data), data / "log.1", data / "log.f"]:
+        path.unlink()
+    tree = replayed(data)
+    assert tree.notes == (
+        "there is no snapshot: what was made before transaction 0x1d is not seen",
+    )
+
+
+def test_a_snapshot_alone_says_so(data: Path) -> None:
+    for path in data.glob("log.*"):
+        path.unlink()
+    (note,) = replayed(data).notes
+    assert note.startswith("there is no transaction log: what was written after transaction 0x")
+
+
+def test_a_log_that_is_missing_in_the_middle_is_named(data: Path) -> None:
+    for path in [*snapshots(data)[1:], data / "log.1d"]:
+        path.unlink()
+    assert "the transactions between 0x1c and 0x2b are missing" in replayed(data).notes[0]
+
+
+def test_a_damaged_snapshot_is_passed_over_for_the_one_before(data: Path) -> None:
+    newest = snapshots(data)[-1]
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    tree = replayed(data)
+    assert rows(tree) == LIVE
+    assert "its checksum does not fit" in tree.notes[0]
+
+
+def test_packed_snapshots_are_read_or_named(data: Path) -> None:
+    newest = snapshots(data)[-1]
+    packed = data / f"{newest.name}.gz"
+    packed.write_bytes(gzip.compress(newest.read_bytes()))
+    newest.rename(data / "snapshot.ffff.snappy")
+    tree = replayed(data)
+    assert rows(tree) == LIVE
+    assert "snappy" in tree.notes[0]
+
+
+def test_a_damaged_log_ends_the_replay_and_says_where(data: Path) -> None:
+    for path in snapshots(data)[1:]:
+        path.unlink()
+    log = data / "log.1d"
+    content = bytearray(log.read_bytes())
+    content[40] ^= 1
+    log.write_bytes(content)
+    tree = replayed(data)
+    assert tree.zxid == 0x1C
+    assert "the checksum of a transaction does not fit (byte 16)" in tree.notes[0]
+    assert "later logs are not looked at" in tree.notes[1]
+
+
+def test_a_last_transaction_that_is_cut_off_is_named(data: Path) -> None:
+    log = max(data.glob("log.*"), key=lambda path: int(path.suffix[1:], 16))
+    content = log.read_bytes().rstrip(b"\0")
+    log.write_bytes(content[:-3])
+    tree = replayed(data)
+    assert tree.zxid == 0x47
+    assert "its last transaction is cut off" in tree.notes[0]
+
+
+def test_a_log_of_zeros_has_no_transactions(data: Path) -> None:
+    (data / "log.ffff").write_bytes(bytes(1 << 20))
+    assert rows(replayed(data)) == LIVE
+
+
+def test_what_is_no_data_of_a_server_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no data of a ZooKeeper server"):
+        replayed(tmp_path)
+    (tmp_path / "snapshot.0").write_bytes(b"hello")
+    with pytest.raises(UndecodableError, match="not with ZKSN"):
+        replayed(tmp_path)
+
+
+# --- dumps ---------------------------------------------------------------------------------------
+
+
+def test_a_list_dump_is_read_and_written() -> None:
+    tree = read_zookeeper_dump(json.dumps(LIVE).encode())
+    assert rows(tree) == LIVE and tree.owners_known and tree.notes == ()
+    assert tree.zxid == max(max(row["mzxid"], row["pzxid"]) for row in LIVE)
+
+
+def test_a_dump_of_zk_shell_does_not_know_owners() -> None:
+    dump = {
+        "/flink/x": {"content": base64.b64encode(b"\xac\xed").decode(), "acls": []},
+        "/flink/y": {"content": "", "acls": []},
+    }
+    tree = read_zookeeper_dump(json.dumps(dump).encode())
+    assert [(znode.path, znode.data) for znode in tree.znodes] == [
+        ("/flink/x", b"\xac\xed"), ("/flink/y", b""),
+    ]  # fmt: skip
+    assert not tree.owners_known
+
+
+def test_a_nested_dump_is_read() -> None:
+    dump = {"path": "/", "children": [{"path": "flink", "value": "AQI=", "children": [
+        {"name": "x", "data": "not base64!"}]}]}  # fmt: skip
+    tree = read_zookeeper_dump(json.dumps(dump).encode())
+    assert {znode.path: znode.data for znode in tree.znodes} == {
+        "/": None, "/flink": b"\1\2", "/flink/x": b"not base64!",
+    }  # fmt: skip
+
+
+def test_a_bad_row_costs_itself_only() -> None:
+    dump = [{"path": "/a", "data": "AQ=="}, {"path": "/b", "data": 7}, {"data": "x"}, 5]
+    tree = read_zookeeper_dump(json.dumps(dump).encode())
+    assert [znode.path for znode in tree.znodes] == ["/a"]
+    assert len(tree.notes) == 3 and "/b" in tree.notes[0]
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"7", b"[7]", b"\xff\xfe", b'{"a": 1}'])
+def test_what_is_no_dump_is_the_one_error(data: bytes) -> None:
+    with pytest.raises(UndecodableError, match="ZooKeeper dump"):
+        read_zookeeper_dump(data)
+
+
+def test_a_server_may_be_asked_for_its_data_as_an_archive(data: Path, tmp_path: Path) -> None:
+    target = tmp_path / "dump.tar.gz"
+    with tarfile.open(target, "w:gz") as tar:
+        tar.add(data, "data/version-2")
+        zeros = tarfile.TarInfo("data/version-2/log.fffff")
+        zeros.size = 64 << 20
+        tar.addfile(zeros, BytesIO(bytes(64 << 20)))
+    assert rows(replayed(target)) == LIVE
