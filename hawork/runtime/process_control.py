@@ -68,12 +68,13 @@ class ProcessControl:
 
     def start(
         self, name: str, argv: Sequence[str], *, env: Mapping[str, str] | None = None,
-        log: Path | None = None,
+        log: Path | None = None, directory: Path | None = None,
     ) -> int:  # fmt: skip
-        """Start a process; returns its pid."""
+        """Start a process in ``directory``; returns its pid."""
         answer = self._call(
-            "start", name=name, argv=list(argv), env=dict(env or {}), log=str(log) if log else None
-        )
+            "start", name=name, argv=list(argv), env=dict(env or {}),
+            log=str(log) if log else None, directory=str(directory) if directory else None,
+        )  # fmt: skip
         return int(answer["pid"])
 
     def signal(self, name: str, signal_name: str) -> None:

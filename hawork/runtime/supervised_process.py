@@ -98,8 +98,9 @@ def start_process(
     *,
     log: Path | None = None,
     group: bool = True,
+    directory: Path | None = None,
 ) -> SupervisedProcess:
-    """Start ``argv`` as the leader of a process group of its own.
+    """Start ``argv`` as the leader of a process group of its own, in ``directory``.
 
     Output is appended to ``log``, or shared with this process when there is none.
     ``OSError`` when the program cannot be started.
@@ -116,6 +117,7 @@ def start_process(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            cwd=directory,
             env={
                 **os.environ,
                 **environment,

@@ -91,11 +91,14 @@ class Supervisor:
         argv: Sequence[str],
         environment: Mapping[str, str],
         log: Path | None = None,
+        directory: Path | None = None,
     ) -> int:
         """Start a process; ``ValueError`` when one of that name is running."""
         if name in self.children:
             raise ValueError(f"process {name} is running already: stop it first")
-        child = start_process(name, argv, environment, self._parent_read, log=log)
+        child = start_process(
+            name, argv, environment, self._parent_read, log=log, directory=directory
+        )
         self.children[name] = child
         self.watch(child.ticket_fd, lambda: self._tickets(child))
         return child.pid
@@ -329,8 +332,11 @@ class CommandLoop:
             supervisor.release = bool(command["release"])
             done()
         elif what == "start":
-            log = Path(command["log"]) if command.get("log") else None
-            done(supervisor.start(name, command["argv"], command.get("env", {}), log))
+            log, directory = (
+                Path(command[each]) if command.get(each) else None for each in ("log", "directory")
+            )
+            environment = command.get("env", {})
+            done(supervisor.start(name, command["argv"], environment, log, directory))
         elif what == "signal":
             supervisor.signal(name, SIGNALS[command["signal"]], done)
         elif what == "stop":

@@ -20,12 +20,15 @@ from hawork.ha.backend import Backend
 from hawork.servers.zookeeper.ensemble import ZooKeeperServers
 from tests.contract.remembering import RememberingBackend, close_all, leading
 
+TELLING = {"zookeeper.4lw.commands.whitelist": "*"}
+"""Tests look at sessions and watches, too."""
+
 
 @functools.cache
 def shared_servers() -> ZooKeeperServers:
     """One server, started when the first test wants it, stopped at the end of the run."""
     directory = tempfile.TemporaryDirectory(prefix="hawork-test-zookeeper-")
-    servers = ZooKeeperServers(Path(directory.name)).start()
+    servers = ZooKeeperServers(Path(directory.name), properties=TELLING).start()
     atexit.register(directory.cleanup)
     atexit.register(servers.stop)
     return servers

@@ -25,6 +25,7 @@ from hawork.ha.configuration_file import configuration_text
 from hawork.lab.flink.distribution import FlinkDistribution
 from hawork.lab.flink.jar import JOB_ID, JobJar, check_submitted
 from hawork.lab.flink.log import why_it_ended
+from hawork.lab.flink.login import write_login
 from hawork.lab.flink.memory import CLIENT_JVM
 from hawork.lab.flink.script import SqlScript
 
@@ -50,6 +51,7 @@ class FlinkClient:
         self._conf = directory / "conf"
         self._conf.mkdir(parents=True, exist_ok=True)
         write_private(self.config_file, configuration_text(options))
+        write_login(self._conf, options)
         # Standard output is for the gateway's port and password.
         logging = f"{LOGGING}appender.console.target=SYSTEM_ERR\n"
         (self._conf / "log4j2.properties").write_text(logging)

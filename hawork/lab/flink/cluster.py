@@ -38,7 +38,8 @@ _LOOK_SECONDS = 1.0
 _NAMED_STORE = (options.ZK_QUORUM, options.K8S_CONFIG_FILE, options.K8S_CONTEXT)
 _DISCOVERY = (
     options.HA_TYPE, options.CLUSTER_ID, *_NAMED_STORE, options.ZK_ROOT, options.K8S_CLUSTER_ID,
-    options.K8S_NAMESPACE,
+    options.K8S_NAMESPACE, options.ZK_ACL, options.ZK_AUTHORIZATION, options.ZK_SASL_MECHANISM,
+    options.ZK_SASL_USERNAME, options.ZK_SASL_PASSWORD,
 )  # fmt: skip
 """What a client needs to find the leader. On Kubernetes it wants a storageDir, too."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hawork.core.errors import LabError
+from hawork.lab.flink.login import login_flags
 from hawork.servers.java import find_java, flink_jars
 
 OLDEST_JAVA = 11
@@ -71,7 +72,7 @@ class FlinkDistribution:
         return [
             self.java, *memory, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
             "-XX:-UsePerfData", "-Djava.net.preferIPv4Stack=true", *opened,
-            f"-Dlog4j.configurationFile=file:{conf / 'log4j2.properties'}",
+            f"-Dlog4j.configurationFile=file:{conf / 'log4j2.properties'}", *login_flags(conf),
             "-cp", os.pathsep.join(map(str, jars)), main, *arguments,
         ]  # fmt: skip
 

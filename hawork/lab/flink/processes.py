@@ -15,6 +15,7 @@ from hawork.ha.configuration_file import configuration_text
 from hawork.lab.flink.distribution import FlinkDistribution
 from hawork.lab.flink.events import FlinkEvents
 from hawork.lab.flink.log import why_it_ended
+from hawork.lab.flink.login import write_login
 from hawork.lab.flink.memory import (
     JOB_MANAGER_OPTIONS,
     TASK_MANAGER_OPTIONS,
@@ -74,6 +75,7 @@ class FlinkProcesses(LabProcesses):
         conf = self._run.path / "conf" / name
         own = {"taskmanager.resource-id": name, "jobmanager.resource-id": name}
         write_conf(conf, self._config_file(name), flink_options(self._run, own))
+        write_login(conf, self._config)
         manages = role == JOB_MANAGER
         main = JOB_MANAGER_MAIN if manages else TASK_MANAGER_MAIN
         memory = jvm_flags(role, self._config)

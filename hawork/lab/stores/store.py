@@ -23,6 +23,7 @@ from hawork.lab.stores.network import (
 from hawork.servers.kubernetes.control_plane import ControlPlane
 from hawork.servers.tcp_proxy import TcpProxy
 from hawork.servers.zookeeper.ensemble import ZooKeeperServers
+from hawork.servers.zookeeper.login import DigestLogin
 
 SESSION_TIMEOUT = "4 s"
 """Short enough to watch, long enough for a busy machine."""
@@ -136,9 +137,18 @@ class _ZooKeeperStore:
     def __init__(self, run: RunDirectory, quorum: str | None, servers: int) -> None:
         self._run = run
         self._servers = None
+        own: dict[str, str] = {}
         if quorum is None:
-            self._servers = ZooKeeperServers(run.path / "zookeeper", servers)
+            login = DigestLogin()
+            self._servers = ZooKeeperServers(run.path / "zookeeper", servers, login=login)
             quorum = self._servers.quorum
+            # Every user of the machine can connect to it.
+            own = {
+                options.ZK_ACL.key: "creator",
+                options.ZK_SASL_MECHANISM.key: "digest-md5",
+                options.ZK_SASL_USERNAME.key: login.user,
+                options.ZK_SASL_PASSWORD.key: login.password,
+            }
         self.own = self._servers is not None
         self._addresses, self._chroot = parse_quorum(quorum)
         self._proxies: dict[str, list[TcpProxy]] = {}
@@ -147,6 +157,7 @@ class _ZooKeeperStore:
             options.ZK_SESSION_TIMEOUT.key: SESSION_TIMEOUT,
             # The servers' own addresses would lead around the proxies.
             options.ZK_ENSEMBLE_TRACKER.key: "false",
+            **own,
         }
 
     @property

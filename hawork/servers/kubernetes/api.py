@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import socket
 import ssl
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hawork.core.errors import LabError
 
+_LONGEST_SOCKET = 100
+"""Bytes of the path of a Unix socket; macOS takes 103."""
 _TIMEOUT = 10.0
 """Seconds; the server is on this machine."""
 
@@ -75,13 +78,37 @@ class KubernetesApi:
             self.must("PUT", f"{collection}/{thing['metadata']['name']}", thing)
 
 
-def etcd_call(port: int, path: str, body: Any) -> Any:
-    """One call of etcd's JSON gateway. ``LabError`` when it fails."""
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/v3/{path}", json.dumps(body).encode(), method="POST"
-    )
+def etcd_call(etcd: Path, path: str, body: Any) -> Any:
+    """One call of etcd's JSON gateway, at its socket. ``LabError`` when it fails."""
+    connection = _SocketConnection(etcd)
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
-            return json.load(response)
-    except OSError as error:
+        connection.request("POST", f"/v3/{path}", json.dumps(body))
+        response = connection.getresponse()
+        answer = json.load(response)
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise LabError(f"etcd does not answer {path}: {error}") from error
+    finally:
+        connection.close()
+    if response.status >= 400:
+        raise LabError(f"etcd refused {path} with status {response.status}: {answer}")
+    return answer
+
+
+class _SocketConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket, whose path may be longer than the 107 bytes of an address."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=_TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        if len(os.fsencode(self._path)) <= _LONGEST_SOCKET:
+            self.sock.connect(str(self._path))
+            return
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self.sock.connect(f"/proc/self/fd/{folder}/{self._path.name}")
+        finally:
+            os.close(folder)

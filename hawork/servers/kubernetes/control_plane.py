@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import io
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from types import TracebackType
 from hawork.backends.kubernetes.rights import RBAC, role, role_binding
 from hawork.client.waiting import POLL
 from hawork.core.errors import LabError
+from hawork.core.private_files import private_directory, write_private
 from hawork.runtime.process_control import ProcessControl
 from hawork.servers.kubernetes.api import KubernetesApi, etcd_call
 from hawork.servers.kubernetes.audit import POLICY, AuditedRequest, audited_requests
@@ -28,6 +30,8 @@ from hawork.servers.tcp_proxy import TcpProxy
 ADMIN = "admin"
 API, ETCD = "api", "etcd"
 NAMESPACE = "hawork"
+_ETCD_SOCKET, _PEER_SOCKET = "etcd.sock:1", "peer.sock:1"
+"""Files in a folder of their user alone: etcd asks for no password. It wants a port, too."""
 _START_SECONDS = 60.0
 _EFFECT_SECONDS = 10.0
 _BOUNDARY = base64.b64encode(b"/hawork/compacted").decode()
@@ -66,7 +70,7 @@ class ControlPlane:
         self.namespace = namespace
         self._audit = audit
         self._watch_cache = watch_cache
-        self._etcd_port, self.port = free_ports(2)
+        (self.port,) = free_ports(1)
         self._bound: set[str] = set()
         self._proxies: dict[str, TcpProxy] = {}
         self._control: ProcessControl | None = None
@@ -94,6 +98,15 @@ class ControlPlane:
     def ca_file(self) -> Path:
         """The server's own certificate, which is there once it has started."""
         return self._directory / "certificates" / "apiserver.crt"
+
+    @property
+    def _sockets(self) -> Path:
+        """Where both servers run: a name of a socket is short, the path of a lab may be long."""
+        return self._directory / "sockets"
+
+    @property
+    def _etcd_socket(self) -> Path:
+        return self._sockets / _ETCD_SOCKET
 
     @property
     def admin(self) -> KubernetesApi:
@@ -169,10 +182,10 @@ class ControlPlane:
         """
         # A change that is itself the first one remembered would come without its old value,
         # which the API server reports as an internal error. So that one is none of its objects.
-        written = etcd_call(self._etcd_port, "kv/put", {"key": _BOUNDARY, "value": _BOUNDARY})
+        written = etcd_call(self._etcd_socket, "kv/put", {"key": _BOUNDARY, "value": _BOUNDARY})
         revision = int(written["header"]["revision"])
         request = {"revision": str(revision), "physical": True}
-        etcd_call(self._etcd_port, "kv/compaction", request)
+        etcd_call(self._etcd_socket, "kv/compaction", request)
         return revision
 
     def outdate_watches(self) -> None:
@@ -277,28 +290,34 @@ class ControlPlane:
     # --- helpers --------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        self._directory.mkdir(parents=True, exist_ok=True)
+        private_directory(self._sockets, _ETCD_SOCKET)
+        private_directory(self.ca_file.parent, self.ca_file.name)
         tokens = self._directory / "tokens.csv"
-        tokens.touch(0o600)
-        with tokens.open("w", newline="", encoding="utf-8") as file:
-            for user, token in self._tokens.items():
-                groups = ["system:masters"] if user == ADMIN else []
-                csv.writer(file).writerow([token, user, user, *groups])
+        text = io.StringIO(newline="")
+        for user, token in self._tokens.items():
+            groups = ["system:masters"] if user == ADMIN else []
+            csv.writer(text).writerow([token, user, user, *groups])
+        write_private(tokens, text.getvalue())
         (self._directory / "audit-policy.yaml").write_text(POLICY, encoding="utf-8")
 
     def _launch(self, server: str) -> None:
+        if server == ETCD:
+            for name in (_ETCD_SOCKET, _PEER_SOCKET):  # of an etcd that was killed
+                (self._sockets / name).unlink(missing_ok=True)
         program, flags = self._etcd_command() if server == ETCD else self._api_command()
         argv = [program, *(f"--{flag}={value}" for flag, value in flags.items())]
         log = self._directory / "logs" / f"{server}.log"
-        self._running().start(server, argv, env=_ENVIRONMENT, log=log)
+        self._running().start(server, argv, env=_ENVIRONMENT, log=log, directory=self._sockets)
 
     def _etcd_command(self) -> tuple[str, dict[str, str]]:
-        address = f"http://{HOST}:{self._etcd_port}"
         return self._programs.etcd, {
             "data-dir": str(self._directory / "etcd"),
-            "listen-client-urls": address,
-            "advertise-client-urls": address,
-            "listen-peer-urls": f"http://{HOST}:0",  # it has no peers
+            "listen-client-urls": f"unix://{_ETCD_SOCKET}",
+            "advertise-client-urls": f"unix://{_ETCD_SOCKET}",
+            # It has no peers, and whoever reached this port would be one.
+            "listen-peer-urls": f"unix://{_PEER_SOCKET}",
+            "initial-advertise-peer-urls": f"unix://{_PEER_SOCKET}",
+            "initial-cluster": f"default=unix://{_PEER_SOCKET}",
             "logger": "zap",
             "log-level": "error",
         }
@@ -307,7 +326,7 @@ class ControlPlane:
         # The server makes this pair itself; that its key signs tokens, too, saves another pair.
         key = str(self.ca_file.with_suffix(".key"))
         flags = {
-            "etcd-servers": f"http://{HOST}:{self._etcd_port}",
+            "etcd-servers": f"unix://{_ETCD_SOCKET}",
             "cert-dir": str(self.ca_file.parent),
             "secure-port": str(self.port),
             "bind-address": HOST,
@@ -318,6 +337,8 @@ class ControlPlane:
             "service-account-signing-key-file": key,
             "service-cluster-ip-range": "10.0.0.0/24",
             "authorization-mode": "RBAC",
+            "anonymous-auth": "false",
+            "profiling": "false",
             "token-auth-file": str(self._directory / "tokens.csv"),
             "disable-admission-plugins": "ServiceAccount",
         }

@@ -10,8 +10,10 @@ from types import TracebackType
 
 from hawork.client.waiting import POLL
 from hawork.core.errors import LabError
+from hawork.core.private_files import write_private
 from hawork.runtime.process_control import ProcessControl
 from hawork.servers.machine import HOST, free_ports
+from hawork.servers.zookeeper.login import DigestLogin
 from hawork.servers.zookeeper.program import ZooKeeperProgram
 
 HEAP = "48m"
@@ -21,7 +23,8 @@ LONGEST_SESSION = 120.0
 _START_SECONDS = 30.0
 
 _PROPERTIES = {
-    "zookeeper.4lw.commands.whitelist": "*",
+    # What is asked without a login: no names of sessions, nodes or addresses.
+    "zookeeper.4lw.commands.whitelist": "srvr,mntr",
     "zookeeper.admin.enableServer": "false",
     "zookeeper.preAllocSize": "1024",  # kB; the default reserves 64 MB per server
     # The page cache outlives every fault of the lab, which are those of processes.
@@ -44,6 +47,7 @@ class ZooKeeperServers:
     """Servers ``zk-1``, ``zk-2``, ... below ``directory``; a context manager.
 
     ``settings`` are lines of ``zoo.cfg`` and win; ``properties`` are Java system properties.
+    With ``login`` the servers refuse every client and every peer that does not log in as it.
     Every method that names a server takes ``None`` for all of them. ``LabError`` when Java or
     ZooKeeper is missing, says what to install, or when a server does not come up.
     """
@@ -57,6 +61,7 @@ class ZooKeeperServers:
         settings: Mapping[str, str] | None = None,
         properties: Mapping[str, str] | None = None,
         program: ZooKeeperProgram | None = None,
+        login: DigestLogin | None = None,
     ) -> None:
         if servers not in (1, 3, 5):
             raise LabError(f"{servers} servers are no ensemble: use 1, 3 or 5")
@@ -64,6 +69,7 @@ class ZooKeeperServers:
         self._directory = directory.absolute()
         self._properties = {**_PROPERTIES, **(properties or {})}
         self.names = [f"zk-{number + 1}" for number in range(servers)]
+        self._login = login
         ports = free_ports(3 * servers)
         self._ports = dict(zip(self.names, ports, strict=False))
         self._prepare(ports, tick, settings or {})
@@ -216,6 +222,7 @@ class ZooKeeperServers:
                 "standaloneEnabled": "true",
                 "quorumListenOnAllIPs": "false",
                 **members,
+                **(self._login.settings(self._program.package, count) if self._login else {}),
                 **settings,
             }
             text = "".join(f"{key}={value}\n" for key, value in lines.items())
@@ -227,6 +234,10 @@ class ZooKeeperServers:
             **self._properties,
             "log4j.configurationFile": f"file:{home / 'log4j2.properties'}",
         }
+        if self._login is not None:
+            jaas = home / "jaas.conf"
+            write_private(jaas, self._login.server_jaas(self._program.package))
+            properties["java.security.auth.login.config"] = str(jaas)
         argv = self._program.command(properties, HEAP, home / "zoo.cfg")
         self._running().start(name, argv, log=self._directory / "logs" / f"{name}.log")
 

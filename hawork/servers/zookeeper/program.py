@@ -16,7 +16,7 @@ from hawork.core.errors import LabError
 from hawork.servers.java import find_java, flink_jars
 
 _MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-_SHADED = "org.apache.flink.shaded.zookeeper3."
+SHADED = "org.apache.flink.shaded.zookeeper3."
 _DEBIAN_JAR = Path("/usr/share/java/zookeeper.jar")  # its manifest names nearly all others
 # Not named in it: a logger that prints, and the parts of Netty that TLS needs.
 _DEBIAN_MORE = ("slf4j-simple.jar", "netty-[a-z]*.jar")
@@ -42,7 +42,7 @@ class ZooKeeperProgram:
         java = find_java("ZooKeeper")
         for jars in server_jars():
             of_flink = any(jar.name.startswith("flink-dist") for jar in jars)
-            return cls(java, _joined(jars), _SHADED + _MAIN if of_flink else _MAIN)
+            return cls(java, _joined(jars), SHADED + _MAIN if of_flink else _MAIN)
         raise LabError(_NO_ZOOKEEPER)
 
     @classmethod
@@ -54,7 +54,12 @@ class ZooKeeperProgram:
                 "Apache Flink's jars are not installed: run 'pip install "
                 "apache-flink-libraries==1.20.5'"
             )
-        return cls(java, _joined(jars), _SHADED + _MAIN)
+        return cls(java, _joined(jars), SHADED + _MAIN)
+
+    @property
+    def package(self) -> str:
+        """What stands in front of the names of ZooKeeper's classes."""
+        return self.main.removesuffix(_MAIN)
 
     def command(self, properties: dict[str, str], heap: str, config: Path) -> list[str]:
         """The command line of a server with a small heap."""

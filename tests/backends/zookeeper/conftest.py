@@ -9,7 +9,7 @@ import pytest
 
 from hawork.servers.zookeeper.ensemble import ZooKeeperServers
 from tests.backends.zookeeper.zookeeper_setup import ClusterUnderTest
-from tests.contract.zookeeper_harness import shared_servers
+from tests.contract.zookeeper_harness import TELLING, shared_servers
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def cluster() -> Iterator[ClusterUnderTest]:
 @pytest.fixture
 def own_cluster(tmp_path: Path) -> Iterator[ClusterUnderTest]:
     """On a server of its own, to be stopped and killed."""
-    with ZooKeeperServers(tmp_path / "zookeeper") as servers:
+    with ZooKeeperServers(tmp_path / "zookeeper", properties=TELLING) as servers:
         cluster = ClusterUnderTest(servers)
         yield cluster
         cluster.close()
