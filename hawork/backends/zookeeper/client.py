@@ -53,6 +53,7 @@ from kazoo.security import CREATOR_ALL_ACL
 from hawork.backends.zookeeper.settings import ZooKeeperSettings
 from hawork.core import options
 from hawork.core.clock import SYSTEM_CLOCK
+from hawork.core.configuration import Configuration
 
 __all__ = [
     "APIError",
@@ -113,6 +114,11 @@ class ZooKeeperClient(KazooClient):  # type: ignore[misc]
             logger=_log,
         )
         self._connection = _Connection(self, settings.connection_timeout, sasl)
+
+    @classmethod
+    def of(cls, config: Configuration) -> ZooKeeperClient:
+        """A client, not started, that reaches the servers and logs in as ``config`` says."""
+        return cls(ZooKeeperSettings.of(config))
 
     @property
     def negotiated_timeout(self) -> float:
