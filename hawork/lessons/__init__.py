@@ -18,6 +18,7 @@ from hawork.lessons.leading import (
     check_tolerance,
     check_unseen_death,
 )
+from hawork.lessons.sleeping import two_leaders
 from hawork.lessons.writing import TinyConfigMap, check_fencing, check_lock
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "check_timeouts",
     "check_tolerance",
     "check_unseen_death",
+    "two_leaders",
 ]

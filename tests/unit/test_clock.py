@@ -10,6 +10,7 @@ import pytest
 
 import hawork
 from hawork.core.clock import SYSTEM_CLOCK, SystemClock
+from hawork.lessons import two_leaders
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux's name of that clock")
@@ -41,3 +42,9 @@ def test_whatever_judges_a_lease_or_a_heartbeat_reads_the_clock() -> None:
         if "time.monotonic()" in path.read_text(encoding="utf-8")
     ]
     assert found == ["core/clock.py", "runtime/supervisor.py"]
+
+
+def test_what_the_lesson_on_leases_shows() -> None:
+    assert two_leaders(10.0, counted=False) == pytest.approx(1.4, abs=0.02)
+    assert two_leaders(10.0, counted=True) == 0.0
+    assert two_leaders(0.5, counted=False) == two_leaders(0.5, counted=True) == 0.0
