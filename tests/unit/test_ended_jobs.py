@@ -17,6 +17,7 @@ from hawork.core.errors import (
 )
 from hawork.core.jobs import JobGraph
 from hawork.core.types import JobID, StateHandle
+from hawork.ha.cleanup import JobCleanup
 from hawork.ha.ended_jobs import EndedJobs
 from hawork.ha.job_result_json import encode_job_result
 from hawork.ha.local_storage import LocalStateStorage
@@ -174,7 +175,7 @@ def test_a_job_whose_cleanup_has_not_begun(monkeypatch: pytest.MonkeyPatch) -> N
     def away(*_: object) -> None:
         raise StoreUnavailableError("not now")
 
-    monkeypatch.setattr(EndedJobs, "add", away)
+    monkeypatch.setattr(JobCleanup, "run", away)
     assert play(world, submission(submitted_at=2)) == (JOB, 0)
 
 
