@@ -4,6 +4,7 @@
 
     <directory>/part-<subtask>-<checkpoint>-<n>.<format>           committed
     <directory>/.pending/<job id>/<subtask>-<attempt>-<n>.<format>  not committed
+    <directory>/.hawork-owner                                      whose directory it is
 
 A snapshot names every pending file as ``<pending name> -> <part name>``. Pending files carry
 the attempt, so an attempt that was taken for dead and wakes up can only write files that no
@@ -24,6 +25,7 @@ from typing import Any, BinaryIO
 
 from hawork.core.errors import ConfigurationError, JobExecutionError
 from hawork.core.types import JobID
+from hawork.job.output_owner import claim, release
 from hawork.job.record_formats import RecordFormat, record_format
 from hawork.job.sinks import SinkWriter, SubtaskContext
 
@@ -36,7 +38,8 @@ class FileSink:
     ``format`` is ``jsonl`` (any JSON record, values keep their types) or ``csv`` (dicts with
     the same fields; everything is text when read again). A file appears, whole, when the
     checkpoint that names it is completed; until then it is below ``.pending``. The
-    directory belongs to one run: a job that starts afresh refuses to add to another's.
+    directory belongs to one job: another one is refused, and so is a job that starts afresh
+    where there is output.
 
     >>> Pipeline("copy").source(CsvSource("in.csv")).sink(FileSink("out"))  # doctest: +SKIP
     """
@@ -124,6 +127,13 @@ class FileSinkWriter:
             self._directory.mkdir(parents=True, exist_ok=True)
             if checkpoint_id is None:
                 self._refuse_other_output()
+            claimed = claim(self._directory, self._context)
+            if checkpoint_id is None and claimed:
+                try:
+                    self._refuse_other_output()  # that came since
+                except ConfigurationError:
+                    self.job_is_over()
+                    raise
             self._commit([PendingFile.parse(text) for text in pending])
             # In this order: an attempt that was taken for dead and still commits must not
             # be able to do so after the parts were looked through.
@@ -223,6 +233,10 @@ class FileSinkWriter:
             self._current = None
         if discard:
             remove_pending(self._directory, self._context.job_id, self._context.index)
+
+    def job_is_over(self) -> None:
+        with contextlib.suppress(OSError):  # then it is found out by the next job
+            release(self._directory, self._context.job_id)
 
 
 def pending_directory(directory: Path, job_id: JobID) -> Path:

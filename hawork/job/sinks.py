@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
 from hawork.core.types import JobID
 
 
 @dataclass(frozen=True, slots=True)
 class SubtaskContext:
-    """Which subtask of which job this is; ``attempt`` is new for each time it is started."""
+    """Which subtask of which job this is; ``attempt`` is new for each time it is started.
+
+    ``cluster`` is the URL of the cluster's directory in storageDir, and ``is_stored`` says whether
+    that cluster still has HA data of a job, which it has until the job is over.
+    """
 
     job_id: JobID
     index: int
     parallelism: int
     attempt: str
+    cluster: str = ""
+    is_stored: Callable[[str], bool] = field(default=lambda _: True, compare=False, repr=False)
 
 
 class SinkWriter(Protocol):
@@ -44,6 +50,14 @@ class SinkWriter(Protocol):
 
     def close(self, *, discard: bool) -> None:
         """Stop. ``discard`` when the job is over: what was not committed is removed."""
+
+
+@runtime_checkable
+class EndOfJobListener(Protocol):
+    """What a ``SinkWriter`` may be besides."""
+
+    def job_is_over(self) -> None:
+        """The whole job has ended and will not be restored; after ``close``. May be left out."""
 
 
 class Sink(Protocol):

@@ -14,7 +14,7 @@ from hawork.core.jobs import SubtaskState
 from hawork.job.operator_chain import OperatorChain
 from hawork.job.pipeline import Pipeline
 from hawork.job.rate_limiter import TICK, RateLimiter
-from hawork.job.sinks import SubtaskContext
+from hawork.job.sinks import EndOfJobListener, SubtaskContext
 from hawork.job.sources import SourceReader
 from hawork.job.state import encode_state
 from hawork.job.user_code import calling
@@ -162,6 +162,8 @@ class Subtask:
         self._close_reader()
         with calling("sink", self._writer):
             self._writer.close(discard=discard)
+            if discard and isinstance(self._writer, EndOfJobListener):
+                self._writer.job_is_over()
 
     def _close_reader(self) -> None:
         if self._reader is not None:

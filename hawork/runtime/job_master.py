@@ -250,7 +250,8 @@ class JobMaster:
                 attempt.taskmanager_lost(slot.taskmanager_id, "it left before the deployment")
         interrupted = await self._wait_or_interrupt(self._execute(attempt, coordinator))
         end = interrupted or attempt.end.result()
-        await self._end_attempt(attempt, coordinator, discard=end.outcome is Outcome.CANCELED)
+        over = end.outcome in (Outcome.CANCELED, Outcome.FINISHED)
+        await self._end_attempt(attempt, coordinator, discard=over)
         return end
 
     async def _execute(self, attempt: ExecutionAttempt, coordinator: CheckpointCoordinator) -> None:

@@ -77,7 +77,12 @@ class Task:
         self._subtask = Subtask(
             pipeline,
             SubtaskContext(
-                deployment.job_id, deployment.index, deployment.parallelism, deployment.attempt
+                deployment.job_id,
+                deployment.index,
+                deployment.parallelism,
+                deployment.attempt,
+                deployment.storage_url,
+                self._files.is_stored,
             ),
             self._files.load(restore) if restore else None,
             clock,

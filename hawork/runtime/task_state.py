@@ -54,10 +54,23 @@ class TaskStateFiles:
             ) from None
         return replace(snapshot, state=json.loads(data), handle=None)
 
+    def is_stored(self, job_id: str) -> bool:
+        """Whether there is a job graph of a job, as there is until it is over.
+
+        ``StoreUnavailableError`` when that is unknown.
+        """
+        from hawork.ha.layout import JOB_GRAPH
+
+        files = self._files_of(JobID(job_id)).all()
+        return any(path.rpartition("/")[2].startswith(JOB_GRAPH) for path in files)
+
     def _open(self) -> JobFiles:
         if self._files is None:
-            from hawork.ha.job_files import JobFiles
-            from hawork.ha.storage import open_storage
-
-            self._files = JobFiles(open_storage(self._storage_url), self._job_id)
+            self._files = self._files_of(self._job_id)
         return self._files
+
+    def _files_of(self, job_id: JobID) -> JobFiles:
+        from hawork.ha.job_files import JobFiles
+        from hawork.ha.storage import open_storage
+
+        return JobFiles(open_storage(self._storage_url), job_id)

@@ -177,5 +177,23 @@ def test_a_second_run_into_the_same_output_is_refused(shared: Scenario) -> None:
     shared.check_exact_files(Path(output), 100)
 
 
+def test_of_two_jobs_with_one_output_the_second_is_refused(shared: Scenario) -> None:
+    first = shared.submit("endless", rate=500, parallelism=1)
+    output = Path(first.config["output"])
+    link = shared.directory / "another-way"
+    link.symlink_to(output)
+    eventually(lambda: first.details.checkpoints > 0, timeout=30)
+    config = {**first.config, "output": str(link)}
+    second = shared.lab.submit(f"{JOBS}:endless", config=config, parallelism=1)
+    details = second.wait(timeout=30)
+    assert details.status is JobStatus.FAILED
+    assert f"belongs to job {first.job_id}" in str(details.failure)
+    assert first.details.status is JobStatus.RUNNING
+    first.cancel()
+    assert first.wait(timeout=30).restarts == 0
+    found = sorted(row["number"] for row in read_output(output))
+    assert found and found == list(range(len(found)))
+
+
 def jobs_stored(scenario: Scenario) -> list[str]:
     return sorted(path.name for path in (scenario.lab.directory / "storage/lab/jobs").iterdir())

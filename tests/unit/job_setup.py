@@ -11,6 +11,7 @@ from typing import Any
 from hawork.core.jobs import SubtaskState
 from hawork.core.types import JobID
 from hawork.job import Pipeline, SubtaskContext
+from hawork.job.output_owner import OWNER
 from hawork.job.subtask import Subtask
 from hawork.testing import ManualClock
 
@@ -113,5 +114,6 @@ def write_csv(path: Path, rows: Iterable[tuple[Any, ...]], header: str = "key,va
 
 
 def files_below(directory: Path) -> list[str]:
-    """Every file and directory, by relative path."""
-    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
+    """Every file and directory, by relative path; but for the one that names the owner."""
+    paths = (path for path in directory.rglob("*") if path.name != OWNER)
+    return sorted(str(path.relative_to(directory)) for path in paths)
