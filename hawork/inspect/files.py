@@ -14,10 +14,13 @@ from hawork.core.errors import LabError
 from hawork.ha import layout
 from hawork.ha.ended_jobs import ENDED
 from hawork.ha.storage import local_path
-from hawork.inspect.text import SHOWN, as_text
+from hawork.inspect.decode import as_text
 
 if TYPE_CHECKING:
     import pandas
+
+SHOWN = 400
+"""Characters of a file that are shown."""
 
 LARGEST = 64 << 20
 """Bytes of a file up to which its sha256 is computed."""
@@ -82,7 +85,8 @@ def _content(path: Path) -> str:
         # Never open SQLite's files from outside of SQLite: closing one drops its locks.
         return ""
     with path.open("rb") as file:
-        return as_text(file.read(SHOWN * 4))
+        text = as_text(file.read(SHOWN * 4))
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def job_results(config: Configuration) -> pandas.DataFrame:

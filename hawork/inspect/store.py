@@ -1,74 +1,52 @@
-"""What is on disk and in the HA store at this moment, as frames. Only reads."""
+"""The entries of a cluster's HA store at this moment, on every backend. Only reads."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
-from hawork.inspect.text import as_text
+from hawork.inspect.decode import StoreRow, decoded
+from hawork.inspect.entries import Entry
 
 if TYPE_CHECKING:
     import pandas
 
-
 COLUMNS = ("table", "name", "version", "value")
-_NAMES = ("namespace", "name", "component_id", "cluster_id")
-"""Columns that name a row, together."""
 
 
-def store_rows(config: Configuration, names: Mapping[str, str]) -> pandas.DataFrame:
-    """One row per row, znode or key: table, path or ConfigMap, name, version, value as text.
+def read_entries(config: Configuration) -> list[Entry]:
+    """Every row, znode or key, with its bytes whole.
 
-    ``names`` are the lab's processes by pid, by session and by session id of their leaderships,
-    to say whose a row, an ephemeral znode or a lock is. ``LabError`` for a backend that cannot
-    be looked into.
+    ``LabError`` for a backend that cannot be looked into, ``StoreUnavailableError`` when the
+    store does not answer.
     """
-    import sqlite3
-
-    import pandas
-
-    from hawork.backends.embedded.directory import directory_of
-    from hawork.backends.embedded.layout import DATABASE
-
     kind = config.get_option(options.HA_TYPE)
     if kind == "zookeeper":
-        from hawork.inspect.zookeeper import znodes
+        from hawork.inspect import zookeeper
 
-        return pandas.DataFrame(list(znodes(config, names)), columns=list(COLUMNS))
+        return zookeeper.read_entries(config)
     if kind == "kubernetes":
-        from hawork.inspect.kubernetes import config_maps
+        from hawork.inspect import kubernetes
 
-        return pandas.DataFrame(list(config_maps(config, names)), columns=list(COLUMNS))
-    if kind != "embedded":
-        raise LabError(f"the rows of a {kind} store cannot be shown: use its own tools")
-    file = directory_of(config) / DATABASE
-    if not file.exists():
-        return pandas.DataFrame(columns=list(COLUMNS))
-    connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
-    try:
-        connection.row_factory = sqlite3.Row
-        rows = list(_rows(connection, names))
-    finally:
-        connection.close()
-    return pandas.DataFrame(rows, columns=list(COLUMNS))
+        return kubernetes.read_entries(config)
+    if kind == "embedded":
+        from hawork.inspect import embedded
+
+        return embedded.read_entries(config)
+    raise LabError(f"the rows of a {kind} store cannot be shown: use its own tools")
 
 
-def _rows(connection: Any, names: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:
-    query = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
-    for (table,) in connection.execute(query).fetchall():
-        for row in connection.execute(f'SELECT * FROM "{table}"').fetchall():
-            cells = {key: _cell(row[key]) for key in row.keys()}  # noqa: SIM118 - a Row is no dict
-            cells.pop("one", None)  # the key of a table of one row says nothing
-            name = " ".join(str(cells.pop(key)) for key in _NAMES if key in cells)
-            version = str(cells.pop("version", ""))
-            name = names.get(str(cells.get("pid")), name)
-            value = str(cells["value"]) if "value" in cells else json.dumps(cells)
-            yield table, name, version, value
+def store_rows(config: Configuration, names: Mapping[str, str]) -> list[StoreRow]:
+    """The same, decoded. ``names`` are processes by what stands for them in the store."""
+    return decoded(read_entries(config), names)
 
 
-def _cell(value: Any) -> Any:
-    return as_text(value) if isinstance(value, bytes) else value
+def store_frame(rows: Iterable[StoreRow]) -> pandas.DataFrame:
+    """One row each: table, path or ConfigMap, name, version, value as text."""
+    import pandas
+
+    cells = [(row.table, row.name, row.version, row.text) for row in rows]
+    return pandas.DataFrame(cells, columns=list(COLUMNS))

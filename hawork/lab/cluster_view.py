@@ -27,6 +27,7 @@ from hawork.story.verdict import Verdict
 if TYPE_CHECKING:
     import pandas
 
+    from hawork.inspect.decode import StoreRow
     from hawork.lab.snapshot import ClusterSnapshot
     from hawork.panels.panel import Panel
     from hawork.panels.panel_set import PanelSet
@@ -243,6 +244,15 @@ class ClusterView(Recorded):
         """Every row, znode or key of the HA store right now: place, name, version, value as text.
 
         >>> lab.store_rows().query("table == 'lease'")                     # doctest: +SKIP
+        """
+        from hawork.inspect.store import store_frame
+
+        return store_frame(self.store_entries())
+
+    def store_entries(self) -> list[StoreRow]:
+        """The same as values, with the bytes whole and what they point to.
+
+        >>> [row.pointer for row in lab.store_entries() if row.pointer]    # doctest: +SKIP
         """
         from hawork.inspect.store import store_rows
 

@@ -16,6 +16,8 @@ from hawork.core.types import JobID, LeaderInformation, ProcessState
 if TYPE_CHECKING:
     import pandas
 
+    from hawork.inspect.decode import StoreRow
+
 
 class SubmittedJob(Protocol):
     """A job that was submitted through the lab."""
@@ -34,6 +36,8 @@ class StoreSource(Protocol):
     """Whose HA store and storageDir can be shown."""
 
     def store_rows(self) -> pandas.DataFrame: ...
+
+    def store_entries(self) -> list[StoreRow]: ...
 
     def storage_tree(self) -> pandas.DataFrame: ...
 

@@ -7,7 +7,6 @@ tells it, with that sha256. Flink's pointers do not.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import sqlite3
 import time
@@ -16,21 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from hawork.core.errors import LabError
-from hawork.inspect.files import files_below
+from hawork.core.types import StateHandle
+from hawork.inspect.files import LARGEST, SHOWN, files_below
 from hawork.panels.cluster_source import StoreSource
 
 MOST_ROWS = 300
 """Rows and files that are sent; ``lab.store_rows()`` has all of them."""
 
-LARGEST = 64 << 20
-"""Bytes of a file up to which its sha256 is computed for a verdict."""
-
 RENEWALS = r'"renewals": \d+(, )?'
 """A lease that is renewed is no change that a reader looks for."""
-
-
-_OF_FLINK = re.compile(r"(.+) \((\d+) bytes, of Flink")
-"""As ``flink_pointer`` writes it."""
 
 
 class StoreRows:
@@ -74,15 +67,17 @@ class StoreRows:
 
     def _pointers(self, root: Path | None) -> Iterable[tuple[str, list[Any]]]:
         try:
-            frame = self._lab.store_rows()
+            found = self._lab.store_entries()
         except sqlite3.Error as error:
             raise LabError(f"the HA store cannot be read now: {error}") from None
         files = {path.name: path for path in files_below(root)} if root is not None else {}
-        for table, name, version, value in frame.itertuples(index=False):
+        for row in found:
             link, verdict = "", ""
-            if root is not None and (pointer := _pointer(value)) is not None:
-                link, verdict = self._verdict(*pointer, files, root)
-            yield f"{table} {name}", ["row", table, name, version, value, link, verdict]
+            if root is not None and row.pointer is not None:
+                link, verdict = self._verdict(row.pointer, files, root)
+            text = row.text if len(row.text) <= SHOWN else f"{row.text[:SHOWN]}…"
+            cells = ["row", row.table, row.name, row.version, text, link, verdict]
+            yield f"{row.table} {row.name}", cells
 
     def _files(self, rows: Mapping[str, list[Any]]) -> Iterable[tuple[str, list[Any]]]:
         pointed = {row[5] for row in rows.values() if row[5]}
@@ -114,41 +109,30 @@ class StoreRows:
         self._known = said
 
     def _verdict(
-        self, path: str, size: int, digest: str, files: Mapping[str, Path], root: Path
+        self, pointer: StateHandle, files: Mapping[str, Path], root: Path
     ) -> tuple[str, str]:
         """The file that a pointer names, relative to storageDir, and whether it is that file."""
-        found = files.get(Path(path).name)
+        found = files.get(Path(pointer.path).name)
         if found is None:
-            return path, "the file is missing"
+            return pointer.path, "the file is missing"
         link = found.relative_to(root).as_posix()
         try:
             status = found.stat()
-            key = (link, status.st_size, status.st_mtime_ns, digest)
+            key = (link, status.st_size, status.st_mtime_ns, pointer.sha256)
             if key not in self._verdicts:
-                self._verdicts[key] = _check(found, status.st_size, size, digest)
+                self._verdicts[key] = _check(found, status.st_size, pointer)
         except FileNotFoundError:
             return link, "the file is missing"
         return link, self._verdicts[key]
 
 
-def _pointer(value: str) -> tuple[str, int, str] | None:
-    """Path, size and sha256 of a pointer; the sha256 is empty in one of Flink's."""
-    if of_flink := _OF_FLINK.match(value):
-        return of_flink[1], int(of_flink[2]), ""
-    try:
-        pointer = json.loads(value)
-        return pointer["path"], int(pointer["size"]), pointer["sha256"]
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _check(path: Path, found: int, size: int, digest: str) -> str:
-    if found != size:
-        return f"altered: {found} bytes, not {size}"
-    if not digest:
+def _check(path: Path, found: int, pointer: StateHandle) -> str:
+    if found != pointer.size:
+        return f"altered: {found} bytes, not {pointer.size}"
+    if not pointer.sha256:
         return "size verified"
     if found > LARGEST:
         return f"{found:,} bytes: too large to check here"
-    if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+    if hashlib.sha256(path.read_bytes()).hexdigest() != pointer.sha256:
         return "altered: another sha256"
     return "sha256 verified"

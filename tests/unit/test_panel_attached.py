@@ -16,6 +16,10 @@ import hawork
 from hawork.client import flink_rest
 from hawork.core.errors import LabError, RestError
 from hawork.core.events import EventKind
+from hawork.inspect.decode import StoreRow, decoded
+from hawork.inspect.entries import Entry
+from hawork.inspect.pointers import encode_pointer
+from hawork.inspect.store import store_frame
 from hawork.lab import FlinkCluster, reset
 from hawork.lab.faults import VERBS
 from hawork.lab.flink import foreign as flink_foreign
@@ -364,7 +368,7 @@ def test_files_of_another_machine_are_not_missing(
 ) -> None:  # fmt: skip
     """A path of the cluster's machine may be nothing here: that says nothing about pointers."""
     pointers = Pointers(tmp_path)
-    monkeypatch.setattr(AttachedCluster, "store_rows", lambda _: pointers.store_rows())
+    monkeypatch.setattr(AttachedCluster, "store_entries", lambda _: pointers.store_entries())
     with FlinkCluster.attach(options) as view:
         view.store_panel()
         until(lambda: state(view)["store"]["rows"])
@@ -382,8 +386,11 @@ class Pointers:
         self.file.write_bytes(b"graph")
 
     def store_rows(self) -> pandas.DataFrame:
-        row = ("/flink/lab/jobgraphs", JOB, "0", f"file:{self.file} (5 bytes, of Flink)")
-        return pandas.DataFrame([row], columns=["table", "name", "version", "value"])
+        return store_frame(self.store_entries())
+
+    def store_entries(self) -> list[StoreRow]:
+        data = encode_pointer(f"file:{self.file}", 5, "zookeeper")
+        return decoded([Entry("zookeeper", f"/flink/lab/jobgraphs/{JOB}", data, version=0)], {})
 
     def storage_tree(self) -> pandas.DataFrame:
         from hawork.inspect.files import storage_tree

@@ -21,7 +21,7 @@ from hawork.core.errors import (
 )
 from hawork.core.types import JobID, LeaderInformation
 from hawork.ha.pointer_store import JOB_GRAPHS, RESULTS, checkpoints, counters
-from hawork.inspect.kubernetes import config_maps
+from hawork.inspect.kubernetes import read_entries
 from hawork.testing import eventually
 from tests.backends.kubernetes import kubernetes_setup
 from tests.backends.kubernetes.kubernetes_setup import ClusterUnderTest
@@ -110,7 +110,8 @@ def test_the_maps_of_flink_2_are_seen(cluster: ClusterUnderTest) -> None:
     other = f"flink-config-{cluster.cluster_id}"
     cluster.create(other, {})
     cluster.patch(other, data={"config.yaml": "x" * 2000})
-    assert dict.fromkeys(row[0] for row in config_maps(cluster.config(), {})) == dict.fromkeys(maps)
+    entries = read_entries(cluster.config())
+    assert list(dict.fromkeys(entry.name for entry in entries)) == maps
     fullest = leader.backend.fullest()
     assert fullest.what.removeprefix("ConfigMap ") in maps
     assert fullest.size < 2000
