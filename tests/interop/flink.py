@@ -9,10 +9,11 @@ from pathlib import Path
 from types import TracebackType
 
 from hawork.lab.flink.client import FlinkClient as LabClient
-from hawork.lab.flink.memory import jvm_flags
-from hawork.lab.flink.processes import JOB_MANAGER_MAIN
+from hawork.lab.flink.distribution import FlinkDistribution
+from hawork.lab.flink.memory import TASK_MANAGER_OPTIONS, jvm_flags
+from hawork.lab.flink.processes import JOB_MANAGER_MAIN, TASK_MANAGER_MAIN, write_conf
 from hawork.lab.flink.script import SqlScript
-from hawork.lab.processes import JOB_MANAGER
+from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER
 from hawork.runtime.process_control import ProcessControl
 
 
@@ -26,6 +27,12 @@ class FlinkClient(LabClient):
             self.submit(SqlScript({}, statements), {}, job_id)
         finally:
             self.close()
+        return job_id
+
+    def run(self, script: SqlScript) -> str:
+        """Submit the one job of a script; its id."""
+        job_id = uuid.uuid4().hex
+        self.submit(script, {}, job_id)
         return job_id
 
     def compile(self, source: str, jar: Path, main: str | None = None) -> Path:
@@ -46,7 +53,12 @@ class FlinkClient(LabClient):
 class FlinkProcesses(FlinkClient):
     """JobManagers of one Flink cluster, ended with the context."""
 
-    def __init__(self, directory: Path, options: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        options: Mapping[str, str],
+        flink: FlinkDistribution | None = None,
+    ) -> None:
         lines = {
             "high-availability.storageDir": f"file://{directory}/storage",
             "jobmanager.rpc.address": "127.0.0.1",
@@ -57,7 +69,7 @@ class FlinkProcesses(FlinkClient):
             "io.tmp.dirs": f"{directory}/tmp",
             **options,
         }
-        super().__init__(directory, lines)
+        super().__init__(directory, lines, flink)
         (directory / "tmp").mkdir()
         self._control = ProcessControl(directory, {}, release=False)
 
@@ -78,6 +90,21 @@ class FlinkProcesses(FlinkClient):
         argv = self.flink.command(
             JOB_MANAGER_MAIN, "--configDir", str(conf), memory=jvm_flags(JOB_MANAGER, {}), conf=conf
         )  # fmt: skip
+        self._control.start(name, argv, log=self.directory / "logs" / f"{name}.log")
+
+    def start_task_manager(self, name: str, slots: int) -> None:
+        conf = self.directory / "conf" / name
+        own = {
+            **TASK_MANAGER_OPTIONS,
+            "taskmanager.host": "127.0.0.1",
+            "taskmanager.bind-host": "127.0.0.1",
+            "taskmanager.numberOfTaskSlots": str(slots),
+        }
+        write_conf(conf, self.config_file, own)
+        memory = jvm_flags(TASK_MANAGER, {})
+        argv = self.flink.command(
+            TASK_MANAGER_MAIN, "--configDir", str(conf), memory=memory, conf=conf
+        )
         self._control.start(name, argv, log=self.directory / "logs" / f"{name}.log")
 
     def kill(self, name: str, signal: str = "KILL") -> None:

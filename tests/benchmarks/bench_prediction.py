@@ -1,0 +1,81 @@
+"""Real Flink on broken HA data against what ``hawork inspect`` predicts: the whole table.
+
+Every kind of damage on both services with the installed Flink; a smaller set on other versions,
+and across upgrades. Takes an hour on two cores.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hawork.lab.flink.distribution import FlinkDistribution
+from tests.contract.kubernetes_server import shared_control_plane
+from tests.contract.zookeeper_harness import shared_servers
+from tests.interop.broken_flink import Base, make_base
+from tests.interop.broken_kinds import BOTH, KINDS
+from tests.interop.flink_stores import KubernetesStore, ZooKeeperStore
+
+INSTALLED = FlinkDistribution.find().version
+VERSIONS = ("1.18.1", "1.19.3", "2.1.1")
+OFTEN = (
+    "nothing", "newest_ha_file_missing", "older_ha_file_missing", "state_file_missing",
+    "checkpoint_pointer_is_not_java", "graph_pointer_cut_off", "graph_file_missing",
+    "graph_marked_for_deletion", "checkpoint_pointers_gone", "dirty_result_with_pointers",
+    "clean_result_with_graph",
+)  # fmt: skip
+"""What is tried on versions besides the installed one."""
+UPGRADES = (("1.18.1", INSTALLED), ("1.19.3", INSTALLED), (INSTALLED, "2.1.1"))
+
+pytestmark = [pytest.mark.timeout(900)]
+
+
+def flink(version: str) -> FlinkDistribution:
+    if version == INSTALLED:
+        return FlinkDistribution.find()
+    script = Path(__file__).parents[2] / "scripts" / "flink-versions"
+    done = subprocess.run([script, version], stdout=subprocess.PIPE, text=True, check=True)
+    return FlinkDistribution.find(done.stdout.strip())
+
+
+@pytest.fixture(scope="module")
+def base(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Base]:
+    service, version = request.param
+    if service == "zookeeper":
+        store: ZooKeeperStore | KubernetesStore = ZooKeeperStore(shared_servers())
+    else:
+        store = KubernetesStore(shared_control_plane())
+    yield make_base(store, tmp_path_factory.mktemp("flink"), flink(version))
+    store.close()
+
+
+def cases() -> Iterator[object]:
+    for service in BOTH:
+        for version in (INSTALLED, *VERSIONS):
+            for name, kind in KINDS.items():
+                if service in kind.stores and (version == INSTALLED or name in OFTEN):
+                    yield pytest.param(
+                        (service, version), name, version, id=f"{service}-{version}-{name}"
+                    )
+            for written, read in UPGRADES:
+                if written == version:
+                    yield pytest.param(
+                        (service, version), "nothing", read, id=f"{service}-{version}-to-{read}"
+                    )
+
+
+@pytest.mark.parametrize(("base", "name", "target"), list(cases()), indirect=["base"])
+def test_real_flink_does_what_was_predicted(base: Base, name: str, target: str) -> None:
+    case = base.restore()
+    KINDS[name].break_(case)
+    upgrade = [] if target == base.flink.version else ["--target-version", target]
+    predicted, answer = case.predict(*upgrade)
+    observed = case.observe(flink(target))
+    codes = " ".join(sorted(each["code"] for each in answer["findings"])) or "-"
+    print(f"\n{base.store.kind} {base.flink.version} {target} {name}: {observed}   [{codes}]")
+    assert observed == predicted

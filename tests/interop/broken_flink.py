@@ -1,0 +1,287 @@
+"""HA data of real Flink, broken on purpose: what hawork predicts, and what Flink then does.
+
+A ``Base`` is made by a run of real Flink with three jobs, killed by SIGKILL. A ``Case`` puts the
+base back, breaks one thing, asks ``hawork inspect`` for its prediction, and starts real Flink on
+exactly that data. The faults are in ``broken_kinds``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import shutil
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hawork.cli.main import main
+from hawork.lab.flink.distribution import FlinkDistribution
+from hawork.lab.flink.script import SqlScript
+from hawork.testing import eventually
+from tests.interop.flink import FlinkProcesses
+from tests.interop.flink_stores import Entries, FlinkStore
+
+SECONDS = 120  # for anything that a JVM does on a busy machine
+SETTLED = 4.0
+"""Seconds in which a job has to stay RUNNING to be taken for restored."""
+LOOK = 40.0
+"""Seconds after which a JobManager that does not lead is taken never to lead."""
+
+JOBS = {
+    # All state lies within the checkpoint's own bytes; in a file a subtask; in shared files.
+    "inlined": ("hashmap", 1, 20, "1 mb"),
+    "exclusive": ("hashmap", 2, 4000, "1 kb"),
+    "incremental": ("rocksdb", 1, 4000, "1 kb"),
+}
+_SQL = """
+SET 'pipeline.name' = '{name}';
+SET 'parallelism.default' = '{parallelism}';
+SET 'state.backend.type' = '{backend}';
+SET 'state.backend' = '{backend}';
+SET 'state.storage.fs.memory-threshold' = '{threshold}';
+SET 'execution.checkpointing.interval' = '500 ms';
+CREATE TABLE numbers (k INT, v BIGINT) WITH (
+  'connector' = 'datagen', 'rows-per-second' = '2000', 'fields.k.min' = '1',
+  'fields.k.max' = '{keys}');
+CREATE TABLE sums (k INT, s BIGINT) WITH ('connector' = 'blackhole');
+INSERT INTO sums SELECT k, SUM(v) FROM numbers GROUP BY k;
+"""
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a killed cluster left: HA entries, storage, and its jobs' ids by kind of job."""
+
+    store: FlinkStore
+    entries: Entries
+    storage: Path  # a copy; what the data name is ``root``
+    root: Path
+    jobs: Mapping[str, str]
+    flink: FlinkDistribution
+
+    def restore(self) -> Case:
+        """Everything as it was right after the crash."""
+        self.store.write(self.entries)
+        shutil.rmtree(self.root)
+        shutil.copytree(self.storage, self.root)
+        return Case(self, self.root, dict(self.jobs))
+
+
+@dataclass
+class Outcome:
+    """What became of a JobManager and its jobs, in the words of ``hawork inspect``."""
+
+    jobmanager: str
+    jobs: dict[str, tuple[str, int | None]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        jobs = ", ".join(f"{job}: {' '.join(map(str, said))}" for job, said in self.jobs.items())
+        return f"{self.jobmanager} ({jobs})"
+
+
+@dataclass
+class Case:
+    """One copy of a base, to break."""
+
+    base: Base
+    root: Path
+    jobs: dict[str, str]
+
+    @property
+    def store(self) -> FlinkStore:
+        return self.base.store
+
+    def predict(self, *more: str) -> tuple[Outcome, dict[str, Any]]:
+        """What ``hawork inspect`` says that a JobManager would do, and its whole answer."""
+        dump = self.root.parent / "dump"
+        option = self.store.dump(dump)
+        config = self.root.parent / "flink" / "conf" / "config.yaml"
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            status = main(
+                ["inspect", "--config", str(config), option, str(dump), "--storage",
+                 str(self.root), "--map", f"file:{self.root}=.", "--json", *more]
+            )  # fmt: skip
+        answer = json.loads(said.getvalue())
+        assert status in (0, 1), answer
+        recovery = answer["recovery"]
+        jobs = {
+            name: (found["outcome"], found.get("checkpoint"))
+            for name, job_id in self.jobs.items()
+            if (found := recovery["jobs"].get(job_id)) is not None
+        }
+        return Outcome(recovery["jobmanager"], jobs), answer
+
+    def observe(self, flink: FlinkDistribution | None = None) -> Outcome:
+        """What real Flink does when it is started on this data."""
+        with running(self.base, flink) as processes:
+            outcome = watch(processes, self.jobs)
+        for name, (said, _) in outcome.jobs.items():
+            results = self.root.glob(f"ha/job-result-store/*/{self.jobs[name]}.json")
+            if said == "not-recovered" and outcome.jobmanager == "starts" and any(results):
+                outcome.jobs[name] = ("cleaned-up", None)  # a restarted Flink forgets such a job
+        return outcome
+
+
+@contextlib.contextmanager
+def running(base: Base, flink: FlinkDistribution | None = None) -> Iterator[FlinkProcesses]:
+    """One JobManager and one TaskManager, killed at the end."""
+    directory = base.root.parent / "flink"
+    shutil.rmtree(directory, ignore_errors=True)
+    options = flink_options(base.store, base.root)
+    with FlinkProcesses(directory, options, flink or base.flink) as processes:
+        processes.start_job_manager("jm")
+        processes.start_task_manager("tm", slots=8)
+        yield processes
+
+
+def flink_options(store: FlinkStore, root: Path) -> dict[str, str]:
+    return {
+        **store.options,
+        "high-availability.storageDir": f"file://{root}/ha",
+        "execution.checkpointing.dir": f"file://{root}/checkpoints",
+        "state.checkpoints.dir": f"file://{root}/checkpoints",
+        "execution.checkpointing.num-retained": "2",
+        "state.checkpoints.num-retained": "2",
+        "execution.checkpointing.incremental": "true",
+        "state.backend.incremental": "true",
+        "job-result-store.delete-on-commit": "false",
+        # What REST says is else up to three seconds old, and a restart is shorter.
+        "web.refresh-interval": "100",
+        "restart-strategy.type": "fixed-delay",
+        "restart-strategy.fixed-delay.attempts": "1000000",
+        "restart-strategy.fixed-delay.delay": "500 ms",
+    }
+
+
+def make_base(store: FlinkStore, directory: Path, flink: FlinkDistribution) -> Base:
+    """Run real Flink with the three jobs until each has three checkpoints, then kill it."""
+    root = directory / "srv"
+    for part in ("ha", "checkpoints"):
+        (root / part).mkdir(parents=True)
+    base = Base(store, [], directory / "kept", root, {}, flink)
+    jobs = {}
+    with running(base) as processes:
+        address = eventually(lambda: leading(processes), timeout=SECONDS)
+        for name, (backend, parallelism, keys, threshold) in JOBS.items():
+            text = _SQL.format(
+                name=name, backend=backend, parallelism=parallelism, keys=keys,
+                threshold=threshold,
+            )  # fmt: skip
+            script = SqlScript.of(text, {})
+            jobs[name] = processes.run(script)
+        eventually(
+            lambda: all(
+                len(kept) >= 2 and kept[-1] >= 4
+                for job in jobs.values()
+                if (kept := completed(address, job)) is not None
+            ),
+            timeout=SECONDS,
+        )
+        for name in ("jm", "tm"):
+            processes.kill(name)
+    store.wait_until_over()
+    shutil.copytree(root, base.storage)
+    return Base(store, store.read(), base.storage, root, jobs, flink)
+
+
+# --- looking at a running Flink -------------------------------------------------------------
+
+
+def get(address: str, path: str) -> Any:
+    """An answer of the REST endpoint; ``None`` while there is none."""
+    try:
+        with urllib.request.urlopen(f"{address}/{path}", timeout=5) as answer:
+            return json.load(answer)
+    except (OSError, ValueError):
+        return None
+
+
+def leading(processes: FlinkProcesses) -> str | None:
+    """The REST address of a JobManager whose dispatcher leads."""
+    listening = re.search(r"Rest endpoint listening at (\S+)", processes.log("jm"))
+    if listening is None:
+        return None
+    address = f"http://{listening[1]}"
+    return address if get(address, "jobs/overview") is not None else None
+
+
+def completed(address: str, job: str) -> list[int]:
+    """The ids of the completed checkpoints that the leader remembers, oldest first."""
+    found = get(address, f"jobs/{job}/checkpoints") or {"history": []}
+    return sorted(each["id"] for each in found["history"] if each["status"] == "COMPLETED")
+
+
+def watch(processes: FlinkProcesses, jobs: Mapping[str, str]) -> Outcome:
+    """Look until it is clear what becomes of the JobManager and of every job."""
+    watched = {name: _Job(job_id) for name, job_id in jobs.items()}
+    began = time.monotonic()
+    address = None
+
+    def look() -> Outcome | None:
+        nonlocal address
+        if not processes.is_alive("jm"):
+            return Outcome("crash-loops", dict.fromkeys(jobs, ("not-recovered", None)))
+        address = address or leading(processes)
+        waited = time.monotonic() - began
+        if address is None:
+            granted = "was granted leadership" in processes.log("jm")
+            if waited < (SECONDS if granted else LOOK):
+                return None
+            assert not granted, processes.log("jm")[-2000:]
+            return Outcome("never-leads", dict.fromkeys(jobs, ("not-recovered", None)))
+        for job in watched.values():
+            job.look(address)
+        if not all(job.is_clear for job in watched.values()):
+            return None
+        return Outcome("starts", {name: job.outcome for name, job in watched.items()})
+
+    return eventually(look, timeout=2 * SECONDS, interval=0.2)
+
+
+class _Job:
+    """What is seen of one job from the moment a JobManager leads."""
+
+    def __init__(self, job_id: str) -> None:
+        self._id = job_id
+        self._first: float | None = None
+        self._state = ""
+        self._since = 0.0
+        self._restarts = 0
+        self._restored: int | None = None
+
+    def look(self, address: str) -> None:
+        now = time.monotonic()
+        self._first = self._first or now
+        found = get(address, f"jobs/{self._id}")
+        state = found["state"] if found else "ABSENT"
+        if state == "RUNNING" and any(v["status"] != "RUNNING" for v in found["vertices"]):
+            state = "DEPLOYING"
+        if state != self._state:
+            self._restarts += state in ("RESTARTING", "FAILING")
+            self._state, self._since = state, now
+        checkpoints = get(address, f"jobs/{self._id}/checkpoints") or {}
+        restored = (checkpoints.get("latest") or {}).get("restored")
+        if restored and self._restored is None:  # the first: later ones are its own
+            self._restored = restored["id"]
+
+    @property
+    def is_clear(self) -> bool:
+        steady = time.monotonic() - self._since >= SETTLED
+        if self._state in ("RUNNING", "ABSENT", "FAILED", "CANCELED", "FINISHED"):
+            return steady or self._restarts >= 3
+        return self._restarts >= 3
+
+    @property
+    def outcome(self) -> tuple[str, int | None]:
+        if self._restarts >= 3:
+            return "restart-loop", self._restored
+        if self._state == "RUNNING":
+            return ("restored", self._restored) if self._restored else ("from-scratch", None)
+        words = {"ABSENT": "not-recovered", "FAILED": "removed-as-done"}
+        return words.get(self._state, "cleaned-up"), None
