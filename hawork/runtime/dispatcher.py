@@ -3,7 +3,8 @@
 A new dispatcher is made for every grant and stopped at the revocation, as Flink's
 ``DispatcherLeaderProcess`` does. Order of a takeover: results of finished jobs are cleaned
 up, job graphs recovered; then, when leadership is confirmed and the address published, the
-jobs are restored. Order of a submission: artifact, job graph file, pointer, acknowledgement.
+jobs are restored, and what submissions left behind is swept. Order of a submission: artifact, job
+graph file, pointer, acknowledgement.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from hawork.client.job_details import JobDetails
 from hawork.core import options
 from hawork.core.errors import (
+    AlreadyExistsError,
+    ConfigurationError,
     CorruptStateError,
     DuplicateJobSubmissionError,
+    HaworkError,
     JobNotFoundError,
     LeadershipLostError,
     PossibleInconsistentStateError,
@@ -27,12 +31,15 @@ from hawork.core.events import EventKind
 from hawork.core.jobs import ApplicationStatus, JobGraph, JobResult, JobStatus
 from hawork.core.types import JobID
 from hawork.ha.cleanup import cleanup_strategy
+from hawork.ha.damage import in_words
 from hawork.ha.serialized_throwable import failure_cause
 from hawork.runtime.job_master import JobMaster
 from hawork.runtime.retry_pause import RetryPause
 from hawork.runtime.term import Term
 
 _KEEP_FINISHED = 1000
+_LONGEST_PAUSE = 30.0  # seconds between tries of what nothing waits for
+_LONGEST_CAUSE = 4000  # characters; a pointer of the HA store has to hold it, several times
 
 
 class Dispatcher:
@@ -43,6 +50,7 @@ class Dispatcher:
         self._jobs: dict[JobID, JobMaster] = {}
         self._ended: OrderedDict[JobID, JobDetails] = OrderedDict()
         self._recovered: list[JobGraph] = []
+        self._set_aside: dict[str, str] = {}
         self._submitting: dict[JobID, asyncio.Event] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._cleaning: set[JobID] = set()
@@ -55,7 +63,11 @@ class Dispatcher:
     # --- takeover ----------------------------------------------------------------------
 
     async def recover(self) -> None:
-        """First half of a takeover, before the address is published. May be repeated."""
+        """First half of a takeover, before the address is published. May be repeated.
+
+        It fails only when the store as a whole cannot be read: what is wrong with one job is told,
+        and tried again later.
+        """
         stores = self._term.stores
         dirty = await self._term.run_io(stores.job_results.dirty_results)
         for result in dirty.results:
@@ -64,11 +76,12 @@ class Dispatcher:
         ended = [result.job_id for result in dirty.results]
         await self._term.step("takeover.results_cleaned", jobs=len(ended), job_ids=ended)
         recovered = await self._term.run_io(stores.job_graphs.recover_all)
-        self._recovered = [graph for graph in recovered.graphs if not self._has_ended(graph.job_id)]
+        # Not what is remembered to be shown, which is not all that ended.
+        over = {*ended, *self._ended}
+        self._recovered = [graph for graph in recovered.graphs if graph.job_id not in over]
+        self._set_aside = dict(recovered.set_aside)
         for job_id, reason in recovered.set_aside:
             self._term.events.emit(EventKind.ERROR, job_id=job_id, message=reason)
-        names = recovered.names
-        await self._term.run_io(lambda: stores.job_graphs.sweep_unacknowledged(names))
         found = [graph.job_id for graph in self._recovered]
         await self._term.step("takeover.graphs_recovered", jobs=len(found), job_ids=found)
 
@@ -77,7 +90,56 @@ class Dispatcher:
         graphs, self._recovered = self._recovered, []
         self._term.stores.expect_recovery([graph.job_id for graph in graphs])
         for graph in graphs:
-            self._start(graph, recovered=True)
+            try:
+                self._start(graph, recovered=True)
+            except Exception as error:  # noqa: BLE001 - one job must not keep the others waiting
+                self._set_aside[graph.job_id] = in_words(error)
+                self._term.events.emit(
+                    EventKind.ERROR,
+                    job_id=graph.job_id,
+                    message=f"job {graph.job_id} cannot be started: {in_words(error)}",
+                )
+        self._spawn(self._sweep([*self._set_aside, *(graph.job_id for graph in graphs)]))
+        for job_id in self._set_aside:
+            self._spawn(self._recover_later(job_id))
+
+    async def _sweep(self, stored: list[str]) -> None:
+        """Remove what submissions left behind, as far as that can be done; the rest later."""
+        graphs, pause = self._term.stores.job_graphs, RetryPause(longest=_LONGEST_PAUSE)
+        while True:
+            try:
+                swept = await self._term.run_io(lambda: graphs.sweep_unacknowledged(stored))
+                failed = [f"{name}: {reason}" for name, reason in swept.failed]
+            except LeadershipLostError:
+                raise
+            except Exception as error:  # noqa: BLE001 - it costs nothing but the sweep
+                failed = [in_words(error)]
+            if not failed:
+                return
+            self._term.events.emit(
+                EventKind.ERROR, message=f"unfinished submissions stay to be swept: {failed[0]}"
+            )
+            await asyncio.sleep(pause.next())
+
+    async def _recover_later(self, name: str) -> None:
+        """Run a job whose graph could not be read, once it can: it may have been repaired."""
+        graphs, pause = self._term.stores.job_graphs, RetryPause(1.0, _LONGEST_PAUSE)
+        try:
+            job_id = JobID(name)
+        except ConfigurationError:
+            return  # no job can have such a name
+        while True:
+            await asyncio.sleep(pause.next())
+            try:
+                graph = await self._term.run_io(lambda: graphs.recover(job_id))
+            except LeadershipLostError:
+                raise
+            except Exception:  # noqa: BLE001 - it was told, and costs nothing but this job
+                continue
+            self._set_aside.pop(name, None)
+            if graph is not None and not self._has_ended(job_id):
+                self._start(graph, recovered=True)
+            return
 
     async def close(self) -> None:
         """Suspend every job; HA data stays."""
@@ -186,24 +248,38 @@ class Dispatcher:
             job_id=job.job_id,
             application_status=ApplicationStatus.of(status),
             net_runtime=max(0, self._term.now_millis() - job.graph.submitted_at),
-            failure_cause=failure_cause(job.failure or "") if status is JobStatus.FAILED else None,
+            failure_cause=_cause(job.failure) if status is JobStatus.FAILED else None,
         )
-        pause = RetryPause()
+        decided = await self._decide(result)
+        job.show_end(status)
+        self._remember(_details_of(job) if decided == result else JobDetails.of_result(decided))
+        del self._jobs[job.job_id]
+        self._spawn(self._clean_up(decided))
+
+    async def _decide(self, result: JobResult) -> JobResult:
+        """Store a result, for as long as that takes; the one that is stored."""
+        results, pause = self._term.stores.job_results, RetryPause()
         while True:
             try:
-                await self._term.run_io(lambda: self._term.stores.job_results.create_dirty(result))
-                break
+                await self._term.run_io(lambda: results.create_dirty(result))
+                return result
             except LeadershipLostError:
                 raise
+            except AlreadyExistsError as error:
+                # By another hand, and that stands; unless it cannot be read.
+                self._term.events.emit(EventKind.ERROR, job_id=result.job_id, message=str(error))
+                with contextlib.suppress(HaworkError):
+                    found = await self._term.run_io(lambda: results.result(result.job_id))
+                    if found and found.application_status is not ApplicationStatus.UNKNOWN:
+                        return found
+                return result
             except Exception as error:  # noqa: BLE001 - also where no thread is left
                 # Nothing may be shown or deleted before the result is safe. Bounded by our
                 # leadership: losing it cancels this.
-                self._term.events.emit(EventKind.ERROR, job_id=job.job_id, message=str(error))
+                self._term.events.emit(
+                    EventKind.ERROR, job_id=result.job_id, message=in_words(error)
+                )
                 await asyncio.sleep(pause.next())
-        job.show_end(status)
-        self._remember(_details_of(job))
-        del self._jobs[job.job_id]
-        self._spawn(self._clean_up(result))
 
     async def _clean_up(self, result: JobResult) -> None:
         """One try now; the others later, as ``cleanup-strategy`` says.
@@ -233,10 +309,11 @@ class Dispatcher:
         except LeadershipLostError:
             raise
         except Exception as error:  # noqa: BLE001 - it costs nothing but this job's cleanup
+            reason = in_words(error)
             self._term.events.emit(
                 EventKind.ERROR,
                 job_id=result.job_id,
-                message=f"cleanup of job {result.job_id} failed and stays to be done: {error}",
+                message=f"cleanup of job {result.job_id} failed and stays to be done: {reason}",
             )
             return False
         return True
@@ -259,6 +336,11 @@ class Dispatcher:
             if graph.job_id == job_id:
                 return JobDetails.of_graph(graph)
         result = await self._term.run_io(lambda: self._term.stores.job_results.result(job_id))
+        if result is None and (reason := self._set_aside.get(job_id)) is not None:
+            raise JobNotFoundError(
+                f"job {job_id} is stored and cannot be run, because its job graph cannot be read "
+                f"({reason}): repair it, and it runs"
+            )
         if result is None:
             raise JobNotFoundError(
                 f"job {job_id} is not known: 'hawork list' shows the jobs; the result of an ended "
@@ -301,15 +383,16 @@ class Dispatcher:
             self._ended.popitem(last=False)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(self._guarded(work))
+        task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        task.add_done_callback(self._ended_in_background)
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except LeadershipLostError:
-            return  # the next leader goes on from here
+    def _ended_in_background(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, LeadershipLostError):
+            # Of a lost leadership the next leader goes on from here.
+            self._term.events.emit(EventKind.ERROR, message=f"{type(error).__name__}: {error}")
 
 
 def _details_of(job: JobMaster, waiting: str | None = None) -> JobDetails:
@@ -340,3 +423,10 @@ def _details_of(job: JobMaster, waiting: str | None = None) -> JobDetails:
         timestamps={each.value: times.get(each, 0) for each in JobStatus},
         tasks=tuple(task.describe() for task in attempt.subtasks) if attempt else (),
     )
+
+
+def _cause(failure: str | None) -> Mapping[str, str]:
+    text = failure or ""
+    if len(text) > _LONGEST_CAUSE:
+        text = f"{text[:_LONGEST_CAUSE]}... ({len(text)} characters)"
+    return failure_cause(text)

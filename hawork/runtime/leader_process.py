@@ -18,9 +18,11 @@ from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.errors import HaworkError, LeadershipLostError
 from hawork.core.events import EventKind
 from hawork.core.types import DISPATCHER, RESOURCE_MANAGER, REST_SERVER, LeaderSessionID
+from hawork.ha.damage import in_words
 from hawork.runtime.dispatcher import Dispatcher
 from hawork.runtime.process import ProcessContext
 from hawork.runtime.resource_manager import ResourceManager
+from hawork.runtime.retry_pause import RetryPause
 from hawork.runtime.term import Term
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from hawork.ha.services import HighAvailabilityServices
 
 COMPONENTS = (DISPATCHER, RESOURCE_MANAGER, REST_SERVER)
-_RETRY_PAUSE = 0.2  # seconds between tries to reach a store that is away
+_PATIENCE = 30.0  # seconds of trying to take over before another one may
 
 
 class _Companion:
@@ -62,12 +64,16 @@ class LeaderProcess:
         self._wanted: LeaderSessionID | None = None
         self._changed = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
+        self._setbacks = RetryPause(1.0, 10.0)
         self.dispatcher: Dispatcher | None = None
         """The dispatcher of the present term once its address is published, else ``None``."""
 
     def start(self) -> None:
         """Take part in the election, for all components of the process at once."""
         self._serving = self._loop.create_task(self._serve(), name="leader-process")
+        self._take_part()
+
+    def _take_part(self) -> None:
         self._elections = {each: self._ha.leader_election(each) for each in COMPONENTS}
         # First, because it alone acts on errors: the driver may have one at once.
         self._elections[DISPATCHER].start(self)
@@ -124,8 +130,31 @@ class LeaderProcess:
                 term.cancel()
                 await asyncio.wait([term])
             if not term.cancelled() and (error := term.exception()) is not None:
-                self._on_fatal(f"the JobManager cannot lead: {type(error).__name__}: {error}")
+                await self._stand_back(error)
+
+    async def _stand_back(self, error: BaseException) -> None:
+        """Give leadership up in order, and take part again later.
+
+        What keeps this process from leading may not keep another one from it: its descriptors,
+        threads, memory, or its way to the store. It is waited for as long as it takes.
+        """
+        self._wanted = None
+        while True:
+            pause = self._setbacks.next()
+            self._context.events.emit(
+                EventKind.ERROR,
+                message=f"this JobManager cannot lead, and lets others for {pause:g} s: "
+                f"{'' if isinstance(error, HaworkError) else f'{type(error).__name__}: '}"
+                f"{in_words(error)}",
+            )
+            try:
+                await self._loop.run_in_executor(self._io, self._leave)
+                await asyncio.sleep(pause)
+                await self._loop.run_in_executor(self._io, self._take_part)
                 return
+            except Exception as again:  # noqa: BLE001 - what we have run out of shows anywhere
+                error = again
+                await asyncio.sleep(pause)
 
     async def _lead(self, session_id: LeaderSessionID) -> None:
         term = self._new_term(session_id)
@@ -139,6 +168,7 @@ class LeaderProcess:
             self.dispatcher = dispatcher
             await term.step("takeover.published", address=self._address)
             dispatcher.restore_jobs()
+            self._setbacks.over()
             await asyncio.Event().wait()  # until the revocation cancels us
         except LeadershipLostError:
             await asyncio.Event().wait()  # the revocation is on its way
@@ -173,8 +203,11 @@ class LeaderProcess:
             await asyncio.wrap_future(confirmed)
 
     async def _repeat_while_away(self, action: Callable[[], Awaitable[None]]) -> None:
-        """Repeat an action while the store cannot be reached, for as long as we lead."""
-        reported = ""
+        """Repeat an action while the store cannot be reached, for as long as we lead.
+
+        After ``_PATIENCE`` seconds the error is raised: another JobManager may reach the store.
+        """
+        until, pause = SYSTEM_CLOCK.monotonic() + _PATIENCE, RetryPause(longest=1.0)
         while True:
             try:
                 await action()
@@ -182,10 +215,10 @@ class LeaderProcess:
             except LeadershipLostError:
                 raise
             except HaworkError as error:
-                if str(error) != reported:
-                    reported = str(error)
-                    self._context.events.emit(EventKind.ERROR, message=reported)
-                await asyncio.sleep(_RETRY_PAUSE)
+                if SYSTEM_CLOCK.monotonic() >= until:
+                    raise
+                self._context.events.emit(EventKind.ERROR, message=str(error))
+                await asyncio.sleep(pause.next())
 
     async def _check_heartbeats(self, resource_manager: ResourceManager) -> None:
         config = self._context.config

@@ -13,13 +13,19 @@ import pytest
 
 from hawork.core.errors import (
     DuplicateJobSubmissionError,
+    JobNotFoundError,
     PossibleInconsistentStateError,
     StoreUnavailableError,
 )
-from hawork.core.jobs import JobGraph
+from hawork.core.events import EventKind
+from hawork.core.jobs import JobGraph, JobStatus
 from hawork.core.types import JobID, StateHandle
+from hawork.ha.job_result_json import encode_job_result
+from hawork.ha.pointer_store import RESULTS
+from hawork.runtime import dispatcher
 from hawork.runtime.dispatcher import Dispatcher
-from tests.unit.stores_setup import JOB, World, graph, result
+from hawork.runtime.retry_pause import RetryPause
+from tests.unit.stores_setup import JOB, OTHER_JOB, World, graph, result
 
 ARTIFACT = b"def delays(config): ..."
 RETRY = {
@@ -181,5 +187,91 @@ def test_another_job_does_not_replace_one_that_is_not_started_yet(io: ThreadPool
         stage.dispatcher.restore_jobs()
         assert stage.dispatcher.running(JOB).graph.name == "flights"
         assert stage.stored() == [JOB]
+
+    play(io, story, world)
+
+
+def test_a_damaged_job_graph_waits_for_its_repair_and_the_others_run(
+    io: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "_LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(dispatcher, "RetryPause", lambda *_, **__: RetryPause(0.02, 0.05))
+    world = World()
+    stores = world.lead()
+    for job_id in (JOB, OTHER_JOB):
+        handle = stores.blobs.put(job_id, ARTIFACT)
+        stores.job_graphs.put(replace(graph(job_id), artifact=handle))
+    (path,) = (p for p in world.files.files if p.startswith(f"jobs/{JOB}/submittedJobGraph"))
+    kept = world.files.files.pop(path)
+
+    async def story(stage: Stage) -> None:
+        await stage.dispatcher.recover()
+        stage.dispatcher.restore_jobs()
+        assert stage.dispatcher.running(OTHER_JOB)
+        with pytest.raises(JobNotFoundError, match=r"cannot be run, because .* missing .* repair"):
+            await stage.dispatcher.details(JOB)
+        await asyncio.sleep(0.2)
+        assert [job.job_id for job in stage.dispatcher.jobs()] == [OTHER_JOB]
+        assert stage.stored() == [OTHER_JOB]
+        world.files.files[path] = kept
+        while JOB not in [job.job_id for job in stage.dispatcher.jobs()]:
+            await asyncio.sleep(0.01)
+
+    play(io, story, world)
+
+
+def test_what_cannot_be_swept_does_not_keep_the_leader_from_leading(
+    io: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "RetryPause", lambda *_, **__: RetryPause(0.02, 0.05))
+    world = World()
+    world.lead().job_graphs.announce(JOB)
+
+    async def story(stage: Stage) -> None:
+        await stage.dispatcher.recover()
+        for _ in range(3):
+            world.failures.fail("delete", StoreUnavailableError("the disk is read-only"))
+        stage.dispatcher.restore_jobs()
+        while world.files.files:
+            await asyncio.sleep(0.01)
+        told = [facts["message"] for facts in world.kinds(EventKind.ERROR)]
+        assert len(told) == 1 and "stay to be swept" in told[0] and "read-only" in told[0]
+
+    play(io, story, world)
+
+
+@pytest.mark.parametrize("status", ["CANCELED", "UNKNOWN"])
+def test_a_result_that_another_hand_has_decided_stands(io: ThreadPoolExecutor, status: str) -> None:
+    world = World()
+    payload = encode_job_result(result(status="CANCELED")).replace(b"CANCELED", status.encode())
+
+    async def story(stage: Stage) -> None:
+        await stage.dispatcher.submit(submission(), ARTIFACT)
+        session_id = stage.dispatcher.term.session_id
+        world.cluster.backend().pointers(RESULTS).create(JOB, payload, session_id)
+        await stage.dispatcher.cancel(JOB)
+        while world.pointers(RESULTS) or stage.stored():
+            await asyncio.sleep(0.01)
+        assert (await stage.dispatcher.details(JOB)).status is JobStatus.CANCELED
+
+    play(io, story, world)
+
+
+def test_more_jobs_that_have_ended_than_are_remembered_do_not_run_again(
+    io: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "_KEEP_FINISHED", 1)
+    world = World()
+    for job_id in (JOB, OTHER_JOB):
+        stores = world.lead()
+        stores.job_graphs.put(graph(job_id))
+        stores.job_results.create_dirty(result(job_id))
+
+    async def story(stage: Stage) -> None:
+        for _ in range(2):
+            world.failures.fail("drop", StoreUnavailableError("not now"))
+        await stage.dispatcher.recover()
+        stage.dispatcher.restore_jobs()
+        assert all(job.status.globally_terminal for job in stage.dispatcher.jobs())
 
     play(io, story, world)
