@@ -6,6 +6,7 @@
       ConfigurationError              an option, an argument or a set-up is wrong
       HighAvailabilityError
         StoreUnavailableError         the store could not be reached; nothing was written
+          StoreFullError              what was to be written has no room in the store
         PossibleInconsistentStateError  it is unknown whether a write landed
         LeadershipLostError           the store refused a write of a deposed leader
         AlreadyExistsError            the name is taken
@@ -48,6 +49,10 @@ class HighAvailabilityError(HaworkError):
 
 class StoreUnavailableError(HighAvailabilityError):
     """The HA store or storageDir could not be reached or written; nothing was changed."""
+
+
+class StoreFullError(StoreUnavailableError):
+    """What was to be written has no room in the HA store; nothing was changed."""
 
 
 class PossibleInconsistentStateError(HighAvailabilityError):

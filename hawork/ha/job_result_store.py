@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hawork.core.errors import (
     AlreadyExistsError,
@@ -17,6 +17,7 @@ from hawork.core.errors import (
     CorruptStateError,
     LeadershipLostError,
     NotExistError,
+    StoreFullError,
     StoreUnavailableError,
 )
 from hawork.core.events import EventKind, EventSink
@@ -77,7 +78,16 @@ class JobResultStore:
         job_id, payload = result.job_id, encode_job_result(result)
         if self._session_id == NO_LEADERSHIP:
             raise LeadershipLostError("job results were opened for reading, without a leadership")
-        self._decide(job_id, payload)
+        try:
+            self._decide(job_id, payload)
+        except StoreFullError:
+            # The job graph and what else would make room go only after this.
+            if result.failure_cause is None:
+                raise
+            result = replace(result, failure_cause=None)
+            payload = encode_job_result(result)
+            self._decide(job_id, payload)
+            self._tell(job_id, f"failure cause of job {job_id}", "the HA store has no room for it")
         self._reached("result.decided", job_id)
         self._fence(job_id)
         try:

@@ -16,6 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stores_setup import JOB, OTHER_JOB, World, checkpoint, graph, result, state_file
 
+from hawork.backends.kubernetes.answers import ConfigMap
+from hawork.backends.kubernetes.layout import LOCK, decode_entry
+from hawork.backends.kubernetes.lock_record import Lock
 from hawork.core.errors import CorruptStateError
 from hawork.core.events import EventKind
 from hawork.core.jobs import CompletedCheckpoint, JobGraph, JobStatus
@@ -416,3 +419,24 @@ def test_a_graph_that_is_read_can_be_stored_again(payload: bytes) -> None:
     except CorruptStateError:
         return
     assert decode_json("x", as_bytes({"format": 1, **read.to_json()}), JobGraph.from_json) == read
+
+
+# --- values of ConfigMaps ----------------------------------------------------------------------
+
+
+@given(
+    st.text() | st.from_regex(r"[0-9]{0,20}(,|;base64,).{0,20}", fullmatch=True),
+)
+def test_any_value_of_a_config_map_is_an_entry(text: str) -> None:
+    assert isinstance(decode_entry(text).value, bytes)
+
+
+@pytest.mark.parametrize("text", ["9" * 5000 + ",x", "٣,x", "1;base64,ä", "1,\ud800", "\ud800"])
+def test_values_of_config_maps_that_were_no_entries(text: str) -> None:
+    assert isinstance(decode_entry(text).value, bytes)
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, "[]", "{}", "null", '{"leaderTransitions":[]}'])
+def test_a_damaged_lock_is_a_lock(text: str) -> None:
+    lock = Lock.of(ConfigMap("m", "u", "1", {LOCK: text}))
+    assert lock is not None and lock.holder

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from flink_samples import FAILED, FINISHED
 from stores_setup import JOB, OTHER_JOB, World, graph, result
@@ -11,6 +13,7 @@ from hawork.core.errors import (
     LeadershipLostError,
     NotExistError,
     PossibleInconsistentStateError,
+    StoreFullError,
     StoreUnavailableError,
 )
 from hawork.core.events import EventKind
@@ -210,6 +213,19 @@ def test_mark_clean_may_be_repeated_after_a_failure(
         later.cleanup.run(found)
     assert names(world) == ([CLEAN] if keep else [])
     assert world.pointers(RESULTS) == {}
+
+
+def test_a_failure_cause_that_has_no_room_does_not_keep_its_job_from_ending(world: World) -> None:
+    """The job graph, which would make room in a full ConfigMap, goes only after the result."""
+    world.failures.fail("create", StoreFullError("the ConfigMap is full"))
+    failed = dataclasses.replace(result(status="FAILED"), failure_cause={"class": "x" * 5000})
+    results = world.lead().job_results
+    results.create_dirty(failed)
+    assert results.result(JOB) == result(status="FAILED")
+    assert "no room" in world.kinds(EventKind.STATE_SET_ASIDE)[0]["reason"]
+    world.failures.fail("create", StoreFullError("the ConfigMap is full"))
+    with pytest.raises(StoreFullError):
+        results.create_dirty(result(OTHER_JOB))
 
 
 def test_marking_clean_works_from_the_decision_alone(world: World) -> None:

@@ -12,6 +12,9 @@ from hawork.core.errors import AlreadyExistsError, NotExistError, VersionMismatc
 from hawork.core.types import LeaderSessionID, Versioned
 from hawork.ha.pointer_store import Namespace
 
+_VALUE = "CAST(value AS BLOB), CAST(version AS INTEGER)"
+"""Whatever another hand has written there: SQLite keeps any type, and text that is no UTF-8."""
+
 
 class EmbeddedPointerStore:
     """The pointers of one namespace; a ``PointerStore``."""
@@ -51,7 +54,7 @@ class EmbeddedPointerStore:
     def read(self, name: str) -> Versioned[bytes] | None:
         with self._reader.reading() as connection:
             row = connection.execute(
-                "SELECT value, version FROM pointer WHERE namespace = ? AND name = ?",
+                f"SELECT {_VALUE} FROM pointer WHERE namespace = ? AND name = ?",
                 (self._namespace, name),
             ).fetchone()
         return None if row is None else Versioned(*row)
@@ -59,10 +62,14 @@ class EmbeddedPointerStore:
     def entries(self) -> Sequence[tuple[str, Versioned[bytes]]]:
         with self._reader.reading() as connection:
             rows = connection.execute(
-                "SELECT name, value, version FROM pointer WHERE namespace = ? ORDER BY name",
+                f"SELECT CAST(name AS BLOB), {_VALUE} FROM pointer WHERE namespace = ? "
+                "ORDER BY name",
                 (self._namespace,),
             ).fetchall()
-        return [(name, Versioned(value, version)) for name, value, version in rows]
+        return [
+            (name.decode(errors="surrogateescape"), Versioned(value, version))
+            for name, value, version in rows
+        ]
 
     def delete(self, name: str, session_id: LeaderSessionID) -> bool:
         with self._fenced("deleting", name, session_id) as connection:
@@ -81,7 +88,8 @@ class EmbeddedPointerStore:
 
     def _version(self, connection: sqlite3.Connection, name: str) -> int | None:
         row = connection.execute(
-            "SELECT version FROM pointer WHERE namespace = ? AND name = ?", (self._namespace, name)
+            "SELECT CAST(version AS INTEGER) FROM pointer WHERE namespace = ? AND name = ?",
+            (self._namespace, name),
         ).fetchone()
         return None if row is None else int(row[0])
 

@@ -229,7 +229,9 @@ class KubernetesLeaderElectionDriver:
         self._lease.observe(self._record(found), self._clock.monotonic())
 
     def _record(self, found: ConfigMap | None) -> LeaseRecord | None:
-        lock = Lock.of(found)
+        # A map that somebody deleted holds its lock until the lease is over: what is in it is
+        # restored by the contender that makes it again, and only the holder knows all of that.
+        lock = Lock.of(found or self._map.deleted)
         return None if lock is None else lock.record(self._identities, self._contender)
 
     def _acquire(self, expected: LeaseRecord | None) -> None:

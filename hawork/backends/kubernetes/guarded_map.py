@@ -28,6 +28,7 @@ from hawork.core.errors import (
     ConfigurationError,
     HighAvailabilityError,
     PossibleInconsistentStateError,
+    StoreFullError,
     StoreUnavailableError,
 )
 from hawork.core.events import EventKind, EventSink
@@ -88,6 +89,11 @@ class GuardedMap:
         self._sized: tuple[ConfigMap | None, int] = None, 0
         self.vanished: ConfigMap | None = None
         """What we last knew of the map when a write of ours found it gone."""
+
+    @property
+    def deleted(self) -> ConfigMap | None:
+        """What the map was when it was deleted by somebody; ``None`` when it was not."""
+        return self._deleted if self._known is None else None
 
     @property
     def known(self) -> ConfigMap | None:
@@ -298,7 +304,7 @@ class GuardedMap:
         growth = size_of(added) - size_of(replaced)
         size += growth
         if size > MOST and growth > _RESERVE // 64:
-            raise StoreUnavailableError(
+            raise StoreFullError(
                 f"ConfigMap {self.name} would take {size} bytes, and {MOST} is the most: let "
                 "jobs finish or cancel some first, or use a second cluster-id"
             )

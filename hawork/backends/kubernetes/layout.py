@@ -22,7 +22,6 @@ Source: facts 4 of Flink 1.20 (``KubernetesUtils``, ``Constants``).
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import re
 import secrets
@@ -196,11 +195,12 @@ def encode_entry(version: int, value: bytes) -> str:
 
 def decode_entry(text: str) -> Versioned[bytes]:
     """Whatever is there: text that hawork did not write is a value, too, for others to judge."""
-    found = re.match(r"(\d+)(,|;base64,)", text)
+    found = re.match(r"([0-9]{1,16})(,|;base64,)", text)
     if found is not None and (version := int(found[1])) < _VERSIONS:
         rest = text[found.end() :]
         if found[2] == ",":
-            return Versioned(rest.encode(), version)
-        with contextlib.suppress(binascii.Error):
+            return Versioned(rest.encode(errors="surrogatepass"), version)
+        with contextlib.suppress(ValueError):  # also of text that is not ASCII
             return Versioned(base64.b64decode(rest, validate=True), version)
-    return Versioned(text.encode(), _VERSIONS + zlib.crc32(text.encode()))
+    value = text.encode(errors="surrogatepass")
+    return Versioned(value, _VERSIONS + zlib.crc32(value))

@@ -51,7 +51,7 @@ class Lock:
                 int(record.get("leaderTransitions") or 0),
                 text,
             )
-        except (ValueError, TypeError, KeyError, OverflowError):
+        except (ValueError, TypeError, KeyError, OverflowError, AttributeError, RecursionError):
             return cls(UNREADABLE, 0.0, "", 0, text)
 
     def record(self, ours: Set[str], contender: str) -> LeaseRecord:

@@ -21,6 +21,7 @@ that is marked for deletion, and hawork must never remove a pointer of Flink's.
 
 from __future__ import annotations
 
+import re
 import urllib.parse
 from dataclasses import dataclass
 from uuid import UUID
@@ -97,9 +98,18 @@ class ZNodePaths:
 
 
 def in_latch_order(children: list[str]) -> list[str]:
-    """The contenders in the order in which they will lead. Source: Curator's ``LockInternals``."""
-    return sorted(children, key=lambda name: name[name.rfind(_LATCH_NAME) + len(_LATCH_NAME) :]
-                  if _LATCH_NAME in name else name)  # fmt: skip
+    """The contenders in the order in which they will lead. Source: Curator's ``LockInternals``.
+
+    Other than there, a server that has counted beyond 2^31, and goes on with negative numbers,
+    does not put every newcomer before the leader.
+    """
+    return sorted(children, key=_turn)
+
+
+def _turn(child: str) -> tuple[int, str]:
+    text = child[child.rfind(_LATCH_NAME) + len(_LATCH_NAME) :] if _LATCH_NAME in child else child
+    found = re.fullmatch(r"-?[0-9]{9,10}", text)
+    return (int(text) % 2**32, "") if found else (2**32, text)
 
 
 def session_id_of(child: str) -> LeaderSessionID | None:
@@ -120,7 +130,11 @@ def entry_name(name: str) -> str:
 
 
 def name_of_entry(child: str) -> str:
-    return urllib.parse.unquote(child, errors="surrogatepass")
+    """The inverse of ``entry_name``; also of names that it would not give, each another one."""
+    try:
+        return urllib.parse.unquote(child, errors="surrogatepass")
+    except UnicodeDecodeError:
+        return urllib.parse.unquote(child, errors="surrogateescape")
 
 
 def _checked(key: str, value: str, may_be_empty: bool) -> str:

@@ -227,6 +227,29 @@ def test_a_deleted_map_comes_back_with_its_pointers(cluster: ClusterUnderTest) -
     eventually(lambda: [each.leads for each in contenders].count(True) == 1)
 
 
+def test_a_standby_that_has_not_seen_all_does_not_restore_a_deleted_map(
+    cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It made the map again at once, as it last knew it, and the newest jobs were gone."""
+    leader = cluster.contender()
+    session_id = leader.wait_for_grant()
+    leader.pointers(JOB_GRAPHS).create("a", b"one", session_id)
+    standby = cluster.contender()
+    guarded = standby.backend._claims.cluster
+    eventually(lambda: guarded.known is not None and "hawork.jobgraphs.a" in guarded.known.data)
+    old, was_deleted = guarded.known, guarded.was_deleted
+    assert old is not None
+    monkeypatch.setattr(guarded, "saw", lambda _: None)
+    monkeypatch.setattr(guarded, "was_deleted", lambda _: was_deleted(old))
+    # The leader hears of it when it renews: the standby is told first.
+    monkeypatch.setattr(leader.backend._claims.cluster, "was_deleted", lambda _: None)
+    leader.pointers(JOB_GRAPHS).create("b", b"two", session_id)
+    cluster.delete()
+    eventually(lambda: cluster.data().get("hawork.jobgraphs.a"))
+    assert cluster.data()["hawork.jobgraphs.b"]
+    assert leader.wait_for_grant(different_from=session_id)
+
+
 def test_a_map_deleted_while_nobody_could_see_it_comes_back(cluster: ClusterUnderTest) -> None:
     leader = cluster.proxied("jm-2")
     session_id = leader.wait_for_grant()

@@ -200,6 +200,22 @@ def test_latch_order_is_that_of_the_sequence_numbers() -> None:
     assert [session_id_of(name) for name in (*names, "lock-1", "_c_-latch-1")] == [None] * 5
 
 
+def test_a_server_that_has_counted_beyond_2_31_puts_no_newcomer_first() -> None:
+    """It goes on with negative numbers, which Curator's order by text puts before the leader."""
+    leader, newer, newest = (
+        "_c_a-latch-2147483647",
+        "_c_b-latch--2147483648",
+        "_c_c-latch--2147483647",
+    )
+    assert in_latch_order([newest, newer, leader]) == [leader, newer, newest]
+    assert in_latch_order(["lock", "_c_a-latch-x", leader]) == [leader, "lock", "_c_a-latch-x"]
+
+
+@pytest.mark.parametrize("child", ["%ff", "%", "%ed%a0%80", "%zz", "\udcff"])
+def test_names_of_foreign_znodes_are_names(child: str) -> None:
+    assert name_of_entry(child)
+
+
 @pytest.mark.parametrize("name", ["a", "ä/b", "..", "%41", "\x00", "zookeeper", "\ud800"[:0] + "x"])
 def test_entry_names_are_reversible(name: str) -> None:
     assert name_of_entry(entry_name(name)) == name
