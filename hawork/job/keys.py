@@ -27,11 +27,13 @@ def key_text(key: Any) -> str:
     '["AA","JFK"]'
     """
     try:
-        return _encode(key)
-    except (TypeError, ValueError) as error:
+        text = _encode(key)
+        text.encode()  # half a surrogate pair is no character, and could not be stored
+        return text
+    except (TypeError, ValueError, RecursionError) as error:
         raise JobExecutionError(
-            f"key {key!r} is not JSON ({describe(error)}): make key_by return texts, numbers, "
-            "or a tuple of them"
+            f"key {key!r:.200} is not JSON ({describe(error)}): make key_by return texts of whole "
+            "characters, numbers, or a tuple of them"
         ) from None
 
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from hawork.core.errors import JobExecutionError
+from hawork.core.json_fields import check_text
 
 KeyedState = dict[str, dict[str, Any]]
 """A JSON object per key; keys by their canonical text (see ``keys.py``)."""
@@ -16,11 +17,15 @@ _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 def encode_state(state: KeyedState | None) -> bytes:
     """The state as JSON; ``JobExecutionError`` names the first key whose state is not JSON."""
     try:
-        return _encode(state).encode()
+        encoded = _encode(state)
+        if "\\ud" in encoded:  # half of a surrogate pair is no character
+            check_text(state)
+        return encoded.encode()
     except (TypeError, ValueError, RecursionError):
         for text, value in (state or {}).items():
             try:
                 _encode(value)
+                check_text(value)
             except (TypeError, ValueError, RecursionError) as error:
                 raise _not_json(text, value, str(error)) from None
         raise

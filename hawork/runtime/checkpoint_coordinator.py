@@ -12,15 +12,23 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from hawork.core.clock import Clock
-from hawork.core.errors import HaworkError
+from hawork.core.errors import (
+    LeadershipLostError,
+    PossibleInconsistentStateError,
+    StoreUnavailableError,
+)  # fmt: skip
 from hawork.core.events import EventKind, EventSink
-from hawork.core.failures import Blame
+from hawork.core.failures import Blame, blame
 from hawork.core.jobs import CompletedCheckpoint, JobGraph, SubtaskState
 from hawork.core.steps import Steps
 from hawork.core.types import LeaderSessionID
+from hawork.ha.damage import in_words
 from hawork.runtime.retry_pause import RetryPause
 
 T = TypeVar("T")
+
+_PASSING = (LeadershipLostError, PossibleInconsistentStateError, StoreUnavailableError)
+"""After these a later checkpoint may be stored; of a lost leadership another one takes over."""
 
 
 class CheckpointIDs(Protocol):
@@ -166,8 +174,16 @@ class CheckpointCoordinator:
             return
         self._timer = asyncio.get_running_loop().call_later(delay, self._trigger)
 
-    def _schedule_after_failure(self) -> None:
-        self._schedule(self._retry_pause.next() if self._last_wanted else None)
+    def _go_on_after(self, error: Exception, what: str) -> None:
+        """Try again where the store may do better; otherwise the attempt fails.
+
+        A checkpoint that cannot be stored for another reason, such as text in it that is none,
+        could not be stored the next time either: the job would go on without any, and never end.
+        """
+        if isinstance(error, _PASSING):
+            self._schedule(self._retry_pause.next() if self._last_wanted else None)
+        else:
+            self._failed(f"{what}: {in_words(error)}", blame(error))
 
     def _trigger(self) -> None:
         self._timer = None
@@ -196,9 +212,9 @@ class CheckpointCoordinator:
                 self._graph.checkpoint_timeout, self._expire, self._pending
             )
             self._send({"type": "checkpoint", "checkpoint_id": checkpoint_id})
-        except HaworkError as error:
-            self._note_failure(0, str(error))
-            self._schedule_after_failure()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+            self._note_failure(0, in_words(error))
+            self._go_on_after(error, "no checkpoint could be triggered")
         finally:
             self._busy = False
 
@@ -224,10 +240,10 @@ class CheckpointCoordinator:
         )
         try:
             await self._run_io(lambda: self._store.add(checkpoint))
-        except HaworkError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told
             if self._pending is pending:
-                self._drop(pending, str(error))
-                self._schedule_after_failure()
+                self._drop(pending, in_words(error))
+                self._go_on_after(error, f"checkpoint {pending.checkpoint_id} cannot be stored")
             return
         if self._closed:
             return

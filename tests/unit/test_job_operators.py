@@ -55,7 +55,6 @@ def test_the_text_and_subtask_of_a_key_never_change() -> None:
     assert key_text({"b": 1, "a": "ü"}) == '{"a":"ü","b":1}'
     keys = ("AA", "UA", "DL", "B6", "EV")
     assert [subtask_of(key_text(key), 4) for key in keys] == [2, 2, 0, 2, 0]
-    assert subtask_of(key_text("\ud800"), 2) in (0, 1)
 
 
 @given(st.lists(json_values, max_size=20), st.integers(1, 3))
