@@ -80,9 +80,9 @@ def read_output(directory: str | os.PathLike[str]) -> list[Any]:
     return records
 
 
-_PENDING_NAME = re.compile(r"(\d+)-([0-9A-Za-z_-]+)-(\d+)\.(csv|jsonl)")
+_PENDING_NAME = re.compile(r"([0-9]{1,9})-([0-9A-Za-z_-]{1,80})-([0-9]{1,19})\.(csv|jsonl)")
 _TRIES = 100
-_PART_NAME = re.compile(r"part-(\d+)-(\d+)-(\d+)\.(csv|jsonl)")
+_PART_NAME = re.compile(r"part-([0-9]{1,9})-([0-9]{1,19})-([0-9]{1,19})\.(csv|jsonl)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class FileSinkWriter:
 
     def restore(self, checkpoint_id: int | None, pending: Sequence[str]) -> None:
         with _reporting(self._directory):
-            self._directory.mkdir(parents=True, exist_ok=True)
+            _make_directory(self._directory)
             if checkpoint_id is None:
                 self._refuse_other_output()
             claimed = claim(self._directory, self._context)
@@ -178,7 +178,7 @@ class FileSinkWriter:
     def _create(self, name: str) -> BinaryIO:
         # Another subtask that finishes removes the directory when it is empty.
         for attempt in range(_TRIES):
-            self._pending.mkdir(parents=True, exist_ok=True)
+            _make_directory(self._pending)
             try:
                 return (self._pending / name).open("xb")
             except FileNotFoundError:
@@ -263,6 +263,14 @@ def _checkpoint_of(part: str) -> int:
     match = _PART_NAME.fullmatch(part)
     assert match is not None, part
     return int(match[2])
+
+
+def _make_directory(directory: Path) -> None:
+    """Make a directory with those above it; each survives a power cut, as what is in it does."""
+    missing = [each for each in (directory, *directory.parents) if not each.is_dir()]
+    directory.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        _sync_directory(each.parent)
 
 
 def _sync_directory(directory: Path) -> None:

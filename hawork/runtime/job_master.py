@@ -324,7 +324,11 @@ class JobMaster:
             subtask.read = event["read"]
             subtask.records_per_second = event["records_per_second"]
         elif kind == "snapshot":
-            state = SubtaskState.from_json(event["state"])
+            try:
+                state = SubtaskState.from_json(event["state"])
+            except (KeyError, ValueError) as error:  # a sink or source of the user's own
+                attempt.fail(f"subtask {index} sent a snapshot that cannot be used: {error}")
+                return
             subtask.records = state.records
             coordinator.acknowledge(event["checkpoint_id"], state, event["bytes"])
         elif kind == "declined":

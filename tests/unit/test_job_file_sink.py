@@ -9,7 +9,7 @@ import pytest
 from job_setup import JOB, context, files_below
 
 from hawork.core.errors import ConfigurationError, JobExecutionError
-from hawork.job import FileSink, read_output
+from hawork.job import FileSink, file_sink, read_output
 from hawork.job.file_sink import FileSinkWriter, PendingFile, remove_pending
 from hawork.job.sinks import SinkWriter
 
@@ -221,3 +221,27 @@ def test_pending_files_read_what_they_write() -> None:
 def test_the_writer_is_what_the_contract_says(tmp_path: Path) -> None:
     sink: SinkWriter = FileSinkWriter(tmp_path, "csv", context())
     sink.close(discard=False)
+
+
+def test_every_directory_that_a_snapshot_needs_is_on_the_disk_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut right after a checkpoint took the folder of the file that it names along."""
+    synced: list[Path] = []
+    real = file_sink._sync_directory
+    monkeypatch.setattr(
+        file_sink, "_sync_directory", lambda path: (synced.append(path), real(path))
+    )
+    output = tmp_path / "runs" / "out"
+    sink = started(output)
+    sink.write([1])
+    sink.snapshot(1)
+    needed = {tmp_path, tmp_path / "runs", output, output / ".pending", output / ".pending" / JOB}
+    assert needed <= set(synced)
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "1²"])
+def test_numbers_in_the_names_of_files_are_small(number: str) -> None:
+    for name in (f"0-a-{number}.csv -> part-0-1-1.csv", f"0-a-1.csv -> part-0-{number}-1.csv"):
+        with pytest.raises(JobExecutionError, match="no file of a FileSink"):
+            PendingFile.parse(name)
