@@ -16,9 +16,9 @@ def load_json(payload: bytes | str) -> Any:
     """What ``json.loads`` makes of it. ``ValueError`` also for NaN, infinities, and text that
     has no UTF-8 form: half a surrogate pair.
     """
-    value = json.loads(payload, parse_constant=_refuse_constant)
-    escape = b"\\ud" if isinstance(payload, bytes) else "\\ud"
-    if escape in payload.lower():  # type: ignore[operator]
+    text = payload.decode() if isinstance(payload, bytes) else payload
+    value = _DECODER.decode(text)
+    if "\\u" in text:
         check_text(value)
     return value
 
@@ -39,6 +39,9 @@ def check_text(value: object) -> None:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 class JsonFields:
@@ -95,8 +98,10 @@ class JsonFields:
 
     def _typed(self, name: str, default: Any, kind: type | tuple[type, ...], wanted: str) -> Any:
         value = self._data[name] if default is None else self._data.get(name, default)
+        if type(value) is kind:
+            return value
         # To Python a bool is a whole number, to JSON it is not.
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        if not isinstance(value, kind) or isinstance(value, bool):
             raise ValueError(f"{name} is {_shown(value)}, not {wanted}")
         return value
 

@@ -14,6 +14,9 @@ from hawork.core.json_fields import JsonFields
 
 T = TypeVar("T")
 
+_JOB_ID = re.compile(r"[0-9a-f]{32}")
+_WORD = re.compile(r"[0-9a-z]{1,64}")
+
 LeaderSessionID = uuid.UUID
 """The fencing token: one random id per grant, shared by all components of a process."""
 
@@ -39,7 +42,7 @@ class JobID(str):
 
     def __new__(cls, value: str) -> JobID:
         text = value.lower()
-        if len(text) != 32 or any(c not in "0123456789abcdef" for c in text):
+        if not _JOB_ID.fullmatch(text):
             raise ConfigurationError(
                 f"job id {value!r} is not a job id: write 32 hexadecimal characters, "
                 "as printed by 'hawork list'"
@@ -95,7 +98,7 @@ class StateHandle:
         fields = JsonFields("a state handle", data)
         sha256 = fields.text("sha256")
         # It names a local copy of an artifact, too: never more than one plain word.
-        if not re.fullmatch(r"[0-9a-z]{1,64}", sha256):
+        if not _WORD.fullmatch(sha256):
             raise ValueError(f"sha256 is {sha256[:80]!r}, not hexadecimal digits")
         return cls(fields.text("path"), fields.whole("size"), sha256)
 

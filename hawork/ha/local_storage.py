@@ -10,7 +10,6 @@ import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from hawork.core.errors import (
     ConfigurationError,
@@ -44,7 +43,7 @@ class LocalStateStorage:
 
     def write(self, path: str, data: bytes) -> None:
         target = self._resolve(path)
-        with self._translated("written", path):
+        with self._translated("written", target):
             for attempt in range(_TRIES):
                 try:
                     self._make_directory(target.parent)
@@ -60,18 +59,24 @@ class LocalStateStorage:
 
     def read(self, path: str, most: int | None = None) -> bytes:
         target = self._resolve(path)
-        with self._translated("read", path), _opened(target) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise CorruptStateError(f"file {target} is no regular file: remove it")
-            # Not more than there is: a number out of a store must not decide what is allocated.
-            return file.read() if most is None else file.read(min(most, status.st_size + 1))
+        with self._translated("read", target):
+            # Unlike ``open`` this does not wait at a pipe that nothing writes to.
+            descriptor = os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            try:
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode):
+                    raise CorruptStateError(f"file {target} is no regular file: remove it")
+                # Not more than there is: a number out of a store must not decide what is allocated.
+                size = status.st_size if most is None else min(most, status.st_size)
+                return _read(descriptor, size)
+            finally:
+                os.close(descriptor)
 
     def delete(self, path: str) -> bool:
         target = self._resolve(path)
         if target == self._root:
             raise ConfigurationError("the path is empty: write the name of the file to delete")
-        with self._translated("deleted", path):
+        with self._translated("deleted", target):
             there = True
             try:
                 with self._directory(path.split("/")[:-1]) as directory:
@@ -88,7 +93,8 @@ class LocalStateStorage:
         return there
 
     def list(self, path: str, *, unfinished: bool = False) -> Sequence[str]:
-        with self._translated("listed", path):
+        target = self._resolve(path)
+        with self._translated("listed", target):
             try:
                 with self._directory(path.split("/") if path else []) as directory:
                     names = os.listdir(directory)
@@ -98,7 +104,7 @@ class LocalStateStorage:
 
     def rename(self, source: str, target: str) -> None:
         old, new = self._resolve(source), self._resolve(target)
-        with self._translated("renamed", source):
+        with self._translated("renamed", old):
             self._make_directory(new.parent)
             old.rename(new)
             _flush_directory(new.parent)
@@ -126,8 +132,7 @@ class LocalStateStorage:
             os.close(descriptor)
 
     @contextlib.contextmanager
-    def _translated(self, done: str, path: str) -> Iterator[None]:
-        target = self._resolve(path)
+    def _translated(self, done: str, target: Path) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -136,15 +141,16 @@ class LocalStateStorage:
             ):
                 raise NotExistError(f"file {target} does not exist in storageDir") from error
             reason = f"file {target} could not be {done}: {error.strerror or error}"
-            if done == "read" and error.errno in _OF_THE_FILE and self._others_are_there(path):
+            if done == "read" and error.errno in _OF_THE_FILE and self._others_are_there(target):
                 raise CorruptStateError(
                     f"{reason}: make it a file that user id {os.getuid()} can read, or remove it"
                 ) from error
             raise StoreUnavailableError(f"{reason}{_advice(error, target)}") from error
 
-    def _others_are_there(self, path: str) -> bool:
+    def _others_are_there(self, target: Path) -> bool:
         """Whether the directories can be read that this file shares with those of other jobs."""
-        shared = [self._root, *([self._root / path.partition("/")[0]] if "/" in path else ())]
+        below = target.relative_to(self._root).parts
+        shared = [self._root, *([self._root / below[0]] if len(below) > 1 else ())]
         try:
             for directory in shared:
                 os.listdir(directory)
@@ -203,14 +209,11 @@ def _flush_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _opened(target: Path) -> BinaryIO:
-    """Open for reading; unlike ``open`` it does not wait at a pipe that nothing writes to."""
-    descriptor = os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    try:
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
+def _read(descriptor: int, size: int) -> bytes:
+    data = os.read(descriptor, size)
+    while len(data) < size and (more := os.read(descriptor, size - len(data))):
+        data += more
+    return data
 
 
 def _advice(error: OSError, path: Path) -> str:
