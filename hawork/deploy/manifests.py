@@ -1,9 +1,9 @@
 """The Kubernetes objects of a whole cluster, as plain dictionaries for ``kubectl apply``.
 
 JobManagers and TaskManagers are two Deployments of the same image. They find each other through
-the leader's ConfigMap, so the Service is for people and programs outside only. Two things are
-not here, because they must outlive the cluster or stay secret: the volume behind a local
-storageDir, and the Secret with the token of REST.
+the leader's ConfigMap, so the Service is for people and programs outside only. What must outlive
+the cluster or stay secret is not here: the volume behind a local storageDir, and the Secrets with
+the token of REST and, where REST speaks TLS, its certificate and key.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ REST_PORT = 8081
 JOB_MANAGER, TASK_MANAGER = "jobmanager", "taskmanager"
 _CONFIG = "/etc/hawork"
 _TOKEN = "/etc/hawork-token"
+_TLS, _KEYSTORE = "/etc/hawork-tls", "rest.pem"
 _MEMORY = {JOB_MANAGER: ("128Mi", "384Mi"), TASK_MANAGER: ("256Mi", "1Gi")}
 """Asked for, and the limit: a JobManager takes about 110 MB with its supervisor, a TaskManager
 50 MB and what its tasks need."""
@@ -88,6 +89,7 @@ class Manifests:
                 options.REST_TOKEN_FILE.key: f"{_TOKEN}/token",
                 # A volume is root's and its group's; there are no other users in a pod.
                 options.STORAGE_SHARED.key: "true",
+                **self._tls_options(),
                 **self.options,
             }
         )
@@ -127,6 +129,21 @@ class Manifests:
             "# It needs a Secret, once; its value lets clients in:\n"
             f"#   kubectl --namespace {self.namespace} create secret generic {self._secret} "
             '--from-literal=token="$(openssl rand -hex 32)"\n'
+            f"{self._advice_on_tls()}"
+        )
+
+    def _advice_on_tls(self) -> str:
+        if not self._secure:
+            return (
+                "# REST speaks plain HTTP: who can listen in the pods' network can read the token\n"
+                f"# of a client there. With -D {options.SSL_REST_ENABLED.key}=true it speaks TLS.\n"
+            )
+        return (
+            "# REST speaks TLS with this certificate, the only one that is trusted:\n"
+            f"#   openssl req -x509 -newkey rsa:2048 -noenc -days 365 -subj /CN={self.cluster_id} "
+            f"-keyout key.pem -out cert.pem && cat cert.pem key.pem > {_KEYSTORE}\n"
+            f"#   kubectl --namespace {self.namespace} create secret generic {self._tls_secret} "
+            f"--from-file={_KEYSTORE}\n"
         )
 
     def _config_map(self, **files: str) -> dict[str, Any]:
@@ -196,6 +213,8 @@ class Manifests:
         if component == JOB_MANAGER:
             command += ["-D", f"{options.REST_ADDRESS.key}=$(POD_IP)"]
         mounts = [("config", _CONFIG), ("token", _TOKEN), ("scratch", "/tmp")]
+        if self._secure:
+            mounts.append(("tls", _TLS))
         path = self._storage_path()
         if path is not None:
             mounts.append(("storage", path))
@@ -220,6 +239,8 @@ class Manifests:
             {"name": "token", "secret": {"secretName": self._secret}},
             {"name": "scratch", "emptyDir": {}},
         ]
+        if self._secure:
+            volumes.append({"name": "tls", "secret": {"secretName": self._tls_secret}})
         if self.storage_claim is not None:
             claim = {"claimName": self.storage_claim}
             volumes.append({"name": "storage", "persistentVolumeClaim": claim})
@@ -230,6 +251,27 @@ class Manifests:
     @property
     def _secret(self) -> str:
         return f"{self.cluster_id}-token"
+
+    @property
+    def _tls_secret(self) -> str:
+        return f"{self.cluster_id}-rest-tls"
+
+    @property
+    def _secure(self) -> bool:
+        return bool(Configuration(self.options).get_option(options.SSL_REST_ENABLED))
+
+    def _tls_options(self) -> dict[str, str]:
+        """Where pods find the certificate, the only one that they trust.
+
+        They reach each other by addresses, which it cannot name.
+        """
+        if not self._secure:
+            return {}
+        return {
+            options.SSL_REST_KEYSTORE.key: f"{_TLS}/{_KEYSTORE}",
+            options.SSL_REST_TRUSTSTORE.key: f"{_TLS}/{_KEYSTORE}",
+            options.SSL_VERIFY_HOSTNAME.key: "false",
+        }
 
     def _storage_path(self) -> str | None:
         path = local_path(self.storage_dir)

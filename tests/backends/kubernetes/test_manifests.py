@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import ssl
+import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +14,7 @@ import yaml
 
 from hawork.backends.kubernetes.rights import READING, WRITING
 from hawork.cli.main import main
+from hawork.client.tls import client_context, server_context
 from hawork.core.errors import ConfigurationError
 from hawork.core.options import checked
 from hawork.deploy.manifests import Manifests
@@ -62,6 +67,7 @@ def missing(sent: Any, kept: Any, path: str = "") -> list[str]:
 @pytest.mark.parametrize(
     "storage",
     [("--storage-dir", "s3://bucket/ha"),
+     ("--storage-dir", "s3://bucket/ha", "-D", "security.ssl.rest.enabled=true"),
      ("--storage-dir", "file:///ha", "--storage-claim", "shared")],
 )  # fmt: skip
 def test_the_api_server_accepts_all_of_it(
@@ -199,3 +205,59 @@ def test_what_kubernetes_would_refuse_is_refused(wrong: dict[str, Any], said: st
     good = {"image": "i", "cluster_id": "c", "storage_dir": "s3://ha"}
     with pytest.raises(ConfigurationError, match=said):
         Manifests(**{**good, **wrong})
+
+
+def test_rest_speaks_tls_where_it_is_asked_for(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """With the certificate that the first lines of the output make, and no other one."""
+    given = ["--image", "i", "--cluster-id", "my-cluster", "--storage-dir", "s3://ha"]
+    assert main(["manifests", *given, "-D", "security.ssl.rest.enabled=true"]) == 0
+    text = capsys.readouterr().out
+    assert "plain HTTP" not in text
+    (command,) = (line[4:] for line in text.splitlines() if line.startswith("#   openssl req"))
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True, capture_output=True)
+    objects = {(e["kind"], e["metadata"]["name"]): e for e in yaml.safe_load_all(text)}
+    config = checked(
+        yaml.safe_load(objects["ConfigMap", "my-cluster-config"]["data"]["config.yaml"])
+    )
+    keystore = Path(config["security.ssl.rest.keystore"])
+    for component in ("jobmanager", "taskmanager"):
+        pod = at(objects["Deployment", f"my-cluster-{component}"], "spec.template.spec")
+        mounts = {each["mountPath"]: each["name"] for each in pod["containers"][0]["volumeMounts"]}
+        volumes = {each["name"]: each for each in pod["volumes"]}
+        secret = volumes[mounts[str(keystore.parent)]]["secret"]
+        assert secret == {"secretName": "my-cluster-rest-tls"}
+        assert secret["secretName"] in text.partition("\napiVersion")[0]
+    mounted = checked(
+        {
+            key: value.replace(str(keystore.parent), str(tmp_path))
+            for key, value in config.items()
+            if key.startswith("security.ssl")
+        }
+    )
+    server = server_context(mounted)
+    assert server is not None
+    shake_hands(server, client_context(mounted))
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shake_hands(server, ssl.create_default_context())
+
+
+def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> None:
+    """As a TaskManager does it, which knows the JobManager's pod by its address."""
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [
+        client.wrap_bio(down, up, server_hostname="10.1.2.3"),
+        server.wrap_bio(up, down, server_side=True),
+    ]
+    while ends:
+        for end in list(ends):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+                ends.remove(end)
+
+
+def test_plain_http_is_said_to_be_that(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--image", "i", "--cluster-id", "c", "--storage-dir", "s3://ha"]
+    assert main(["manifests", *given]) == 0
+    assert "plain HTTP" in capsys.readouterr().out.partition("\napiVersion")[0]
