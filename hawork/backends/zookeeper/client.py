@@ -50,6 +50,7 @@ from kazoo.protocol.states import EventType, KazooState, KeeperState, WatchedEve
 from kazoo.retry import KazooRetry
 from kazoo.security import CREATOR_ALL_ACL
 
+from hawork.backends.zookeeper.kazoo_check import check_client, check_methods
 from hawork.backends.zookeeper.settings import ZooKeeperSettings
 from hawork.core import options
 from hawork.core.clock import SYSTEM_CLOCK
@@ -83,6 +84,8 @@ __all__ = [
     "ZookeeperError",
 ]
 
+check_methods()
+
 _FIRST_PAUSE = 0.05  # seconds between rounds of tries to connect; doubles
 _LONGEST_PAUSE = 1.0  # as in ZooKeeper's own client
 
@@ -114,6 +117,7 @@ class ZooKeeperClient(KazooClient):  # type: ignore[misc]
             logger=_log,
         )
         self._connection = _Connection(self, settings.connection_timeout, sasl)
+        check_client(self)
 
     @classmethod
     def of(cls, config: Configuration) -> ZooKeeperClient:
