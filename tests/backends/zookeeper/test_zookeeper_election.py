@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
+from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import pytest
 
+from hawork.backends.zookeeper import client as zk
 from hawork.backends.zookeeper.latch import LatchNode
 from hawork.backends.zookeeper.paths import session_id_of
 from hawork.backends.zookeeper.session import ZooKeeperSession
@@ -194,6 +199,39 @@ def test_belief_ends_before_another_one_leads(cluster: ClusterUnderTest, break_i
     proxy.heal()
     eventually(lambda: len(cluster.latch()) == 2, timeout=20)
     assert second.leads
+
+
+@pytest.mark.parametrize("hanging", ["a name", "a handshake"])
+def test_what_hangs_on_the_way_to_a_server_revokes_a_leader_in_time(
+    cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch, hanging: str
+) -> None:
+    """kazoo waits for it on its own thread; the belief ends on ours, and closing is bounded."""
+    leader = cluster.contender(ZK_TOLERATE_SUSPENDED="true", ZK_MAX_CLOSE_WAIT="2 s")
+    session_id = leader.granted()
+    back, asked = threading.Event(), threading.Event()
+
+    def hang(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **named: Any) -> Any:
+            asked.set()
+            assert back.wait(60)
+            return real(*args, **named)
+
+        return call
+
+    if hanging == "a name":
+        monkeypatch.setattr(socket, "getaddrinfo", hang(socket.getaddrinfo))
+    else:  # TLS or SASL, say: whatever follows a connection
+        monkeypatch.setattr(zk._Handler, "_connect", hang(zk._Handler._connect))
+    began = time.monotonic()
+    try:
+        leader.driver._session.drop()
+        assert asked.wait(20)
+        leader.revoked()
+        assert not leader.driver.has_leadership(session_id)
+        assert time.monotonic() - began < SESSION_TIMEOUT
+        leader.driver.close()
+    finally:
+        back.set()
 
 
 def test_a_session_in_which_only_we_can_speak_ends(cluster: ClusterUnderTest) -> None:
