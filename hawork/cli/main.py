@@ -80,7 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def sentence_of(error: BaseException) -> str:
-    """An error as one line for people."""
+    """An error as one line for people, without secrets: a URL may have held a password."""
+    from hawork.core.redaction import Redaction
+
+    return Redaction().text(_sentence_of(error))
+
+
+def _sentence_of(error: BaseException) -> str:
     if isinstance(error, HaworkError):
         return " ".join(str(error).split())
     if isinstance(error, ModuleNotFoundError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -10,6 +11,7 @@ from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import ConfigurationError, UntrustedPathError
 from hawork.core.private_files import create_private, read_private
+from hawork.core.redaction import secrets_in
 
 SHORTEST = 16
 """Characters of a token: a shorter one could be guessed from the answer to a challenge."""
@@ -80,6 +82,18 @@ def find_token(config: Configuration) -> str | None:
     except ConfigurationError:
         return None
     return read_token(config) if os.path.lexists(path) else None
+
+
+def known_secrets(config: Configuration) -> tuple[str, ...]:
+    """The secrets that the options of a cluster do not hold, but lead to; those it can read."""
+    found: list[str] = []
+    with contextlib.suppress(ConfigurationError):
+        found.append(find_token(config) or "")
+    kubeconfig = config.get_option(options.K8S_CONFIG_FILE)
+    if kubeconfig:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            found += secrets_in(Path(kubeconfig).expanduser().read_text(encoding="utf-8"))
+    return tuple(found)
 
 
 def ensure_token(config: Configuration) -> str:

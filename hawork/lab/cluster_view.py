@@ -368,7 +368,9 @@ class ClusterView(Recorded):
 
     def _secrets(self) -> tuple[str, ...]:
         """Known ones that no option holds."""
-        return ()
+        from hawork.client.token import known_secrets
+
+        return known_secrets(self.config) if self.config is not None else ()
 
     def _check_running(self) -> None:
         """``LabError`` when no event can come any more."""

@@ -120,7 +120,9 @@ class LocalCluster(ClusterView, Generic[J]):
             self._started, self._store, self.config, self._leadership, self._steps, self._events,
             self._reader,
         )  # fmt: skip
+        self._known_secrets: tuple[str, ...] = ()
         self._shutdown.first(
+            self._secrets,  # while their files are there
             lambda: disarm(self._run.control),
             self._disconnect,
             self._end_processes,
@@ -166,6 +168,11 @@ class LocalCluster(ClusterView, Generic[J]):
 
     def __enter__(self) -> Self:
         return self.start()
+
+    def _secrets(self) -> tuple[str, ...]:
+        if not self._known_secrets or not self._closed:
+            self._known_secrets = (*super()._secrets(), *self._store.secrets)
+        return self._known_secrets
 
     # --- who is who ----------------------------------------------------------------------
     def leader(self, timeout: float = 30.0) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import hawork
+from hawork.client.proof import check_connection
+from hawork.client.tls import RestTrust
 from hawork.client.token import ensure_token
 from hawork.core import options
-from hawork.core.errors import ConfigurationError
+from hawork.core.errors import ConfigurationError, HaworkError
 from hawork.core.events import EventKind
 from hawork.core.types import REST_SERVER, LeaderInformation
 from hawork.runtime.leader_process import LeaderProcess
@@ -27,14 +30,35 @@ from hawork.runtime.rest_handlers import routes
 
 _STOP_STEPS = 8
 """Extra I/O threads, so that steps held by a learner do not take all of them."""
+_PROOF_SECONDS = 3.0
 
 
 class _LeaderAddress:
     """Remembers where the leader is, for standbys that are asked. Called by retrieval."""
 
-    def __init__(self, context: ProcessContext) -> None:
+    def __init__(self, context: ProcessContext, token: str, io: ThreadPoolExecutor) -> None:
         self._events = context.events
+        self._token = token
+        self._io = io
+        self._trust = RestTrust(context.config)
         self.address: str | None = None
+
+    async def proved(self) -> str | None:
+        """The leader's address, if there is one and it belongs to the cluster by its own proof."""
+        address, loop = self.address, asyncio.get_running_loop()
+        if address is None:
+            return None
+        proved = await loop.run_in_executor(self._io, self._is_proved, address)
+        return address if proved else None
+
+    def _is_proved(self, address: str) -> bool:
+        try:
+            with contextlib.closing(self._trust.connection(address, _PROOF_SECONDS)) as connection:
+                connection.connect()
+                check_connection(connection, address, self._token)
+        except (OSError, http.client.HTTPException, HaworkError):
+            return False
+        return True
 
     def notify_leader(self, information: LeaderInformation | None) -> None:
         self.address = information.address if information else None
@@ -82,13 +106,13 @@ async def _serve(
         ha = await loop.run_in_executor(io, lambda: _open_ha(context))
         stack.push_async_callback(lambda: _in_thread(io, ha.close))
         token = await loop.run_in_executor(io, ensure_token, context.config)
-        known = _LeaderAddress(context)
+        known = _LeaderAddress(context, token, io)
         retrieval = ha.leader_retrieval(REST_SERVER, known)
         stack.push_async_callback(lambda: _in_thread(io, retrieval.close))
         leader = LeaderProcess(ha, context, io, rest.address, fatal)
         stack.push_async_callback(leader.close)
         access = RestAccess.of(context.config, token, rest.address)
-        rest.serve(access, lambda: leader.dispatcher, lambda: known.address, routes())
+        rest.serve(access, lambda: leader.dispatcher, known.proved, routes())
         leader.start()
         return await stopped
 

@@ -13,7 +13,7 @@ import ipaddress
 import json
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import tornado.httpserver
@@ -73,7 +73,7 @@ class RestEndpoint:
         self,
         access: RestAccess,
         dispatcher: Callable[[], Dispatcher | None],
-        leader_address: Callable[[], str | None],
+        proved_leader: Callable[[], Awaitable[str | None]],
         routes: list[Any],
     ) -> None:
         logging.getLogger("tornado.access").setLevel(logging.ERROR)
@@ -82,7 +82,7 @@ class RestEndpoint:
             default_handler_class=UnknownPath,
             access=access,
             dispatcher=dispatcher,
-            leader_address=leader_address,
+            proved_leader=proved_leader,
             limit=self._limit,
             websocket_max_message_size=self._limit,
         )
@@ -137,13 +137,15 @@ def _listen(host: str, ports: tuple[int, ...]) -> socket.socket:
 class Handler(tornado.web.RequestHandler):
     """Checks token and size before a body is read, and answers errors as Flink does."""
 
+    asks_leader = True
+    """Whether a standby sends the request on."""
     rights: Mapping[str, str] = {}
     """What a request of each method needs, where it can be let in without a token."""
 
     def initialize(self) -> None:
         self.body = bytearray()
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         access: RestAccess = self.settings["access"]
         if not access.allows(self.request, self.rights.get(self.request.method or "")):
             self.refuse(
@@ -155,6 +157,20 @@ class Handler(tornado.web.RequestHandler):
         length = self.request.headers.get("Content-Length", "0")
         if length.isdigit() and int(length) > self.settings["limit"]:
             self._refuse_size(int(length))
+        elif self.asks_leader and self.settings["dispatcher"]() is None:
+            await self._send_on()
+
+    async def _send_on(self) -> None:
+        """Name the leader, once it has proved that it is one of this cluster.
+
+        Clients that follow a redirection may take the token along.
+        """
+        address: str | None = await self.settings["proved_leader"]()
+        if address is None:
+            self.answer({"errors": [NO_LEADER]}, 503)
+            return
+        self.set_header("Location", f"{address}{self.request.uri}")
+        self.answer({"errors": [f"the leader is at {address}"]}, 307)
 
     def data_received(self, chunk: bytes) -> None:
         self.body += chunk
@@ -182,12 +198,7 @@ class Handler(tornado.web.RequestHandler):
         dispatcher: Dispatcher | None = self.settings["dispatcher"]()
         if dispatcher is not None:
             return dispatcher
-        address: str | None = self.settings["leader_address"]()
-        if address is None:
-            self.answer({"errors": [NO_LEADER]}, 503)
-        else:
-            self.set_header("Location", f"{address}{self.request.uri}")
-            self.answer({"errors": [f"the leader is at {address}"]}, 307)
+        self.answer({"errors": [NO_LEADER]}, 503)  # it led a moment ago
         return None
 
     def json_body(self) -> dict[str, Any]:
@@ -218,7 +229,9 @@ class Handler(tornado.web.RequestHandler):
 class UnknownPath(Handler):
     """Every path that is not served."""
 
-    def prepare(self) -> None:
-        super().prepare()
+    asks_leader = False
+
+    async def prepare(self) -> None:
+        await super().prepare()
         if not self._finished:
             self.refuse(404, f"there is nothing at {self.request.path}: try /v1/jobs/overview")

@@ -37,7 +37,7 @@ _PROOF_SECONDS = 10.0
 class Challenged(Handler):
     """Proves that this process belongs to the cluster; no secret is needed to ask."""
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         access: RestAccess = self.settings["access"]
         answer = access.answer(self.request)
         if answer is None:
@@ -80,6 +80,8 @@ class Overview(Reading):
 
 
 class Config(Reading):
+    asks_leader = False
+
     def get(self) -> None:
         self.answer(
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import stat
@@ -9,9 +10,11 @@ import subprocess
 import sys
 import threading
 import uuid
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 import pytest
@@ -185,6 +188,18 @@ def test_what_the_lab_keeps_is_its_users_alone(lab: LabCluster) -> None:
                 assert path.suffix not in (".log", ".jsonl"), f"{path} tells a secret"
 
 
+def test_a_bundle_of_the_lab_holds_no_secret(lab: LabCluster, tmp_path: Path) -> None:
+    secrets = secrets_of(lab)
+    lab._events.emit(EventKind.ERROR, message=f"a program said {' '.join(secrets)}")
+    with zipfile.ZipFile(lab.export_bundle(tmp_path / "run.zip")) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    assert b"a program said" in members["events.jsonl"]
+    for name, data in members.items():
+        for secret in secrets:
+            for form in (secret, quote(secret), secret.encode().hex(), secret[:20], secret[-20:]):
+                assert form.encode() not in data, name
+
+
 # --- the store's own doors ----------------------------------------------------------------
 
 
@@ -323,6 +338,57 @@ def test_a_forged_leader_gets_no_token(tmp_path: Path) -> None:
         zookeeper.stop()
         zookeeper.close()
     assert forger.seen and token.encode() not in forger.seen
+
+
+@pytest.mark.parametrize("forged", [False, True])
+def test_a_standby_sends_on_to_a_proved_leader_only(tmp_path: Path, forged: bool) -> None:
+    """A client that follows a redirection may take the token along."""
+    from kazoo.client import KazooClient
+
+    options = {**FAST, **on_shared_zookeeper()}
+    zookeeper = KazooClient(shared_servers().quorum, timeout=10)
+    zookeeper.start()
+    forger = Listener()
+    try:
+        with LabCluster(2, 0, ha="zookeeper", directory=tmp_path / "lab", options=options) as lab:
+            token = read_token(lab.config)
+            leader = lab.leader()
+            published = lab.leader_information()
+            assert published is not None
+            standby = next(name for name in lab.processes if name != leader)
+            (port,) = [
+                each.laddr.port
+                for each in psutil.Process(lab.processes[standby].pid).net_connections("tcp")
+                if each.status == psutil.CONN_LISTEN
+            ]
+            if forged:
+                lab.pause(leader)
+                path = ZNodePaths.of(lab.config).connection_info("rest_server")
+                address = f"http://127.0.0.1:{forger.port}"
+                information = LeaderInformation(uuid.uuid4(), address)
+                zookeeper.set(path, encode_leader_information(information))
+                eventually(lambda: lab.client.current_leader() == information)
+
+            def asked() -> tuple[int, str | None]:
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+                headers = {"Authorization": f"Bearer {token}"}
+                connection.request("GET", "/v1/jobs/overview", headers=headers)
+                response = connection.getresponse()
+                response.read()
+                connection.close()
+                return response.status, response.getheader("Location")
+
+            if forged:
+                eventually(lambda: asked() and b"/v1/challenge" in forger.seen)
+                assert asked() == (503, None)
+            else:
+                expected = f"{published.address}/v1/jobs/overview"
+                eventually(lambda: asked() == (307, expected))
+    finally:
+        forger.close()
+        zookeeper.stop()
+        zookeeper.close()
+    assert token.encode() not in forger.seen
 
 
 @needs_root

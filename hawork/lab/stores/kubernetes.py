@@ -18,7 +18,7 @@ from hawork.lab.stores.network import (
     check_partition,
     own_configuration,
 )
-from hawork.servers.kubernetes.control_plane import NAMESPACE, ControlPlane, named
+from hawork.servers.kubernetes.control_plane import ADMIN, NAMESPACE, ControlPlane, named
 
 MOST = 64
 """JobManagers, and TaskManagers: their tokens must be there before the API server starts."""
@@ -53,6 +53,7 @@ class KubernetesStore:
         users |= {f"jm-{number + 1}": job_manager_verbs for number in range(MOST)}
         users |= {f"tm-{number + 1}": TASK_MANAGER_VERBS for number in range(MOST)}
         self.control_plane = ControlPlane(run.path / "kubernetes", users, audit=True)
+        self.secrets: Sequence[str] = tuple(map(self.control_plane.token, (ADMIN, *users)))
         self._cut_off: set[str] = set()
         self.options: Mapping[str, str] = {
             **SHORT_LEASE,
@@ -110,6 +111,7 @@ class GivenKubernetesStore:
 
     no_sessions = _NO_SESSIONS
     own = False
+    secrets: Sequence[str] = ()
 
     def __init__(self, run: RunDirectory, given: Mapping[str, object]) -> None:
         self._run = run

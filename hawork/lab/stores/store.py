@@ -42,6 +42,8 @@ class LabStore(Protocol):
     """Why no process has a session with it; empty where each has one."""
     own: bool
     """Whether its servers are the lab's own, and end with it."""
+    secrets: Sequence[str]
+    """What opens its servers, besides what the options say."""
 
     @property
     def control_plane(self) -> ControlPlane:
@@ -91,6 +93,7 @@ class _FileStore:
 
     options: Mapping[str, str] = {}
     own = False
+    secrets: Sequence[str] = ()
 
     def __init__(self, run: RunDirectory, ha: str) -> None:
         self._run = run
@@ -133,6 +136,7 @@ class _ZooKeeperStore:
     """Servers of the lab's own, or a given quorum, and a proxy in front of each JobManager."""
 
     no_sessions = ""
+    secrets: Sequence[str] = ()
 
     def __init__(self, run: RunDirectory, quorum: str | None, servers: int) -> None:
         self._run = run
