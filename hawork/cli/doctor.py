@@ -10,7 +10,6 @@ import re
 import shutil
 import socket
 import sqlite3
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from hawork.backends.embedded.directory import file_system_of, is_network_file_system
 from hawork.core.errors import LabError
-from hawork.servers.java import find_java
+from hawork.servers.java import find_java, java_version
 from hawork.servers.kubernetes.program import FIX, KubernetesPrograms
 from hawork.servers.memory import available
 from hawork.servers.zookeeper.program import server_jars
@@ -192,13 +191,10 @@ def java() -> Diagnosis:
     except LabError:
         return Diagnosis("Java", False, "not found", fix)
     try:
-        answer = subprocess.run(
-            [program, "-version"], capture_output=True, text=True, timeout=20, check=True
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        return Diagnosis("Java", False, f"{program} does not work: {error}", fix)
-    lines = answer.stderr.splitlines()
-    return Diagnosis("Java", True, f"{lines[0] if lines else 'found'} ({program})")
+        version, _ = java_version(program)
+    except LabError as error:
+        return Diagnosis("Java", False, str(error), fix)
+    return Diagnosis("Java", True, f"{version} ({program})")
 
 
 def zookeeper() -> Diagnosis:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from hawork.cli.common import find_config, read_config
 from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.events import EventLog, EventSink, NullEventSink
+from hawork.core.library_path import module_command
 from hawork.core.private_files import private_directory, write_private
 from hawork.ha.configuration_file import configuration_text
 
@@ -41,10 +41,10 @@ def run_process(role: str, arguments: argparse.Namespace) -> int:
             f"supervisor-{name}", Path(directory) / "events" / f"supervisor-{name}.jsonl"
         )
     with tempfile.TemporaryDirectory(prefix="hawork-options-") as scratch:
-        argv = [
-            sys.executable, "-m", "hawork.runtime", role,
+        argv = module_command(
+            "hawork.runtime", role,
             "--config", str(_options_file(arguments, config, Path(scratch))), "--name", name,
-        ]  # fmt: skip
+        )  # fmt: skip
         if directory:
             argv += ["--run-directory", str(directory)]
         release = config.get_option(options.SUPERVISOR)

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 from hawork.core.errors import LabError
+from hawork.core.library_path import module_command
+from hawork.core.user_files import fallback_directory, home_directory, is_writable
 
 TOUR = "00_tour.ipynb"
 
@@ -28,14 +30,32 @@ def run(arguments: argparse.Namespace) -> int:
     if importlib.util.find_spec("jupyterlab") is None:
         raise LabError("package jupyterlab is not installed: run 'pip install hawork[lab]'")
     command = [
-        sys.executable, "-m", "jupyterlab", f"--notebook-dir={directory}",
+        *module_command("jupyterlab"), f"--notebook-dir={directory}",
         f"--LabApp.default_url=/lab/tree/{TOUR}", *arguments.jupyter,
     ]  # fmt: skip
     if os.geteuid() == 0:
         # Jupyter asks root to be sure; in a container there often is nobody else.
         command.append("--allow-root")
     sys.stdout.flush()
-    os.execv(sys.executable, command)
+    os.execve(sys.executable, command, {**os.environ, **_places()})
+
+
+def _places() -> dict[str, str]:
+    """Where Jupyter and IPython keep their files when the home is missing or read-only."""
+    home = home_directory()
+    if home is None:
+        return {"HOME": str(fallback_directory())}
+    if is_writable(home):
+        return {}
+    place = fallback_directory()
+    return {
+        name: str(place / name.lower())
+        for name in (
+            "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTERLAB_SETTINGS_DIR",
+            "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR", "MPLCONFIGDIR",
+        )
+        if name not in os.environ
+    }  # fmt: skip
 
 
 def find_notebooks(given: str | None) -> Path:

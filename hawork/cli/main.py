@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from hawork import __version__
+from hawork.core.descriptors import ensure_standard_descriptors
 from hawork.core.errors import HaworkError
 
 COMMANDS = {
@@ -55,6 +56,8 @@ _USAGE = {"inspect": 64}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    if arguments is None:
+        ensure_standard_descriptors()
     given = list(sys.argv[1:] if arguments is None else arguments)
     command = next((word for word in given if not word.startswith("-")), None)
     try:
@@ -90,13 +93,34 @@ def _sentence_of(error: BaseException) -> str:
     if isinstance(error, HaworkError):
         return " ".join(str(error).split())
     if isinstance(error, ModuleNotFoundError):
-        return f"package {error.name} is not installed: run 'pip install hawork[demo]'"
+        return _not_installed(error.name or "")
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or type(error).__name__}: {error.strerror}"
     return (
         f"{type(error).__name__}: {error} (this is a mistake in hawork; run the command again "
         "with HAWORK_DEBUG=1 and report the traceback)"
     )
+
+
+def _not_installed(module: str) -> str:
+    """What to install for a module that is missing: the package that hawork asks for."""
+    name = module.partition(".")[0]
+    package, extra = next(
+        ((needed[0], extra) for extra, needed in _MODULES_OF.items() if name in needed),
+        (name, "lab"),
+    )
+    if name == "hawork":
+        return f"module {module} is not there: install hawork again"
+    return f"package {package} is not installed: run \"pip install 'hawork[{extra}]'\""
+
+
+_MODULES_OF = {
+    "kubernetes": ("kubernetes", "urllib3", "google", "oauthlib", "requests", "websocket"),
+    "zookeeper": ("kazoo",),
+    "flink": ("apache-flink-libraries", "pyflink", "py4j"),
+    "storage": ("fsspec",),
+}
+"""By the extra that brings it: a package, and the modules that come with it."""
 
 
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:

@@ -11,6 +11,7 @@ from hawork.core.errors import ArtifactError, ConfigurationError, JobSubmissionE
 from hawork.core.jobs import JsonObject, RestartStrategy
 from hawork.core.types import JobID
 from hawork.core.units import parse_duration
+from hawork.core.user_files import expanded
 from hawork.job import pack_artifact
 
 
@@ -83,7 +84,7 @@ def make_submission(
 
 def find_file(file_name: str) -> Path:
     """The file, package directory or zip of a job. ``ArtifactError`` when there is none."""
-    path = Path(file_name).expanduser().absolute()
+    path = expanded(file_name).absolute()
     if not path.exists():
         raise ArtifactError(
             f"job file {file_name} does not exist: write it with %%artifact {file_name}, or "
@@ -103,4 +104,4 @@ def seconds(duration: str | float | None) -> float | None:
 
 
 def _json_value(value: Any) -> Any:
-    return str(value.expanduser().absolute()) if isinstance(value, Path) else value
+    return str(expanded(value).absolute()) if isinstance(value, Path) else value

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hawork.core.errors import LabError
+from hawork.core.user_files import fallback_directory, home_directory, is_writable
 from hawork.story.comparison import job_of
 
 if TYPE_CHECKING:
@@ -95,8 +96,12 @@ def cache_directory() -> Path:
     """Where unpacked data is kept between runs."""
     if cache := os.environ.get("XDG_CACHE_HOME"):
         return Path(cache) / "hawork"
-    home = "Library/Caches" if sys.platform == "darwin" else ".cache"
-    return Path.home() / home / "hawork"
+    home = home_directory()
+    if home is not None:
+        directory = home / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+        if is_writable(directory):
+            return directory / "hawork"
+    return fallback_directory()
 
 
 def batch_result(flights: Path | None = None) -> pandas.DataFrame:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hawork.core.errors import LabError
+from hawork.core.library_path import module_command
 from hawork.core.types import ProcessState
 from hawork.lab.run_directory import RunDirectory
 from hawork.runtime.process_control import ProcessControl
@@ -38,12 +38,12 @@ class LabProcesses:
 
     def start(self, name: str) -> None:
         """Start a process of the lab that is not running, under its own name."""
-        argv = [
-            sys.executable, "-m", "hawork.runtime", self._roles[name],
+        argv = module_command(
+            "hawork.runtime", self._roles[name],
             "--config", str(self._config_file(name)),
             "--name", name,
             "--run-directory", str(self._run.path),
-        ]  # fmt: skip
+        )  # fmt: skip
         self.control.start(name, argv, log=self._run.logs / f"{name}.log")
 
     def names(self, role: str | None = None) -> list[str]:

@@ -27,6 +27,7 @@ from pathlib import Path
 from hawork.core.errors import LabError, UntrustedPathError
 from hawork.core.private_files import private_directory, write_private
 from hawork.core.steps import disarm
+from hawork.core.user_files import expanded
 from hawork.ha.configuration_file import configuration_text
 
 PREFIX = "hawork-lab-"
@@ -55,7 +56,7 @@ class RunDirectory:
                 remove_abandoned(Path(tempfile.gettempdir()))
             self.path = Path(tempfile.mkdtemp(prefix=PREFIX if not keep else "hawork-kept-"))
         else:
-            self.path = Path(directory).expanduser().absolute()
+            self.path = expanded(directory).absolute()
         try:
             private_directory(self.path, LOCK)
             self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)

@@ -14,12 +14,14 @@ import sys
 from collections import deque
 from pathlib import Path
 
+from hawork.core.descriptors import ensure_standard_descriptors
 from hawork.core.errors import HaworkError
 from hawork.ha.configuration_file import load_configuration
 from hawork.runtime.process import ProcessContext, die_with_parent, unique_name
 
 
 def main(arguments: list[str] | None = None) -> int:
+    ensure_standard_descriptors()
     parser = argparse.ArgumentParser(prog="python -m hawork.runtime", description=__doc__)
     parser.add_argument("role", choices=("jobmanager", "taskmanager"))
     parser.add_argument("--config", type=Path, required=True, help="Flink's config.yaml")

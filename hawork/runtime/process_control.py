@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hawork.core.errors import LabError
+from hawork.core.library_path import module_command
 from hawork.core.types import ProcessState
 
 ANSWER_TIMEOUT = 30.0
@@ -37,7 +37,7 @@ class ProcessControl:
         logs.mkdir(parents=True, exist_ok=True)
         with (logs / "supervisor.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "hawork.runtime.supervisor", str(run_directory)],
+                module_command("hawork.runtime.supervisor", str(run_directory)),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

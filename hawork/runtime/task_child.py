@@ -7,12 +7,12 @@ import contextlib
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from hawork.core.failures import Blame
+from hawork.core.library_path import module_command
 
 _LONGEST_LINE = 64 << 20  # bytes; a snapshot is one line, its state may lie in it
 _STOP_GRACE = 0.5  # seconds a task has to stop by itself before it is killed
@@ -49,9 +49,7 @@ class TaskChild:
         try:
             log = self._open_log()
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "hawork.runtime.task_process",
+                *module_command("hawork.runtime.task_process"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,

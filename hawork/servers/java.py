@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 from hawork.core.errors import LabError
+
+_JAVA_SECONDS = 20.0
 
 
 def find_java(program: str = "Apache Flink") -> str:
@@ -22,6 +26,29 @@ def find_java(program: str = "Apache Flink") -> str:
         f"Java is not installed, and {program} needs it: run 'apt-get install "
         "default-jre-headless' or 'conda install openjdk', or set JAVA_HOME"
     )
+
+
+def java_version(java: str) -> tuple[str, int | None]:
+    """What ``java -version`` calls its version, and the first number of it.
+
+    ``LabError`` when it does not run. Other lines come before, as with ``JAVA_TOOL_OPTIONS``.
+
+    >>> java_version("/usr/bin/java")                                   # doctest: +SKIP
+    ('openjdk version "17.0.15" 2025-04-15', 17)
+    """
+    try:
+        answer = subprocess.run(
+            [java, "-version"], capture_output=True, text=True, errors="replace",
+            timeout=_JAVA_SECONDS, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError) as error:
+        raise LabError(f"Java ({java}) does not run: {error}") from None
+    for line in answer.stderr.splitlines() + answer.stdout.splitlines():
+        # Before 9 the version of Java 8 was written 1.8.
+        found = re.search(r'^\S.* version "(?:1\.)?(\d+)', line)
+        if found is not None:
+            return line, int(found[1])
+    return answer.stderr.partition("\n")[0] or "an unknown version", None
 
 
 def flink_jars() -> list[Path]:

@@ -16,6 +16,7 @@ import hawork
 from hawork.core.errors import LabError
 from hawork.core.events import Event
 from hawork.core.redaction import Redaction
+from hawork.core.user_files import expanded
 from hawork.story.report import report
 from hawork.story.run_bundle import (
     EVENTS,
@@ -81,7 +82,7 @@ def write_bundle(
             for name, content in data.items()
         },
     }
-    target = Path(path).expanduser()
+    target = expanded(path)
     try:
         _publish(target, {MANIFEST: json.dumps(manifest, indent=1).encode(), **data})
     except OSError as error:

@@ -30,6 +30,7 @@ import hawork
 from hawork.core.errors import LabError
 from hawork.core.events import Event
 from hawork.core.options import HA_TYPE
+from hawork.core.user_files import expanded
 from hawork.story.recorded import Recorded
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def open_bundle(path: Path | str) -> RunBundle:
     ``LabError`` when it is none, was cut off or altered, or is of a version that this hawork
     does not know.
     """
-    file = Path(path).expanduser()
+    file = expanded(path)
     try:
         with zipfile.ZipFile(file) as archive:
             manifest, data = _checked(file, archive)

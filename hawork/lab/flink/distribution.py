@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hawork.core.errors import LabError
+from hawork.core.user_files import expanded
 from hawork.lab.flink.login import login_flags
-from hawork.servers.java import find_java, flink_jars
+from hawork.servers.java import find_java, flink_jars, java_version
 
 OLDEST_JAVA = 11
 _JAVA_SECONDS = 30.0
@@ -44,7 +44,7 @@ class FlinkDistribution:
         ``LabError`` says what to install when Java or Flink is missing, and what is wrong
         when Java is too old or jars of several versions are mixed.
         """
-        jars = flink_jars() if folder is None else _jars_below(Path(folder).expanduser())
+        jars = flink_jars() if folder is None else _jars_below(expanded(folder))
         if not jars:
             raise LabError(_NO_FLINK)
         version = _version_of(jars)
@@ -79,15 +79,8 @@ class FlinkDistribution:
 
 def check_java(java: str) -> None:
     """``LabError`` when a Java does not run, or is older than Flink needs."""
-    try:
-        answer = subprocess.run(
-            [java, "-version"], capture_output=True, text=True, timeout=_JAVA_SECONDS, check=True
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise LabError(f"Java ({java}) does not run: {error}") from None
-    said = answer.stderr.partition("\n")[0]
-    match = re.search(r'version "(?:1\.)?(\d+)', said)
-    if match is not None and int(match[1]) < OLDEST_JAVA:
+    said, version = java_version(java)
+    if version is not None and version < OLDEST_JAVA:
         raise LabError(
             f"Java is {said!r}, and Apache Flink needs {OLDEST_JAVA} or later: install a newer "
             "one, or point JAVA_HOME to it"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hawork.core.errors import JobSubmissionError
+from hawork.core.user_files import expanded
 from hawork.lab.artifacts import written_artifacts
 from hawork.lab.flink.jar import JobJar
 
@@ -71,7 +72,7 @@ def read(script: str) -> str:
     if (written := written_artifacts().get(name)) is not None:
         return written
     try:
-        return Path(name).expanduser().read_text(encoding="utf-8")
+        return expanded(name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise JobSubmissionError(
             f"SQL file {name} cannot be read ({getattr(error, 'strerror', None) or error}): write "
@@ -89,7 +90,7 @@ def fill(text: str, config: Mapping[str, Any]) -> str:
                 f"with config={{{match[1]!r}: ...}}"
             )
         given = config[match[1]]
-        given = given.expanduser().absolute() if isinstance(given, Path) else given
+        given = expanded(given).absolute() if isinstance(given, Path) else given
         return str(given).replace("'", "''")
 
     return re.sub(r"\$\{(\w+)\}", value, text)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hawork.core.errors import LabError
+from hawork.core.user_files import expanded
 
 ASSETS = "KUBEBUILDER_ASSETS"
 NAMES = ("etcd", "kube-apiserver")
@@ -51,7 +52,7 @@ class KubernetesPrograms:
 def _built() -> list[Path]:
     """What scripts/kube-assets has made, the newest first."""
     named = os.environ.get("KUBE_ASSETS_DIR")
-    cache = Path(named) if named else Path("~/.cache/kube-assets").expanduser()
+    cache = Path(named) if named else expanded("~/.cache/kube-assets")
     folders = [path for path in cache.glob("*") if path.is_dir()]
     return sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)
 

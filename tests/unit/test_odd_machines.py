@@ -1,0 +1,131 @@
+"""Users without a home, daemons without descriptors, Javas with more to say: other machines."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hawork.cli import lab
+from hawork.cli.doctor import java
+from hawork.cli.main import sentence_of
+from hawork.core.errors import LabError
+from hawork.core.user_files import expanded, fallback_directory, home_directory
+from hawork.lab.flights import cache_directory
+from hawork.lab.flink.distribution import check_java
+from hawork.servers.java import java_version
+
+
+@pytest.fixture
+def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user without an entry in the password file and without HOME, as in OpenShift."""
+
+    def unknown(user: int) -> pwd.struct_passwd:
+        raise KeyError(f"getpwuid(): uid not found: {user}")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("HOME", "XDG_CACHE_HOME", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_a_user_without_a_home_keeps_things_among_the_temporary_files(nobody: Path) -> None:
+    assert home_directory() is None
+    assert expanded("~/x") == Path("~/x")
+    place = nobody / f"hawork-{os.geteuid()}"
+    assert cache_directory() == place == fallback_directory()
+    assert place.stat().st_mode & 0o777 == 0o700
+    assert lab._places() == {"HOME": str(place)}
+
+
+@pytest.mark.parametrize("taken", ["file", "open", "link"])
+def test_a_place_that_somebody_else_made_is_not_taken(nobody: Path, taken: str) -> None:
+    place = nobody / f"hawork-{os.geteuid()}"
+    if taken == "file":
+        place.touch()
+    elif taken == "open":
+        place.mkdir()
+        place.chmod(0o777)
+    else:
+        (nobody / "other").mkdir(mode=0o700)
+        place.symlink_to(nobody / "other")
+    assert fallback_directory() not in (place, nobody / "other")
+
+
+def test_a_home_that_is_read_only(nobody: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/proc")
+    allowed = os.access  # root may write wherever a mode says no
+    monkeypatch.setattr(
+        os, "access", lambda path, *a, **k: path != Path("/proc") and allowed(path, *a, **k)
+    )
+    assert cache_directory().parent == nobody
+    places = lab._places()
+    assert "HOME" not in places and places["JUPYTER_RUNTIME_DIR"].startswith(str(nobody))
+    monkeypatch.setenv("HOME", str(nobody))
+    assert lab._places() == {}
+    assert cache_directory() == nobody / ".cache" / "hawork"
+
+
+def test_a_daemon_has_no_descriptors() -> None:
+    """What is opened next must not become its standard error."""
+    code = (
+        "import os\n"
+        "for number in range(3): os.close(number)\n"
+        "import sys\n"
+        "sys.stdin = sys.stdout = sys.stderr = None\n"
+        "from hawork.core.descriptors import ensure_standard_descriptors\n"
+        "ensure_standard_descriptors()\n"
+        "opened = os.open(os.devnull, os.O_RDONLY)\n"
+        "sys.stderr.write('nothing'); sys.stdout.write('nothing'); assert sys.stdin.read() == ''\n"
+        "assert os.readlink('/proc/self/fd/2') == os.devnull\n"
+        "os._exit(opened)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=30).returncode == 3
+
+
+def stub(folder: Path, *lines: str) -> str:
+    program = folder / "bin" / "java"
+    program.parent.mkdir(exist_ok=True)
+    said = "".join(f"echo '{line}' >&2\n" for line in lines)
+    program.write_text(f"#!/bin/sh\n{said}")
+    program.chmod(0o755)
+    return str(program)
+
+
+PICKED_UP = ("Picked up JAVA_TOOL_OPTIONS: -Dx=\"version 1\"", "Picked up _JAVA_OPTIONS: -Xmx1g",
+             "OpenJDK 64-Bit Server VM warning: Options -Xverify:none are deprecated")  # fmt: skip
+
+
+def test_java_may_say_more_than_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    program = stub(tmp_path, *PICKED_UP, 'openjdk version "17.0.15" 2025-04-15', "OpenJDK Server")
+    assert java_version(program) == ('openjdk version "17.0.15" 2025-04-15', 17)
+    assert java().found.startswith('openjdk version "17.0.15"')
+    check_java(program)
+    program = stub(tmp_path, *PICKED_UP, 'java version "1.8.0_402"')
+    with pytest.raises(LabError, match=r'1\.8\.0_402".* needs 11 or later'):
+        check_java(program)
+    assert java_version(stub(tmp_path, "Free Java")) == ("Free Java", None)
+
+
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [
+        ("urllib3", "kubernetes"),
+        ("kubernetes.client", "kubernetes"),
+        ("kazoo.client", "zookeeper"),
+        ("py4j.java_gateway", "flink"),
+        ("pandas", "lab"),
+    ],
+)
+def test_a_missing_module_names_the_package_to_install(module: str, package: str) -> None:
+    said = sentence_of(ModuleNotFoundError(f"No module named {module!r}", name=module))
+    assert f"pip install 'hawork[{package}]'" in said
+    assert module != "urllib3" or said.startswith("package kubernetes is not installed")
