@@ -5,9 +5,9 @@ The names below are imported when they are first used, so that ``import hawork``
 
 from __future__ import annotations
 
-from hawork.core import library_path
+from hawork.core import library_path as _library_path
 
-library_path.guard()  # before anything else is imported
+_library_path.guard()  # before anything else is imported
 
 import importlib
 from collections.abc import Callable, Mapping

@@ -14,7 +14,6 @@ from hawork.lab.flink.login import login_flags
 from hawork.servers.java import find_java, flink_jars, java_version
 
 OLDEST_JAVA = 11
-_JAVA_SECONDS = 30.0
 
 _NO_FLINK = (
     "Apache Flink is not installed: run 'pip install hawork[flink]', or give the folder of a "
