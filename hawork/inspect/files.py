@@ -99,9 +99,12 @@ def job_results(config: Configuration) -> pandas.DataFrame:
         dirty = path.name.endswith("_DIRTY.json")
         job_id = path.name.removesuffix(".json").removesuffix("_DIRTY")
         try:
+            # A pipe would be waited for, and what is no file may have no end.
+            if not path.is_file() or path.stat().st_size > LARGEST:
+                raise ValueError("it is no file of a result")
             result = json.loads(path.read_bytes())["result"]
             ended, runtime = result["application-status"], result["net-runtime"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             ended, runtime = "unreadable", None
         rows.append((job_id, "dirty" if dirty else "clean", ended, runtime, path.name))
     columns = ["job_id", "state", "application_status", "milliseconds", "file"]

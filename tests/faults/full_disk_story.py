@@ -24,7 +24,8 @@ def fill(directory: Path) -> Path:
 
 def main(directory: Path) -> None:
     storage = directory / "lab" / "storage"
-    storage.mkdir(parents=True)
+    storage.parent.mkdir(mode=0o700)  # a run directory that is found must be ours alone
+    storage.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", storage], check=True)
     # The HA store lies elsewhere: on a full disk nobody could renew a lease, either.
     options = {**FAST, "high-availability.embedded.directory": str(directory / "ha")}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from hawork.core.events import EventKind
 from hawork.core.jobs import JobStatus
 from hawork.core.types import JobID
 from hawork.lab import LabCluster
+from hawork.lab.job import Job
 from hawork.testing import eventually
 from tests.faults.scenario import FAST, PATIENT, Scenario, wait_for_event
 
@@ -120,6 +124,47 @@ def test_a_damaged_job_graph_is_reported_and_kept_and_the_others_run(
     assert job_directory(scenario, job.job_id).exists(), "what is in doubt is kept"
     rows = str(scenario.lab.store_rows().to_dict("records"))
     assert job.job_id in rows
+
+
+def point(scenario: Scenario, job: Job, path: str) -> None:
+    """Let the job's pointer in the HA store name another file."""
+    (database,) = (scenario.lab.directory / "storage").rglob("ha.db")
+    value = json.dumps({"format": 1, "path": path, "size": 1, "sha256": "x"}).encode()
+    with closing(sqlite3.connect(database, timeout=10)) as connection:
+        sql = "UPDATE pointer SET value = ? WHERE namespace = 'jobgraphs' AND name = ?"
+        assert connection.execute(sql, (value, job.job_id)).rowcount == 1
+        connection.commit()
+
+
+def test_damaged_entries_of_every_kind_cost_their_own_jobs_only(scenario: Scenario) -> None:
+    """The first removed all of storageDir; each of the others ended or held up every leader."""
+    short = scenario.submit("counts", end=2000, rate=1000, parallelism=1)
+    good = scenario.submit("counts", end=9000, rate=1500, parallelism=1)
+    surrogate, piped = (
+        scenario.submit("counts", end=90_000, rate=100, parallelism=1) for _ in range(2)
+    )
+    point(scenario, short, "")
+    scenario.check_exact(short, 2000)
+    scenario.check_nothing_left(short)
+    assert all(job_directory(scenario, job.job_id).exists() for job in (good, surrogate, piped))
+    leader = scenario.lab.leader()
+    scenario.lab.pause(leader)
+    point(scenario, surrogate, "jobs/\ud800/x")
+    (graph,) = job_directory(scenario, piped.job_id).glob("submittedJobGraph*")
+    graph.unlink()
+    os.mkfifo(graph)
+    results = scenario.lab.directory / "storage" / "job-result-store" / "lab"
+    results.mkdir(parents=True, exist_ok=True)
+    for name in ("copy\\of_DIRTY.json", f"{good.job_id}.json"):
+        (results / name).write_text("foreign")
+    scenario.lab.kill(leader)
+    for job in (surrogate, piped):
+        said = wait_for_event(scenario.lab, EventKind.STATE_SET_ASIDE, job_id=job.job_id)
+        assert job.job_id in said.facts["what"]
+    scenario.check_exact(good, 9000)
+    assert (results / f"{good.job_id}.json.stale-1").read_text() == "foreign"
+    assert (results / "copy\\of_DIRTY.json").exists(), "what cannot be renamed stays"
+    assert all(job_directory(scenario, job.job_id).exists() for job in (surrogate, piped))
 
 
 def test_a_damaged_dirty_result_is_set_aside(scenario: Scenario) -> None:
