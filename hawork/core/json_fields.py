@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 LARGEST = 2**63 - 1
 """The largest whole number of a field: what every store and every reader of JSON can hold."""
+_SPARE = 100  # levels: where it is read, more may be around it
 _SHOWN = 60  # characters of a refused value
 
 
@@ -19,17 +20,25 @@ def load_json(payload: bytes | str) -> Any:
     text = payload.decode() if isinstance(payload, bytes) else payload
     value = _DECODER.decode(text)
     if "\\u" in text:
-        check_text(value)
+        check_json(value)
     return value
 
 
-def check_text(value: object) -> None:
-    """``ValueError`` when a text anywhere in ``value`` has no UTF-8 form.
+def check_json(value: object) -> None:
+    """``ValueError`` unless ``value`` can be stored as JSON, and be read again anywhere: numbers
+    are finite, texts have a UTF-8 form, and it is not nested too deeply.
 
-    >>> check_text({"name": "flights"})
+    >>> check_json({"name": "flights"})
     """
+    nested = value
+    for _ in range(_SPARE):
+        nested = [nested]
     try:
-        json.dumps(value, ensure_ascii=False, default=str).encode()
+        json.dumps(nested, ensure_ascii=False, allow_nan=False).encode()
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     except UnicodeEncodeError as error:
         found = error.object[max(0, error.start - _SHOWN // 2) : error.end]
         raise ValueError(

@@ -202,6 +202,10 @@ class JobResultStore:
             return
         payload, reason = decision.value, "it differs from what was decided"
         try:
+            _checked(job_id, decode_job_result(f"decision {job_id}", payload))
+        except CorruptStateError:
+            return  # told when it was found
+        try:
             dirty = self._files.read_dirty(job_id)
         except CorruptStateError as error:
             dirty, reason = b"", str(error)
@@ -260,7 +264,7 @@ class JobResultStore:
         if self._session_id != NO_LEADERSHIP:
             try:
                 self._remove_decision(name)
-            except ConfigurationError as refused:
+            except (ConfigurationError, StoreUnavailableError) as refused:
                 what += f", which cannot be removed ({in_words(refused)})"
         self._report(set_aside, name, what, str(error))
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from hawork.core.errors import JobExecutionError
-from hawork.core.json_fields import check_text
+from hawork.core.json_fields import check_json
 
 KeyedState = dict[str, dict[str, Any]]
 """A JSON object per key; keys by their canonical text (see ``keys.py``)."""
@@ -19,13 +19,13 @@ def encode_state(state: KeyedState | None) -> bytes:
     try:
         encoded = _encode(state)
         if "\\ud" in encoded:  # half of a surrogate pair is no character
-            check_text(state)
+            check_json(state)
         return encoded.encode()
     except (TypeError, ValueError, RecursionError):
         for text, value in (state or {}).items():
             try:
                 _encode(value)
-                check_text(value)
+                check_json(value)
             except (TypeError, ValueError, RecursionError) as error:
                 raise _not_json(text, value, str(error)) from None
         raise

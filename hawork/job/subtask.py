@@ -11,7 +11,7 @@ from typing import Any
 from hawork.core.clock import SYSTEM_CLOCK, Clock
 from hawork.core.errors import JobExecutionError
 from hawork.core.jobs import SubtaskState
-from hawork.core.json_fields import check_text
+from hawork.core.json_fields import check_json
 from hawork.job.operator_chain import OperatorChain
 from hawork.job.pipeline import Pipeline
 from hawork.job.rate_limiter import TICK, RateLimiter
@@ -180,7 +180,7 @@ class Subtask:
             position = self._reader.position()
         try:
             json.dumps(position, allow_nan=False)
-            check_text(position)
+            check_json(position)
         except (TypeError, ValueError, RecursionError) as error:
             raise JobExecutionError(
                 f"position {position!r:.200} of source {self._source!r} is not JSON: {error}"

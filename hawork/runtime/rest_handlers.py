@@ -328,7 +328,9 @@ class TaskManagerSocket(tornado.websocket.WebSocketHandler):
             if message["session_id"] != str(dispatcher.term.session_id):
                 return
             self._handle(dispatcher, message)
-        except (ValueError, KeyError, TypeError, IndexError, HaworkError) as error:
+        except (
+            ValueError, KeyError, TypeError, IndexError, RecursionError, HaworkError
+        ) as error:  # fmt: skip
             dispatcher.term.events.emit(
                 EventKind.ERROR,
                 message=f"TaskManager {self._taskmanager_id} sent a message that cannot be used: "

@@ -17,7 +17,7 @@ from hawork.core.jobs import (
     JobGraph,
     RestartStrategy,
 )
-from hawork.core.json_fields import check_text
+from hawork.core.json_fields import check_json
 from hawork.core.types import JobID, StateHandle
 from hawork.job.artifact import check_artifact
 from hawork.job.entry_point import parse_entry_point
@@ -35,7 +35,7 @@ def graph_of_request(
     if not isinstance(request, Mapping):
         raise JobSubmissionError("the submission is no JSON object: send {...}")
     try:
-        check_text(request)
+        check_json(request)
     except ValueError as error:
         raise JobSubmissionError(f"the submission cannot be stored: {error}") from None
     fields = _Fields(request)

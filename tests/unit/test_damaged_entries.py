@@ -6,6 +6,7 @@ another job; each is the smallest of its kind.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -19,7 +20,8 @@ from stores_setup import JOB, OTHER_JOB, World, checkpoint, graph, result, state
 from hawork.backends.kubernetes.answers import ConfigMap
 from hawork.backends.kubernetes.layout import LOCK, decode_entry
 from hawork.backends.kubernetes.lock_record import Lock
-from hawork.core.errors import CorruptStateError
+from hawork.core.configuration import Configuration
+from hawork.core.errors import ConfigurationError, CorruptStateError, JobSubmissionError
 from hawork.core.events import EventKind
 from hawork.core.jobs import CompletedCheckpoint, JobGraph, JobStatus
 from hawork.core.types import StateHandle
@@ -43,6 +45,7 @@ from hawork.ha.pointer_store import (
     counters,
 )
 from hawork.ha.state_handle_store import decode_handle
+from hawork.runtime.submission import graph_of_request
 from hawork.testing import InMemoryStorage
 
 DATABASE = "ha/ha.db"
@@ -419,6 +422,32 @@ def test_a_graph_that_is_read_can_be_stored_again(payload: bytes) -> None:
     except CorruptStateError:
         return
     assert decode_json("x", as_bytes({"format": 1, **read.to_json()}), JobGraph.from_json) == read
+
+
+# --- what never gets into a store ---------------------------------------------------------------
+
+
+def deep(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("bad", ["\ud800", float("nan"), float("-inf"), deep(950), deep(5000)])
+@pytest.mark.parametrize("field", ["name", "config", "entry_point", "job_id", "unknown"])
+def test_a_submission_that_could_not_be_read_again_is_refused(field: str, bad: Any) -> None:
+    request = {"entry_point": "m:f", field: {"x": bad} if field == "config" else bad}
+    with pytest.raises(JobSubmissionError, match="cannot be stored"):
+        graph_of_request(request, b"", Configuration({}), 1000)
+
+
+@pytest.mark.parametrize("bad", ["\ud800", float("nan"), object(), deep(5000)])
+def test_nothing_is_stored_that_could_not_be_read_again(world: World, bad: Any) -> None:
+    stores = world.lead()
+    with pytest.raises(ConfigurationError, match="cannot be stored"):
+        stores.job_graphs.put(dataclasses.replace(graph(), config={"x": bad}))
+    assert world.pointers(JOB_GRAPHS) == {}
 
 
 # --- values of ConfigMaps ----------------------------------------------------------------------
