@@ -10,7 +10,7 @@ import datetime
 import os
 import stat
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -21,6 +21,7 @@ from hawork.inspect.tar import TarStorage, is_tar
 __all__ = [
     "DirectoryStorage",
     "FsspecStorage",
+    "UnionStorage",
     "ZipStorage",
     "open_storage",
 ]
@@ -216,3 +217,33 @@ def _modified(facts: dict[str, Any]) -> float | None:
         if isinstance(found, datetime.datetime):
             return found.timestamp()
     return None
+
+
+class UnionStorage:
+    """Several storages as one; the names of each begin with its prefix."""
+
+    def __init__(self, parts: Mapping[str, Storage]) -> None:
+        self._parts = dict(parts)
+        self.notes: list[str] = []
+
+    def listing(self) -> Sequence[StoredFile]:
+        """What can be listed; a part that cannot be is named in ``notes``."""
+        self.notes = []
+        found: list[StoredFile] = []
+        for prefix, part in self._parts.items():
+            try:
+                listed = part.listing()
+            except StoreUnavailableError as error:
+                self.notes.append(str(error))
+                continue
+            self.notes += part.notes
+            found += [
+                StoredFile(f"{prefix}/{file.name}", file.size, file.modified) for file in listed
+            ]
+        return found
+
+    def open(self, name: str) -> BinaryIO:
+        for prefix, part in self._parts.items():
+            if name.startswith(f"{prefix}/"):
+                return part.open(name[len(prefix) + 1 :])
+        raise StoreUnavailableError(f"{name} is in none of {', '.join(self._parts)}")

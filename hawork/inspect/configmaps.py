@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from hawork.core.errors import ConfigurationError
 
-__all__ = ["ConfigMap", "Dump", "parse_time", "read_configmaps"]
+__all__ = ["ConfigMap", "Dump", "config_map_of", "parse_time", "read_configmaps"]
 
 MAX_BYTES: Final = 512 << 20
 """A ConfigMap has at most 1 MiB: that many clusters are in no dump."""
@@ -80,7 +80,7 @@ def parse_configmaps(content: bytes, name: str) -> Dump:
             if item.get("kind", "ConfigMap") != "ConfigMap":
                 other += 1
                 continue
-            found = _config_map(item)
+            found = config_map_of(item)
             if found is None:
                 problems.append(f"{name}: an item has no metadata.name and was left out")
             else:
@@ -140,7 +140,8 @@ def _items(document: Any) -> Iterator[Mapping[str, Any]]:
             yield document
 
 
-def _config_map(item: Mapping[str, Any]) -> ConfigMap | None:
+def config_map_of(item: Mapping[str, Any]) -> ConfigMap | None:
+    """A ConfigMap as the API server writes it; ``None`` when it has no name."""
     metadata = item.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from hawork.inspect.cluster import Cluster
 from hawork.inspect.configmap_keys import read_config_maps
 from hawork.inspect.configmaps import read_configmaps
 from hawork.inspect.entries import Entry
+from hawork.inspect.live import live_storage, read_live_store
 from hawork.inspect.settings import Settings, read_settings
-from hawork.inspect.storage import read_file
+from hawork.inspect.storage import Storage, StoredFile, read_file
 from hawork.inspect.stored_files import StoredFiles, comparable_url
 from hawork.inspect.znode_tree import read_znodes
 from hawork.inspect.znodes import ZNode, ZooKeeperTree
@@ -63,15 +64,40 @@ def read_sources(sources: Sources) -> Cluster:
         _znodes(cluster, read_zookeeper_dump(_bytes(Path(sources.zookeeper_dump))))
     elif sources.zookeeper_data is not None:
         _znodes(cluster, read_zookeeper_data(open_storage(str(sources.zookeeper_data))))
+    elif sources.config is not None:
+        _live(cluster, sources.config)
     else:
         cluster.backend = settings.backend  # type: ignore[assignment]
         cluster.cluster_id = settings.kubernetes_cluster_id or settings.cluster_id or ""
         cluster.miss("HA store", "none was given: use --configmaps or --zookeeper-dump")
     if sources.storage is not None:
         _storage(cluster, str(sources.storage), sources.mapping)
+    elif cluster.live:
+        _live_storage(cluster)
     else:
         cluster.miss("storageDir", "no storage was given: use --storage and --map")
     return cluster
+
+
+def _live(cluster: Cluster, config: Path | str) -> None:
+    """The store itself, as no dump of it was given."""
+    try:
+        found = read_live_store(config)
+    except HaworkError as error:
+        cluster.backend = cluster.settings.backend  # type: ignore[assignment]
+        cluster.cluster_id = (
+            cluster.settings.kubernetes_cluster_id or cluster.settings.cluster_id or ""
+        )
+        cluster.miss("HA store", str(error))
+        return
+    cluster.live = True
+    cluster.store_moment = time.time()
+    if isinstance(found, ZooKeeperTree):
+        _znodes(cluster, found)
+        return
+    for problem in found.problems:
+        cluster.miss("ConfigMaps", problem)
+    read_config_maps(cluster, found.maps)
 
 
 def _bytes(path: Path) -> bytes:
@@ -109,19 +135,39 @@ def _entry(node: ZNode, owners_known: bool) -> Entry:
 
 def _storage(cluster: Cluster, place: str, mapping: Mapping[str, str]) -> None:
     storage = open_storage(place)
+    listing = _listing(cluster, storage)
+    if listing is not None:
+        mapped = dict(mapping) or _guessed(cluster, place, [file.name for file in listing])
+        _files(cluster, storage, listing, mapped)
+
+
+def _live_storage(cluster: Cluster) -> None:
+    """The directories that the configuration names."""
+    storage, mapping, problems = live_storage(cluster.settings)
+    for problem in problems:
+        cluster.miss("storage", problem)
+    listing = _listing(cluster, storage) if mapping else None
+    if listing is not None:
+        _files(cluster, storage, listing, mapping)
+
+
+def _listing(cluster: Cluster, storage: Storage) -> Sequence[StoredFile] | None:
     try:
-        listing = storage.listing()
+        return storage.listing()
     except HaworkError as error:
         cluster.miss("storage", str(error))
-        return
+        return None
+
+
+def _files(
+    cluster: Cluster, storage: Storage, listing: Sequence[StoredFile], mapping: Mapping[str, str]
+) -> None:
     whole = True
     for note in storage.notes:
         cluster.miss("storage", note)
         whole = whole and ("is a link" in note or "is not a regular file" in note)
-    names = [file.name for file in listing]
-    mapped = dict(mapping) or _guessed(cluster, place, names)
     cluster.files = StoredFiles(
-        listing, lambda name: read_file(storage, name), mapped, complete=whole
+        listing, lambda name: read_file(storage, name), mapping, complete=whole
     )
 
 

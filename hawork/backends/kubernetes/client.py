@@ -77,14 +77,29 @@ class KubernetesClient:
     def list(self, query: Mapping[str, str]) -> tuple[list[ConfigMap], str]:
         """What is there, and the resource version from which to watch."""
         items: list[ConfigMap] = []
+        version = ""
+        for page in self.pages(query):
+            items += [ConfigMap.of(item) for item in page["items"]]
+            version = page["metadata"]["resourceVersion"]
+        return items, version
+
+    def pages(self, query: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+        """What is there as the server writes it, page by page: all at once take much memory."""
         token = ""
-        while True:  # page by page: the maps of all jobs at once take much memory
-            page = {**query, "limit": _PAGE, "continue": token}
-            found = self._call("GET", self._path, query=page)
-            items += [ConfigMap.of(item) for item in found["items"]]
-            token = found["metadata"].get("continue", "")
+        while True:
+            page = self._call("GET", self._path, query={**query, "limit": _PAGE, "continue": token})
+            yield page
+            token = page["metadata"].get("continue", "")
             if not token:
-                return items, found["metadata"]["resourceVersion"]
+                return
+
+    def written(self, name: str) -> Mapping[str, Any] | None:
+        """A ConfigMap as the server writes it."""
+        try:
+            found: Mapping[str, Any] = self._call("GET", f"{self._path}/{name}")
+        except AbsentError:
+            return None
+        return found
 
     def create(self, body: Mapping[str, Any], timeout: float | None = None) -> ConfigMap:
         """``ConflictError`` when the name is taken."""

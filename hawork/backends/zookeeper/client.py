@@ -41,6 +41,7 @@ from kazoo.exceptions import (
     RuntimeInconsistency,
     SessionExpiredError,
     SessionMovedError,
+    UnimplementedError,
     ZookeeperError,
 )
 from kazoo.handlers.threading import KazooTimeoutError, SequentialThreadingHandler
@@ -78,6 +79,7 @@ __all__ = [
     "RuntimeInconsistency",
     "SessionExpiredError",
     "SessionMovedError",
+    "UnimplementedError",
     "WatchedEvent",
     "ZnodeStat",
     "ZooKeeperClient",
