@@ -16,6 +16,7 @@ from types import GeneratorType
 from typing import Any, Final, NoReturn, TypeAlias
 
 from hawork.ha.java_serialization import decode_modified_utf8
+from hawork.inspect import java_known
 from hawork.inspect.errors import UndecodableError
 from hawork.inspect.java_values import (
     BlockData,
@@ -104,6 +105,7 @@ class _Reader:
         self._what = what
         self._handles: list[JavaValue] = []
         self._left = MAX_VALUES
+        self._outside: list[tuple[int, list[tuple[int, JavaValue]]]] = []
         if not data.startswith(HEADER):
             shown = f"it begins with {data[:4].hex()}, not with aced0005" if data else "it is empty"
             raise UndecodableError(what, f"{shown}: no Java object stream")
@@ -208,6 +210,8 @@ class _Reader:
         if not 0 <= index < len(self._handles):
             self._fail(f"a reference leads to {handle:#x}, where there is nothing")
         self.at += 4
+        if self._outside:
+            self._referred(index)
         return self._handles[index]
 
     def _block(self, tag: int) -> BlockData:
@@ -354,6 +358,31 @@ class _Reader:
         )
 
     def _description(self, tag: int) -> _Reading:
+        start, first = self.at, len(self._handles)
+        known = java_known.find(tag, self.data, start, self._handles)
+        if known is not None:
+            made = known.values(start, self._handles)
+            for index, _ in known.outside:
+                self._referred(index)
+            self._handles += made
+            self._count(made[0].cost)
+            self.at = start + len(known.written)
+            return made[0]
+        self._outside.append((first, []))
+        description = yield self._new_description(tag)
+        _, outside = self._outside.pop()
+        for index, _ in outside:
+            self._referred(index)
+        made = self._handles[first:]
+        java_known.remember(tag, self.data, start, self.at, made, first, outside)
+        return description
+
+    def _referred(self, index: int) -> None:
+        """Note what a description refers to that was there before it."""
+        if self._outside and index < self._outside[-1][0]:
+            self._outside[-1][1].append((index, self._handles[index]))
+
+    def _new_description(self, tag: int) -> _Reading:
         offset = self.at - 1
         if tag == _CLASSDESC:
             name = self._utf()

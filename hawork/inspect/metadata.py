@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NoReturn
 
 from hawork.ha.java_serialization import decode_modified_utf8
@@ -115,7 +116,7 @@ class _Reader:
     def _properties(self) -> CheckpointProperties:
         start = self._at
         try:
-            return checkpoint_properties(read_object(self._data[start:], _WHAT), _WHAT)
+            return _read_properties(self._data[start:])
         except UndecodableError as error:
             raise UndecodableError(
                 _WHAT, error.reason, offset=start + error.offset, class_name=error.class_name
@@ -364,3 +365,9 @@ class _Reader:
 
     def _fail(self, reason: str) -> NoReturn:
         raise UndecodableError(_WHAT, reason, offset=self._at)
+
+
+@lru_cache(maxsize=64)
+def _read_properties(data: bytes) -> CheckpointProperties:
+    """The snapshots of a job end with the same bytes."""
+    return checkpoint_properties(read_object(data, _WHAT), _WHAT)

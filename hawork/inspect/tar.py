@@ -38,6 +38,8 @@ _OPENED: Final = re.compile(
 _SMALL: Final = 16 << 10
 _IN_MEMORY: Final = 16 << 20
 _PIECE: Final = 1 << 20
+_BUFFER: Final = 64 << 10
+"""tarfile copies what is left of its buffer with every read of a header."""
 _MOST_BYTES: Final = 1 << 40
 _BOMB: Final = 2000
 """So many times as many bytes as were packed: more than any storageDir, and gzip's limit."""
@@ -77,18 +79,20 @@ class TarStorage:
         self._kept: dict[str, tuple[int, int]] = {}
         self._spool: IO[bytes] | None = None
         self._files: list[StoredFile] | None = None
+        self._names: set[str] = set()
         self.notes: list[str] = []
 
     def listing(self) -> Sequence[StoredFile]:
         if self._files is None:
             self._files = self._scan()
+            self._names = {file.name for file in self._files}
         return self._files
 
     def open(self, name: str) -> BinaryIO:
-        known = {file.name for file in self.listing()}
+        self.listing()
         if name in self._kept and self._spool is not None:
             return io.BufferedReader(_Section(self, self._spool, *self._kept[name]))
-        if name not in known:
+        if name not in self._names:
             raise StoreUnavailableError(f"{name} is not in {self._path}")
         return self._again(name)
 
@@ -120,7 +124,7 @@ class TarStorage:
     def _members(self) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
         with _unpacked(self._path) as file:
             counted = cast("Any", _Counted(file, self._path.stat().st_size))
-            with tarfile.open(fileobj=counted, mode="r|", bufsize=_PIECE) as tar:
+            with tarfile.open(fileobj=counted, mode="r|", bufsize=_BUFFER) as tar:
                 for member in tar:
                     cast("Any", tar).members = []  # tarfile remembers each otherwise
                     yield tar, member

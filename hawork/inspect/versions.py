@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 __all__ = ["KNOWN_VERSIONS", "FlinkVersions"]
@@ -47,6 +48,7 @@ class FlinkVersions:
         return self.first if self.first == self.last else f"{self.first} to {self.last}"
 
 
+@cache
 def _number(version: str) -> tuple[int, int]:
     major, _, rest = version.partition(".")
     minor = rest.partition(".")[0]

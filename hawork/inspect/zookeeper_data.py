@@ -238,13 +238,12 @@ def _read_snapshot(name: str, data: bytes) -> DataTree:
 
 
 def _check_sum(reader: _Jute, data: bytes) -> None:
-    """An Adler-32 of all before it, and the path "/"; a digest may come first (3.6 and later)."""
-    for digest in (0, 20):
-        at = reader.at + digest
-        if data[at + 8 : at + 13] == b"\x00\x00\x00\x01/":
-            (written,) = struct.unpack_from(">q", data, at)
-            if written == zlib.adler32(data[:at]):
-                return
+    """An Adler-32 of all before it, and the path "/"; what follows is a digest (3.6 and later)."""
+    at = reader.at
+    if data[at + 8 : at + 13] == b"\x00\x00\x00\x01/":
+        (written,) = struct.unpack_from(">q", data, at)
+        if written == zlib.adler32(data[:at]):
+            return
     reader.fail("its checksum does not fit its bytes")
 
 

@@ -9,7 +9,7 @@ import tracemalloc
 
 import pytest
 
-from hawork.inspect import java
+from hawork.inspect import java, java_known
 from hawork.inspect.collections import elements, entries, is_collection, unboxed
 from hawork.inspect.errors import UndecodableError
 from hawork.inspect.java import (
@@ -150,6 +150,50 @@ def test_hostile_streams_cost_little(monkeypatch: pytest.MonkeyPatch) -> None:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 100 << 20 and time.perf_counter() - started < 10
+
+
+def test_a_class_that_was_read_before_is_read_again_by_what_it_refers_to() -> None:
+    """Descriptions are remembered, and the same bytes may mean another thing elsewhere."""
+    refers = described("Remembered", fields=b"\0\1L\0\1bq\0~\0\0")
+    sound = HEADER + b"t\0\1L" + b"s" + refers + b"t\0\1v"
+    for _ in range(2):
+        first, value = read_stream(sound)
+        assert value.fields == {"b": "v"}
+        assert value.description.fields[0].type_name == first == "L"
+        assert value.description.offset == 9
+    moved = read_stream(HEADER + b"t\0\3LLL" + b"s" + refers + b"t\0\1v")[1]
+    assert moved.description.fields[0].type_name == "LLL" and moved.description.offset == 11
+    enum = b"~" + described("E", flags=18) + b"t\0\1C"
+    with pytest.raises(UndecodableError, match="the type of field 'b' is not a text"):
+        read_stream(HEADER + enum + b"s" + refers + b"t\0\1v")
+
+
+@pytest.mark.parametrize("name", ["1.20.5.jobgraph", "2.1.1.completedCheckpoint"])
+def test_reading_again_gives_the_same(name: str) -> None:
+    java_known._known.clear()
+    first, again = (shape(read_object(vector(name))) for _ in range(2))
+    assert first == again
+
+
+def shape(value: object) -> list[object]:
+    """Every object that can be reached, with its class, where that is described, and its parts."""
+    found: list[object] = []
+    waiting, seen = [value], set[int]()
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, JavaObject) and id(each) not in seen:
+            seen.add(id(each))
+            description = each.description
+            parent = description.superclass
+            found.append((each.class_name, each.offset, description.offset, sorted(each.fields)))
+            found.append(parent and (parent.name, parent.offset))
+            waiting += each.fields.values()
+            waiting += [part for parts in each.annotations.values() for part in parts]
+        elif isinstance(each, JavaArray) and isinstance(each.values, list):
+            waiting += each.values
+        elif not isinstance(each, JavaObject):
+            found.append(str(each))
+    return found
 
 
 def test_arrays_of_numbers_take_no_more_than_their_bytes() -> None:
