@@ -23,6 +23,10 @@ from hawork.core.units import (
 )
 
 T = TypeVar("T")
+# The default of an option: without one its value may be ``None``, and a checker knows.
+F = TypeVar("F", float, None)
+I = TypeVar("I", int, None)  # noqa: E741
+S = TypeVar("S", str, None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,20 +52,19 @@ class Option(Generic[T]):
             raise ConfigurationError(message) from None
 
 
-def duration(key: str, default: float | None, meaning: str, **more: Any) -> Option[Any]:
+def duration(key: str, default: F, meaning: str, **more: Any) -> Option[float | F]:
     """An option in seconds, written as Flink writes durations."""
     show = lambda seconds: "-" if seconds is None else format_duration(seconds)  # noqa: E731
     return Option(key, parse_duration, default, meaning, show=show, **more)
 
 
-def text(key: str, default: str | None, meaning: str, **more: Any) -> Option[Any]:
+def text(key: str, default: S, meaning: str, **more: Any) -> Option[str | S]:
     return Option(key, _nonempty, default, meaning, **more)
 
 
 def integer(
-    key: str, default: int | None, meaning: str, *, least: int = 0, most: int = 2**31 - 1,
-    **more: Any,
-) -> Option[Any]:  # fmt: skip
+    key: str, default: I, meaning: str, *, least: int = 0, most: int = 2**31 - 1, **more: Any
+) -> Option[int | I]:  # fmt: skip
     def parse(value: str) -> int:
         number = parse_integer(value)
         if not least <= number <= most:
@@ -90,7 +93,7 @@ def size(key: str, default: int, meaning: str, **more: Any) -> Option[int]:
     return Option(key, parse_size, default, meaning, **more)
 
 
-def ports(key: str, default: tuple[int, ...], meaning: str, **more: Any) -> Option[Any]:
+def ports(key: str, default: tuple[int, ...], meaning: str, **more: Any) -> Option[tuple[int, ...]]:
     show = lambda numbers: ",".join(map(str, numbers))  # noqa: E731
     return Option(key, parse_ports, default, meaning, show=show, **more)
 
@@ -100,8 +103,8 @@ def mapping(key: str, meaning: str) -> Option[dict[str, str]]:
 
 
 def choice(
-    key: str, default: str | None, meaning: str, choices: Mapping[str, str], **more: Any
-) -> Option[Any]:
+    key: str, default: S, meaning: str, choices: Mapping[str, str], **more: Any
+) -> Option[str | S]:
     """One of several words in any case; ``choices`` maps each spelling to its meaning."""
 
     def parse(value: str) -> str:

@@ -392,6 +392,6 @@ def _check_order(
         )
 
 
-def _check_positive(config: Configuration, option: Option[float]) -> None:
+def _check_positive(config: Configuration, option: Option[Any]) -> None:
     if config.get_option(option) <= 0:
         raise ConfigurationError(f"option {option.key} is 0: write a duration above zero")

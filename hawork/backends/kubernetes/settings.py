@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hawork.backends.kubernetes.kubeconfig import (
     SERVICE_ACCOUNT,
@@ -82,7 +83,7 @@ def names_of(config: Configuration) -> tuple[str, str]:
             cluster_id,
             "write lower-case letters, digits and '-', with a letter first and no '-' last",
         )
-    namespace = str(config.get_option(options.K8S_NAMESPACE))
+    namespace = config.get_option(options.K8S_NAMESPACE)
     if not _NAMESPACE.fullmatch(namespace):
         raise _bad(
             options.K8S_NAMESPACE,
@@ -130,5 +131,5 @@ def _in_home(path: str) -> str:
     return os.path.expanduser(path)  # noqa: PTH111 - the other one raises then
 
 
-def _bad(option: Option[str], value: str, fix: str) -> ConfigurationError:
+def _bad(option: Option[Any], value: str, fix: str) -> ConfigurationError:
     return ConfigurationError(f"option {option.key} is {value!r}: {fix}")

@@ -49,7 +49,7 @@ class ZNodePaths:
     def of(cls, config: Configuration) -> ZNodePaths:
         """``ConfigurationError`` when an option is no path of znodes."""
         root, cluster, job_graphs = (
-            _checked(option.key, str(config.get_option(option)), empty)
+            _checked(option.key, config.get_option(option), empty)
             for option, empty in (
                 (options.ZK_ROOT, True),
                 (options.CLUSTER_ID, False),

@@ -135,7 +135,7 @@ def _bad_quorum(quorum: str, reason: str) -> ConfigurationError:
     )
 
 
-def _positive(config: Configuration, option: Option[Any]) -> float:
+def _positive(config: Configuration, option: Option[float]) -> float:
     value: float = config.get_option(option)
     if value <= 0:
         raise ConfigurationError(f"option {option.key} is 0: write a duration above zero")
@@ -190,7 +190,7 @@ def _sasl(config: Configuration) -> dict[str, str] | None:
     mechanism = config.get_option(options.ZK_SASL_MECHANISM)
     if config.get_option(options.SASL_DISABLE):
         return None
-    contexts = str(config.get_option(options.KERBEROS_CONTEXTS) or "")
+    contexts = config.get_option(options.KERBEROS_CONTEXTS) or ""
     if mechanism != "GSSAPI" and context in [each.strip() for each in contexts.split(",")]:
         raise ConfigurationError(
             f"option {options.KERBEROS_CONTEXTS.key} is {contexts!r}, which asks for Kerberos "
@@ -204,7 +204,7 @@ def _sasl(config: Configuration) -> dict[str, str] | None:
         )  # fmt: skip
         return None
     _need(options.ZK_SASL_MECHANISM, mechanism, "puresasl", "pure-sasl")
-    sasl = {"mechanism": mechanism, "service": str(config.get_option(options.SASL_SERVICE_NAME))}
+    sasl = {"mechanism": mechanism, "service": config.get_option(options.SASL_SERVICE_NAME)}
     if mechanism == "GSSAPI":
         for option in (options.ZK_SASL_USERNAME, options.ZK_SASL_PASSWORD):
             if config.contains(option):
@@ -268,7 +268,7 @@ def _tls(config: Configuration) -> ssl.SSLContext | None:
     return context
 
 
-def _file(config: Configuration, option: Option[Any]) -> str | None:
+def _file(config: Configuration, option: Option[str | None]) -> str | None:
     path = config.get_option(option)
     if path is not None and not Path(path).is_file():
         raise ConfigurationError(f"option {option.key} is {path!r}: there is no such file")

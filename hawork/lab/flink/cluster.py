@@ -195,7 +195,7 @@ class FlinkCluster(LocalCluster[FlinkJob]):
         return {each.key: self.config[each.key] for each in wanted if each.key in self.config}
 
     def _on_kubernetes(self) -> bool:
-        return str(self.config.get_option(options.HA_TYPE)) == "kubernetes"
+        return self.config.get_option(options.HA_TYPE) == "kubernetes"
 
     def _retrieve(self) -> LeaderInformation | None:
         """What the timeline knows, too: who waits for a leader looks at it next."""
