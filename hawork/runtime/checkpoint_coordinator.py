@@ -23,6 +23,7 @@ from hawork.core.jobs import CompletedCheckpoint, JobGraph, SubtaskState
 from hawork.core.steps import Steps
 from hawork.core.types import LeaderSessionID
 from hawork.ha.damage import in_words
+from hawork.runtime.messages import Command
 from hawork.runtime.retry_pause import RetryPause
 
 T = TypeVar("T")
@@ -85,7 +86,7 @@ class CheckpointCoordinator:
         statistics: CheckpointStatistics,
         *,
         run_io: Callable[[Callable[[], T]], Awaitable[T]],
-        send: Callable[[dict[str, Any]], None],
+        send: Callable[[Command], None],
         completed: Callable[[CompletedCheckpoint], None],
         failed: Callable[..., None],
         clock: Clock,

@@ -34,6 +34,7 @@ from hawork.ha.cleanup import cleanup_strategy
 from hawork.ha.damage import in_words
 from hawork.ha.serialized_throwable import failure_cause
 from hawork.runtime.job_master import JobMaster
+from hawork.runtime.messages import ReportTaskEvent
 from hawork.runtime.retry_pause import RetryPause
 from hawork.runtime.term import Term
 
@@ -363,7 +364,7 @@ class Dispatcher:
         else:
             await self.details(job_id)
 
-    def task_event(self, message: dict[str, Any]) -> None:
+    def task_event(self, message: ReportTaskEvent) -> None:
         """An event of a subtask, from its TaskManager; ignored for jobs that are gone."""
         job = self._jobs.get(message["job_id"])
         if job is not None:

@@ -13,6 +13,7 @@ from hawork.core.events import EventKind, EventSink
 from hawork.core.failures import Blame
 from hawork.core.jobs import CompletedCheckpoint, JobGraph
 from hawork.core.types import LeaderSessionID
+from hawork.runtime.messages import Command, SubtaskOfAttempt
 from hawork.runtime.resource_manager import Slot
 
 STOP_TIMEOUT = 10.0
@@ -90,8 +91,7 @@ class ExecutionAttempt:
             state = states.get(subtask.index)
             if state is not None:
                 subtask.records = state.records
-            self._send(
-                subtask,
+            subtask.slot.connection.send(
                 {
                     "type": "deploy_task",
                     "parallelism": self.graph.parallelism,
@@ -99,14 +99,17 @@ class ExecutionAttempt:
                     "config": self.graph.config,
                     "artifact": self.graph.artifact.to_json(),
                     "restore": state.to_json() if state else None,
-                },
+                    **self._origin(subtask),
+                }
             )
 
-    def command(self, command: dict[str, Any]) -> None:
+    def command(self, command: Command) -> None:
         """Send a command to every subtask that is still there."""
         for subtask in self.subtasks:
             if not subtask.gone:
-                self._send(subtask, {"type": "task_command", "command": command})
+                subtask.slot.connection.send(
+                    {"type": "task_command", "command": command, **self._origin(subtask)}
+                )
 
     def fail(self, reason: str, blame: Blame = Blame.JOB, *, permanent: bool = False) -> None:
         self.finish(AttemptEnd(Outcome.FAILED, reason, blame, permanent))
@@ -167,13 +170,10 @@ class ExecutionAttempt:
     def records_per_second(self) -> float:
         return sum(subtask.records_per_second for subtask in self.subtasks if not subtask.gone)
 
-    def _send(self, subtask: Subtask, message: dict[str, Any]) -> None:
-        subtask.slot.connection.send(
-            {
-                **message,
-                "session_id": str(self.session_id),
-                "job_id": self.graph.job_id,
-                "attempt": self.attempt,
-                "index": subtask.index,
-            }
-        )
+    def _origin(self, subtask: Subtask) -> SubtaskOfAttempt:
+        return {
+            "session_id": str(self.session_id),
+            "job_id": self.graph.job_id,
+            "attempt": self.attempt,
+            "index": subtask.index,
+        }

@@ -20,6 +20,7 @@ from hawork.core.types import JobID
 from hawork.runtime.checkpoint_coordinator import CheckpointCoordinator, CheckpointStatistics
 from hawork.runtime.execution import AttemptEnd, ExecutionAttempt, Outcome
 from hawork.runtime.job_lifecycle import JobLifecycle
+from hawork.runtime.messages import Failed, Gone, TaskEvent
 from hawork.runtime.resource_manager import Slot
 from hawork.runtime.restart_strategy import RestartBackoff
 from hawork.runtime.retry_pause import RetryPause
@@ -310,20 +311,19 @@ class JobMaster:
         if self.attempt is not None:
             self.attempt.taskmanager_lost(taskmanager_id, reason)
 
-    def task_event(self, attempt_id: str, index: int, event: dict[str, Any]) -> None:
+    def task_event(self, attempt_id: str, index: int, event: TaskEvent) -> None:
         """An event of a subtask; those of another attempt are ignored."""
         attempt, coordinator = self.attempt, self._coordinator
         if attempt is None or coordinator is None or attempt.attempt != attempt_id:
             return
         subtask = attempt.subtasks[index]
-        kind = event["type"]
-        if kind == "running":
+        if event["type"] == "running":
             attempt.status_changed(index, "RUNNING")
-        elif kind == "progress":
+        elif event["type"] == "progress":
             subtask.records = event["records"]
             subtask.read = event["read"]
             subtask.records_per_second = event["records_per_second"]
-        elif kind == "snapshot":
+        elif event["type"] == "snapshot":
             try:
                 state = SubtaskState.from_json(event["state"])
             except (KeyError, ValueError) as error:  # a sink or source of the user's own
@@ -331,19 +331,19 @@ class JobMaster:
                 return
             subtask.records = state.records
             coordinator.acknowledge(event["checkpoint_id"], state, event["bytes"])
-        elif kind == "declined":
+        elif event["type"] == "declined":
             coordinator.decline(event["checkpoint_id"], event["reason"])
-        elif kind == "committed":
+        elif event["type"] == "committed":
             subtask.committed = event["checkpoint_id"]
             self._check_finished(attempt)
-        elif kind == "end_of_input":
+        elif event["type"] == "end_of_input":
             subtask.end_of_input = True
             self._check_end_of_input(attempt)
-        elif kind == "failed":
+        elif event["type"] == "failed":
             attempt.status_changed(index, "FAILED", event["reason"])
             permanent = bool(event.get("permanent"))
             attempt.fail(event["reason"], _blame_of(event), permanent=permanent)
-        elif kind == "gone":
+        elif event["type"] == "gone":
             attempt.gone(index)
             attempt.fail(event.get("reason", "the subtask's process ended"), _blame_of(event))
 
@@ -383,6 +383,6 @@ class JobMaster:
         self._move(status, self.failure or "")
 
 
-def _blame_of(event: dict[str, Any]) -> Blame:
+def _blame_of(event: Failed | Gone) -> Blame:
     """What a TaskManager says; one of another version says nothing."""
     return Blame.ENVIRONMENT if event.get("blame") == Blame.ENVIRONMENT else Blame.JOB

@@ -8,19 +8,20 @@ alone: another process of that name is refused for as long as the first is there
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from hawork.core.clock import Clock
 from hawork.core.errors import ConfigurationError
 from hawork.core.events import EventKind, EventSink
 from hawork.core.types import JobID, LeaderSessionID
 from hawork.runtime.heartbeat import HeartbeatMonitor
+from hawork.runtime.messages import ToTaskManager
 
 
 class TaskManagerConnection(Protocol):
     """The leader's end of the connection to one TaskManager."""
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: ToTaskManager) -> None:
         """Send without waiting; a connection that is closed drops the message."""
 
     def close(self) -> None: ...

@@ -20,6 +20,7 @@ from hawork.core.events import EventKind
 from hawork.core.jobs import ApplicationStatus, JobStatus
 from hawork.core.types import JobID
 from hawork.runtime.dispatcher import Dispatcher
+from hawork.runtime.messages import Register, ToJobManager, ToTaskManager
 from hawork.runtime.rest_access import CANCEL, READ, RestAccess
 from hawork.runtime.rest_endpoint import Handler
 from hawork.runtime.submission import graph_of_request
@@ -337,7 +338,7 @@ class TaskManagerSocket(tornado.websocket.WebSocketHandler):
                 f"{type(error).__name__}: {error}",
             )
 
-    def _handle(self, dispatcher: Dispatcher, message: dict[str, Any]) -> None:
+    def _handle(self, dispatcher: Dispatcher, message: ToJobManager) -> None:
         resources = dispatcher.term.resource_manager
         if message["type"] == "register":
             self._register(dispatcher, message)
@@ -347,11 +348,11 @@ class TaskManagerSocket(tornado.websocket.WebSocketHandler):
         elif message["type"] == "task_event":
             dispatcher.task_event(message)
 
-    def _register(self, dispatcher: Dispatcher, message: dict[str, Any]) -> None:
+    def _register(self, dispatcher: Dispatcher, message: Register) -> None:
         name, pid = str(message["taskmanager_id"]), message["pid"]
         try:
             dispatcher.term.resource_manager.register(
-                name, message["slots"], pid, self, str(message.get("instance", pid))
+                name, message["slots"], pid, self, message["instance"]
             )
         except ConfigurationError as error:
             session_id = str(dispatcher.term.session_id)
@@ -368,7 +369,7 @@ class TaskManagerSocket(tornado.websocket.WebSocketHandler):
                 self._taskmanager_id, "its connection closed", self
             )
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: ToTaskManager) -> None:
         send_json(self, message)  # on_close reports a loss
 
 

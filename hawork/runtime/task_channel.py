@@ -13,10 +13,9 @@ import queue
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 from hawork.core.forks import when_forked
-from hawork.core.jobs import JsonObject
+from hawork.runtime.messages import Command, Deploy, TaskEvent
 
 PARENT_GONE = 70
 """Exit status of a task whose TaskManager is gone (``EX_SOFTWARE``)."""
@@ -33,21 +32,21 @@ class TaskChannel:
         self._commands, self._events = commands, events
         # A worker that user code forks would hold them open, and the task never seem to end.
         when_forked(self, TaskChannel._let_go)
-        self._queue: queue.SimpleQueue[JsonObject] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Deploy | Command] = queue.SimpleQueue()
         threading.Thread(
             target=self._receive, args=(commands,), name="task-commands", daemon=True
         ).start()
 
-    def next_command(self, timeout: float | None) -> JsonObject | None:
+    def next_command(self, timeout: float | None) -> Deploy | Command | None:
         """The next command; waits ``timeout`` seconds at most (``None``: for ever)."""
         try:
             return self._queue.get(timeout != 0.0, timeout)
         except queue.Empty:
             return None
 
-    def send(self, type: str, **facts: Any) -> None:
+    def send(self, event: TaskEvent) -> None:
         """Tell the TaskManager; when it is gone, so is this process."""
-        data = json.dumps({"type": type, **facts}, allow_nan=False).encode() + b"\n"
+        data = json.dumps(event, allow_nan=False).encode() + b"\n"
         try:
             while data:
                 data = data[os.write(self._events, data) :]

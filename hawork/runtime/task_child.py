@@ -9,10 +9,10 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from hawork.core.failures import Blame
 from hawork.core.library_path import module_command
+from hawork.runtime.messages import Command, Deploy, TaskEvent
 
 _LONGEST_LINE = 64 << 20  # bytes; a snapshot is one line, its state may lie in it
 _STOP_GRACE = 0.5  # seconds a task has to stop by itself before it is killed
@@ -29,7 +29,7 @@ class TaskChild:
         self,
         environment: dict[str, str],
         log: Path | None,
-        on_event: Callable[[dict[str, Any]], None],
+        on_event: Callable[[TaskEvent], None],
     ) -> None:
         self._environment = environment
         self._log = log
@@ -40,7 +40,7 @@ class TaskChild:
         self._expected = False
         self._kill_timer: asyncio.TimerHandle | None = None
 
-    async def run(self, deploy: dict[str, Any]) -> None:
+    async def run(self, deploy: Deploy) -> None:
         """Run the process from its deployment to its end."""
         if self._killed:
             self._on_event({"type": "gone", "reason": "the subtask was stopped"})
@@ -77,8 +77,9 @@ class TaskChild:
 
     def fail(self, reason: str) -> None:
         """Report a subtask that could not be started, for a reason that is not the job's."""
-        for kind in ("failed", "gone"):
-            self._on_event({"type": kind, "reason": reason, "blame": Blame.ENVIRONMENT.value})
+        blame = Blame.ENVIRONMENT.value
+        self._on_event({"type": "failed", "reason": reason, "blame": blame})
+        self._on_event({"type": "gone", "reason": reason, "blame": blame})
 
     def _open_log(self) -> int:
         """What the task prints goes there, or nowhere: a full disk must not stop it."""
@@ -89,7 +90,7 @@ class TaskChild:
                 return os.open(self._log, flags, 0o600)
         return os.open(os.devnull, flags)
 
-    def command(self, command: dict[str, Any]) -> None:
+    def command(self, command: Deploy | Command) -> None:
         """Send a command; one to a process that has ended is dropped."""
         if command["type"] == "stop":
             self._expected = True
@@ -121,13 +122,15 @@ class TaskChild:
             if not line:
                 return
             try:
-                event = json.loads(line)
+                event: TaskEvent = json.loads(line)
             except ValueError:
                 continue  # not the protocol: a library wrote to the descriptor
-            if event.get("type") == "started":
+            if not isinstance(event, dict) or "type" not in event:
+                continue
+            if event["type"] == "started":
                 self._started = True
                 continue
-            if event.get("type") in ("failed", "stopped"):
+            if event["type"] in ("failed", "stopped"):
                 self._expected = True
             self._on_event(event)
 

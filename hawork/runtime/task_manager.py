@@ -36,6 +36,7 @@ from hawork.core.types import NO_LEADERSHIP, RESOURCE_MANAGER, JobID, LeaderInfo
 from hawork.ha.layout import cluster_url
 from hawork.job.artifact import sha256_of
 from hawork.runtime.heartbeat import HeartbeatMonitor
+from hawork.runtime.messages import DeployTask, TaskEvent, ToJobManager, ToTaskManager
 from hawork.runtime.process import ProcessContext, report_start, report_stop
 from hawork.runtime.scratch_directory import ScratchDirectory
 from hawork.runtime.task_child import TaskChild
@@ -222,12 +223,13 @@ class TaskManager:
         monitor: HeartbeatMonitor,
     ) -> None:
         while (text := await connection.read_message()) is not None:
-            message = json.loads(text)
+            message: ToTaskManager = json.loads(text)
             if message["session_id"] != session_id:
                 continue
             monitor.heard("leader", SYSTEM_CLOCK.monotonic())
+            refused = message["reason"] if message["type"] == "refused" else ""
             self._refused = message["type"] == "refused"
-            self._tell(message["reason"] if self._refused else "")
+            self._tell(refused)
             if message["type"] == "deploy_task":
                 self._deploy(message)
             elif message["type"] == "task_command":
@@ -235,21 +237,29 @@ class TaskManager:
                 if child is not None:
                     child.command(message["command"])
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, message: ToJobManager) -> None:
         if self._connection is not None:
             send_json(self._connection, message)
 
     # --- tasks -------------------------------------------------------------------------------
 
-    def _deploy(self, message: dict[str, Any]) -> None:
+    def _deploy(self, message: DeployTask) -> None:
         key = (message["attempt"], message["index"])
-        origin = {name: message[name] for name in ("session_id", "job_id", "attempt", "index")}
 
-        def report(event: dict[str, Any]) -> None:
+        def report(event: TaskEvent) -> None:
             if event["type"] == "gone":
                 self._children.pop(key, None)
                 self._scratch.remove(f"task-{message['attempt']}-{message['index']}")
-            self._send({"type": "task_event", **origin, "event": event})
+            self._send(
+                {
+                    "type": "task_event",
+                    "session_id": message["session_id"],
+                    "job_id": message["job_id"],
+                    "attempt": message["attempt"],
+                    "index": message["index"],
+                    "event": event,
+                }
+            )
 
         log = None
         if self._context.run_directory is not None:
@@ -260,7 +270,7 @@ class TaskManager:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _run_task(self, child: TaskChild, message: dict[str, Any]) -> None:
+    async def _run_task(self, child: TaskChild, message: DeployTask) -> None:
         handle = StateHandle.from_json(message["artifact"])
         try:
             artifact = await self._loop.run_in_executor(
@@ -273,13 +283,14 @@ class TaskManager:
         await child.run(
             {
                 "type": "deploy",
-                **{
-                    name: message[name]
-                    for name in (
-                        "job_id", "attempt", "index", "parallelism", "entry_point", "config",
-                        "restore", "session_id",
-                    )
-                },
+                "job_id": message["job_id"],
+                "attempt": message["attempt"],
+                "index": message["index"],
+                "parallelism": message["parallelism"],
+                "entry_point": message["entry_point"],
+                "config": message["config"],
+                "restore": message["restore"],
+                "session_id": message["session_id"],
                 "artifact": str(artifact),
                 "sha256": handle.sha256,
                 "storage_url": self._storage_url,

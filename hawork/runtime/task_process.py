@@ -4,21 +4,9 @@ Its TaskManager writes commands to its standard input and reads events from its 
 output, one JSON object a line; see ``task_channel.py``. User code that raises, hangs, exits
 or crashes can only take this process with it.
 
-=====================  ============================================================
-command                answered by
-=====================  ============================================================
-``deploy``             ``running``, then ``progress`` and ``end_of_input``
-``checkpoint``         ``snapshot``, or ``declined`` when storageDir is out of reach
-``notify_complete``    ``committed``
-``stop``               ``stopped``; ``"discard": true`` when the job is over
-any                    ``failed``, and the process ends with status 1
-=====================  ============================================================
-
-``started`` comes before all of these, and before any code of the job. ``failed`` has a
-``reason`` of one sentence, the ``traceback``, and says whom to ``blame``: the job or the
-environment (``hawork.core.failures``). It is ``permanent`` when starting the task again would
-only fail again, and ``corrupt_state`` says that the state file of the checkpoint is damaged,
-so that an earlier checkpoint has to be restored.
+``messages.py`` lists them. ``started`` comes before all others, and before any code of the job;
+``deploy`` is answered by ``running``, then ``progress`` and ``end_of_input``; any command by
+``failed``, after which the process ends with status 1.
 """
 
 from __future__ import annotations
@@ -40,13 +28,13 @@ from hawork.core.errors import (
 )
 from hawork.core.events import EventLog
 from hawork.core.failures import Blame, blame
-from hawork.core.jobs import JsonObject
 from hawork.core.steps import NoSteps, StepGate, Steps
 from hawork.job.artifact import Artifact, unpack_artifact
 from hawork.job.entry_point import build_pipeline
 from hawork.job.sinks import SubtaskContext
 from hawork.job.subtask import Subtask
 from hawork.job.user_code import describe
+from hawork.runtime.messages import Command, Deploy
 from hawork.runtime.parent_death import die_with_creator
 from hawork.runtime.task_channel import TaskChannel, take_standard_streams
 from hawork.runtime.task_deployment import TaskDeployment
@@ -92,7 +80,7 @@ class Task:
 
     def run(self) -> None:
         """Go on until told to stop."""
-        self._channel.send("running")
+        self._channel.send({"type": "running"})
         self._tell_progress()
         finished = False
         wait: float | None = 0.0
@@ -109,16 +97,16 @@ class Task:
             if wait is None and not finished:
                 finished = True
                 self._tell_progress()
-                self._channel.send("end_of_input")
+                self._channel.send({"type": "end_of_input"})
 
-    def _carry_out(self, command: JsonObject) -> None:
+    def _carry_out(self, command: Deploy | Command) -> None:
         if command["type"] == "checkpoint":
             self._snapshot(command["checkpoint_id"])
         elif command["type"] == "notify_complete":
             checkpoint_id = command["checkpoint_id"]
             self._subtask.notify_complete(checkpoint_id)
             self._reached("task.output_committed", checkpoint_id=checkpoint_id)
-            self._channel.send("committed", checkpoint_id=checkpoint_id)
+            self._channel.send({"type": "committed", "checkpoint_id": checkpoint_id})
         else:
             raise ConfigurationError(f"task command {command['type']!r} is unknown")
 
@@ -128,11 +116,18 @@ class Task:
         try:
             state = self._files.store(checkpoint_id, state, encoded)
         except StoreUnavailableError as error:
-            self._channel.send("declined", checkpoint_id=checkpoint_id, reason=str(error))
+            self._channel.send(
+                {"type": "declined", "checkpoint_id": checkpoint_id, "reason": str(error)}
+            )
             return
         self._reached("task.snapshot_taken", checkpoint_id=checkpoint_id)
         self._channel.send(
-            "snapshot", checkpoint_id=checkpoint_id, state=state.to_json(), bytes=len(encoded)
+            {
+                "type": "snapshot",
+                "checkpoint_id": checkpoint_id,
+                "state": state.to_json(),
+                "bytes": len(encoded),
+            }
         )
 
     def _tell_progress(self) -> None:
@@ -142,14 +137,19 @@ class Task:
             before = self._told[0] if self._told[0] >= 0 else records
             rate = (records - before) / max(now - self._told_at, 1e-3)
             self._channel.send(
-                "progress", records=records, read=read, records_per_second=round(rate, 1)
+                {
+                    "type": "progress",
+                    "records": records,
+                    "read": read,
+                    "records_per_second": round(rate, 1),
+                }
             )
             self._told = (records, read)
         self._told_at = now
 
     def _stop(self, *, discard: bool) -> None:
         self._subtask.close(discard=discard)
-        self._channel.send("stopped")
+        self._channel.send({"type": "stopped"})
 
     def _reached(self, step: str, **facts: object) -> None:
         deployment = self._deployment
@@ -200,12 +200,12 @@ def _is_unpacked(deployment: TaskDeployment) -> bool:
 def _run(channel: TaskChannel) -> int:
     """From the deployment to the end; the exit status."""
     deployment: TaskDeployment | None = None
-    channel.send("started")
+    channel.send({"type": "started"})
     try:
         command = channel.next_command(None)
         assert command is not None
         if command["type"] == "stop":
-            channel.send("stopped")
+            channel.send({"type": "stopped"})
             return 0
         deployment = TaskDeployment.from_json(command)
         Task(deployment, channel).run()
@@ -230,12 +230,14 @@ def _report_failure(
         whose, permanent = Blame.ENVIRONMENT, False
     trace = "".join(traceback.format_exception(error))
     channel.send(
-        "failed",
-        reason=str(error) if own else f"the task failed with {describe(error)}",
-        traceback=trace[-_LONGEST_TRACEBACK:],
-        blame=whose.value,
-        permanent=permanent,
-        corrupt_state=isinstance(error, CorruptStateError),
+        {
+            "type": "failed",
+            "reason": str(error) if own else f"the task failed with {describe(error)}",
+            "traceback": trace[-_LONGEST_TRACEBACK:],
+            "blame": whose.value,
+            "permanent": permanent,
+            "corrupt_state": isinstance(error, CorruptStateError),
+        }
     )
 
 

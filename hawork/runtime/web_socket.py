@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Protocol
 
 import tornado.websocket
 
@@ -15,7 +16,7 @@ class WebSocket(Protocol):
     def write_message(self, message: str) -> asyncio.Future[None]: ...
 
 
-def send_json(socket: WebSocket, message: dict[str, Any]) -> None:
+def send_json(socket: WebSocket, message: Mapping[str, object]) -> None:
     """Send without waiting; a connection that is closed, or closes meanwhile, drops it."""
     try:
         sent = socket.write_message(json.dumps(message))

@@ -11,6 +11,7 @@ from hawork.core.steps import Step
 from hawork.inspect.decode import StoreRow
 from hawork.inspect.entries import Entry
 from hawork.lab import FlinkCluster, LabCluster
+from hawork.runtime.messages import Command, TaskEvent
 
 
 def of_an_option(config: Configuration) -> None:
@@ -25,6 +26,14 @@ def of_an_entry(row: StoreRow) -> None:
     Entry("etcd", "/flink", b"")  # type: ignore[arg-type]
     row.entry.data.decode()  # type: ignore[union-attr]
     row.pointer.to_json()  # type: ignore[union-attr]
+
+
+def of_a_message(event: TaskEvent) -> Command:
+    if event["type"] == "progress":
+        event["checkpoint_id"]  # type: ignore[typeddict-item]
+    if event["type"] == "finished":  # type: ignore[comparison-overlap]
+        raise AssertionError(event)
+    return {"type": "checkpoint"}  # type: ignore[return-value]
 
 
 def of_a_step() -> None:
