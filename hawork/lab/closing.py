@@ -7,15 +7,18 @@ from collections.abc import Callable
 from typing import Protocol
 
 from hawork.core.errors import LabError
+from hawork.core.forks import OwningProcess
 
 
 class Shutdown:
     """Steps in their order, each safe to repeat.
 
-    Each runs once; one that failed stops no other, and is tried again by the next ``go_on``.
+    Each runs once; one that failed stops no other, and is tried again by the next ``go_on``. A
+    child that was forked leaves what it inherited to its parent.
     """
 
     def __init__(self, *steps: Callable[[], object]) -> None:
+        self._process = OwningProcess()
         self._left = list(steps)
         self._going_on = threading.RLock()
 
@@ -28,6 +31,8 @@ class Shutdown:
 
         What raised is left for the next call.
         """
+        if not self._process.is_this:
+            return
         raised: BaseException | None = None
         with self._going_on:
             for step in list(self._left):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hawork.core.errors import LabError
+from hawork.core.forks import when_forked
 from hawork.core.library_path import module_command
 from hawork.core.types import ProcessState
 
@@ -44,6 +46,7 @@ class ProcessControl:
                 # A Ctrl-C, or a kernel's interrupt, is not for the processes of the lab.
                 start_new_session=True,
             )
+        when_forked(self, ProcessControl._let_go)
         self._numbers = itertools.count(1)
         self._answers: dict[int, Future[dict[str, Any]]] = {}
         self._states: dict[str, ProcessState] = {}
@@ -56,6 +59,11 @@ class ProcessControl:
         except BaseException:  # an interrupt, too: nobody else knows of the supervisor yet
             self.stop(grace=0)
             raise
+
+    def _let_go(self) -> None:
+        """Close the pipe by whose end the supervisor knows that its lab is gone."""
+        raw: io.FileIO = self._process.stdin.raw  # type: ignore[union-attr]
+        raw.close()  # not the writer around it, whose lock a thread of the parent may have
 
     @property
     def pid(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from functools import partial
 from pathlib import Path
@@ -48,6 +49,18 @@ def test_reset_ends_also_what_no_variable_names() -> None:
     with LabCluster(job_managers=1, task_managers=0) as again:
         assert again.leader() == "jm-1"
     assert reset() == 0, "who closes a lab needs no reset"
+
+
+def test_a_forked_child_closes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its end a script leaves its ``with`` blocks, in the child as in the parent."""
+    done: list[str] = []
+    closing = Shutdown(partial(done.append, "a"))
+    with monkeypatch.context() as child:
+        child.setattr(os, "getpid", lambda: -1)
+        closing.go_on()
+    assert done == []
+    closing.go_on()
+    assert done == ["a"]
 
 
 def test_every_step_is_tried_and_what_failed_is_tried_again() -> None:

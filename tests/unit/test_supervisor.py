@@ -211,6 +211,23 @@ def test_when_the_lab_is_killed_everything_goes_also_what_is_paused(tmp_path: Pa
     until(lambda: all(map(gone, pids)))
 
 
+def test_a_worker_that_the_lab_forked_keeps_none_of_its_processes(tmp_path: Path) -> None:
+    """It inherits the pipe by whose end the supervisor knows that the lab is gone."""
+    forking = LAB.replace(
+        "print(", "worker = os.fork() or threading.Event().wait()\nprint(worker, "
+    ).replace("import sys", "import os, sys")
+    with subprocess.Popen(python(forking, tmp_path), stdout=subprocess.PIPE) as lab:
+        assert lab.stdout is not None
+        worker, *pids = (int(word) for word in lab.stdout.readline().split())
+        try:
+            lab.kill()
+            assert len(pids) == 3
+            until(lambda: all(map(gone, pids)))
+            assert not gone(worker)
+        finally:
+            os.kill(worker, signal.SIGKILL)
+
+
 def test_when_the_supervisor_is_killed_its_children_go(tmp_path: Path) -> None:
     control = ProcessControl(tmp_path, {})
     pids = [control.start(name, python(IDLE)) for name in ("jm-1", "jm-2")]

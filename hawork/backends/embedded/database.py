@@ -23,6 +23,7 @@ from hawork.core.errors import (
 )
 from hawork.core.forks import when_forked
 
+_CLOSE_SECONDS = 5.0
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
@@ -108,9 +109,13 @@ class Database:
 
     def close(self) -> None:
         """Close the connection. May be repeated; later use is a ``StoreUnavailableError``."""
-        with self._lock:
-            self._closed = True
-            self._disconnect()
+        self._closed = True
+        # Bounded: a disk that hangs must not keep a process from shutting down.
+        if self._lock.acquire(timeout=_CLOSE_SECONDS):
+            try:
+                self._disconnect()
+            finally:
+                self._lock.release()
 
     def _leave_behind(self) -> None:
         """In a forked child, which must not even close the connection.

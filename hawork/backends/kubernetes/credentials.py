@@ -186,12 +186,12 @@ class Credentials:
         key = None if user.key is None else user.key.read()
         headers, plugged = urllib3.HTTPHeaderDict(user.impersonation), None
         if user.token is not None:
-            headers["Authorization"] = _bearer(user.token.read().decode("ascii", "replace"))
+            headers["Authorization"] = _bearer(user.token.key, user.token.read())
         elif user.exec_plugin is not None:
             plugged = self._ask(config, user.exec_plugin)
             given = plugged.credential
             if given.token is not None:
-                headers["Authorization"] = _bearer(given.token)
+                headers["Authorization"] = _bearer("the plugin's token", given.token.encode())
             if given.certificate is not None:
                 certificate, key = given.certificate, given.key
         elif user.auth_provider is not None:
@@ -233,7 +233,12 @@ class Credentials:
             )
         if isinstance(error, UnusableProxyError):
             return ConfigurationError(reason)
-        if isinstance(error, NoSuchContextError) and settings.context is not None:
+        if isinstance(error, NoSuchContextError) and settings.context is None:
+            return ConfigurationError(
+                f"{settings.where} cannot be used ({reason}): correct it, or set option "
+                f"{options.K8S_CONTEXT.key} to one of its contexts"
+            )
+        if isinstance(error, NoSuchContextError):
             return ConfigurationError(
                 f"option {options.K8S_CONTEXT.key} is {settings.context!r}: {settings.where} has "
                 "no such context; 'kubectl config get-contexts' lists them"
@@ -244,8 +249,12 @@ class Credentials:
         )
 
 
-def _bearer(token: str) -> str:
-    return f"Bearer {token.strip()}"
+def _bearer(what: str, token: bytes) -> str:
+    """The header's value. ``KubeconfigError`` for what is half written, or belongs elsewhere."""
+    text = token.strip().decode("ascii", "replace")
+    if not text or not text.isprintable() or " " in text or not text.isascii():
+        raise KubeconfigError(f"{what} is empty, or holds characters that no token has")
+    return f"Bearer {text}"
 
 
 def _stamp(path: str) -> Any:

@@ -8,6 +8,7 @@ waited for. One that is given up on before it was sent is never sent.
 from __future__ import annotations
 
 import contextvars
+import http.client
 import ssl
 import threading
 from collections.abc import Mapping
@@ -197,6 +198,11 @@ class Transport:
             ) from None
         except urllib3.exceptions.HTTPError as error:
             raise OutcomeUnknownError(f"{server} did not answer: {type(error).__name__}") from None
+        except (ValueError, http.client.HTTPException) as error:
+            # A header, say, that HTTP does not allow.
+            raise StoreUnavailableError(
+                f"no request can be made of {self._settings.where} ({error}): correct it"
+            ) from None
         finally:
             _request.reset(token)
 

@@ -58,6 +58,23 @@ def harness(tmp_path: Path, disk: Disk) -> Iterator[EmbeddedHarness]:
     harness.close()
 
 
+def test_a_disk_that_hangs_does_not_keep_a_process_from_ending(
+    harness: EmbeddedHarness, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_CLOSE_SECONDS", 0.1)
+    backend: Any = harness.backend()
+    Contender.of(harness).listener.wait_for_grant()
+    monkeypatch.setattr(database.Database, "_commit", disk.hangs(database.Database._commit))
+    disk.hang()
+    writing = threading.Thread(target=backend.drop, args=(None, None))
+    writing.start()
+    assert disk.waiting.wait(10)
+    backend.close()
+    assert writing.is_alive(), "it is still in its commit"
+    disk.answer()
+    writing.join(10)
+
+
 @pytest.mark.parametrize("what", ["renew_lease", "read_lease"])
 def test_a_leader_whose_disk_hangs_is_revoked(
     harness: EmbeddedHarness, disk: Disk, monkeypatch: pytest.MonkeyPatch, what: str

@@ -365,6 +365,16 @@ def test_several_files(
     assert open_client(None).may("get") and sent(server) == "Bearer of-sub"
 
 
+def test_a_kubeconfig_without_a_current_context(server: FakeApiServer) -> None:
+    path = server.kubeconfig({"token": "t"})
+    content = yaml.safe_load(path.read_text())
+    del content["current-context"]
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigurationError, match=r"no current-context\): .*kubernetes\.context to"):
+        client(path)
+    assert client(path, **{"kubernetes.context": "it"}).may("get")
+
+
 # --- the rest of a kubeconfig --------------------------------------------------------------------
 
 
@@ -422,6 +432,9 @@ def test_clusters(server: FakeApiServer, open_client: Any, cluster: dict[str, An
         ({}, {"certificate_authority": None, "certificate_authority_data": "%"}, "is not base64"),
         ({"client-certificate": "ca.crt", "client-key": "ca.crt"}, {}, "cannot be used"),
         ({"tokenFile": "gone"}, {}, "gone: No such file"),
+        ({"tokenFile": "ca.crt"}, {}, "holds characters that no token has"),
+        ({"token": "a b"}, {}, "holds characters that no token has"),
+        ({"token": "t", "as": "J\u00e9r\u00f4me \u4e00"}, {}, "no request can be made"),
         ({}, {"server": "https://host:port"}, "write https://host:port"),
         ({}, {"server": None}, "write https://host:port"),
         ({"exec": "kubelogin"}, {}, "exec holds no mapping"),
