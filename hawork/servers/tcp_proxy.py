@@ -32,14 +32,15 @@ class _Pipe:
 
 
 class TcpProxy:
-    """Listens on a free port of the loopback interface and passes on to ``target``.
+    """Listens on a free port of a loopback address and passes on to ``target``.
 
     All verbs take effect at once, on open and on new connections, and stay until ``heal``.
     """
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], listen: str = "127.0.0.1") -> None:
         self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        family = socket.AF_INET6 if ":" in listen else socket.AF_INET
+        self._listener = socket.create_server((listen, 0), family=family)
         self._listener.setblocking(False)
         self.port: int = self._listener.getsockname()[1]
         self._wake_read, self._wake_write = socket.socketpair()

@@ -191,7 +191,7 @@ def _cluster(found: Mapping[str, Any], directory: str) -> ClusterEntry:
     return ClusterEntry(
         server,
         _material(found, "certificate-authority", directory),
-        bool(found.get("insecure-skip-tls-verify")),
+        str(found.get("insecure-skip-tls-verify")).lower() == "true",
         _text(found, "tls-server-name"),
         _text(found, "proxy-url"),
         found,

@@ -429,6 +429,11 @@ def test_clusters(server: FakeApiServer, open_client: Any, cluster: dict[str, An
     [
         ({}, {"tls_server_name": "other.example"}, "cannot be trusted"),
         ({}, {"certificate_authority": "gone.crt"}, "gone.crt: No such file"),
+        (
+            {},
+            {"insecure_skip_tls_verify": "false", "certificate_authority": None},
+            "cannot be trusted",
+        ),
         ({}, {"certificate_authority": None, "certificate_authority_data": "%"}, "is not base64"),
         ({"client-certificate": "ca.crt", "client-key": "ca.crt"}, {}, "cannot be used"),
         ({"tokenFile": "gone"}, {}, "gone: No such file"),

@@ -18,6 +18,7 @@ from hawork.core.errors import ConfigurationError, StoreUnavailableError
 from hawork.core.events import EventKind
 from hawork.ha.pointer_store import JOB_GRAPHS
 from hawork.servers.machine import free_ports
+from hawork.servers.tcp_proxy import TcpProxy
 from hawork.testing import eventually
 from tests.backends.zookeeper.zookeeper_setup import ClusterUnderTest, Observer
 
@@ -226,3 +227,12 @@ def test_kazoos_internals_are_those_we_build_on(cluster: ClusterUnderTest) -> No
     finally:
         client.stop()
         client.close()
+
+
+def test_a_server_at_an_ipv6_address(cluster: ClusterUnderTest) -> None:
+    """Among empty parts and spaces, which mean nothing to ZooKeeper's own client either."""
+    host, _, port = cluster.servers.quorum.partition(":")
+    with TcpProxy((host, int(port)), listen="::1") as proxy:
+        contender = cluster.contender(ZK_QUORUM=f" [::1]:{proxy.port} ,, ")
+        assert contender.granted()
+        contender.driver.close()
