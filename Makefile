@@ -12,19 +12,21 @@ export VENV
 WITH_KUBERNETES = KUBEBUILDER_ASSETS="$$(scripts/kube-assets)" || exit; export KUBEBUILDER_ASSETS;
 
 .DEFAULT_GOAL := help
-.PHONY: help compiled demo lab test check bench screenshots format clean
+.PHONY: help compiled packages demo lab test check pythons constraints bench screenshots format clean
 
 help: ## say what the targets do
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/installed-demo compiled ## the whole story in a terminal: a job survives its JobManager
+# The same story on a real server needs its client, too.
+DEMO := $(if $(filter zookeeper kubernetes,$(ARGS)),lab,demo)
+
+demo: $(VENV)/installed-$(DEMO) compiled ## the whole story in a terminal: a job survives its JobManager
 	@$(BIN)/hawork demo $(ARGS)
 
 lab: $(VENV)/installed-lab compiled ## JupyterLab on the notebooks, beginning with the tour
 	@$(BIN)/hawork lab $(ARGS)
 
-test: $(VENV)/installed-test compiled ## all tests, also on real processes and in a real browser
-	@scripts/debian-packages
+test: packages $(VENV)/installed-test compiled ## all tests, also on real processes and in a real browser
 	$(WITH_KUBERNETES) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/installed-dev ## formatting, types, layers and notebooks
@@ -34,20 +36,27 @@ check: $(VENV)/installed-dev ## formatting, types, layers and notebooks
 	$(BIN)/lint-imports
 	$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
 	$(BIN)/python scripts/options-table --check
+	$(BIN)/python scripts/commands-page --check
+	$(BIN)/python scripts/check-package
 
-bench: $(VENV)/installed-test compiled ## how fast: failover, recovery, start, stores
-	@scripts/debian-packages
+pythons: packages ## unit and contract tests, notebooks and demo on every Python that is found
+	@scripts/pythons
+
+constraints: ## the newest versions of all packages, to be tested and committed
+	@scripts/constraints
+
+bench: packages $(VENV)/installed-test compiled ## how fast: failover, recovery, start, stores
 	$(WITH_KUBERNETES) $(BIN)/python -m pytest tests/benchmarks -o python_files='bench_*.py' -s -q $(ARGS)
 
-screenshots: $(VENV)/installed-test ## the pictures of docs/images, from a real run
-	@scripts/debian-packages
+screenshots: packages $(VENV)/installed-test ## the pictures of docs/images, from a real run
 	$(BIN)/python scripts/screenshots $(ARGS)
 
-format: $(VENV)/installed-dev ## formatted sources, and docs/options.md from the options
+format: $(VENV)/installed-dev ## formatted sources, and the generated pages of docs
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/nbstripout --keep-id notebooks/*.ipynb
 	$(BIN)/python scripts/options-table
+	$(BIN)/python scripts/commands-page
 
 clean: ## the checkout as it was cloned: removes .venv and everything generated
 	rm -rf $(VENV) build dist runs *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -55,9 +64,13 @@ clean: ## the checkout as it was cloned: removes .venv and everything generated
 	find hawork tests notebooks scripts -depth \
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +
 
+# What the system lacks is said before anything is installed.
+packages:
+	@scripts/debian-packages
+
 # A lab starts many processes: none should have to compile the sources again.
 compiled:
 	@$(BIN)/python -m compileall -q hawork
 
-$(VENV)/installed-%: pyproject.toml
+$(VENV)/installed-%: pyproject.toml constraints.txt
 	@scripts/install $*

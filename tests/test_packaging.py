@@ -92,7 +92,16 @@ def test_binder_builds_the_same_environment() -> None:
     assert 'exec "$@"' in (ROOT / "binder" / "start").read_text()
     build = (ROOT / "binder" / "postBuild").read_text()
     assert "set -e" in build
-    assert "--no-deps" in build
+    assert "--constraint constraints.txt" in build
+    assert "--constraint constraints.txt" in (ROOT / "scripts" / "install").read_text()
+
+
+def test_what_was_tested_is_pinned(project: dict[str, Any]) -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+    names = {re.sub(r"[-_.]+", "-", name).lower() for name in pinned}
+    for requirement in requirements(project, "test"):
+        assert re.sub(r"[-_.]+", "-", name_of(requirement)).lower() in names, requirement
 
 
 def test_each_extra_contains_the_one_before(project: dict[str, Any]) -> None:
@@ -131,6 +140,25 @@ def test_continuous_integration_runs_what_people_run() -> None:
         "make check",
         "make test",
     ]
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    steps = [step.get("run", "") for step in workflow["jobs"]["check-and-test"]["steps"]]
+    assert [step for step in steps if step.startswith("make")] == ["make check", "make test"]
+
+
+def test_the_citation_names_the_version(project: dict[str, Any]) -> None:
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == project["version"]
+
+
+def test_what_the_system_lacks_is_said_before_anything_is_installed(tmp_path: Path) -> None:
+    asked = ["make", "--dry-run", f"VENV={tmp_path}/venv"]
+    for target in ("test", "bench", "pythons"):
+        lines = run([*asked, target]).stdout
+        first = min(
+            at for word in ("scripts/install", "scripts/pythons") if (at := lines.find(word)) >= 0
+        )
+        assert 0 <= lines.find("scripts/debian-packages") < first
+    assert "scripts/install lab" in run([*asked, "demo", "ARGS=--ha zookeeper"]).stdout
+    assert "scripts/install demo" in run([*asked, "demo"]).stdout
 
 
 def test_make_says_what_it_can_do() -> None:

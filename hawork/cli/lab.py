@@ -8,11 +8,16 @@ import os
 import sys
 from pathlib import Path
 
+from hawork.cli.notebooks import (
+    DELIVERED,
+    TOUR,
+    bring_along,
+    installed_notebooks,
+    place_for_notebooks,
+)
 from hawork.core.errors import LabError
 from hawork.core.library_path import module_command
 from hawork.core.user_files import fallback_directory, home_directory, is_writable
-
-TOUR = "00_tour.ipynb"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +64,10 @@ def _places() -> dict[str, str]:
 
 
 def find_notebooks(given: str | None) -> Path:
-    """The directory of ``00_tour.ipynb``: as given, below here or above, or in the checkout."""
+    """The directory of ``00_tour.ipynb``: as given, below here or above, or in the checkout.
+
+    An installed hawork copies its notebooks to a folder, and says which on standard error.
+    """
     if given is not None:
         if not (Path(given) / TOUR).exists():
             raise LabError(f"directory {given} holds no {TOUR}: name hawork's notebooks directory")
@@ -68,9 +76,15 @@ def find_notebooks(given: str | None) -> Path:
     checkout = Path(__file__).resolve().parents[2]
     for place in (here, *here.parents, checkout):
         for directory in (place / "notebooks", place):
-            if (directory / TOUR).exists():
+            if (directory / TOUR).exists() and not (directory / DELIVERED).exists():
                 return directory
-    raise LabError(
-        "the notebooks were not found here: run this in a clone of hawork, or name them with "
-        "--notebooks DIR"
-    )
+    source = installed_notebooks()
+    if source is None:
+        raise LabError(
+            "the notebooks were not found here: run this in a clone of hawork, or name them with "
+            "--notebooks DIR"
+        )
+    folder = here if (here / DELIVERED).exists() else place_for_notebooks()
+    for sentence in bring_along(source, folder):
+        sys.stderr.write(f"hawork: {sentence}\n")
+    return folder

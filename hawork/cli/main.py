@@ -1,8 +1,6 @@
 """``hawork``: finds the command, runs it, and turns errors into one sentence.
 
-Exit status: 0 done, 1 it did not work, 2 the command line was wrong (64 for ``inspect``, whose 2
-means that it could not look), 130 interrupted. Set
-``HAWORK_DEBUG=1`` to see tracebacks.
+Exit statuses: see ``EXIT_STATUSES``. Set ``HAWORK_DEBUG=1`` to see tracebacks.
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from hawork import __version__
 from hawork.core.descriptors import ensure_standard_descriptors
@@ -42,16 +41,28 @@ COMMANDS = {
     ),
     "report": ("say what a recorded run was like, and write it as HTML", "hawork report run.zip"),
     "inspect": (
-        "say what the HA data of a Flink cluster says, and what Flink would do with it",
+        "say what the HA data of a Flink cluster means to Flink",
         "hawork inspect --config config.yaml --configmaps cm.yaml --storage ha.tar.xz",
     ),
     "doctor": ("check this machine, and say how to fix what is missing", "hawork doctor"),
+    "completion": (
+        "print what completes this command in bash and zsh",
+        'eval "$(hawork completion)"',
+    ),
 }
 """What each command does, and an example. Its code is in the module of the same name."""
 
 _MODULES = {"list": "list_jobs"}
 _USAGE = {"inspect": 64}
 """Exit status of a wrong command line, where it is not 2."""
+
+EXIT_STATUSES = {
+    0: "it is done; `inspect` found nothing",
+    1: "it did not work, and one sentence says why; `inspect` found something",
+    2: "the command line is wrong; `inspect` could not look",
+    64: "the command line of `inspect` is wrong",
+    130: "interrupted",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -126,32 +137,48 @@ _MODULES_OF = {
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     """The parser; only ``command``'s own arguments are known to it."""
     width = max(map(len, COMMANDS)) + 2
-    listed = "\n".join(
-        f"  {name:<{width}}{meaning}\n  {'':<{width}}$ {example}"
-        for name, (meaning, example) in COMMANDS.items()
-    )
+    listed = "\n".join(f"  {name:<{width}}{meaning}" for name, (meaning, _) in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="hawork",
-        description="JobManager High Availability as Apache Flink 1.20 defines it.",
-        epilog=f"commands, with an example each:\n{listed}\n\n'hawork COMMAND --help' says more.",
+        usage="hawork [--help | --version] COMMAND ...",
+        add_help=False,
+        description=f"JobManager High Availability as Apache Flink 1.20 defines it.\n\n{listed}",
+        epilog="'hawork COMMAND --help' says more, with an example. Exit status: 0 done, 1 it\n"
+        "did not work, 2 the command line is wrong, 130 interrupted.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"hawork {__version__}")
-    commands = parser.add_subparsers(
-        metavar="COMMAND", required=True, help="one of the commands below"
-    )
-    for name, (meaning, example) in COMMANDS.items():
-        sub = commands.add_parser(
-            name,
-            description=f"{meaning[0].upper()}{meaning[1:]}.",
-            epilog=f"example:\n  {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
+    version = f"hawork {__version__}"
+    parser.add_argument("--version", action="version", version=version, help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, help=argparse.SUPPRESS)
+    for name in COMMANDS:
+        sub = commands.add_parser(name, **_describe(name))
         if name == command:
-            module = importlib.import_module(f"hawork.cli.{_MODULES.get(name, name)}")
-            module.add_arguments(sub)
-            sub.set_defaults(run=module.run)
+            _complete(sub, name)
     return parser
+
+
+def command_parser(name: str) -> argparse.ArgumentParser:
+    """The parser of one command, as ``hawork NAME --help`` shows it."""
+    parser = argparse.ArgumentParser(prog=f"hawork {name}", **_describe(name))
+    _complete(parser, name)
+    return parser
+
+
+def _describe(name: str) -> dict[str, Any]:
+    meaning, example = COMMANDS[name]
+    return {
+        "description": f"{meaning[0].upper()}{meaning[1:]}.",
+        "epilog": f"example:\n  {example}",
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
+
+
+def _complete(parser: argparse.ArgumentParser, name: str) -> None:
+    """Import the command, and let it add its arguments."""
+    module = importlib.import_module(f"hawork.cli.{_MODULES.get(name, name)}")
+    module.add_arguments(parser)
+    parser.set_defaults(run=module.run)
 
 
 if __name__ == "__main__":

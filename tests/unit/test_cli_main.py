@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hawork.cli import doctor
+from hawork.cli import completion, doctor
 from hawork.cli import main as command_line
 from hawork.cli.common import write_table
 from hawork.cli.lab import TOUR, find_notebooks
@@ -34,16 +34,30 @@ def test_every_command_has_help_with_an_example(
 ) -> None:
     assert main([command, "--help"]) == 0
     text = capsys.readouterr().out
-    assert f"example:\n  hawork {command}" in text
+    assert f"example:\n  {COMMANDS[command][1]}" in text and f"hawork {command}" in text
     assert COMMANDS[command][0][1:30] in text
 
 
-def test_help_lists_every_command_and_its_example(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_every_command_and_fits_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for meaning, example in COMMANDS.values():
-        assert meaning in text
-        assert f"$ {example}" in text
+    for name, (meaning, _) in COMMANDS.items():
+        assert re.search(rf"^  {name} +{re.escape(meaning)}$", text, re.M)
+    lines = text.splitlines()
+    assert len(lines) <= 23 and max(map(len, lines)) <= 80, "of a terminal of 24 lines"
+
+
+def test_both_shells_complete_commands_and_options() -> None:
+    script = completion.script()
+    ask = (
+        "COMP_WORDS=(hawork {}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _hawork; "
+        'echo "${{COMPREPLY[*]}}"'
+    )
+    for typed, expected in (("ma", "manifests"), ("submit --con", "--config"), ("list -D", "-D")):
+        done = subprocess.run(
+            ["bash", "-c", f"{script}\n{ask.format(typed)}"], capture_output=True, text=True
+        )
+        assert (done.stdout.strip(), done.stderr) == (expected, "")
 
 
 @pytest.mark.parametrize("arguments", [[], ["frob"], ["demo", "--frob"], ["cancel"]])

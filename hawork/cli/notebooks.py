@@ -1,0 +1,104 @@
+"""The notebooks that hawork brings along, copied to where a learner can change them.
+
+An installed hawork has them below ``share/hawork/notebooks``. The copy remembers how each was
+delivered, so that a newer hawork replaces what nobody has changed, and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import hawork
+from hawork.core.errors import LabError
+from hawork.core.user_files import fallback_directory, home_directory, is_writable
+
+TOUR = "00_tour.ipynb"
+FOLDER = "hawork-notebooks"
+DELIVERED = ".delivered.json"
+"""In the folder: the SHA-256 of each notebook as it was copied."""
+
+
+def installed_notebooks() -> Path | None:
+    """Where the installed notebooks are; ``None`` in a checkout, or without them."""
+    try:
+        files = importlib.metadata.files("hawork") or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    for file in files:
+        if file.name == TOUR:
+            place = Path(str(file.locate())).resolve()
+            return place.parent if place.exists() else None
+    return None
+
+
+def place_for_notebooks() -> Path:
+    """A folder in the working directory; in the home where that cannot be written."""
+    for place in (Path.cwd(), home_directory()):
+        if place is not None and is_writable(place):
+            return place / FOLDER
+    return fallback_directory() / FOLDER
+
+
+def bring_along(source: Path, folder: Path) -> Iterator[str]:
+    """Copy what is new to ``folder``; yields a sentence for each thing that a learner should know.
+
+    A notebook that was changed stays as it is, and its newer version comes beside it. One that
+    was removed stays away. ``LabError`` when the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        known = _delivered(folder)
+        first = not known
+        if first:
+            yield f"The notebooks are in {folder}: change them as you like, they stay yours."
+        for notebook in sorted(source.glob("*.ipynb")):
+            told = _bring(notebook, folder, known.get(notebook.name))
+            if told and not first:
+                yield told
+            known[notebook.name] = _sha256(notebook)
+        (folder / DELIVERED).write_text(json.dumps(known, indent=1), encoding="utf-8")
+    except OSError as error:
+        raise LabError(
+            f"the notebooks cannot be copied to {folder} ({error.strerror}): start in a directory "
+            "that can be written, or name one with --notebooks"
+        ) from None
+
+
+def _bring(notebook: Path, folder: Path, delivered: str | None) -> str | None:
+    target = folder / notebook.name
+    newest = _sha256(notebook)
+    if delivered == newest or (target.exists() and _sha256(target) == newest):
+        return None
+    if not target.exists():
+        if delivered is not None:
+            return None
+        shutil.copyfile(notebook, target)
+        return f"New: {target.name}."
+    if _sha256(target) == delivered:
+        shutil.copyfile(notebook, target)
+        return f"Newer: {target.name}."
+    beside = target.with_name(f"{target.stem} ({hawork.__version__}).ipynb")
+    if not beside.exists():
+        shutil.copyfile(notebook, beside)
+    return f"{target.name} is yours and stays; the newer one is {beside.name}."
+
+
+def _delivered(folder: Path) -> dict[str, str]:
+    try:
+        known = json.loads((folder / DELIVERED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return (
+        {str(name): str(digest) for name, digest in known.items()}
+        if isinstance(known, dict)
+        else {}
+    )
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,91 @@
+"""``hawork lab`` of an installed hawork brings its notebooks along, and respects a learner's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hawork.cli import lab
+from hawork.cli.notebooks import DELIVERED, FOLDER, TOUR, bring_along
+from hawork.core.errors import LabError
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """As installed: two notebooks."""
+    source = tmp_path / "share"
+    source.mkdir()
+    for name in (TOUR, "01_more.ipynb"):
+        (source / name).write_text(f"{name} of 0.1")
+    return source
+
+
+def read(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.glob("*.ipynb")}
+
+
+def test_a_learners_changes_outlive_an_upgrade(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "work" / FOLDER
+    (said,) = bring_along(source, folder)
+    assert str(folder) in said
+    assert read(folder) == read(source)
+    assert list(bring_along(source, folder)) == []
+
+    (folder / TOUR).write_text("mine")
+    (source / TOUR).write_text("tour of 0.2")
+    (source / "01_more.ipynb").write_text("more of 0.2")
+    (source / "02_new.ipynb").write_text("new in 0.2")
+    told = list(bring_along(source, folder))
+    beside = "00_tour (0.1.0).ipynb"  # the version that brought it
+    assert told == [
+        f"{TOUR} is yours and stays; the newer one is {beside}.",
+        "Newer: 01_more.ipynb.",
+        "New: 02_new.ipynb.",
+    ]
+    assert read(folder) == {**read(source), TOUR: "mine", beside: "tour of 0.2"}
+    assert list(bring_along(source, folder)) == []
+
+
+def test_what_a_learner_removed_stays_away(source: Path, tmp_path: Path) -> None:
+    list(bring_along(source, tmp_path / FOLDER))
+    (tmp_path / FOLDER / "01_more.ipynb").unlink()
+    (source / "01_more.ipynb").write_text("more of 0.2")
+    assert list(bring_along(source, tmp_path / FOLDER)) == []
+    assert list(read(tmp_path / FOLDER)) == [TOUR]
+
+
+@pytest.mark.parametrize("damaged", ["", "[1]", "{"])
+def test_without_its_memory_nothing_of_a_learner_is_replaced(
+    source: Path, tmp_path: Path, damaged: str
+) -> None:
+    folder = tmp_path / FOLDER
+    list(bring_along(source, folder))
+    (folder / DELIVERED).write_text(damaged)
+    (folder / TOUR).write_text("mine")
+    list(bring_along(source, folder))
+    assert read(folder)[TOUR] == "mine"
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(LabError, match="--notebooks"):
+        list(bring_along(source, tmp_path / "file" / FOLDER))
+
+
+def test_the_working_directory_gets_the_folder(
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    work = tmp_path / "empty"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setattr(lab, "installed_notebooks", lambda: source)
+    monkeypatch.setattr(lab, "__file__", str(tmp_path / "a" / "b" / "c" / "lab.py"))
+    assert lab.find_notebooks(None) == work / FOLDER
+    assert str(work / FOLDER) in capsys.readouterr().err
+    monkeypatch.chdir(work / FOLDER)
+    assert lab.find_notebooks(None) == work / FOLDER
+    assert not (work / FOLDER / FOLDER).exists()
