@@ -125,15 +125,9 @@ class FileSinkWriter:
     def restore(self, checkpoint_id: int | None, pending: Sequence[str]) -> None:
         with _reporting(self._directory):
             _make_directory(self._directory)
-            if checkpoint_id is None:
-                self._refuse_other_output()
             claimed = claim(self._directory, self._context)
-            if checkpoint_id is None and claimed:
-                try:
-                    self._refuse_other_output()  # that came since
-                except ConfigurationError:
-                    self.job_is_over()
-                    raise
+            if checkpoint_id is None:
+                self._refuse_other_output(claimed)
             self._commit([PendingFile.parse(text) for text in pending])
             # In this order: an attempt that was taken for dead and still commits must not
             # be able to do so after the parts were looked through.
@@ -141,9 +135,11 @@ class FileSinkWriter:
             if checkpoint_id is not None:
                 self._remove_parts_after(checkpoint_id)
 
-    def _refuse_other_output(self) -> None:
+    def _refuse_other_output(self, claimed: bool) -> None:
         parts = part_files(self._directory)
         if parts:
+            if claimed:
+                self.job_is_over()
             raise ConfigurationError(
                 f"output directory {self._directory} holds {parts[0].name} of another run: "
                 "choose an empty directory, or remove its part files"
