@@ -333,6 +333,15 @@ STORAGE_SHARED = boolean(
     "stored, and remove it",
 )  # fmt: skip
 ARTIFACT_MAX_SIZE = size("hawork.artifact.max-size", 64 << 20, "largest artifact, unpacked")
+STARTUP_TIMEOUT = duration(
+    "hawork.startup.timeout", 300.0,
+    "how long a JobManager or TaskManager that starts waits for an HA store or storageDir that is "
+    "away; 0 ends it at once",
+)  # fmt: skip
+STORAGE_TIMEOUT = duration(
+    "hawork.storage.timeout", 60.0,
+    "how long one access to storageDir may take before a leader gives its leadership up",
+)  # fmt: skip
 IO_THREADS = integer(
     "hawork.io-threads", 4, "threads that read and write HA data", least=1, most=64
 )

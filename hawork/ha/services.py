@@ -26,6 +26,7 @@ from hawork.ha.leader_retrieval_service import DefaultLeaderRetrievalService
 from hawork.ha.leader_stores import LeaderStores
 from hawork.ha.state_storage import StateStorage
 from hawork.ha.storage import check_owners, check_storage, open_storage
+from hawork.ha.storage_watch import StorageWatch, WatchedStorage
 
 
 class HighAvailabilityServices:
@@ -55,6 +56,7 @@ class HighAvailabilityServices:
         )
         self._lock = threading.Lock()
         self._retrievals: list[DefaultLeaderRetrievalService] = []
+        self.storage_watch = StorageWatch(clock)
         self._storages: tuple[StateStorage, StateStorage] | None = None
         self._closed = False
 
@@ -105,6 +107,12 @@ class HighAvailabilityServices:
     def check_storage(self) -> None:
         """Write, read and delete a file in storageDir, once; errors as those of ``stores``."""
         self._open_storages(check=True)
+
+    def probe_storage(self) -> None:
+        """The same each time: whether storageDir can be used now."""
+        urls = cluster_url(self._config), job_result_url(self._config)
+        for storage, url in zip(self._open_storages(check=True), urls, strict=True):
+            check_storage(storage, url)
 
     def close(self) -> None:
         """Give up leadership, stop watching, and keep all HA data.
@@ -157,7 +165,9 @@ class HighAvailabilityServices:
             if self._storages is not None:
                 return self._storages
         urls = cluster_url(self._config), job_result_url(self._config)
-        storage, result_storage = (open_storage(url) for url in urls)
+        storage, result_storage = (
+            WatchedStorage(open_storage(url), self.storage_watch) for url in urls
+        )
         if check:
             if not self._config.get_option(options.STORAGE_SHARED):
                 for url in urls:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import faulthandler
+import os
 import signal
 import sys
 from collections import deque
@@ -17,6 +18,7 @@ from pathlib import Path
 from hawork.core.descriptors import ensure_standard_descriptors
 from hawork.core.errors import HaworkError
 from hawork.ha.configuration_file import load_configuration
+from hawork.runtime.own_thread import hanging_threads
 from hawork.runtime.process import ProcessContext, die_with_parent, unique_name
 
 
@@ -56,4 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    if hanging_threads():  # on a disk that does not answer: they would keep the process for ever
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)

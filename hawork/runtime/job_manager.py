@@ -8,6 +8,7 @@ import http.client
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import hawork
 from hawork.client.proof import check_connection
@@ -18,8 +19,10 @@ from hawork.core.errors import ConfigurationError, HaworkError
 from hawork.core.events import EventKind
 from hawork.core.types import REST_SERVER, LeaderInformation
 from hawork.runtime.leader_process import LeaderProcess
+from hawork.runtime.own_thread import in_the_end
 from hawork.runtime.process import (
     ProcessContext,
+    TicketSink,
     report_start,
     report_stop,
     ticket_sink_of_environment,
@@ -27,6 +30,7 @@ from hawork.runtime.process import (
 from hawork.runtime.rest_access import RestAccess
 from hawork.runtime.rest_endpoint import RestEndpoint
 from hawork.runtime.rest_handlers import routes
+from hawork.runtime.startup import open_when_there
 
 _STOP_STEPS = 8
 """Extra I/O threads, so that steps held by a learner do not take all of them."""
@@ -85,8 +89,11 @@ async def run_job_manager(context: ProcessContext) -> int:
         loop.add_signal_handler(number, stop, signal.Signals(number).name)
     report_start(context, "jobmanager")
     threads = context.config.get_option(options.IO_THREADS) + _STOP_STEPS
-    with ThreadPoolExecutor(threads, thread_name_prefix="io") as io:
+    io = ThreadPoolExecutor(threads, thread_name_prefix="io")
+    try:
         reason = await _serve(context, io, stopped, fatal)
+    finally:
+        await in_the_end(lambda: io.shutdown(cancel_futures=True))
     report_stop(context, reason)
     if reason.startswith("fatal: "):
         raise ConfigurationError(reason.removeprefix("fatal: "))
@@ -103,12 +110,21 @@ async def _serve(
     rest = RestEndpoint(context.config)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(rest.close)
-        ha = await loop.run_in_executor(io, lambda: _open_ha(context))
-        stack.push_async_callback(lambda: _in_thread(io, ha.close))
+        ticket_sink = ticket_sink_of_environment()
+        opening = asyncio.ensure_future(
+            open_when_there(context, lambda: _open_ha(context, ticket_sink))
+        )
+        either: list[asyncio.Future[Any]] = [opening, stopped]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not opening.done():
+            opening.cancel()
+            return await stopped
+        ha = opening.result()
+        stack.push_async_callback(lambda: in_the_end(ha.close))
         token = await loop.run_in_executor(io, ensure_token, context.config)
         known = _LeaderAddress(context, token, io)
         retrieval = ha.leader_retrieval(REST_SERVER, known)
-        stack.push_async_callback(lambda: _in_thread(io, retrieval.close))
+        stack.push_async_callback(lambda: in_the_end(retrieval.close))
         leader = LeaderProcess(ha, context, io, rest.address, fatal)
         stack.push_async_callback(leader.close)
         access = RestAccess.of(context.config, token, rest.address)
@@ -117,16 +133,18 @@ async def _serve(
         return await stopped
 
 
-def _open_ha(context: ProcessContext) -> hawork.HighAvailabilityServices:
+def _open_ha(
+    context: ProcessContext, ticket_sink: TicketSink | None
+) -> hawork.HighAvailabilityServices:
     ha = hawork.open_ha_services(
         context.config,
         events=context.events,
         steps=context.steps,
-        ticket_sink=ticket_sink_of_environment(),
+        ticket_sink=ticket_sink,
     )
-    ha.check_storage()
+    try:
+        ha.check_storage()
+    except BaseException:
+        ha.close()
+        raise
     return ha
-
-
-async def _in_thread(io: ThreadPoolExecutor, action: Callable[[], object]) -> None:
-    await asyncio.get_running_loop().run_in_executor(io, action)

@@ -9,6 +9,8 @@ them. The next grant is served only after the previous term has ended completely
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING
@@ -20,6 +22,8 @@ from hawork.core.events import EventKind
 from hawork.core.types import DISPATCHER, RESOURCE_MANAGER, REST_SERVER, LeaderSessionID
 from hawork.ha.damage import in_words
 from hawork.runtime.dispatcher import Dispatcher
+from hawork.runtime.fitness import Fitness
+from hawork.runtime.own_thread import in_own_thread, in_the_end
 from hawork.runtime.process import ProcessContext
 from hawork.runtime.resource_manager import ResourceManager
 from hawork.runtime.retry_pause import RetryPause
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
 
 COMPONENTS = (DISPATCHER, RESOURCE_MANAGER, REST_SERVER)
 _PATIENCE = 30.0  # seconds of trying to take over before another one may
+_LONG_TERM = 300.0
+"""Seconds as leader after which being unable to lead is another story than the last time."""
 
 
 class _Companion:
@@ -65,6 +71,8 @@ class LeaderProcess:
         self._changed = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
         self._setbacks = RetryPause(1.0, 10.0)
+        self._closed = False
+        self._leading_since: float | None = None
         self.dispatcher: Dispatcher | None = None
         """The dispatcher of the present term once its address is published, else ``None``."""
 
@@ -87,11 +95,13 @@ class LeaderProcess:
         if self._serving is not None:
             self._serving.cancel()
             await asyncio.wait([self._serving])
-        await self._loop.run_in_executor(self._io, self._leave)
+        self._closed = True
+        await in_the_end(self._leave)
 
     def _leave(self) -> None:
         for component in reversed(COMPONENTS):
-            self._elections[component].close()
+            if component in self._elections:
+                self._elections[component].close()
 
     # --- LeaderContender: called on the leadership thread --------------------------------
 
@@ -103,6 +113,15 @@ class LeaderProcess:
 
     def handle_error(self, error: Exception) -> None:
         self._loop.call_soon_threadsafe(self._on_fatal, str(error))
+
+    @functools.cached_property
+    def _storage_timeout(self) -> float:
+        seconds: float = self._context.config.get_option(options.STORAGE_TIMEOUT)
+        return seconds
+
+    @functools.cached_property
+    def _fitness(self) -> Fitness:
+        return Fitness(self._ha.storage_watch, self._storage_timeout, SYSTEM_CLOCK)
 
     # --- on the event loop -----------------------------------------------------------------
 
@@ -136,30 +155,76 @@ class LeaderProcess:
         """Give leadership up in order, and take part again later.
 
         What keeps this process from leading may not keep another one from it: its descriptors,
-        threads, memory, or its way to the store. It is waited for as long as it takes.
+        threads, memory, its disk, or its way to the store. It is waited for as long as it takes.
         """
         self._wanted = None
+        since, self._leading_since = self._leading_since, None
+        if since is not None and SYSTEM_CLOCK.monotonic() - since > _LONG_TERM:
+            self._setbacks.over()
         while True:
             pause = self._setbacks.next()
-            self._context.events.emit(
-                EventKind.ERROR,
-                message=f"this JobManager cannot lead, and lets others for {pause:g} s: "
+            self._tell(
+                f"this JobManager cannot lead, and lets others for {pause:g} s: "
                 f"{'' if isinstance(error, HaworkError) else f'{type(error).__name__}: '}"
-                f"{in_words(error)}",
+                f"{in_words(error)}"
             )
             try:
-                await self._loop.run_in_executor(self._io, self._leave)
+                await self._leave_at_once()
                 await asyncio.sleep(pause)
-                await self._loop.run_in_executor(self._io, self._take_part)
+                self._fitness.check_at_once()
+                await in_own_thread(self._take_part_when_fit)
                 return
             except Exception as again:  # noqa: BLE001 - what we have run out of shows anywhere
                 error = again
                 await asyncio.sleep(pause)
 
+    async def _leave_at_once(self) -> None:
+        """Not on an I/O thread: all of them may wait for a disk that does not answer."""
+        try:
+            await in_own_thread(self._leave)
+        except RuntimeError:  # no thread is left
+            self._leave()
+
+    def _take_part_when_fit(self) -> None:
+        self._ha.probe_storage()
+        if not self._closed:
+            self._take_part()
+
+    def _tell(self, message: str) -> None:
+        self._context.events.emit(EventKind.ERROR, message=message)
+
     async def _lead(self, session_id: LeaderSessionID) -> None:
         term = self._new_term(session_id)
         dispatcher = Dispatcher(term)
-        heartbeats = asyncio.ensure_future(self._check_heartbeats(term.resource_manager))
+        work: list[asyncio.Future[None]] = [
+            asyncio.ensure_future(self._take_over(term, dispatcher)),
+            asyncio.ensure_future(self._watch(term.resource_manager)),
+        ]
+        try:
+            await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+            for each in work:
+                if each.done():
+                    each.result()
+        finally:
+            # First stop serving: nothing may be accepted while the jobs are suspended.
+            self.dispatcher = None
+            for each in work:
+                each.cancel()
+            await asyncio.wait(work)
+            await dispatcher.close()
+            term.resource_manager.close()
+            if self._wanted != session_id:
+                await asyncio.shield(self._revoked(session_id))
+
+    async def _revoked(self, session_id: LeaderSessionID) -> None:
+        """Reach the step; the I/O threads may hang on a disk that does not answer."""
+        steps = self._context.steps
+        with contextlib.suppress(RuntimeError):  # no thread is left
+            await in_own_thread(lambda: steps.reached("leadership.revoked", session_id=session_id))
+
+    async def _take_over(self, term: Term, dispatcher: Dispatcher) -> None:
+        """Lead, until that is canceled."""
+        session_id = term.session_id
         try:
             await term.step("takeover.granted")
             await self._repeat_while_away(dispatcher.recover)
@@ -168,18 +233,10 @@ class LeaderProcess:
             self.dispatcher = dispatcher
             await term.step("takeover.published", address=self._address)
             dispatcher.restore_jobs()
-            self._setbacks.over()
+            self._leading_since = SYSTEM_CLOCK.monotonic()
             await asyncio.Event().wait()  # until the revocation cancels us
         except LeadershipLostError:
             await asyncio.Event().wait()  # the revocation is on its way
-        finally:
-            # First stop serving: nothing may be accepted while the jobs are suspended.
-            self.dispatcher = None
-            heartbeats.cancel()
-            await dispatcher.close()
-            term.resource_manager.close()
-            if self._wanted != session_id:
-                await asyncio.shield(term.step("leadership.revoked"))
 
     def _new_term(self, session_id: LeaderSessionID) -> Term:
         timeout = self._context.config.get_option(options.HEARTBEAT_TIMEOUT)
@@ -217,10 +274,11 @@ class LeaderProcess:
             except HaworkError as error:
                 if SYSTEM_CLOCK.monotonic() >= until:
                     raise
-                self._context.events.emit(EventKind.ERROR, message=str(error))
+                self._tell(str(error))
                 await asyncio.sleep(pause.next())
 
-    async def _check_heartbeats(self, resource_manager: ResourceManager) -> None:
+    async def _watch(self, resource_manager: ResourceManager) -> None:
+        """Look after the TaskManagers, and after ourselves: ``CannotLeadError``."""
         config = self._context.config
         pause = min(
             config.get_option(options.HEARTBEAT_INTERVAL),
@@ -234,3 +292,4 @@ class LeaderProcess:
                 self._context.events.emit(EventKind.HOST_STALLED, seconds=round(now - last, 3))
             last = now
             resource_manager.check_heartbeats()
+            self._fitness.check()

@@ -37,8 +37,10 @@ from hawork.ha.layout import cluster_url
 from hawork.job.artifact import sha256_of
 from hawork.runtime.heartbeat import HeartbeatMonitor
 from hawork.runtime.messages import DeployTask, TaskEvent, ToJobManager, ToTaskManager
+from hawork.runtime.own_thread import in_own_thread, in_the_end
 from hawork.runtime.process import ProcessContext, report_start, report_stop
 from hawork.runtime.scratch_directory import ScratchDirectory
+from hawork.runtime.startup import open_when_there
 from hawork.runtime.task_child import TaskChild
 from hawork.runtime.web_socket import send_json
 
@@ -56,7 +58,12 @@ _UNREACHED = (
 class TaskManager:
     """One TaskManager; ``run`` lasts until it is told to stop."""
 
-    def __init__(self, context: ProcessContext, io: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        context: ProcessContext,
+        io: ThreadPoolExecutor,
+        ha: hawork.HighAvailabilityServices,
+    ) -> None:
         self._context = context
         self._io = io
         self._instance = secrets.token_hex(8)
@@ -66,7 +73,8 @@ class TaskManager:
         self._interval = context.config.get_option(options.HEARTBEAT_INTERVAL)
         self._timeout = context.config.get_option(options.HEARTBEAT_TIMEOUT)
         self._storage_url = cluster_url(context.config)
-        self._ha = hawork.open_ha_services(context.config, events=context.events)
+        self._ha = ha
+        self._storage_timeout = context.config.get_option(options.STORAGE_TIMEOUT)
         self._loop = asyncio.get_running_loop()
         self._trust = RestTrust(context.config)
         self._leader: LeaderInformation | None = None
@@ -92,8 +100,8 @@ class TaskManager:
                     pause = _REFUSED_PAUSE if self._refused else _RECONNECT_PAUSE
                     await self._wait_for_change(pause)
         finally:
-            await self._loop.run_in_executor(self._io, retrieval.close)
-            await self._loop.run_in_executor(self._io, self._ha.close)
+            await in_the_end(retrieval.close)
+            await in_the_end(self._ha.close)
             self._scratch.remove()
 
     def _tell(self, problem: str) -> None:
@@ -273,9 +281,13 @@ class TaskManager:
     async def _run_task(self, child: TaskChild, message: DeployTask) -> None:
         handle = StateHandle.from_json(message["artifact"])
         try:
-            artifact = await self._loop.run_in_executor(
-                self._io, self._fetch, JobID(message["job_id"]), handle
-            )
+            async with asyncio.timeout(self._storage_timeout):
+                artifact = await in_own_thread(
+                    lambda: self._fetch(JobID(message["job_id"]), handle)
+                )
+        except TimeoutError:
+            child.fail(f"the artifact cannot be read: {self._storage_timeout:g} s without an end")
+            return
         except (HaworkError, OSError, RuntimeError) as error:  # of the last: no thread is left
             child.fail(f"the artifact cannot be read: {error}")
             return
@@ -359,13 +371,23 @@ async def run_task_manager(context: ProcessContext) -> int:
         loop.add_signal_handler(number, stop, number)
     report_start(context, "taskmanager")
     threads = context.config.get_option(options.IO_THREADS)
-    with ThreadPoolExecutor(threads, thread_name_prefix="io") as io:
-        running = asyncio.ensure_future(TaskManager(context, io).run())
+    io = ThreadPoolExecutor(threads, thread_name_prefix="io")
+
+    async def run() -> None:
+        ha = await open_when_there(
+            context, lambda: hawork.open_ha_services(context.config, events=context.events)
+        )
+        await TaskManager(context, io, ha).run()
+
+    try:
+        running = asyncio.ensure_future(run())
         either: list[asyncio.Future[Any]] = [running, stopped]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()
         running.cancel()
         await asyncio.wait([running])
+    finally:
+        await in_the_end(lambda: io.shutdown(cancel_futures=True))
     report_stop(context, stopped.result() if stopped.done() else "it ended")
     return 0
