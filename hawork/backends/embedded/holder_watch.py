@@ -18,8 +18,10 @@ _LOCK_INTERVAL = 0.05
 class HolderWatch:
     """Watches the process of the present lease holder.
 
-    By a process descriptor where the kernel has them (Linux) and the process can be seen,
-    else by looking at the contender's file lock again and again.
+    The contender's file lock decides. A process descriptor, where the kernel has them (Linux) and
+    the process can be seen, says when to look at it; else that is done again and again. The
+    descriptor alone proves nothing: in another container the same process id, begun in the same
+    hundredth of a second, is another process.
     """
 
     def __init__(self, contenders: Path | None) -> None:
@@ -53,8 +55,8 @@ class HolderWatch:
             return False
         if not self._dead:
             ended = self._descriptor is not None and _readable(self._descriptor)
-            self._dead = ended or is_dead(self._contenders, self._row.contender)
-            if self._dead:
+            self._dead = is_dead(self._contenders, self._row.contender)
+            if self._dead or ended:
                 # What is readable for ever would end every wait at once.
                 self._stop_watching()
         return self._dead
