@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from hawork.inspect.cluster import Cluster, Moment
 from hawork.inspect.evidence import find_moment, find_versions
 from hawork.inspect.follow import Progress, follow
 from hawork.inspect.inspection import Inspection
@@ -19,7 +21,7 @@ from hawork.inspect.report import as_text
 from hawork.inspect.report_html import as_fragment
 from hawork.inspect.sources import Sources, read_sources
 
-__all__ = ["ShownInspection", "Sources", "inspect", "inspect_paths"]
+__all__ = ["ShownInspection", "Sources", "inspect", "inspect_paths", "judge"]
 
 
 class ShownInspection(Inspection):
@@ -47,23 +49,28 @@ def inspect(
     """
     started = time.monotonic()
     cluster = read_sources(sources)
-    follow(cluster, progress)
     latest = at if at is not None else min(time.time(), sources.newest_change())
-    cluster.moment = find_moment(cluster, latest)
     if at is not None or cluster.live:
-        cluster.moment = type(cluster.moment)(latest, latest)
+        cluster.moment = Moment(latest, latest)
+    found = judge(cluster, latest, target_version, progress)
+    return replace(found, seconds=time.monotonic() - started)
+
+
+def judge(
+    cluster: Cluster,
+    latest: float,
+    target_version: str | None = None,
+    progress: Progress | None = None,
+) -> ShownInspection:
+    """Follow the pointers of a cluster, and say what follows; it was taken before ``latest``."""
+    follow(cluster, progress)
+    if cluster.moment.earliest is None:
+        cluster.moment = find_moment(cluster, latest)
     cluster.versions, cluster.versions_because = find_versions(cluster)
     recovery = predict(cluster, target_version)
     facts = Facts(cluster, recovery, running_versions(cluster, target_version))
     findings = ask(facts)
-    return ShownInspection(
-        cluster,
-        recovery,
-        findings,
-        answers(facts, findings),
-        target_version,
-        time.monotonic() - started,
-    )
+    return ShownInspection(cluster, recovery, findings, answers(facts, findings), target_version)
 
 
 def inspect_paths(

@@ -15,7 +15,7 @@ from typing import Any, Final
 from hawork.core.errors import ConfigurationError
 from hawork.core.units import parse_duration
 
-__all__ = ["Settings", "read_settings"]
+__all__ = ["Settings", "parse_settings", "read_settings"]
 
 MAX_BYTES: Final = 8 << 20
 _FORMER_KEYS: Final = {
@@ -143,10 +143,14 @@ def read_settings(path: Path | str) -> Settings:
         ) from None
     if len(content) > MAX_BYTES:
         raise ConfigurationError(f"configuration file {path} has more than {MAX_BYTES} bytes")
-    text = content.decode("utf-8", "replace")
-    tree = None if path.name == "flink-conf.yaml" else _tree(text)
+    return parse_settings(content.decode("utf-8", "replace"), str(path))
+
+
+def parse_settings(text: str, name: str) -> Settings:
+    """The same of text; a file named ``flink-conf.yaml`` is read line by line."""
+    tree = None if name.endswith("flink-conf.yaml") else _tree(text)
     values = _flat(tree) if isinstance(tree, dict) else _lines(text)
-    return Settings(values, str(path), tuple(_problems(values)))
+    return Settings(values, name, tuple(_problems(values)))
 
 
 def _tree(text: str) -> Any:

@@ -23,7 +23,7 @@ from hawork.inspect.znodes import ZNode, ZooKeeperTree
 from hawork.inspect.zookeeper_data import read_zookeeper_data
 from hawork.inspect.zookeeper_dumps import read_zookeeper_dump
 
-__all__ = ["Sources", "read_sources"]
+__all__ = ["Sources", "read_sources", "znodes_into"]
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ def read_sources(sources: Sources) -> Cluster:
             cluster.miss("ConfigMaps", problem)
         read_config_maps(cluster, dump.maps)
     elif sources.zookeeper_dump is not None:
-        _znodes(cluster, read_zookeeper_dump(_bytes(Path(sources.zookeeper_dump))))
+        znodes_into(cluster, read_zookeeper_dump(_bytes(Path(sources.zookeeper_dump))))
     elif sources.zookeeper_data is not None:
-        _znodes(cluster, read_zookeeper_data(open_storage(str(sources.zookeeper_data))))
+        znodes_into(cluster, read_zookeeper_data(open_storage(str(sources.zookeeper_data))))
     elif sources.config is not None:
         _live(cluster, sources.config)
     else:
@@ -93,7 +93,7 @@ def _live(cluster: Cluster, config: Path | str) -> None:
     cluster.live = True
     cluster.store_moment = time.time()
     if isinstance(found, ZooKeeperTree):
-        _znodes(cluster, found)
+        znodes_into(cluster, found)
         return
     for problem in found.problems:
         cluster.miss("ConfigMaps", problem)
@@ -107,7 +107,8 @@ def _bytes(path: Path) -> bytes:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _znodes(cluster: Cluster, tree: ZooKeeperTree) -> None:
+def znodes_into(cluster: Cluster, tree: ZooKeeperTree) -> None:
+    """Put what a tree holds of the cluster into ``cluster``, with what the tree's source lacks."""
     for note in tree.notes:
         cluster.miss("HA store", note)
     if not tree.owners_known:

@@ -98,14 +98,18 @@ def _choose(cluster: Cluster, roots: Mapping[str, int]) -> str:
 
 
 def _children(tree: Mapping[str, Entry], root: str) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    """Paths by parent. A parent that a dump left out is implied by what lies below it."""
+    found: dict[str, set[str]] = {}
     prefix = f"{root}/"
     for path in tree:
-        if path.startswith(prefix):
-            found.setdefault(path.rpartition("/")[0], []).append(path)
-    for paths in found.values():
-        paths.sort()
-    return found
+        while path.startswith(prefix):
+            parent = path.rpartition("/")[0]
+            siblings = found.setdefault(parent, set())
+            if path in siblings:
+                break
+            siblings.add(path)
+            path = parent
+    return {parent: sorted(paths) for parent, paths in found.items()}
 
 
 def _leadership(
@@ -121,7 +125,7 @@ def _leadership(
     )
     for path in children.get(latch, ()):
         match = _SEQUENCE.fullmatch(path)
-        if match:
+        if match and path in tree:
             leadership.latch.append(LatchNode(tree[path], int(match[1])))
     leadership.latch.sort(key=lambda node: node.sequence)
     for folder in children.get(f"{root}/leader", ()):
@@ -159,6 +163,8 @@ def _locks(
     job_id: str,
 ) -> None:
     for path in children.get(f"{stored.entry.name}/locks", ()):
+        if path not in tree:
+            continue
         of_graph = isinstance(stored, JobGraph)
         cluster.locks.append(LockNode(tree[path], stored.entry, job_id, of_graph))
 
@@ -171,7 +177,7 @@ def _job_graph(
     plan: bool,
 ) -> None:
     job_id = path.rpartition("/")[2]
-    if not JOB_ID.fullmatch(job_id):
+    if not JOB_ID.fullmatch(job_id) or path not in tree:
         return  # Flink passes over names that are no job ids.
     graph = JobGraph(tree[path], plan=plan)
     _pointer(graph, tree, children)
@@ -188,6 +194,8 @@ def _job(
     job = cluster.job(job_id)
     job.place, job.place_exists = Object("znode", path), True
     for name in children.get(f"{path}/checkpoints", ()):
+        if name not in tree:
+            continue
         digits = name.rpartition("/")[2]
         checkpoint = Checkpoint(tree[name], checkpoint_id=_id(digits))
         _pointer(checkpoint, tree, children)

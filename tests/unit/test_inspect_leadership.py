@@ -1,0 +1,162 @@
+"""Locks, addresses and what they say of each other, on ZooKeeper and on Kubernetes."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from ha_cases.made import SESSION, Made, Name, clusters
+
+from hawork.inspect.inspection import Inspection
+
+CLUSTERS = clusters()
+ON_ZOOKEEPER = [name for name, made in CLUSTERS.items() if made.backend == "zookeeper"]
+ON_KUBERNETES = [name for name, made in CLUSTERS.items() if made.backend == "kubernetes"]
+
+
+def led(cluster: str) -> Made:
+    return copy.deepcopy(CLUSTERS[cluster]).led()
+
+
+def said(found: Inspection) -> list[tuple[str, str, set[Name]]]:
+    return [(each.name, each.severity, {(one.kind, one.name, one.key) for one in each.objects})
+            for each in found.alarms]  # fmt: skip
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_the_lock_is_held_and_no_address_is_published(cluster: str) -> None:
+    made = led(cluster)
+    for component in made.components():
+        made.remove(made.address(component))
+    found = made.look()
+    assert said(found) == [("leader-without-address", "stuck", {made.lock()})]
+    assert found.recovery.jobmanager == "starts"
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_addresses_are_published_and_the_lock_is_free(cluster: str) -> None:
+    made = led(cluster)
+    if made.backend == "zookeeper":
+        made.remove(made.lock())
+        place: set[Name] = {made.address(each) for each in made.components()}
+        place.add(("znode", f"{made.root}/leader/latch", None))
+    else:
+        made.record(holderIdentity="", leaseDuration=1.0)
+        place = {made.lock()}
+    found = made.look()
+    assert said(found) == [("address-without-lock", "warning", place)]
+    assert found.recovery.jobmanager == "starts"
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_two_leader_session_ids(cluster: str) -> None:
+    made = led(cluster)
+    made.publish("dispatcher", "4a64ccd0-17f2-4b3d-b9f4-aa23610c8a6b")
+    found = made.look()
+    assert said(found) == [("two-leaders", "fatal", {made.address("dispatcher")})]
+    assert found.recovery.jobmanager == "starts"
+
+
+@pytest.mark.parametrize("cluster", ON_KUBERNETES)
+def test_leader_keys_of_jobs_that_are_no_more_say_nothing(cluster: str) -> None:
+    made = led(cluster)
+    for number in range(20):
+        made.publish(f"job-{number:032x}", f"4a64ccd0-17f2-4b3d-b9f4-{number:012x}")
+    assert made.look().alarms == []
+
+
+@pytest.mark.parametrize("cluster", ON_KUBERNETES)
+def test_three_hundred_terms_are_flapping(cluster: str) -> None:
+    made = led(cluster)
+    made.record(leaderTransitions=300)
+    assert said(made.look()) == [("flapping", "warning", {made.lock()})]
+
+
+@pytest.mark.parametrize("cluster", ON_ZOOKEEPER)
+def test_a_high_number_in_a_young_latch_is_flapping(cluster: str) -> None:
+    made = led(cluster)
+    made.remove(made.lock())
+    latch = f"{made.root}/leader/latch"
+    name: Name = (
+        "znode",
+        f"{latch}/_c_9ad7c9eb-3031-4809-b1bd-9a6c64faf800-latch-0000000300",
+        None,
+    )
+    made.put(name, b"", SESSION)
+    assert said(made.look()) == [("flapping", "warning", {name, ("znode", latch, None)})]
+
+
+@pytest.mark.parametrize("cluster", ON_KUBERNETES)
+def test_one_term_a_month_is_not_flapping(cluster: str) -> None:
+    made = led(cluster)
+    made.record(leaderTransitions=12)
+    made.store[made.cluster_map]["metadata"]["creationTimestamp"] = "2025-11-29T16:40:49Z"
+    assert made.look().alarms == []
+
+
+@pytest.mark.parametrize("cluster", ON_KUBERNETES)
+def test_a_lease_in_the_future_is_never_taken(cluster: str) -> None:
+    made = led(cluster)
+    made.record(renewTime="2031-01-01T00:00:00.000000Z")
+    found = made.look()
+    assert said(found) == [("lease-in-the-future", "fatal", {made.lock()})]
+    assert found.recovery.jobmanager == "never-leads"
+    assert {job.outcome for job in found.recovery.jobs.values()} == {"not-recovered"}
+
+
+@pytest.mark.parametrize("cluster", ON_KUBERNETES)
+def test_a_lease_without_a_holder_may_have_any_time(cluster: str) -> None:
+    made = led(cluster)
+    made.record(renewTime="2031-01-01T00:00:00.000000Z", holderIdentity="")
+    assert made.look().recovery.jobmanager == "starts"
+
+
+@pytest.mark.parametrize("cluster", ON_KUBERNETES)
+def test_a_lease_that_ran_out_before_the_newest_data_is_that_of_a_dead_leader(cluster: str) -> None:
+    made = led(cluster)
+    made.record(renewTime="2026-11-29T16:41:00.000000Z")
+    addresses = {made.address(each) for each in made.components()}
+    assert said(made.look()) == [("leader-dead", "warning", addresses)]
+
+
+@pytest.mark.parametrize("cluster", ON_ZOOKEEPER)
+def test_a_latch_node_without_a_session_stands_first_for_ever(cluster: str) -> None:
+    made = copy.deepcopy(CLUSTERS[cluster])
+    latch = f"{made.root}/leader/latch/_c_0df27387-3187-4903-8a36-132f0d8d11e7-latch-0000000000"
+    made.put(("znode", latch, None), b"")
+    found = made.look()
+    assert said(found) == [("latch-without-session", "fatal", {("znode", latch, None)})]
+    assert found.recovery.jobmanager == "never-leads"
+
+
+@pytest.mark.parametrize("cluster", ON_ZOOKEEPER)
+def test_a_lock_without_a_session_is_never_released(cluster: str) -> None:
+    made = copy.deepcopy(CLUSTERS[cluster])
+    lock: Name = ("znode", f"{made.graph('inlined')[1]}/locks/726ecef1-1764-4190-9027-cd7f6a327c45",
+                  None)  # fmt: skip
+    made.put(lock, b"127.0.0.1")
+    assert said(made.look()) == [("persistent-lock", "stuck", {lock, made.job("inlined")})]
+
+
+@pytest.mark.parametrize("cluster", ON_ZOOKEEPER)
+def test_job_graphs_locked_in_a_dump_may_be_those_of_a_dead_process(cluster: str) -> None:
+    made = led(cluster)
+    found = made.look()
+    assert [(each.name, each.severity) for each in found.findings] == [
+        ("lock-of-dead-owner", "warning")
+    ]
+
+
+def test_an_annotation_that_is_no_lock_record_is_named() -> None:
+    made = led("k8s120")
+    made.store[made.cluster_map]["metadata"]["annotations"] = {
+        "control-plane.alpha.kubernetes.io/leader": "{"
+    }
+    assert [each.name for each in made.look().alarms] == ["lock-record-unreadable"]
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_an_address_that_cannot_be_read_is_named(cluster: str) -> None:
+    made = led(cluster)
+    made.put(made.address("dispatcher"), b"\xff\xfe", SESSION)
+    assert "leader-information-unreadable" in [each.name for each in made.look().alarms]
