@@ -299,7 +299,7 @@ def _map(name: str, data: dict[str, str], annotations: dict[str, str]) -> dict[s
 def on_zookeeper(made: Made) -> Made:
     """The same cluster, as if it had run on ZooKeeper, after its sessions were over."""
     other = copy.deepcopy(made)
-    like = next(iter(ha_cases.store_of("zk120-healthy").values()))
+    like = ha_cases.store_of("zk120-healthy")["/flink"]
     other.backend, other.store = "zookeeper", {"/": like}
     other.config = {key: value for key, value in made.config.items() if "kubernetes" not in key}
     other.config |= {"high-availability.type": "zookeeper"}
