@@ -20,7 +20,8 @@ from hawork.inspect.handles import (
     abstract_id,
     stream_handle,
 )
-from hawork.inspect.java import JavaEnum, JavaObject, JavaValue, read_object
+from hawork.inspect.java import JavaClass, JavaEnum, JavaObject, JavaValue, read_object
+from hawork.inspect.known_classes import check_classes
 from hawork.inspect.versions import FlinkVersions
 
 __all__ = [
@@ -94,7 +95,10 @@ class CompletedCheckpoint:
 
 def decode_completed_checkpoint(data: bytes) -> CompletedCheckpoint:
     """Read a file ``completedCheckpoint...``; ``UndecodableError`` names class and offset."""
-    checkpoint = _instance(read_object(data, _WHAT), _PACKAGE + "CompletedCheckpoint")
+    classes: list[JavaClass] = []
+    value = read_object(data, _WHAT, classes)
+    check_classes(classes, _WHAT)
+    checkpoint = _instance(value, _PACKAGE + "CompletedCheckpoint")
     walk = HandleWalk(_WHAT)
     metadata = stream_handle(checkpoint.fields.get("metadataHandle"), _WHAT)
     operators: list[OperatorFacts] = []

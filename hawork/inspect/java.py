@@ -84,12 +84,19 @@ def read_stream(data: bytes, what: str = "Java object stream") -> list[JavaValue
     return values
 
 
-def read_object(data: bytes, what: str = "Java object stream") -> JavaValue:
-    """The first value, as ``ObjectInputStream.readObject``: what follows it is not looked at."""
+def read_object(
+    data: bytes, what: str = "Java object stream", classes: list[JavaClass] | None = None
+) -> JavaValue:
+    """The first value, as ``ObjectInputStream.readObject``: what follows it is not looked at.
+
+    ``classes`` takes every class that the stream describes, in its order.
+    """
     reader = _Reader(data, what)
     value = _NOTHING
     while value is _NOTHING:
         value = reader.top_level()
+    if classes is not None:
+        classes += reader.classes
     return value
 
 
@@ -103,6 +110,7 @@ class _Reader:
         self.data = data
         self.at = 4
         self._what = what
+        self.classes: list[JavaClass] = []
         self._handles: list[JavaValue] = []
         self._left = MAX_VALUES
         self._outside: list[tuple[int, list[tuple[int, JavaValue]]]] = []
@@ -389,6 +397,7 @@ class _Reader:
             (uid,) = _LONG.unpack_from(self.data, self.at)
             self.at += 8
             description = JavaClass(name, uid, offset)
+            self.classes.append(description)
             self._handles.append(description)
         else:
             description = JavaClass("", 0, offset)
