@@ -240,3 +240,12 @@ def test_a_job_result_and_its_file() -> None:
     with pytest.raises(UndecodableError) as caught:
         decode_result(flink_samples.FINISHED[:60])
     assert caught.value.what == "job result" and caught.value.offset > 40
+
+
+@pytest.mark.parametrize("offset", [20, 65, 633, 712])
+def test_a_class_that_no_flink_has_is_damage(offset: int) -> None:
+    """One letter of a name, or one bit of a serialVersionUID: Java throws, and so must we."""
+    damaged = bytearray(vector("1.20.5.completedCheckpoint"))
+    damaged[offset] ^= 1
+    with pytest.raises(UndecodableError, match="no such class|serialVersionUID|does not hold"):
+        decode_completed_checkpoint(bytes(damaged))
