@@ -52,11 +52,17 @@ def follow(cluster: Cluster, progress: Progress | None = None) -> None:
     if files is None:
         return
     pointers = list(cluster.pointers)
+    # _metadata is compared where recovery would begin, or where state is missing: it is the only
+    # checksum, and of older checkpoints nothing depends on it.
+    newest = {id(job.checkpoints[-1]) for job in cluster.jobs.values() if job.checkpoints}
     for number, stored in enumerate(pointers):
         if progress is not None and number % 100 == 0:
             progress("pointers", number, len(pointers))
         if stored.pointer is not None:
-            _follow(cluster, files, stored)
+            _follow(cluster, files, stored, id(stored) in newest)
+    gone = [stored for stored in pointers if stored.file is not None and stored.file.missing]
+    if len(gone) > 1 and all(stored.pointer is None or stored in gone for stored in pointers):
+        cluster.miss("files of pointers", "none of them is in the storage: is --map right?")
     folders = _ha_folders(cluster, files)
     _results(cluster, files, folders)
     _loose(cluster, files, folders)
@@ -67,7 +73,7 @@ def follow(cluster: Cluster, progress: Progress | None = None) -> None:
     cluster.checkpoint_folders = {job_id: sorted(found) for job_id, found in ids.items()}
 
 
-def _follow(cluster: Cluster, files: StoredFiles, stored: StoredPointer) -> None:
+def _follow(cluster: Cluster, files: StoredFiles, stored: StoredPointer, newest: bool) -> None:
     assert stored.pointer is not None
     url = stored.pointer.path
     name = files.name_of(url)
@@ -95,6 +101,7 @@ def _follow(cluster: Cluster, files: StoredFiles, stored: StoredPointer) -> None
         cluster.miss(f"file {name}", str(error))
     if isinstance(stored, Checkpoint) and stored.content is not None:
         _state_files(cluster, files, stored, stored.content)
+        _metadata(files, stored, stored.content, compare=newest or bool(stored.missing))
 
 
 def _not_below(url: str) -> str:
@@ -131,10 +138,11 @@ def _state_files(
         elif found is None or found.size < wanted:
             size = None if found is None else found.size
             checkpoint.missing.append(MissingState(name, wanted, size, handle.owner))
-    _metadata(files, checkpoint, content)
 
 
-def _metadata(files: StoredFiles, checkpoint: Checkpoint, content: CompletedCheckpoint) -> None:
+def _metadata(
+    files: StoredFiles, checkpoint: Checkpoint, content: CompletedCheckpoint, *, compare: bool
+) -> None:
     path = content.metadata_path or f"{content.external_pointer.rstrip('/')}/_metadata"
     name = files.name_of(path)
     if content.metadata_path is None and content.metadata_size:
@@ -147,6 +155,8 @@ def _metadata(files: StoredFiles, checkpoint: Checkpoint, content: CompletedChec
         checkpoint.metadata = "missing" if files.complete else "not looked"
         return
     checkpoint.metadata = "there"
+    if not compare:
+        return
     try:
         metadata = decode_metadata(_read(files, found), path.rpartition("/")[0])
     except UndecodableError as error:

@@ -247,5 +247,5 @@ def test_a_class_that_no_flink_has_is_damage(offset: int) -> None:
     """One letter of a name, or one bit of a serialVersionUID: Java throws, and so must we."""
     damaged = bytearray(vector("1.20.5.completedCheckpoint"))
     damaged[offset] ^= 1
-    with pytest.raises(UndecodableError, match="no such class|serialVersionUID|does not hold"):
+    with pytest.raises(UndecodableError, match=r"no such class|serialVersionUID|does not hold"):
         decode_completed_checkpoint(bytes(damaged))

@@ -249,18 +249,24 @@ def versions(facts: Facts) -> Iterator[Finding]:
             "new one",
             unsafe="start the other release: it leads with no jobs, and nothing says why",
         )  # fmt: skip
-    for blocker in facts.recovery.blockers:
-        if "lacks a class" in blocker.why:
-            yield Finding(
-                "stored-for-another-version", "fatal", (22, 11),
-                (blocker.decided_by, *((Object("job", blocker.job_id),) if blocker.job_id else ())),
-                f"Flink {shown} cannot load the job graph of job {blocker.job_id}",
-                (blocker.why,),
-                "the class RestoreMode has another package since Flink 1.20 and another name "
-                "since 2.0: ClassNotFoundException",
-                safe="stop each job with a savepoint on the old release, start it from there",
-                unsafe="delete the job graphs to make it start", job_id=blocker.job_id,
-            )  # fmt: skip
+    lacking = [each for each in facts.recovery.blockers if "lacks a class" in each.why]
+    if lacking:
+        jobs_of_lacking = dict.fromkeys(each.job_id for each in lacking if each.job_id)
+        yield Finding(
+            "stored-for-another-version",
+            "fatal",
+            (22, 11),
+            (
+                *(each.decided_by for each in lacking),
+                *(Object("job", job_id) for job_id in jobs_of_lacking),
+            ),
+            f"Flink {shown} cannot load {several(len(lacking), 'job graph')}",
+            (lacking[0].why,),
+            "the class RestoreMode has another package since Flink 1.20, another name since 2.0: "
+            "ClassNotFoundException",
+            safe="stop each job with a savepoint on the old release, start it from there",
+            unsafe="delete the job graphs to make it start",
+        )
 
 
 CHECKS: tuple[Check, ...] = (graph_files, graph_pointers, without_pointer, versions)
