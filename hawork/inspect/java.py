@@ -370,6 +370,7 @@ class _Reader:
         known = java_known.find(tag, self.data, start, self._handles)
         if known is not None:
             made = known.values(start, self._handles)
+            self.classes += [each for each in made if isinstance(each, JavaClass)]
             for index, _ in known.outside:
                 self._referred(index)
             self._handles += made

@@ -64,7 +64,7 @@ def read_sources(sources: Sources) -> Cluster:
         znodes_into(cluster, read_zookeeper_dump(_bytes(Path(sources.zookeeper_dump))))
     elif sources.zookeeper_data is not None:
         znodes_into(cluster, read_zookeeper_data(open_storage(str(sources.zookeeper_data))))
-    elif sources.config is not None:
+    elif sources.config is not None and sources.storage is None:
         _live(cluster, sources.config)
     else:
         cluster.backend = settings.backend  # type: ignore[assignment]
