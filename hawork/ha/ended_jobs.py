@@ -16,13 +16,19 @@ listing, and an hour is the unit in which they are forgotten.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
 from typing import Any
 
 from hawork.core.clock import Clock
-from hawork.core.errors import ConfigurationError, CorruptStateError, NotExistError
+from hawork.core.errors import (
+    ConfigurationError,
+    CorruptStateError,
+    HighAvailabilityError,
+    NotExistError,
+)  # fmt: skip
 from hawork.core.jobs import JobResult
 from hawork.core.types import JobID
 from hawork.ha.job_result_json import decode_job_result
@@ -32,6 +38,7 @@ ENDED = "ended"
 _HOUR = 3600.0
 _FOLDER = re.compile(r"0|[1-9][0-9]{0,8}")
 _SUFFIX = ".json"
+_LARGEST = 16 << 20  # bytes of one file; what is longer is cut, and cannot be read
 
 
 class EndedJobs:
@@ -89,7 +96,9 @@ class EndedJobs:
         with self._lock:
             hours = self._load()
             for job_id in [job_id for job_id, hour in hours.items() if hour < oldest]:
-                self._storage.delete(_path(hours[job_id], job_id))
+                # What cannot be removed, such as a directory of this name, keeps no other there.
+                with contextlib.suppress(HighAvailabilityError):
+                    self._storage.delete(_path(hours[job_id], job_id))
                 del hours[job_id]
 
     def _read(self, job_id: JobID) -> bytes | None:
@@ -98,7 +107,7 @@ class EndedJobs:
         if hour is None:
             return None
         try:
-            return self._storage.read(_path(hour, job_id))
+            return self._storage.read(_path(hour, job_id), _LARGEST)
         except NotExistError:
             raise CorruptStateError(f"what was remembered of job {job_id} is gone") from None
 

@@ -203,3 +203,21 @@ def test_a_disk_that_is_full_until_the_job_is_removed_does_not_keep_it() -> None
     stores.cleanup.run(result())
     assert not stores.job_results.has_dirty(JOB)
     assert play(world, submission(submitted_at=2)) == (JOB, 0)
+
+
+def test_what_is_no_file_of_ours_is_kept_and_keeps_no_other_there(tmp_path: Path) -> None:
+    clock = ManualClock()
+    jobs = EndedJobs(LocalStateStorage(tmp_path), HOUR, clock)
+    for job_id in (JOB, OTHER_JOB):
+        jobs.add(job_id, PAYLOAD, None)
+    (file,) = tmp_path.rglob(f"{JOB}.json")
+    file.unlink()
+    file.mkdir()
+    (file / "precious").touch()
+    with pytest.raises(CorruptStateError):
+        jobs.result(JOB)
+    clock.advance(3 * HOUR)
+    jobs.sweep()
+    assert JOB not in jobs and OTHER_JOB not in jobs
+    assert [path.name for path in tmp_path.rglob("*.json")] == [file.name]
+    assert (file / "precious").exists()
