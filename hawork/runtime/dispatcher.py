@@ -80,7 +80,7 @@ class Dispatcher:
         # Not what is remembered to be shown, which is not all that ended.
         over = {*ended, *self._ended}
         self._recovered = [graph for graph in recovered.graphs if graph.job_id not in over]
-        self._set_aside = dict(recovered.set_aside)
+        self._set_aside = {n: reason for n, reason in recovered.set_aside if n not in over}
         for job_id, reason in recovered.set_aside:
             self._term.events.emit(EventKind.ERROR, job_id=job_id, message=reason)
         found = [graph.job_id for graph in self._recovered]

@@ -275,3 +275,25 @@ def test_more_jobs_that_have_ended_than_are_remembered_do_not_run_again(
         assert all(job.status.globally_terminal for job in stage.dispatcher.jobs())
 
     play(io, story, world)
+
+
+def test_a_job_that_has_ended_does_not_run_when_its_graph_is_repaired(
+    io: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "_KEEP_FINISHED", 0)
+    monkeypatch.setattr(dispatcher, "RetryPause", lambda *_, **__: RetryPause(0.01, 0.01))
+    world = World()
+    ended_and_not_cleaned(world)
+    (path,) = (p for p in world.files.files if "submittedJobGraph" in p)
+    kept = world.files.files.pop(path)
+
+    async def story(stage: Stage) -> None:
+        for _ in range(10):
+            world.failures.fail("drop", StoreUnavailableError("not now"))
+        await stage.dispatcher.recover()
+        stage.dispatcher.restore_jobs()
+        world.files.files[path] = kept
+        await asyncio.sleep(0.2)
+        assert stage.dispatcher.jobs() == []
+
+    play(io, story, world)
