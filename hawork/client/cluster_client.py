@@ -6,9 +6,11 @@ import contextlib
 import http.client
 import json
 import secrets
+import select
 import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
@@ -32,6 +34,8 @@ from hawork.core.events import EventSink
 from hawork.core.types import REST_SERVER, JobID, LeaderInformation
 from hawork.ha.leader_retrieval_service import LeaderRetriever
 
+_IDLE = 2
+"""Connections that are kept open between requests."""
 _POLL = 0.1  # seconds between looks at a job; REST has no way to be told
 
 
@@ -61,6 +65,9 @@ class ClusterClient:
         self._timeout = self._config.get_option(options.REST_CONNECTION_TIMEOUT)
         self._ha = hawork.open_ha_services(self._config, events=events)
         self._trust = RestTrust(self._config)
+        self._closed = False
+        self._idle: deque[tuple[LeaderInformation, str | None, http.client.HTTPConnection]]
+        self._idle = deque()
         self._retriever = _HangingUpRetriever(
             f"cluster-id {self._config.get_option(options.CLUSTER_ID)}"
         )
@@ -78,8 +85,12 @@ class ClusterClient:
         self.close()
 
     def close(self) -> None:
+        self._closed = True
         self._retrieval.close()
         self._ha.close()
+        while self._idle:
+            _, _, connection = self._idle.pop()
+            connection.close()
 
     def leader(self, timeout: float | None = None) -> LeaderInformation:
         """Who leads; waits up to ``timeout`` seconds (default: the configured patience).
@@ -253,23 +264,29 @@ class ClusterClient:
         token: str | None,
     ) -> dict[str, Any]:
         address = leader.address
-        connection = self._trust.connection(address, self._timeout)
+        connection = self._idle_connection(leader, token) or self._trust.connection(
+            address, self._timeout
+        )
+        kept = False
         try:
-            with self._retriever.hang_up_when_deposed(leader, connection):
-                authorization = {}
-                if token:
+            with self._retriever.hang_up_when_deposed(leader, connection) as opened:
+                if token and opened:
                     check_connection(connection, address, token)
-                    authorization = {"Authorization": f"Bearer {token}"}
+                authorization = {"Authorization": f"Bearer {token}"} if token else {}
                 where = rest_address(address).path + path
                 connection.request(method, where, body, {**authorization, **headers})
                 response = connection.getresponse()
                 data = response.read()
+            kept = not response.will_close
         except ssl.SSLError as error:
             raise self._trust.refused(address, error) from None
         except (OSError, http.client.HTTPException) as error:
             raise RestError(f"{method} {address}{path} got no answer: {error}") from None
         finally:
-            connection.close()
+            if not kept or self._closed or len(self._idle) >= _IDLE:
+                connection.close()
+            else:
+                self._idle.append((leader, token, connection))
         try:
             answer = json.loads(data or b"{}")
         except ValueError:
@@ -280,11 +297,35 @@ class ClusterClient:
             raise RestError(error_text(answer, response.reason), response.status)
         return answer if isinstance(answer, dict) else {"answer": answer}
 
+    def _idle_connection(
+        self, leader: LeaderInformation, token: str | None
+    ) -> http.client.HTTPConnection | None:
+        """An open connection to the same leader, which has proved itself before."""
+        while self._idle:
+            try:
+                known, shown, connection = self._idle.pop()
+            except IndexError:
+                break  # another thread took the last one
+            if (known, shown) == (leader, token) and _is_open(connection):
+                return connection
+            connection.close()
+        return None
+
     def _known_token(self) -> str | None:
         """This cluster's token, if it has one; a real Flink cluster wants none."""
         if not self._token:
             self._token = find_token(self._config)
         return self._token
+
+
+def _is_open(connection: http.client.HTTPConnection) -> bool:
+    """Whether the other end has neither hung up nor said what it was not asked."""
+    sock = connection.sock
+    if sock is None or sock.fileno() < 0:
+        return False
+    poll = select.poll()
+    poll.register(sock, select.POLLIN | select.POLLPRI)
+    return not poll.poll(0)
 
 
 def error_text(answer: Mapping[str, Any], reason: str) -> str:
@@ -317,14 +358,17 @@ class _HangingUpRetriever(LeaderRetriever):
     @contextlib.contextmanager
     def hang_up_when_deposed(
         self, leader: LeaderInformation, connection: http.client.HTTPConnection
-    ) -> Iterator[None]:
-        connection.connect()
+    ) -> Iterator[bool]:
+        """Yields whether the connection was opened now, and was not open before."""
+        opened = connection.sock is None
+        if opened:
+            connection.connect()
         self._talking[connection] = leader
         try:
             now = self.leader()
             if now is not None and now != leader:
                 self._hang_up(connection)
-            yield
+            yield opened
         finally:
             del self._talking[connection]
 

@@ -225,3 +225,38 @@ def test_the_client_shows_the_token_to_a_proved_leader_only(listen: Any, tmp_pat
                 client.request("POST", "/v1/jobs", b"the job", unanswered=unanswered.append)
     assert stranger.seen and not unanswered, "what was not sent needs no second try"
     assert TOKEN.encode() not in stranger.seen and b"/v1/jobs" not in stranger.seen
+
+
+def test_a_proof_holds_for_its_connection_and_is_not_asked_for_again(
+    listen: Any, tmp_path: Path
+) -> None:
+    import hawork
+    from hawork.client.cluster_client import ClusterClient
+    from hawork.core.types import REST_SERVER
+
+    server = job_manager(listen)
+    config = {
+        "high-availability.type": "embedded",
+        "high-availability.storageDir": str(tmp_path / "ha"),
+    }
+
+    class Leader:
+        def grant_leadership(self, session_id: Any) -> None:
+            election.confirm_leadership(session_id, f"http://127.0.0.1:{server.server_port}")
+
+        def revoke_leadership(self) -> None: ...
+
+        def handle_error(self, error: Exception) -> None: ...
+
+    with hawork.open_ha_services(config) as ha:
+        election = ha.leader_election(REST_SERVER)
+        election.start(Leader())
+        with ClusterClient(config, token=TOKEN) as client:
+            for _ in range(3):
+                assert client.overview() == {}
+            assert server.seen.count(PATH.encode()) == 1
+            assert server.seen.count(b"GET /v1/overview") == 3
+            for _, _, connection in client._idle:
+                connection.sock.shutdown(socket.SHUT_RDWR)  # as a leader that ends
+            assert client.overview() == {}
+            assert server.seen.count(PATH.encode()) == 2, "a new connection, a new proof"
