@@ -18,6 +18,7 @@ from pathlib import Path
 
 from hawork.backends.embedded.directory import file_system_of, is_network_file_system
 from hawork.core.errors import LabError
+from hawork.lab.hosted import hosted_notebook
 from hawork.servers.java import find_java, java_version
 from hawork.servers.kubernetes.program import FIX, KubernetesPrograms
 from hawork.servers.memory import available
@@ -68,9 +69,18 @@ def examine() -> list[Diagnosis]:
     """Every check, in the order in which a reader would fix things; nothing is changed."""
     checks: list[Callable[[], Diagnosis]] = [
         python, *(_package(*package) for package in PACKAGES), sqlite, disk, network_disk,
-        memory, loopback, shared_memory, pidfd, java, zookeeper, kubernetes_control_plane, browser,
+        memory, loopback, shared_memory, service, pidfd, java, zookeeper,
+        kubernetes_control_plane, browser,
     ]  # fmt: skip
     return [check() for check in checks]
+
+
+def service() -> Diagnosis:
+    """Colab and Kaggle: what does not work there, which nothing on this machine can mend."""
+    hosted = hosted_notebook()
+    if hosted is None:
+        return Diagnosis("notebook service", True, "none: this machine is yours")
+    return Diagnosis("notebook service", False, hosted.name, hosted.limits)
 
 
 def python() -> Diagnosis:

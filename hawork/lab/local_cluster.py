@@ -24,6 +24,7 @@ from hawork.core.steps import disarm
 from hawork.core.types import LeaderInformation, ProcessState
 from hawork.lab.cluster_view import ClusterView
 from hawork.lab.faults import Faults
+from hawork.lab.hosted import tell_limits
 from hawork.lab.job import Job
 from hawork.lab.leadership import Leadership
 from hawork.lab.options import lab_options
@@ -141,6 +142,7 @@ class LocalCluster(ClusterView, Generic[J]):
         self._check_open()
         if self._processes is not None:
             return self
+        tell_limits()
         try:
             self._check_machine()
             self._store.start()

@@ -21,6 +21,7 @@ class Background:
         self._look = look
         self._every = every
         self._ended = threading.Event()
+        self._looked = threading.Event()
         self._thread: threading.Thread | None = None
         self.latest: dict[str, Any] = {}
 
@@ -38,6 +39,10 @@ class Background:
         if self._thread is not None:
             self._thread.join(timeout)
 
+    def wait_for_first(self, seconds: float) -> None:
+        """Until the first look has ended, which may be at once; at most for ``seconds``."""
+        self._looked.wait(seconds)
+
     def look_once(self) -> None:
         try:
             self.latest = {**self.latest, **self._look(), "error": ""}
@@ -45,6 +50,7 @@ class Background:
             self.latest = {**self.latest, "error": str(error)}
         except Exception as error:  # noqa: BLE001 - the panel says why it sees nothing
             self.latest = {**self.latest, "error": f"{type(error).__name__}: {error}"}
+        self._looked.set()
 
     def _run(self) -> None:
         while not self._ended.is_set():

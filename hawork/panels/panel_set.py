@@ -21,6 +21,9 @@ from hawork.panels.static_views import static_views
 from hawork.panels.view_sources import cancel, view_sources
 from hawork.story.timeline import Timeline, mimebundle
 
+_FIRST_LOOK = 2.0
+"""Seconds that displaying a panel waits for its first look at the leader and the store."""
+
 
 class PanelSet:
     """The panels of one cluster share it; ``close`` ends it with the lab, or with the view.
@@ -98,7 +101,10 @@ class PanelSet:
             if self._controller is None and not self._closed:
                 self._timeline.advance(SYSTEM_CLOCK.monotonic())
                 self._sources.look_once(names)
-                self._sections()
+            elif not self._closed:
+                # The notebook keeps what is shown first; a reader without a kernel has no more.
+                self._sources.wait_for_first(names, _FIRST_LOOK)
+            self._sections()
             found = static_views(self._last, [name for name in names if name != TIMELINE])
             if TIMELINE not in names:
                 return found

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from hawork.client.full_details import FullDetails
+from hawork.core.clock import SYSTEM_CLOCK
 from hawork.panels.background import Background
 from hawork.panels.cluster_cards import cluster_section
 from hawork.panels.cluster_source import ClusterSource, SteppedSource
@@ -64,6 +65,16 @@ class Sources:
         for name in names:
             if name in self._slow:
                 self._slow[name].look_once()
+
+    def wait_for_first(self, names: Iterable[str], seconds: float) -> None:
+        """Until each of ``names`` has been looked at once, and at most for ``seconds``.
+
+        A leader that stands still answers nobody: its section is then left empty.
+        """
+        end = SYSTEM_CLOCK.monotonic() + seconds
+        for name in names:
+            if name in self._slow:
+                self._slow[name].wait_for_first(max(0.0, end - SYSTEM_CLOCK.monotonic()))
 
     def sections(self) -> Mapping[str, Json]:
         """Everything but the timeline."""

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from hawork.cli import lab
-from hawork.cli.doctor import java
+from hawork.cli.doctor import java, service
 from hawork.cli.main import sentence_of
 from hawork.core.errors import LabError
 from hawork.core.user_files import expanded, fallback_directory, home_directory
+from hawork.lab import hosted
 from hawork.lab.flights import cache_directory
 from hawork.lab.flink.distribution import check_java
 from hawork.servers.java import java_version
@@ -69,6 +70,23 @@ def test_a_home_that_is_read_only(nobody: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HOME", str(nobody))
     assert lab._places() == {}
     assert cache_directory() == nobody / ".cache" / "hawork"
+
+
+@pytest.mark.parametrize(
+    ("variable", "name"),
+    [("COLAB_RELEASE_TAG", "Google Colab"), ("KAGGLE_KERNEL_RUN_TYPE", "Kaggle")],
+)
+def test_a_notebook_service_and_its_limits_are_told_once(
+    variable: str, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(hosted, "_told", False)
+    assert service().ok
+    hosted.tell_limits()
+    monkeypatch.setenv(variable, "x")
+    assert service().found == name and "live panels" in service().fix
+    hosted.tell_limits()
+    hosted.tell_limits()
+    assert capsys.readouterr().err.count(f"On {name}: live panels") == 1
 
 
 def test_a_daemon_has_no_descriptors() -> None:
