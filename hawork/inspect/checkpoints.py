@@ -127,7 +127,7 @@ def _operator(state: JavaValue, walk: HandleWalk, states: list[JavaObject]) -> O
         raise _unfit(state, "an OperatorState")
     states.append(state)
     walk.directories = []
-    handles = list(walk.handles(state.fields.get("coordinatorState"), "coordinator state"))
+    handles = walk.handles(state.fields.get("coordinatorState"), "coordinator state")
     subtasks = entries(state.fields.get("operatorSubtaskStates"), _WHAT)
     for _, subtask in subtasks:
         if not isinstance(subtask, JavaObject):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -221,8 +220,11 @@ class HandleWalk:
     class_names: set[str] = field(default_factory=set)
     _seen: set[int] = field(default_factory=set)
 
-    def handles(self, value: JavaValue, owner: str) -> Iterator[StateHandle]:
+    def handles(self, value: JavaValue, owner: str) -> list[StateHandle]:
         """The handles in a value, in the order written."""
+        if value is None or id(value) in self._seen:
+            return []
+        found: list[StateHandle] = []
         waiting: list[tuple[JavaValue, bool]] = [(value, False)]
         while waiting:
             value, shared = waiting.pop()
@@ -232,7 +234,7 @@ class HandleWalk:
             name = value.class_name if isinstance(value, JavaObject) else ""
             if name in _STREAMS:
                 self.class_names.add(name)
-                yield _stream(value, self.what, owner, shared)
+                found.append(_stream(value, self.what, owner, shared))
             elif name in _INSIDE:
                 self.class_names.add(name)
                 if value.description.superclass is not None:
@@ -244,15 +246,16 @@ class HandleWalk:
             elif is_collection(value):
                 waiting.extend((each, shared) for each in reversed(elements(value, self.what)))
             elif is_map(value):
-                found = entries(value, self.what)
-                waiting.extend((each, shared) for _, each in reversed(found))
+                pairs = entries(value, self.what)
+                waiting.extend((each, shared) for _, each in reversed(pairs))
             elif name in _DIRECTORIES:
                 self.directories.append(_directory(value, self.what))
             elif name == _IN_MEMORY:
                 self.class_names.add(name)
-                yield _changes(value, self.what, owner)
+                found.append(_changes(value, self.what, owner))
             else:
                 self.unknown.add(name or type(value).__name__)
+        return found
 
 
 def _directory(value: JavaObject, what: str) -> str:

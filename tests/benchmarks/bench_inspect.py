@@ -6,6 +6,7 @@ The damage that ``make test`` samples is done here in full.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -26,6 +27,7 @@ from hawork.inspect.storage import read_file
 from hawork.inspect.znodes import ZNode
 from hawork.inspect.zookeeper_dumps import write_zookeeper_dump
 from hawork.servers.zookeeper.ensemble import ZooKeeperServers
+from hawork.servers.zookeeper.program import ZooKeeperProgram
 from tests.benchmarks.figures import Table
 from tests.inspect_fuzz import kinds, mutations, outcomes, truncations
 from tests.unit.ha_cases import HERE
@@ -205,7 +207,8 @@ def inspected(directory: Path) -> tuple[float, float]:
 def test_a_living_zookeeper_with_a_thousand_jobs(tmp_path: Path) -> None:
     """All znodes of the cluster, by the requests of the inspector and by one request each."""
     copies = Copies()
-    with ZooKeeperServers(tmp_path) as servers:
+    program = RoomyProgram(**dataclasses.asdict(ZooKeeperProgram.find()))
+    with ZooKeeperServers(tmp_path, program=program) as servers:
         config = checked({**CONFIG, "high-availability.zookeeper.quorum": servers.quorum})
         made = znodes(copies, JOBS)
         fill(servers.quorum, made)
@@ -220,6 +223,13 @@ def test_a_living_zookeeper_with_a_thousand_jobs(tmp_path: Path) -> None:
         table.add("every znode by a request of its own (kazoo)", one)
         table.add("read by the inspector", whole, at_most=5)
         table.print()
+
+
+class RoomyProgram(ZooKeeperProgram):
+    """A server with room for the tree; those of tests have little."""
+
+    def command(self, properties: dict[str, str], heap: str, config: Path) -> list[str]:
+        return super().command(properties, "512m", config)
 
 
 def fill(quorum: str, made: list[ZNode]) -> None:
