@@ -26,6 +26,7 @@ USAGE: Final = 64
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("case", nargs="?", metavar="CASE.ZIP", help="what --save has written")
     parser.add_argument(
         "--config", metavar="FILE", help="the JobManager's config.yaml or flink-conf.yaml"
     )
@@ -56,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--html", metavar="FILE", help="write one page there, for a browser")
     parser.add_argument(
+        "--save", metavar="CASE.ZIP", help="keep all that was looked at there, without secrets"
+    )
+    parser.add_argument(
         "--watch", metavar="SECONDS", nargs="?", type=_seconds, const=5.0,
         help="look again every so often, and print when something changed",
     )  # fmt: skip
@@ -74,6 +78,10 @@ def run(arguments: argparse.Namespace) -> int:
             return _watch(sources, target, arguments)
         inspection = inspect(sources, target_version=target, at=at, progress=_progress(arguments))
         _write(inspection, arguments)
+        if arguments.save:
+            from hawork.inspect.case import save_case
+
+            save_case(inspection, Path(arguments.save))
     except HaworkError as error:
         # Not even the first look was possible: never to be mistaken for a clean cluster.
         sys.stderr.write(f"hawork: could not look: {error}\n")
@@ -101,6 +109,10 @@ def _sources(arguments: argparse.Namespace) -> Sources:
     )  # fmt: skip
     given = [sources.config, sources.configmaps, sources.zookeeper_dump, sources.zookeeper_data,
              sources.storage]  # fmt: skip
+    if arguments.case is not None:
+        if any(each is not None for each in given):
+            raise ConfigurationError("a saved case is whole: give nothing else to look at")
+        return Sources(case=arguments.case)
     if sum(each is not None for each in given[1:4]) > 1:
         raise ConfigurationError(
             "--configmaps, --zookeeper-dump and --zookeeper-data are each a store: give one"

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from hawork.core.types import LeaderInformation
 from hawork.inspect.checkpoints import CompletedCheckpoint
+from hawork.inspect.configmaps import ConfigMap
 from hawork.inspect.entries import Entry
 from hawork.inspect.finding import Object
 from hawork.inspect.job_graphs import JobGraphFacts
@@ -19,6 +20,7 @@ from hawork.inspect.pointers import FlinkPointer, LockRecord
 from hawork.inspect.settings import Settings
 from hawork.inspect.stored_files import StoredFiles
 from hawork.inspect.versions import FlinkVersions
+from hawork.inspect.znodes import ZooKeeperTree
 
 __all__ = [
     "Backend", "Checkpoint", "Cluster", "Counter", "Fault", "JobGraph", "JobView", "LatchNode",
@@ -291,6 +293,9 @@ class Cluster:
     """Ids of ``chk-<id>`` folders with a ``_metadata`` file, by job."""
     session_timeouts: Mapping[str, float] = field(default_factory=dict)
     """Seconds that a ZooKeeper server granted, by session."""
+    maps: tuple[ConfigMap, ...] = ()
+    """The store as it was given, whole: ConfigMaps, or a tree."""
+    tree: ZooKeeperTree | None = None
     store_moment: float | None = None
     """When the store did its last transaction, as far as the source tells."""
     moment: Moment = field(default_factory=Moment)

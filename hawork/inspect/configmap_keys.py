@@ -51,7 +51,8 @@ def read_config_maps(cluster: Cluster, maps: Iterable[ConfigMap]) -> None:
     """
     cluster.backend = "kubernetes"
     cluster.store_looked = True
-    groups = _groups(maps, cluster)
+    cluster.maps = tuple(each for each in maps if each.name.endswith("-config-map"))
+    groups = _groups(cluster.maps, cluster)
     chosen = _choose(cluster, groups)
     cluster.cluster_id = chosen
     for name, group in groups.items():

@@ -30,8 +30,13 @@ class ConfigMap:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
-    created: float | None = None
+    created_text: str = ""
     resource_version: int | None = None
+
+    @property
+    def created(self) -> float | None:
+        """Seconds since 1970."""
+        return parse_time(self.created_text)
 
     @property
     def size(self) -> int:
@@ -152,7 +157,7 @@ def config_map_of(item: Mapping[str, Any]) -> ConfigMap | None:
         _texts(metadata.get("labels")),
         _texts(metadata.get("annotations")),
         _texts(item.get("data")),
-        parse_time(str(metadata.get("creationTimestamp") or "")),
+        str(metadata.get("creationTimestamp") or ""),
         int(version) if version.isascii() and version.isdigit() and len(version) < 20 else None,
     )
 

@@ -67,12 +67,9 @@ CODES: Final[dict[str, str]] = {
     "HA503": "files-of-another-cluster",
     "HA504": "abandoned-configmaps",
     "HA505": "another-cluster",
-    "HA506": "artifact-damaged",
     "HA601": "configmap-near-limit",
     "HA602": "more-than-retained",
     "HA603": "timeouts-do-not-fit",
-    "HA604": "storage-not-shared",
-    "HA605": "clocks-differ",
 }
 """Every code and its name. A code is never given to something else."""
 

@@ -26,7 +26,7 @@ from hawork.inspect.cluster import (
 )
 from hawork.inspect.errors import UndecodableError
 from hawork.inspect.handles import OperatorFacts
-from hawork.inspect.job_graphs import decode_job_graph
+from hawork.inspect.job_graph_json import read_job_graph
 from hawork.inspect.metadata import decode_metadata
 from hawork.inspect.results import decode_result
 from hawork.inspect.stored_files import StoredFile, StoredFiles
@@ -93,7 +93,7 @@ def _follow(cluster: Cluster, files: StoredFiles, stored: StoredPointer, newest:
         if isinstance(stored, Checkpoint):
             stored.content = decode_completed_checkpoint(data)
         elif isinstance(stored, JobGraph):
-            stored.content = decode_job_graph(data)
+            stored.content = read_job_graph(data)
     except UndecodableError as error:
         stored.file.error, stored.file.offset = str(error), error.offset
     except (OSError, HaworkError) as error:
@@ -280,7 +280,7 @@ def _loose(cluster: Cluster, files: StoredFiles, folders: set[str]) -> None:
                 content = decode_completed_checkpoint(data)
                 loose.job_id, loose.checkpoint_id = content.job_id, content.checkpoint_id
             else:
-                loose.job_id = decode_job_graph(data).job_id
+                loose.job_id = read_job_graph(data).job_id
         except (OSError, HaworkError) as error:
             loose.error = str(error)
         cluster.loose.append(loose)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from hawork.core.errors import ConfigurationError, HaworkError
-from hawork.inspect.archive import open_storage
-from hawork.inspect.cluster import Cluster
+from hawork.core.errors import ConfigurationError, HaworkError, StoreUnavailableError
+from hawork.inspect.archive import ZipStorage, open_storage
+from hawork.inspect.cluster import Cluster, Moment
 from hawork.inspect.configmap_keys import read_config_maps
-from hawork.inspect.configmaps import read_configmaps
+from hawork.inspect.configmaps import parse_configmaps, read_configmaps
 from hawork.inspect.entries import Entry
 from hawork.inspect.live import live_storage, read_live_store
-from hawork.inspect.settings import Settings, read_settings
+from hawork.inspect.settings import Settings, parse_settings, read_settings
 from hawork.inspect.storage import Storage, StoredFile, read_file
 from hawork.inspect.stored_files import StoredFiles, comparable_url
 from hawork.inspect.znode_tree import read_znodes
@@ -23,7 +25,13 @@ from hawork.inspect.znodes import ZNode, ZooKeeperTree
 from hawork.inspect.zookeeper_data import read_zookeeper_data
 from hawork.inspect.zookeeper_dumps import read_zookeeper_dump
 
-__all__ = ["Sources", "read_sources", "znodes_into"]
+__all__ = ["FORMAT", "STORAGE", "Sources", "read_sources", "znodes_into"]
+
+
+FORMAT: Final = 1
+"""Of a saved case."""
+STORAGE: Final = "storage/"
+"""Where in it the files of storageDir are."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,8 @@ class Sources:
     zookeeper_data: Path | str | None = None
     storage: Path | str | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
+    case: Path | str | None = None
+    """What ``--save`` wrote; nothing else is looked at then."""
 
     def newest_change(self) -> float:
         """When the store's dump was written; it is not older than what is in it."""
@@ -50,7 +60,12 @@ class Sources:
 
 
 def read_sources(sources: Sources) -> Cluster:
-    """Everything that the sources have in them, not yet followed to the files."""
+    """Everything that the sources have in them, not yet followed to the files.
+
+    ``ConfigurationError`` for a source that is not there, or is not what it should be.
+    """
+    if sources.case is not None:
+        return read_case(Path(sources.case))
     settings = Settings() if sources.config is None else read_settings(sources.config)
     cluster = Cluster(settings=settings)
     for problem in settings.problems:
@@ -107,6 +122,44 @@ def _bytes(path: Path) -> bytes:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
+def read_case(path: Path) -> Cluster:
+    """What ``save_case`` wrote. ``ConfigurationError`` for any other file."""
+    case = ZipStorage(path)
+    names = {file.name for file in case.listing()}
+    try:
+        facts = json.loads(read_file(case, "case.json"))
+        if facts["format"] != FORMAT:
+            raise ValueError(f"its format is {facts['format']!r}, not {FORMAT}")
+        config = next((each for each in ("config.yaml", "flink-conf.yaml") if each in names), None)
+        settings = Settings()
+        if config is not None:
+            settings = parse_settings(read_file(case, config).decode(), config)
+        cluster = Cluster(settings=settings)
+        earliest, latest = facts["taken_at"]
+        cluster.moment = Moment(earliest, latest)
+        if "configmaps.json" in names:
+            dump = parse_configmaps(read_file(case, "configmaps.json"), "configmaps.json")
+            read_config_maps(cluster, dump.maps)
+        elif "zookeeper.json" in names:
+            znodes_into(cluster, read_zookeeper_dump(read_file(case, "zookeeper.json")))
+        else:
+            cluster.miss("HA store", "the case has none")
+        if facts["files"] is None:
+            cluster.miss("storageDir", "the case has none")
+        else:
+            listing = [StoredFile(str(name), int(size), modified)
+                       for name, size, modified in facts["files"]]  # fmt: skip
+            cluster.files = StoredFiles(
+                listing,
+                lambda name: read_file(case, STORAGE + name),
+                dict(facts["mapping"]),
+                complete=bool(facts["complete"]),
+            )
+    except (ValueError, KeyError, TypeError, StoreUnavailableError) as error:
+        raise ConfigurationError(f"{path} is not a case of 'hawork inspect': {error}") from None
+    return cluster
+
+
 def znodes_into(cluster: Cluster, tree: ZooKeeperTree) -> None:
     """Put what a tree holds of the cluster into ``cluster``, with what the tree's source lacks."""
     for note in tree.notes:
@@ -117,7 +170,7 @@ def znodes_into(cluster: Cluster, tree: ZooKeeperTree) -> None:
             "this form of dump does not tell ephemeral znodes from persistent ones: a lock that "
             "belongs to no session cannot be seen",
         )
-    cluster.store_moment = tree.moment
+    cluster.store_moment, cluster.tree = tree.moment, tree
     read_znodes(cluster, [_entry(node, tree.owners_known) for node in tree.znodes])
 
 

@@ -1,0 +1,150 @@
+"""A case: all that an inspection looked at, in one zip, for a colleague and for later.
+
+Without secrets and without the state of jobs: options are redacted, job graphs are kept as what
+was read out of them (they hold SQL and the options of connectors), state inside checkpoint files
+is blanked, ``_metadata`` and files of state are listed only.
+
+::
+
+    case.json            when, what, the listing of the storage
+    config.yaml          or flink-conf.yaml
+    configmaps.json      or zookeeper.json
+    storage/<name>       files of storageDir
+    inspection.json, inspection.html   what was found then
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from hawork import __version__
+from hawork.core.errors import ConfigurationError, HaworkError
+from hawork.core.redaction import Redaction
+from hawork.inspect.cluster import Checkpoint, Cluster, JobGraph
+from hawork.inspect.configmaps import ConfigMap
+from hawork.inspect.errors import UndecodableError
+from hawork.inspect.inspection import Inspection
+from hawork.inspect.java import BlockData, JavaArray, JavaObject, read_object
+from hawork.inspect.job_graph_json import job_graph_to_json
+from hawork.inspect.report_html import as_page
+from hawork.inspect.sources import FORMAT, STORAGE
+from hawork.inspect.zookeeper_dumps import write_zookeeper_dump
+
+__all__ = ["save_case"]
+
+_LEAST: Final = 16
+"""Bytes of an array in a checkpoint from which on it is state, and blanked."""
+
+
+def save_case(inspection: Inspection, path: Path) -> None:
+    """Write a case to ``path``, which is replaced."""
+    cluster = inspection.cluster
+    redaction = Redaction.of(cluster.settings.values)
+    facts: dict[str, Any] = {
+        "format": FORMAT,
+        "hawork": __version__,
+        "taken_at": [cluster.moment.earliest, cluster.moment.latest],
+        "files": None,
+    }
+    if cluster.files is not None:
+        facts["files"] = [[file.name, file.size, file.modified] for file in cluster.files]
+        facts["mapping"] = list(cluster.files.mapping)
+        facts["complete"] = cluster.files.complete
+    try:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+            file.writestr("case.json", json.dumps(facts))
+            if cluster.settings.source is not None:
+                name = posixpath.basename(cluster.settings.source)
+                old = name == "flink-conf.yaml"
+                options = redaction.options(cluster.settings.values)
+                lines = "".join(f"{key}: {_one_line(value)}\n" for key, value in options.items())
+                file.writestr("flink-conf.yaml" if old else "config.yaml", lines)
+            if cluster.maps:
+                file.writestr("configmaps.json", _config_maps(cluster.maps))
+            elif cluster.tree is not None:
+                file.writestr("zookeeper.json", write_zookeeper_dump(cluster.tree.znodes))
+            for name, content in _contents(cluster, redaction):
+                file.writestr(STORAGE + name, content)
+            file.writestr("inspection.json", json.dumps(inspection.to_json()))
+            file.writestr("inspection.html", as_page(inspection))
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def _one_line(value: str) -> str:
+    return value if value.isprintable() and "#" not in value else json.dumps(value)
+
+
+def _config_maps(maps: tuple[ConfigMap, ...]) -> str:
+    items = [
+        {
+            "apiVersion": "v1", "kind": "ConfigMap", "data": dict(each.data),
+            "metadata": {"name": each.name, "namespace": each.namespace,
+                         "labels": dict(each.labels), "annotations": dict(each.annotations),
+                         "creationTimestamp": each.created_text,
+                         "resourceVersion": str(each.resource_version or "")},
+        }
+        for each in maps
+    ]  # fmt: skip
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+
+
+def _contents(cluster: Cluster, redaction: Redaction) -> Iterator[tuple[str, bytes]]:
+    """What is kept of the files in storageDir."""
+    files = cluster.files
+    if files is None:
+        return
+    graphs = {stored.file.name: stored.content for stored in cluster.pointers
+              if isinstance(stored, JobGraph) and stored.file and stored.content}  # fmt: skip
+    for name, content in graphs.items():
+        yield name, job_graph_to_json(content, redaction)
+    checkpoints = {
+        stored.file.name
+        for stored in cluster.pointers
+        if isinstance(stored, Checkpoint) and stored.file is not None and stored.file.size
+    }
+    loose = {file.name for file in cluster.loose if file.kind == "completed checkpoint"}
+    for name in sorted(checkpoints | loose):
+        try:
+            yield name, _blanked(files.read(name))
+        except HaworkError:
+            continue
+    for result in cluster.results:
+        try:
+            yield result.name, redaction.text(files.read(result.name).decode()).encode()
+        except (HaworkError, UnicodeDecodeError):
+            continue
+
+
+def _blanked(data: bytes) -> bytes:
+    """A checkpoint file of the same length and structure, without the state inside it."""
+    try:
+        value = read_object(data)
+    except UndecodableError:
+        return data[:_LEAST]  # damaged: what it holds cannot be told from state
+    blank = bytearray(data)
+    seen: set[int] = set()
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, bytes) and len(each) >= _LEAST:
+            at = data.find(each)
+            while at >= 0:
+                blank[at : at + len(each)] = bytes(len(each))
+                at = data.find(each, at + len(each))
+        elif id(each) not in seen and not isinstance(each, (str, int, float, bytes, type(None))):
+            seen.add(id(each))
+            waiting += _inside(each)
+    return bytes(blank)
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, JavaObject):
+        written = [one for many in value.annotations.values() for one in many]
+        return [*value.fields.values(), *(one for one in written if type(one) is not BlockData)]
+    return value.values if isinstance(value, JavaArray) and isinstance(value.values, list) else []
