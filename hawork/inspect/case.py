@@ -30,7 +30,7 @@ from hawork.inspect.configmaps import ConfigMap
 from hawork.inspect.errors import UndecodableError
 from hawork.inspect.inspection import Inspection
 from hawork.inspect.java import BlockData, JavaArray, JavaObject, read_object
-from hawork.inspect.job_graph_json import job_graph_to_json
+from hawork.inspect.job_graph_json import job_graph_to_json, read_job_graph
 from hawork.inspect.report_html import as_page
 from hawork.inspect.sources import FORMAT, STORAGE
 from hawork.inspect.zookeeper_dumps import write_zookeeper_dump
@@ -101,6 +101,9 @@ def _contents(cluster: Cluster, redaction: Redaction) -> Iterator[tuple[str, byt
         return
     graphs = {stored.file.name: stored.content for stored in cluster.pointers
               if isinstance(stored, JobGraph) and stored.file and stored.content}  # fmt: skip
+    for loose_graph in cluster.loose:
+        if loose_graph.kind != "completed checkpoint" and loose_graph.job_id is not None:
+            graphs[loose_graph.name] = read_job_graph(files.read(loose_graph.name))
     for name, content in graphs.items():
         yield name, job_graph_to_json(content, redaction)
     checkpoints = {

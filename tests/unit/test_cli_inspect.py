@@ -1,0 +1,191 @@
+"""``hawork inspect`` as scripts call it: words, JSON, exit status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import ha_cases
+import pytest
+
+from hawork.cli.main import main
+from hawork.inspect.finding import CODES
+from hawork.inspect.questions import table
+
+ESCAPE = chr(27)
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict[str, Any]]:
+    status = main(["inspect", *map(str, arguments), "--json"])
+    return status, json.loads(capsys.readouterr().out)
+
+
+def whole(case: ha_cases.Case) -> list[object]:
+    ((option, path),) = case.store.items()
+    return ["--config", case.config, f"--{option.replace('_', '-')}", path,
+            "--storage", case.storage, "--map", "file:/srv/flink=."]  # fmt: skip
+
+
+def test_a_healthy_cluster_has_status_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    case = ha_cases.unpack("zk120-healthy", tmp_path)
+    status, found = run(capsys, *whole(case))
+    assert (status, found["findings"], found["not_looked_at"]) == (0, [], [])
+    assert found["recovery"]["jobmanager"] == "starts"
+
+
+def test_findings_have_status_1_and_these_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = ha_cases.unpack("k8s120-older-ha-file-missing", tmp_path)
+    status, found = run(capsys, *whole(case))
+    alarm = next(each for each in found["findings"] if each["severity"] != "info")
+    assert (status, alarm["code"], alarm["questions"]) == (1, "HA101", [1, 11])
+    assert {"kind", "name", "key"} == set(alarm["objects"][0])
+    job = found["recovery"]["jobs"]["f9f72f93148ada67d92ccb88ebd007ec"]
+    assert job["outcome"] == "not-recovered"
+    assert found["recovery"]["newest_readable"]["f9f72f93148ada67d92ccb88ebd007ec"] == 11
+
+
+def test_nothing_given_of_the_store_or_the_files_is_never_clean(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = ha_cases.unpack("zk120-healthy", tmp_path)
+    option, path = next(iter(case.store.items()))
+    store = [f"--{option.replace('_', '-')}", path]
+    status, found = run(capsys, "--config", case.config, *store)
+    assert status == 2
+    assert {each["state"] for each in found["questions"] if 1 in (each["number"],)} == {
+        "not looked"
+    }
+    # What can be said without the files is said.
+    assert found["recovery"]["jobmanager"] == "starts"
+    assert {job["outcome"] for job in found["recovery"]["jobs"].values()} == {"restored"}
+    status, found = run(
+        capsys, "--config", case.config, "--storage", case.storage, "--map", "file:/srv/flink=."
+    )
+    assert (status, found["recovery"]["jobmanager"]) == (2, "unknown")
+    assert found["not_looked_at"][0]["what"] == "HA store"
+
+
+def test_without_a_configuration_and_a_map_the_answer_is_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = ha_cases.unpack("k8s120-newest-ha-file-header-flipped", tmp_path)
+    status, found = run(capsys, "--configmaps", case.store["configmaps"], "--storage", case.storage)
+    assert status == 1
+    alarms = [each["name"] for each in found["findings"] if each["severity"] != "info"]
+    assert alarms == ["checkpoint-file-corrupt"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--colour"],
+        ["--map", "nothing"],
+        ["--target-version", "two"],
+        ["--at", "yesterday"],
+        ["--configmaps", "a", "--zookeeper-dump", "b"],
+        ["case.zip", "--config", "c"],
+        ["--watch", "0"],
+    ],
+)
+def test_a_wrong_command_line_has_status_64(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", *arguments]) == 64
+    assert capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--config", "--configmaps", "--zookeeper-dump", "--storage"])
+def test_a_file_that_is_not_there_could_not_be_looked_at(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = main(["inspect", option, str(tmp_path / "gone"), "--json"])
+    written = capsys.readouterr()
+    assert status == 2
+    assert "gone" in written.err
+    assert json.loads(written.out)["recovery"]["jobmanager"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0", b"{", b"[1,2", b"- a\n b: [", b"\xff\xfe\x00", b"kind: List\nitems: 7\n",
+     b"a: &a [*a]\n", b"\x80\x81", b"{}" * 3],
+)  # fmt: skip
+def test_bytes_of_any_kind_are_one_sentence(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dump = tmp_path / "dump"
+    dump.write_bytes(content)
+    for option in ("--configmaps", "--zookeeper-dump"):
+        status = main(["inspect", option, str(dump)])
+        written = capsys.readouterr()
+        assert status == 2
+        assert "Traceback" not in written.err + written.out
+
+
+def test_names_of_any_letters_do_not_reach_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"x{ESCAPE}[31m\u202e\ud800"
+    data = {f"jobGraph-{'a' * 32}": "*", "org.apache.flink.k8s.leader.x": ESCAPE}
+    metadata = {"name": f"{name}-cluster-config-map"}
+    items = [{"kind": "ConfigMap", "metadata": metadata, "data": data}]
+    dump = tmp_path / "cm.json"
+    dump.write_text(json.dumps({"kind": "List", "items": items}))
+    assert main(["inspect", "--configmaps", str(dump), "--html", str(tmp_path / "x.html")]) == 1
+    written = capsys.readouterr().out
+    assert ESCAPE not in written
+    assert "\u202e" not in written
+    assert ESCAPE not in (tmp_path / "x.html").read_text()
+
+
+def test_the_page_needs_no_network_and_escapes_what_is_stored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = ha_cases.unpack("zk120-newest-ha-file-missing", tmp_path)
+    page = tmp_path / "page.html"
+    assert main(["inspect", *map(str, whole(case)), "--html", str(page)]) == 1
+    text = page.read_text()
+    assert "http" not in text.replace("http-equiv", "")
+    assert "HA101" in text
+    assert "WILL NOT STAY UP" in capsys.readouterr().out
+
+
+def test_a_case_is_saved_and_opened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    case = ha_cases.unpack("zk120-persistent-latch", tmp_path)
+    saved = tmp_path / "case.zip"
+    status, found = run(capsys, *whole(case), "--save", saved)
+    assert (status, found["recovery"]["jobmanager"]) == (1, "never-leads")
+    status, again = run(capsys, saved)
+    assert (status, again["findings"]) == (1, found["findings"])
+
+
+def test_an_upgrade_is_looked_at_before_it_is_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = ha_cases.unpack("zk120-healthy", tmp_path)
+    for version, jobmanager, outcomes in (
+        ("1.20.5", "starts", {"restored"}),
+        ("2.1.1", "starts", {"not-recovered"}),
+        ("1.19.3", "crash-loops", {"not-recovered"}),
+    ):
+        _, found = run(capsys, *whole(case), "--target-version", version)
+        assert found["recovery"]["jobmanager"] == jobmanager
+        assert {job["outcome"] for job in found["recovery"]["jobs"].values()} == outcomes
+
+
+def test_every_code_is_explained_and_given() -> None:
+    page = Path(__file__).parents[2] / "docs" / "inspect.md"
+    text = page.read_text(encoding="utf-8")
+    rooms = Path(table.__file__).parent.glob("*.py")
+    source = "".join(room.read_text(encoding="utf-8") for room in rooms)
+    for code, name in CODES.items():
+        assert f"### {code}\n" in text, f"docs/inspect.md does not explain {code}"
+        assert f'"{name}"' in source, f"{name} is never found"
+
+
+def test_every_question_is_numbered_and_says_what_it_needs() -> None:
+    assert [question.number for question in table.QUESTIONS] == list(range(1, 27))
+    assert all(question.needs for question in table.QUESTIONS)

@@ -1,0 +1,72 @@
+"""A case that was saved says the same when it is opened, and has no secrets in it."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import ha_cases
+import pytest
+
+from hawork.core.errors import ConfigurationError
+from hawork.inspect.case import save_case
+from hawork.inspect.inspector import ShownInspection, inspect
+from hawork.inspect.sources import Sources
+
+WITH_METADATA = {"zk120-newest-ha-file-path-flipped"}
+"""Told from _metadata, which is not kept: it holds state."""
+SAVED = [name for name in ha_cases.names() if name not in WITH_METADATA][::3]
+
+
+def look(case: ha_cases.Case) -> ShownInspection:
+    mapping = {"file:/srv/flink": "."}
+    return inspect(Sources(config=case.config, storage=case.storage, mapping=mapping, **case.store))
+
+
+@pytest.mark.parametrize("name", SAVED)
+def test_a_saved_case_says_the_same(name: str, tmp_path: Path) -> None:
+    before = look(ha_cases.unpack(name, tmp_path))
+    save_case(before, tmp_path / "case.zip")
+    after = inspect(Sources(case=tmp_path / "case.zip"))
+    assert after.recovery.to_json() == before.recovery.to_json()
+    told = [(each.name, each.severity, each.objects) for each in after.findings]
+    assert told == [(each.name, each.severity, each.objects) for each in before.findings]
+    assert after.cluster.moment == before.cluster.moment
+
+
+def test_a_case_has_no_secrets_and_no_state(tmp_path: Path) -> None:
+    case = ha_cases.unpack("zk120-healthy", tmp_path)
+    with case.config.open("a") as file:
+        file.write("\ns3.secret-key: qwertzuiop\nfs.azure.account.key.x: yxcvbnm12\n")
+    files = ha_cases.files_of("zk120-healthy")
+    expected = json.loads(json.dumps(case.expected))
+    save_case(look(case), tmp_path / "case.zip")
+    with zipfile.ZipFile(tmp_path / "case.zip") as saved:
+        everything = {name: saved.read(name) for name in saved.namelist()}
+    assert not any(b"qwertzuiop" in content or b"yxcvbnm12" in content
+                   for content in everything.values())  # fmt: skip
+    assert not any("chk-" in name or "shared/" in name for name in everything)
+    inlined = next(job for job, key in expected["jobs"].items() if key == "inlined")
+    metadata = next(content for name, (content, _) in files.items()
+                    if f"{inlined}/chk-" in name and name.endswith("_metadata"))  # fmt: skip
+    # The state of this job lies inside its checkpoint files.
+    state = metadata[len(metadata) // 2 : len(metadata) // 2 + 64]
+    there = [name for name, (content, _) in files.items()
+             if state in content and "completedCheckpoint" in name]  # fmt: skip
+    assert there
+    assert not any(state in content for content in everything.values())
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"{}"])
+def test_what_is_no_case_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "case.zip").write_bytes(content)
+    with pytest.raises(ConfigurationError):
+        inspect(Sources(case=tmp_path / "case.zip"))
+
+
+def test_a_zip_of_something_else_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "case.zip", "w") as file:
+        file.writestr("case.json", json.dumps({"format": 7}))
+    with pytest.raises(ConfigurationError, match="format"):
+        inspect(Sources(case=tmp_path / "case.zip"))
