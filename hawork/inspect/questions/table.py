@@ -24,7 +24,9 @@ from hawork.inspect.questions.facts import Check, Facts
 
 __all__ = ["CHECKS", "QUESTIONS", "Answer", "Question", "answers", "ask"]
 
-Need = Literal["store", "storage", "results", "config", "zookeeper", "kubernetes", "live"]
+Need = Literal[
+    "store", "storage", "results", "config", "zookeeper", "kubernetes", "live", "artifacts"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ QUESTIONS: Final = (
     Question(18, "How many watches and connections has a JobManager?", ("live",)),
     Question(19, "Do the timeouts fit each other and the server?", ("config",)),
     Question(20, "Which files are unreferenced?", ("store", "storage")),
-    Question(21, "Are a job's artifacts there and intact?", ("store", "storage")),
+    Question(21, "Are a job's artifacts there and intact?", ("artifacts",)),
     Question(22, "Can this version read what is stored?", ("store", "storage")),
     Question(23, "Is the checkpoint id counter ahead of every checkpoint?", ("store",)),
     Question(24, "Was an entry half written?", ("store", "storage")),
@@ -92,6 +94,7 @@ _MISSING: Final[dict[Need, str]] = {
     "zookeeper": "it is asked of ZooKeeper only",
     "kubernetes": "it is asked of Kubernetes only",
     "live": "it needs a cluster that runs",
+    "artifacts": "artifacts are not read: the SHA-1 of each is in its name, below blob/",
 }
 
 
@@ -111,6 +114,7 @@ def answers(facts: Facts, findings: Sequence[Finding]) -> list[Answer]:
         "zookeeper": cluster.backend == "zookeeper",
         "kubernetes": cluster.backend == "kubernetes",
         "live": cluster.live,
+        "artifacts": False,
     }
     given = []
     for question in QUESTIONS:
