@@ -25,7 +25,7 @@ from hawork.inspect.questions.facts import Check, Facts
 __all__ = ["CHECKS", "QUESTIONS", "Answer", "Question", "answers", "ask"]
 
 Need = Literal[
-    "store", "storage", "results", "config", "zookeeper", "kubernetes", "live", "artifacts"
+    "store", "storage", "results", "config", "zookeeper", "kubernetes", "artifacts", "probe"
 ]
 
 
@@ -63,16 +63,16 @@ QUESTIONS: Final = (
     Question(13, "Are more checkpoints retained than configured?", ("store", "config")),
     Question(14, "Is an entry locked by a dead owner?", ("store", "zookeeper")),
     Question(15, "Do two clusters share a cluster-id or a root?", ("store", "storage")),
-    Question(16, "Are the rights (RBAC) enough?", ("kubernetes", "live")),
-    Question(17, "Is a watch stale?", ("live",)),
-    Question(18, "How many watches and connections has a JobManager?", ("live",)),
+    Question(16, "Are the rights (RBAC) enough?", ("probe",)),
+    Question(17, "Is a watch stale?", ("probe",)),
+    Question(18, "How many watches and connections has a JobManager?", ("probe",)),
     Question(19, "Do the timeouts fit each other and the server?", ("config",)),
     Question(20, "Which files are unreferenced?", ("store", "storage")),
     Question(21, "Are a job's artifacts there and intact?", ("artifacts",)),
     Question(22, "Can this version read what is stored?", ("store", "storage")),
     Question(23, "Is the checkpoint id counter ahead of every checkpoint?", ("store",)),
     Question(24, "Was an entry half written?", ("store", "storage")),
-    Question(25, "Is storageDir shared and durable?", ("live",)),
+    Question(25, "Is storageDir shared and durable?", ("probe",)),
     Question(26, "Whose clock is wrong?", ("store", "kubernetes")),
 )
 """In the order of evidence and damage."""
@@ -93,7 +93,7 @@ _MISSING: Final[dict[Need, str]] = {
     "config": "no configuration was given (--config)",
     "zookeeper": "it is asked of ZooKeeper only",
     "kubernetes": "it is asked of Kubernetes only",
-    "live": "it needs a cluster that runs",
+    "probe": "it takes a cluster that runs, and a probe of it that is not made",
     "artifacts": "artifacts are not read: the SHA-1 of each is in its name, below blob/",
 }
 
@@ -113,8 +113,8 @@ def answers(facts: Facts, findings: Sequence[Finding]) -> list[Answer]:
         "config": cluster.settings.source is not None,
         "zookeeper": cluster.backend == "zookeeper",
         "kubernetes": cluster.backend == "kubernetes",
-        "live": cluster.live,
         "artifacts": False,
+        "probe": False,
     }
     given = []
     for question in QUESTIONS:
