@@ -76,6 +76,8 @@ def find_versions(cluster: Cluster) -> tuple[FlinkVersions, list[str]]:
         for checkpoint in job.checkpoints:
             if checkpoint.content is not None:
                 narrow(checkpoint.content.flink_versions, f"checkpoint of {job.job_id}")
+    if any(file.kind == "execution plan" for file in cluster.loose):
+        narrow(FlinkVersions("2.0"), "files of execution plans")
     settings = cluster.settings
     if settings.source is not None:
         if any(key in settings.values for key in _ONLY_1_20):

@@ -326,3 +326,56 @@ def test_fault(fault: Fault, cluster: str) -> None:
         for other in set(JOBS) - {job}:  # one job's trouble is its own
             there = found.recovery.jobs[made.jobs[other]]
             assert (there.outcome, there.checkpoint) == ("restored", made.ids(other)[-1])
+
+
+def test_all_jobs_of_flink_2_are_lost_at_the_place_of_their_plans() -> None:
+    made = copy.deepcopy(CLUSTERS["zk120"])
+    made.remove(made.graphs_place())
+    place: Name = ("znode", f"{made.root}/execution-plans", None)
+    lost = [each for each in alarms(made.look("2.1.1")) if each[0] == "job-graphs-lost"]
+    assert [place in each[2] for each in lost] == [True]
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_several_faults_at_once_are_all_told(cluster: str) -> None:
+    made = copy.deepcopy(CLUSTERS[cluster])
+    rights = [counter_back(made, "exclusive"), newest_file_missing(made, "inlined"),
+              metadata_gone(made, "incremental")]  # fmt: skip
+    wanted = [finding for right in rights for finding in right.findings]
+    found = made.look()
+    assert sorted(alarms(found), key=lambda each: each[0]) == sorted(
+        wanted, key=lambda each: each[0]
+    )
+    assert found.recovery.jobmanager == "crash-loops"
+    assert {job.outcome for job in found.recovery.jobs.values()} == {"not-recovered"}
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_what_ended_is_not_loaded_and_so_stops_nothing(cluster: str) -> None:
+    """A job with a dirty result: its checkpoints are loaded for its cleanup only."""
+    made = copy.deepcopy(CLUSTERS[cluster])
+    newest_file_missing(made, "inlined")
+    dirty_result(made, "inlined")
+    found = made.look()
+    assert found.recovery.jobmanager == "starts"
+    assert found.recovery.jobs[made.jobs["inlined"]].outcome == "fails"
+    assert {(each.name, each.severity) for each in found.alarms} == {
+        ("checkpoint-file-missing", "stuck"), ("dirty-result", "stuck"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_a_lost_job_graph_of_a_job_that_ended_stops_nothing(cluster: str) -> None:
+    made = copy.deepcopy(CLUSTERS[cluster])
+    del made.files[made.file(made.graph("exclusive"))]
+    dirty_result(made, "exclusive")
+    found = made.look()
+    assert found.recovery.jobmanager == "starts"
+    assert found.recovery.jobs[made.jobs["exclusive"]].outcome == "cleaned-up"
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_without_a_configuration_the_same_is_found(cluster: str) -> None:
+    made = copy.deepcopy(CLUSTERS[cluster])
+    right = newest_class_changed(made, "incremental")
+    assert alarms(made.look(config=False)) == right.findings

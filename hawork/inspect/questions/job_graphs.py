@@ -184,6 +184,8 @@ def _all_lost(facts: Facts, lost: list[JobView]) -> Iterator[Finding]:
         return
     place = cluster.graphs_place
     assert place is not None
+    if not on_kubernetes(facts) and not cluster.graphs_place_exists and reads_plans(facts.versions):
+        place = Object("znode", f"{cluster.root}/execution-plans")
     what = "ConfigMap of the cluster" if on_kubernetes(facts) else "parent of the job graphs"
     there = "empty" if cluster.graphs_place_exists else "not there"
     evidence = [f"{what} {place.name} is {there}"]
