@@ -29,7 +29,7 @@ __all__ = [
 ]  # fmt: skip
 
 Backend: TypeAlias = Literal["zookeeper", "kubernetes"]
-Fault: TypeAlias = Literal["not-base64", "not-java"]
+Fault: TypeAlias = Literal["not-base64", "not-java", "of hawork"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +310,11 @@ class Cluster:
         if job_id not in self.jobs:
             self.jobs[job_id] = JobView(job_id)
         return self.jobs[job_id]
+
+    @property
+    def of_hawork(self) -> bool:
+        """Whether hawork itself ran it: its pointers are JSON, and its rules are others."""
+        return any(stored.fault == "of hawork" for stored in self.pointers)
 
     @property
     def stored_jobs(self) -> list[JobView]:

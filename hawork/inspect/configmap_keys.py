@@ -33,6 +33,7 @@ from hawork.inspect.pointers import (
     decode_lock_record,
     decode_pointer,
 )
+from hawork.inspect.results import is_json
 
 __all__ = ["CLUSTER_MAP", "LEADER", "java_base64", "read_config_maps"]
 
@@ -199,6 +200,8 @@ def _pointer(stored: StoredPointer, text: str) -> None:
 
 
 def _read_pointer(stored: StoredPointer, text: str) -> tuple[Fault | None, str]:
+    if is_json(text.encode("utf-8", "replace")):
+        return "of hawork", "it is a pointer of hawork's"
     decoded = java_base64(text)
     if decoded is None:
         return "not-base64", "pointer cannot be read: it is not base64"

@@ -49,6 +49,9 @@ Progress = Callable[[str, int, int], None]
 def follow(cluster: Cluster, progress: Progress | None = None) -> None:
     """Look for the files of every pointer in ``cluster.files``, and for those of no pointer."""
     files = cluster.files
+    if cluster.of_hawork:
+        cluster.miss("jobs", "they are hawork's own: 'hawork list' and the store panel show them")
+        return
     if files is None:
         return
     pointers = list(cluster.pointers)

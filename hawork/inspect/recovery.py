@@ -166,6 +166,9 @@ def predict(cluster: Cluster, target: str | None = None) -> Recovery:
     shown = target or str(versions)
     if not cluster.store_looked:
         return Recovery("unknown", because="the HA store was not looked at", flink_version=shown)
+    if cluster.of_hawork:
+        why = "this is a cluster of hawork, which goes on where Flink ends"
+        return Recovery("unknown", because=why, flink_version=shown)
     recovery = Recovery("starts", flink_version=shown)
     machine = _Machine(cluster, versions, target)
     recovery.jobs = machine.jobs()

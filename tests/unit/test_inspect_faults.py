@@ -379,3 +379,12 @@ def test_without_a_configuration_the_same_is_found(cluster: str) -> None:
     made = copy.deepcopy(CLUSTERS[cluster])
     right = newest_class_changed(made, "incremental")
     assert alarms(made.look(config=False)) == right.findings
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_a_cluster_of_hawork_is_not_judged_as_one_of_flink(cluster: str) -> None:
+    made = copy.deepcopy(CLUSTERS[cluster])
+    for job in JOBS:
+        made.put(made.graph(job), b'{"path": "jobs/x/submittedJobGraph0", "size": 1, "sha256": ""}')
+    found = made.look()
+    assert (found.alarms, found.recovery.jobmanager, found.exit_status) == ([], "unknown", 2)

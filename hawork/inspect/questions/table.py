@@ -100,7 +100,10 @@ _MISSING: Final[dict[Need, str]] = {
 
 def ask(facts: Facts) -> list[Finding]:
     """Every finding, worst first."""
-    return by_severity([finding for check in CHECKS for finding in check(facts)])
+    checks = CHECKS
+    if facts.cluster.of_hawork:  # its pointers, files and results follow other rules
+        checks = (*leadership.CHECKS, *limits.CHECKS)
+    return by_severity([finding for check in checks for finding in check(facts)])
 
 
 def answers(facts: Facts, findings: Sequence[Finding]) -> list[Answer]:
