@@ -35,7 +35,10 @@ class Process:
         self.ha = HighAvailabilityServices(config, cluster.backend(), events=self.events)
         context: Any = SimpleNamespace(config=config, events=self.events, steps=NoSteps())
         services: Any = SimpleNamespace(
-            leader_election=self.ha.leader_election, stores=self._stores
+            leader_election=self.ha.leader_election,
+            stores=self._stores,
+            storage_watch=self.ha.storage_watch,
+            probe_storage=self.ha.probe_storage,
         )
         address = f"http://{name}"
         self.contender = LeaderProcess(services, context, io, address, self.fatal.append)
