@@ -47,6 +47,15 @@ class Sources:
     case: Path | str | None = None
     """What ``--save`` wrote; nothing else is looked at then."""
 
+    @property
+    def live(self) -> bool:
+        """Whether the cluster itself is to be looked at: nothing of it was given but its options.
+
+        A storage beside the options is part of a dump: then no server is asked for anything.
+        """
+        dumps = (self.configmaps, self.zookeeper_dump, self.zookeeper_data, self.storage)
+        return self.config is not None and all(each is None for each in dumps)
+
     def newest_change(self) -> float:
         """When the store's dump was written; it is not older than what is in it."""
         times = []
@@ -79,7 +88,7 @@ def read_sources(sources: Sources) -> Cluster:
         znodes_into(cluster, read_zookeeper_dump(_bytes(Path(sources.zookeeper_dump))))
     elif sources.zookeeper_data is not None:
         znodes_into(cluster, read_zookeeper_data(open_storage(str(sources.zookeeper_data))))
-    elif sources.config is not None and sources.storage is None:
+    elif sources.live and sources.config is not None:
         _live(cluster, sources.config)
     else:
         cluster.backend = settings.backend  # type: ignore[assignment]
@@ -87,7 +96,7 @@ def read_sources(sources: Sources) -> Cluster:
         cluster.miss("HA store", "none was given: use --configmaps or --zookeeper-dump")
     if sources.storage is not None:
         _storage(cluster, str(sources.storage), sources.mapping)
-    elif cluster.live:
+    elif sources.live:
         _live_storage(cluster)
     else:
         cluster.miss("storageDir", "no storage was given: use --storage and --map")
