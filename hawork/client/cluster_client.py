@@ -25,6 +25,7 @@ from hawork.core import options
 from hawork.core.addresses import rest_address
 from hawork.core.clock import SYSTEM_CLOCK, Clock
 from hawork.core.errors import (
+    ConfigurationError,
     JobNotFoundError,
     JobSubmissionError,
     LeaderRetrievalError,
@@ -240,19 +241,24 @@ class ClusterClient:
                 "nothing is sent there; set it for all JobManagers, or for none",
                 MISDIRECTED,
             )
-        unproven: RestError | None = None
-        if token := self._known_token():
-            try:
+        # A real Flink proves nothing and wants no token; behind TLS its certificate was trusted.
+        as_flink = known.secure and method != "POST"
+        withheld: RestError | ConfigurationError | None = None
+        try:
+            if token := self._known_token():
                 return self._exchange(leader, method, path, body, headers, token)
-            except RestError as error:
-                # Flink proves nothing and wants no token; its certificate was trusted.
-                if error.status != MISDIRECTED or not known.secure or method == "POST":
-                    raise
-                unproven = error
+        except ConfigurationError as error:  # the token is there, and cannot be used
+            if not as_flink:
+                raise
+            withheld = error
+        except RestError as error:
+            if error.status != MISDIRECTED or not as_flink:
+                raise
+            withheld = error
         try:
             return self._exchange(leader, method, path, body, headers, None)
         except RestError as error:
-            raise (unproven if unproven and error.status == 401 else error) from None
+            raise (withheld if withheld and error.status == 401 else error) from None
 
     def _exchange(
         self,
@@ -291,7 +297,7 @@ class ClusterClient:
             answer = json.loads(data or b"{}")
         except ValueError:
             answer = {"errors": [f"{method} {address}{path} was answered with no JSON"]}
-        if response.status == 401 and not self._token:
+        if response.status == 401 and not self._token and not rest_address(address).secure:
             read_token(self._config)  # which says where the token is expected
         if response.status >= 300:
             raise RestError(error_text(answer, response.reason), response.status)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from hawork.core.errors import ConfigurationError
-from hawork.core.json_fields import load_json
+from hawork.core.json_fields import check_depth, load_json
 from hawork.ha.damage import of_entry
 
 T = TypeVar("T")
@@ -23,6 +23,7 @@ def encode_json(value: Mapping[str, Any]) -> bytes:
     """
     data = {"format": FORMAT, **value}
     try:
+        check_depth(data)
         text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         return text.encode()
     except (TypeError, ValueError, RecursionError) as error:

@@ -17,6 +17,7 @@ from hawork.client.waiting import Waiting
 from hawork.core.errors import ArtifactError, ConfigurationError, JobSubmissionError, LabError
 from hawork.core.events import EventKind, EventLog
 from hawork.core.steps import StepGate
+from hawork.inspect.decode import StoreRow
 from hawork.inspect.files import job_results, kind_of_file, storage_tree
 from hawork.lab.artifacts import find_source, written_artifacts
 from hawork.lab.magic import write_artifact
@@ -193,9 +194,8 @@ class Storage:
         self.root = root
         self.names = list(names)
 
-    def store_rows(self) -> pandas.DataFrame:
-        rows = [("pointer", name, "0", "") for name in self.names]
-        return pandas.DataFrame(rows, columns=["table", "name", "version", "value"])
+    def store_entries(self) -> list[StoreRow]:
+        return [StoreRow(None, "pointer", name, "0", "") for name in self.names]  # type: ignore[arg-type]
 
     def storage_tree(self) -> pandas.DataFrame:
         return storage_tree(self.root)

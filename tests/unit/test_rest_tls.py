@@ -19,12 +19,12 @@ from hawork.client.flink_rest import ask
 from hawork.client.key_store import KeyStore
 from hawork.client.tls import UNTRUSTED, RestTrust, server_context
 from hawork.core import options
-from hawork.core.errors import ConfigurationError, RestError
+from hawork.core.errors import ConfigurationError, HaworkError, RestError
 from hawork.core.options import checked
 from hawork.lab.flink.attached import AttachedCluster
 
 PASSWORD = "of the store"
-TOKEN = "of-the-cluster"
+TOKEN = "of-the-cluster-and-long-enough-not-to-be-guessed"
 AUTHORITY = trustme.CA()
 ELSEWHERE = trustme.CA()
 
@@ -208,8 +208,9 @@ def test_both_ends_show_a_certificate(kind: str, authority: Path, tmp_path: Path
 class _Leader:
     """Publishes an address as the leader of a cluster on the embedded store."""
 
-    def __init__(self, directory: Path, address: str, **more: str) -> None:
+    def __init__(self, directory: Path, address: str, mode: int = 0o600, **more: str) -> None:
         (directory / "token").write_text(TOKEN)
+        (directory / "token").chmod(mode)
         self.config = {
             "high-availability.type": "embedded",
             "high-availability.storageDir": f"{directory}/ha",
@@ -238,21 +239,22 @@ class _Leader:
         self._ha.close()
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o644])
 def test_a_flink_behind_tls_is_asked_without_the_token(
-    flink: str, authority: Path, tmp_path: Path
+    mode: int, flink: str, authority: Path, tmp_path: Path
 ) -> None:
-    leader = _Leader(tmp_path, flink, security_ssl_rest_truststore=str(authority))
+    leader = _Leader(tmp_path, flink, mode, security_ssl_rest_truststore=str(authority))
     try:
         with ClusterClient(leader.config) as client:
             assert client.jobs() == []
-            with pytest.raises(RestError, match="did not prove"):
+            refusal = "did not prove" if mode == 0o600 else "open to other users"
+            with pytest.raises(HaworkError, match=refusal):
                 client.request("POST", "/v1/jobs", b"{}")
     finally:
         leader.close()
     assert {given for _, given in _Flink.asked} == {None}
-    assert {path for path, _ in _Flink.asked} == {
-        "/team/orders/v1/challenge", "/team/orders/v1/jobs/overview"
-    }  # fmt: skip
+    asked = {path for path, _ in _Flink.asked}
+    assert asked - {"/team/orders/v1/challenge"} == {"/team/orders/v1/jobs/overview"}
 
 
 def test_nothing_is_sent_in_the_clear_to_a_cluster_that_should_speak_tls(tmp_path: Path) -> None:
