@@ -21,7 +21,7 @@ from hawork.core.errors import LabError
 from hawork.lab.hosted import hosted_notebook
 from hawork.servers.java import find_java, java_version
 from hawork.servers.kubernetes.program import FIX, KubernetesPrograms
-from hawork.servers.memory import available
+from hawork.servers.machine import available
 from hawork.servers.zookeeper.program import server_jars
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec
 
 from hawork.backends.kubernetes.rights import JOB_MANAGER_VERBS
 from hawork.client.cluster_client import ClusterClient
-from hawork.client.full_details import in_full
+from hawork.client.flink_rest import in_full
 from hawork.client.job_details import JobDetails
 from hawork.client.waiting import Waiting
 from hawork.core.configuration import Configuration, flatten

@@ -9,7 +9,7 @@ from hawork.core.errors import LabError
 from hawork.core.library_path import module_command
 from hawork.core.types import ProcessState
 from hawork.lab.run_directory import RunDirectory
-from hawork.runtime.process_control import ProcessControl
+from hawork.runtime.process_control import ProcessControl, last_words
 
 JOB_MANAGER = "jobmanager"
 TASK_MANAGER = "taskmanager"
@@ -44,7 +44,7 @@ class LabProcesses:
             "--name", name,
             "--run-directory", str(self._run.path),
         )  # fmt: skip
-        self.control.start(name, argv, log=self._run.logs / f"{name}.log")
+        self.control.start(name, argv, log=self.log(name))
 
     def names(self, role: str | None = None) -> list[str]:
         return [name for name, known in list(self._roles.items()) if role in (None, known)]
@@ -69,11 +69,9 @@ class LabProcesses:
             if state.state == "exited":
                 raise LabError(f"process {state.name} ended: {self.last_words(state.name)}")
 
+    def log(self, name: str) -> Path:
+        return self._run.logs / f"{name}.log"
+
     def last_words(self, name: str) -> str:
         """The last line that a process printed."""
-        try:
-            lines = (self._run.logs / f"{name}.log").read_text(errors="replace").splitlines()
-        except FileNotFoundError:
-            lines = []
-        written = [line for line in lines if line.strip()]
-        return written[-1].strip() if written else "it printed nothing"
+        return last_words(self.log(name))

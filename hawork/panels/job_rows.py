@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hawork.client.full_details import FullDetails
+from hawork.client.flink_rest import FullDetails
 from hawork.client.job_details import JobDetails
 from hawork.panels.cluster_source import ClusterSource
 

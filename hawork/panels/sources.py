@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from hawork.client.full_details import FullDetails
+from hawork.client.flink_rest import FullDetails
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.panels.background import Background
 from hawork.panels.cluster_cards import cluster_section

@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hawork.client.flink_rest import ask
-from hawork.client.full_details import FullDetails
+from hawork.client.flink_rest import FullDetails, ask
 from hawork.client.job_details import JobDetails
 from hawork.core import options
 from hawork.core.errors import HaworkError, LabError

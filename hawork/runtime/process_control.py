@@ -191,3 +191,13 @@ class ProcessControl:
             self._states[name] = replace(known, state="exited", status=report["status"])
         elif known is not None and what in ("paused", "resumed"):
             self._states[name] = replace(known, state="paused" if what == "paused" else "running")
+
+
+def last_words(log: Path) -> str:
+    """The last line that a process printed, without those of a stack trace."""
+    try:
+        text = log.read_text(errors="replace")
+    except FileNotFoundError:
+        text = ""
+    lines = [line for line in text.splitlines() if line[:1].strip()]
+    return lines[-1].strip() if lines else "it printed nothing"

@@ -1,9 +1,11 @@
-"""Where the servers of a lab listen: this machine, and nowhere else."""
+"""What this machine has for servers: ports of its loopback interface, and memory to use."""
 
 from __future__ import annotations
 
 import random
 import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from hawork.core.errors import LabError
@@ -46,3 +48,76 @@ def _first_that_is_given_away() -> int:
         return int(_RANGE.read_text().split()[0])
     except (OSError, ValueError, IndexError):
         return 32_768  # what Linux does when nobody changed it; others begin later
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes: all there is, and what is free of it; whether it is a container's share."""
+
+    most: int
+    free: int
+    container: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What one version of control groups calls its files; caches are given back when needed."""
+
+    limit: str
+    usage: str
+    caches: tuple[str, ...]
+
+
+_V2 = _Files("memory.max", "memory.current", ("inactive_file",))
+_V1 = _Files(
+    "memory.limit_in_bytes", "memory.usage_in_bytes", ("total_inactive_file", "inactive_file")
+)
+
+
+def available(root: Path = Path("/")) -> Memory:
+    """What this process can still use: the machine's, or a control group's that leaves less.
+
+    That may be our own group or one around it. In a container the path of our group may be
+    the host's and lead nowhere; the container's own group is at the top then.
+    """
+    import psutil
+
+    machine = psutil.virtual_memory()
+    limits = (_limit(group, files) for group, files in _groups(root))
+    found = [Memory(machine.total, machine.available), *filter(None, limits)]
+    return min(found, key=lambda memory: memory.free)
+
+
+def _groups(root: Path) -> Iterator[tuple[Path, _Files]]:
+    """Our groups of either version, and all around them up to the top."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return  # not Linux
+    for line in lines:
+        _, _, named = line.partition(":")
+        controllers, _, path = named.partition(":")
+        if controllers == "":
+            top, files = root / "sys/fs/cgroup", _V2
+        elif "memory" in controllers.split(","):
+            top, files = root / "sys/fs/cgroup/memory", _V1
+        else:
+            continue
+        parts = [part for part in path.split("/") if part]
+        if ".." in parts:  # a group beside our own top, which we do not see
+            parts = []
+        for depth in range(len(parts), -1, -1):
+            yield top.joinpath(*parts[:depth]), files
+
+
+def _limit(group: Path, files: _Files) -> Memory | None:
+    try:
+        most, used = int((group / files.limit).read_text()), int((group / files.usage).read_text())
+    except (OSError, ValueError):
+        return None  # it has no limit ("max"), or there is no such group
+    try:
+        lines = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        caches = next((int(lines[name]) for name in files.caches if name in lines), 0)
+    except (OSError, ValueError):
+        caches = 0
+    return Memory(most, max(0, most - used + caches), container=True)

@@ -18,7 +18,7 @@ from hawork.cli.common import write_table
 from hawork.cli.lab import TOUR, find_notebooks
 from hawork.cli.main import COMMANDS, main, sentence_of
 from hawork.core.errors import ConfigurationError, LabError
-from hawork.servers.memory import Memory
+from hawork.servers.machine import Memory
 
 
 def hawork(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:

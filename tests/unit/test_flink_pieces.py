@@ -29,7 +29,7 @@ from hawork.lab.flink.log import LogReader, why_it_ended
 from hawork.lab.flink.processes import write_conf
 from hawork.lab.flink.script import SqlScript, split
 from hawork.lab.magic import write_artifact
-from hawork.servers.memory import Memory
+from hawork.servers.machine import Memory
 from hawork.story.event_reader import EventReader
 
 # --- scripts ---------------------------------------------------------------------------

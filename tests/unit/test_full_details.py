@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hawork.client.full_details import FullDetails, in_full
+from hawork.client.flink_rest import FullDetails, in_full
 from hawork.client.job_details import JobDetails
 from hawork.core.errors import RestError
 from hawork.core.jobs import JobStatus

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hawork.servers.memory import Memory, available
+from hawork.servers.machine import Memory, available
 
 V2, V1 = "sys/fs/cgroup", "sys/fs/cgroup/memory"
 UNLIMITED = str(2**63 - 4096)

@@ -10,8 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hawork.client.flink_rest import ask, job_details, patiently
-from hawork.client.full_details import in_full
+from hawork.client.flink_rest import ask, in_full, job_details, patiently
 from hawork.client.job_details import JobDetails
 from hawork.client.tls import SYSTEM_TRUST, RestTrust
 from hawork.client.waiting import Waiting

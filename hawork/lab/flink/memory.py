@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from hawork.core.errors import ConfigurationError, LabError
 from hawork.core.units import parse_size
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER
-from hawork.servers.memory import available
+from hawork.servers.machine import available
 
 JOB_MANAGER_MB = 260
 TASK_MANAGER_MB = 400

@@ -85,9 +85,6 @@ class FlinkProcesses(LabProcesses):
         pid = self.control.start(name, argv, log=self.log(name))
         self._events.write(EventKind.PROCESS_STARTED, name, pid=pid, role=role)
 
-    def log(self, name: str) -> Path:
-        return self._run.logs / f"{name}.log"
-
     def last_words(self, name: str) -> str:
         """Why a process ended, from its log, in one sentence."""
         try:

@@ -18,7 +18,7 @@ from hawork.lab.stores.network import (
     check_partition,
     own_configuration,
 )
-from hawork.servers.kubernetes.control_plane import ADMIN, NAMESPACE, ControlPlane, named
+from hawork.servers.kubernetes.control_plane import ADMIN, NAMESPACE, ControlPlane
 
 MOST = 64
 """JobManagers, and TaskManagers: their tokens must be there before the API server starts."""
@@ -88,7 +88,7 @@ class KubernetesStore:
 
     def outage(self, server: str | None, how: str) -> PreparedFault:
         check_outage(how)
-        named(server)
+        self.control_plane.named(server)
         stop = self.control_plane.pause if how == "pause" else self.control_plane.kill
         return lambda: stop(server)
 

@@ -13,17 +13,16 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from hawork.backends.kubernetes.rights import RBAC, role, role_binding
 from hawork.client.waiting import POLL
 from hawork.core.errors import LabError
 from hawork.core.private_files import private_directory, write_private
-from hawork.runtime.process_control import ProcessControl
 from hawork.servers.kubernetes.api import KubernetesApi, etcd_call
 from hawork.servers.kubernetes.audit import POLICY, AuditedRequest, audited_requests
 from hawork.servers.kubernetes.kubeconfig import write_kubeconfig
 from hawork.servers.kubernetes.program import KubernetesPrograms
+from hawork.servers.local_servers import LocalServers
 from hawork.servers.machine import HOST, free_ports
 from hawork.servers.tcp_proxy import TcpProxy
 
@@ -32,14 +31,13 @@ API, ETCD = "api", "etcd"
 NAMESPACE = "hawork"
 _ETCD_SOCKET, _PEER_SOCKET = "etcd.sock:1", "peer.sock:1"
 """Files in a folder of their user alone: etcd asks for no password. It wants a port, too."""
-_START_SECONDS = 60.0
 _EFFECT_SECONDS = 10.0
 _BOUNDARY = base64.b64encode(b"/hawork/compacted").decode()
 # Both are written in Go. Collecting garbage earlier takes a fifth of the memory away.
 _ENVIRONMENT = {"GOGC": "40"}
 
 
-class ControlPlane:
+class ControlPlane(LocalServers):
     """An API server with the servers ``etcd`` and ``api``; a context manager.
 
     ``users`` are names and what each may do with ConfigMaps in ``namespace``; a user gets its
@@ -47,9 +45,11 @@ class ControlPlane:
     ``audit`` keeps a log of requests. With ``watch_cache=False`` the API server serves watches
     of ConfigMaps from etcd itself, so that ``compact`` alone outdates them.
 
-    Every method that names a server takes ``None`` for both. ``LabError`` when a program is
-    missing, says what to install, or when a server does not come up.
+    ``LabError`` when a program is missing says what to install.
     """
+
+    called = "server"
+    start_seconds = 60.0
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class ControlPlane:
         if ADMIN in users:
             raise LabError(f"user {ADMIN!r} is there already: choose another name")
         self._programs = programs or KubernetesPrograms.find()
-        self._directory = directory.absolute()
+        super().__init__(directory, (ETCD, API))
         self._rights = {user: list(verbs) for user, verbs in users.items()}
         self._tokens = {user: secrets.token_hex(16) for user in (ADMIN, *users)}
         self.namespace = namespace
@@ -73,19 +73,7 @@ class ControlPlane:
         (self.port,) = free_ports(1)
         self._bound: set[str] = set()
         self._proxies: dict[str, TcpProxy] = {}
-        self._control: ProcessControl | None = None
         self._prepare()
-
-    def __enter__(self) -> ControlPlane:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def __repr__(self) -> str:
         return f"ControlPlane({self.url!r})"
@@ -115,62 +103,12 @@ class ControlPlane:
 
     # --- life -----------------------------------------------------------------------------
 
-    def start(self) -> ControlPlane:
-        """Start both servers, wait until they serve, and make the namespace."""
-        if self._control is None:
-            self._control = ProcessControl(self._directory, {}, release=False)
-            try:
-                self._launch(ETCD)
-                self._launch(API)
-                self.wait_ready()
-                name = {"metadata": {"name": self.namespace}}
-                self.admin.apply("/api/v1/namespaces", {"kind": "Namespace", **name})
-            except BaseException:
-                self.stop()
-                raise
-        return self
-
     def stop(self) -> None:
         """End both servers at once; what they stored stays."""
         for proxy in self._proxies.values():
             proxy.close()
         self._proxies.clear()
-        if self._control is not None:
-            self._control.stop(grace=0)
-            self._control = None  # only now: an interrupt must not lose the servers
-
-    def pause(self, server: str | None = None) -> None:
-        """SIGSTOP: connections stay open, nobody answers."""
-        self._signal(server, "STOP")
-
-    def resume(self, server: str | None = None) -> None:
-        self._signal(server, "CONT")
-
-    def kill(self, server: str | None = None) -> None:
-        """SIGKILL: connections break, new ones are refused. Nothing stored is lost."""
-        self._signal(server, "KILL")
-        for each in named(server):
-            self._running().wait_until(each, "exited")
-
-    def restart(self, server: str | None = None) -> None:
-        """Start again what was killed, on the same port, and wait until it serves."""
-        states = self._running().processes()
-        for each in named(server):
-            if not states[each].alive:
-                self._launch(each)
-        self.wait_ready()
-
-    def wait_ready(self) -> None:
-        """Wait until the API server takes requests, and etcd its."""
-        end = time.monotonic() + _START_SECONDS
-        while not self.ready():
-            states = self._running().processes()
-            for each in (ETCD, API):
-                if not states[each].alive:
-                    raise LabError(f"{each} ended: {self.last_words(each)}")
-            if time.monotonic() > end:
-                raise LabError(f"the API server does not serve: {self.last_words(API)}")
-            time.sleep(POLL)  # a server has nothing but its port to say that it is up
+        super().stop()
 
     # --- faults ---------------------------------------------------------------------------
 
@@ -212,7 +150,7 @@ class ControlPlane:
         """
         self._running()
         if user not in self._proxies:
-            self._proxies[self._known(user)] = TcpProxy((HOST, self.port))
+            self._proxies[self._user(user)] = TcpProxy((HOST, self.port))
         return self._proxies[user]
 
     # --- access ---------------------------------------------------------------------------
@@ -220,7 +158,7 @@ class ControlPlane:
     def kubeconfig(self, user: str = ADMIN, *, proxied: bool = False) -> Path:
         """The kubeconfig file of a user; with ``proxied`` it leads through the user's proxy."""
         self._running()
-        if self._known(user) != ADMIN and user not in self._bound:
+        if self._user(user) != ADMIN and user not in self._bound:
             rights = self._rights[user]
             self.admin.apply(self._rbac("rolebindings"), role_binding(_role_name(user), user))
             self._set_rights(user, rights, rights[-1] if rights else None)
@@ -235,7 +173,7 @@ class ControlPlane:
         return self._directory / f"kubeconfig-{user}{'-proxied' if proxied else ''}.yaml"
 
     def token(self, user: str) -> str:
-        return self._tokens[self._known(user)]
+        return self._tokens[self._user(user)]
 
     def as_user(self, user: str) -> KubernetesApi:
         """Calls as a user, past its proxy."""
@@ -276,18 +214,17 @@ class ControlPlane:
         """The API server's, such as ``v1.20.2``."""
         return str(self.admin.must("GET", "/version")["gitVersion"])
 
-    def pid(self, server: str) -> int:
-        (name,) = named(server)
-        return self._running().processes()[name].pid
-
-    def last_words(self, server: str) -> str:
-        """The last line that a server printed."""
-        log = self._directory / "logs" / f"{server}.log"
-        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        written = [line.strip() for line in lines if line.strip()]
-        return written[-1] if written else "it printed nothing"
-
     # --- helpers --------------------------------------------------------------------------
+
+    def _serves(self, name: str) -> bool:
+        return self.ready()
+
+    def _needed(self, name: str) -> Sequence[str]:
+        return self.names  # neither is ready without the other
+
+    def _started(self) -> None:
+        name = {"metadata": {"name": self.namespace}}
+        self.admin.apply("/api/v1/namespaces", {"kind": "Namespace", **name})
 
     def _prepare(self) -> None:
         private_directory(self._sockets, _ETCD_SOCKET)
@@ -300,14 +237,15 @@ class ControlPlane:
         write_private(tokens, text.getvalue())
         (self._directory / "audit-policy.yaml").write_text(POLICY, encoding="utf-8")
 
-    def _launch(self, server: str) -> None:
-        if server == ETCD:
+    def _launch(self, name: str) -> None:
+        if name == ETCD:
             for name in (_ETCD_SOCKET, _PEER_SOCKET):  # of an etcd that was killed
                 (self._sockets / name).unlink(missing_ok=True)
-        program, flags = self._etcd_command() if server == ETCD else self._api_command()
+        program, flags = self._etcd_command() if name == ETCD else self._api_command()
         argv = [program, *(f"--{flag}={value}" for flag, value in flags.items())]
-        log = self._directory / "logs" / f"{server}.log"
-        self._running().start(server, argv, env=_ENVIRONMENT, log=log, directory=self._sockets)
+        self._running().start(
+            name, argv, env=_ENVIRONMENT, log=self.log(name), directory=self._sockets
+        )
 
     def _etcd_command(self) -> tuple[str, dict[str, str]]:
         return self._programs.etcd, {
@@ -359,37 +297,19 @@ class ControlPlane:
             time.sleep(POLL)  # its authorizer watches the Roles, and says nothing
 
     def _rights_of(self, user: str) -> Sequence[str]:
-        if self._known(user) == ADMIN:
+        if self._user(user) == ADMIN:
             raise LabError(f"the rights of {ADMIN} cannot be changed: choose another user")
         return self._rights[user]
 
     def _rbac(self, kind: str) -> str:
         return f"/apis/{RBAC}/v1/namespaces/{self.namespace}/{kind}"
 
-    def _signal(self, server: str | None, signal_name: str) -> None:
-        states = self._running().processes()
-        for each in named(server):
-            if states[each].alive:
-                self._running().signal(each, signal_name)
-
-    def _known(self, user: str) -> str:
+    def _user(self, user: str) -> str:
         if user not in self._tokens:
             raise LabError(
                 f"the control plane has no user {user!r}: choose one of {', '.join(self._tokens)}"
             )
         return user
-
-    def _running(self) -> ProcessControl:
-        if self._control is None:
-            raise LabError("the control plane is not running: start it first")
-        return self._control
-
-
-def named(server: str | None) -> list[str]:
-    """The servers in the order in which they start."""
-    if server not in (None, API, ETCD):
-        raise LabError(f"there is no server {server!r}: use {API} or {ETCD}")
-    return [ETCD, API] if server is None else [server]
 
 
 def _role_name(user: str) -> str:

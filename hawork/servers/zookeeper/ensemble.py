@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
-from hawork.client.waiting import POLL
 from hawork.core.errors import LabError
 from hawork.core.private_files import write_private
-from hawork.runtime.process_control import ProcessControl
+from hawork.servers.local_servers import LocalServers
 from hawork.servers.machine import HOST, free_ports
 from hawork.servers.zookeeper.login import DigestLogin
 from hawork.servers.zookeeper.program import ZooKeeperProgram
@@ -20,7 +17,6 @@ HEAP = "48m"
 TICK = 0.5
 """Seconds; sessions last from two ticks to ``LONGEST_SESSION``."""
 LONGEST_SESSION = 120.0
-_START_SECONDS = 30.0
 
 _PROPERTIES = {
     # What is asked without a login: no names of sessions, nodes or addresses.
@@ -43,14 +39,15 @@ appender.console.layout.pattern=%d %-5p %c{1} %m%n
 """
 
 
-class ZooKeeperServers:
+class ZooKeeperServers(LocalServers):
     """Servers ``zk-1``, ``zk-2``, ... below ``directory``; a context manager.
 
     ``settings`` are lines of ``zoo.cfg`` and win; ``properties`` are Java system properties.
     With ``login`` the servers refuse every client and every peer that does not log in as it.
-    Every method that names a server takes ``None`` for all of them. ``LabError`` when Java or
-    ZooKeeper is missing, says what to install, or when a server does not come up.
+    ``LabError`` when Java or ZooKeeper is missing says what to install.
     """
+
+    called = "ZooKeeper server"
 
     def __init__(
         self,
@@ -66,25 +63,12 @@ class ZooKeeperServers:
         if servers not in (1, 3, 5):
             raise LabError(f"{servers} servers are no ensemble: use 1, 3 or 5")
         self._program = program or ZooKeeperProgram.find()
-        self._directory = directory.absolute()
+        super().__init__(directory, [f"zk-{number + 1}" for number in range(servers)])
         self._properties = {**_PROPERTIES, **(properties or {})}
-        self.names = [f"zk-{number + 1}" for number in range(servers)]
         self._login = login
         ports = free_ports(3 * servers)
         self._ports = dict(zip(self.names, ports, strict=False))
         self._prepare(ports, tick, settings or {})
-        self._control: ProcessControl | None = None
-
-    def __enter__(self) -> ZooKeeperServers:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def __repr__(self) -> str:
         return f"ZooKeeperServers({self.quorum!r})"
@@ -95,60 +79,7 @@ class ZooKeeperServers:
         return ",".join(f"{HOST}:{self._ports[name]}" for name in self.names)
 
     def port(self, name: str) -> int:
-        return self._ports[self._known(name)]
-
-    # --- life -----------------------------------------------------------------------------
-
-    def start(self) -> ZooKeeperServers:
-        """Start all servers and wait until they serve."""
-        if self._control is None:
-            self._control = ProcessControl(self._directory, {}, release=False)
-            try:
-                for name in self.names:
-                    self._launch(name)
-                self.wait_ready()
-            except BaseException:
-                self.stop()
-                raise
-        return self
-
-    def stop(self) -> None:
-        """End all servers at once; what they stored stays."""
-        if self._control is not None:
-            self._control.stop(grace=0)
-            self._control = None  # only now: an interrupt must not lose the servers
-
-    def pause(self, name: str | None = None) -> None:
-        """SIGSTOP: connections stay open, nobody answers."""
-        self._signal(name, "STOP")
-
-    def resume(self, name: str | None = None) -> None:
-        self._signal(name, "CONT")
-
-    def kill(self, name: str | None = None) -> None:
-        """SIGKILL: connections break, new ones are refused."""
-        self._signal(name, "KILL")
-        for each in self.named(name):
-            self._running().wait_until(each, "exited")
-
-    def restart(self, name: str | None = None) -> None:
-        """Start again what was killed, and wait until it serves."""
-        states = self._running().processes()
-        for each in self.named(name):
-            if not states[each].alive:
-                self._launch(each)
-        self.wait_ready(name)
-
-    def wait_ready(self, name: str | None = None) -> None:
-        """Wait until the servers take requests."""
-        end = time.monotonic() + _START_SECONDS
-        for each in self.named(name):
-            while self.role(each) is None:
-                if time.monotonic() > end:
-                    raise LabError(f"{each} does not serve: {self.last_words(each)}")
-                if not self._running().processes()[each].alive:
-                    raise LabError(f"{each} ended: {self.last_words(each)}")
-                time.sleep(POLL)  # a server has nothing but its port to say that it is up
+        return self._ports[self.known(name)]
 
     # --- looking --------------------------------------------------------------------------
 
@@ -182,21 +113,14 @@ class ZooKeeperServers:
         except OSError:
             return ""
 
-    def pid(self, name: str) -> int:
-        return self._running().processes()[self._known(name)].pid
-
     def data(self, name: str) -> Path:
         """Where a server keeps its snapshots and its log of transactions."""
-        return self._directory / self._known(name) / "data"
-
-    def last_words(self, name: str) -> str:
-        """The last line that a server printed."""
-        log = self._directory / "logs" / f"{name}.log"
-        text = log.read_text(errors="replace") if log.exists() else ""
-        lines = [line for line in text.splitlines() if line[:1].strip()]  # no stack traces
-        return lines[-1] if lines else "it printed nothing"
+        return self._directory / self.known(name) / "data"
 
     # --- helpers --------------------------------------------------------------------------
+
+    def _serves(self, name: str) -> bool:
+        return self.role(name) is not None
 
     def _prepare(self, ports: Sequence[int], tick: float, settings: Mapping[str, str]) -> None:
         count = len(self.names)
@@ -239,24 +163,4 @@ class ZooKeeperServers:
             write_private(jaas, self._login.server_jaas(self._program.package))
             properties["java.security.auth.login.config"] = str(jaas)
         argv = self._program.command(properties, HEAP, home / "zoo.cfg")
-        self._running().start(name, argv, log=self._directory / "logs" / f"{name}.log")
-
-    def _signal(self, name: str | None, signal_name: str) -> None:
-        states = self._running().processes()
-        for each in self.named(name):
-            if states[each].alive:
-                self._running().signal(each, signal_name)
-
-    def named(self, name: str | None) -> list[str]:
-        """One server, or all of them for ``None``. ``LabError`` when there is none of that name."""
-        return self.names if name is None else [self._known(name)]
-
-    def _known(self, name: str) -> str:
-        if name not in self._ports:
-            raise LabError(f"there is no ZooKeeper server {name!r}: use {', '.join(self.names)}")
-        return name
-
-    def _running(self) -> ProcessControl:
-        if self._control is None:
-            raise LabError("the ZooKeeper servers are not running: start them first")
-        return self._control
+        self._running().start(name, argv, log=self.log(name))
