@@ -239,8 +239,8 @@ class ControlPlane(LocalServers):
 
     def _launch(self, name: str) -> None:
         if name == ETCD:
-            for name in (_ETCD_SOCKET, _PEER_SOCKET):  # of an etcd that was killed
-                (self._sockets / name).unlink(missing_ok=True)
+            for socket in (_ETCD_SOCKET, _PEER_SOCKET):  # of an etcd that was killed
+                (self._sockets / socket).unlink(missing_ok=True)
         program, flags = self._etcd_command() if name == ETCD else self._api_command()
         argv = [program, *(f"--{flag}={value}" for flag, value in flags.items())]
         self._running().start(
