@@ -29,7 +29,7 @@ lab: $(VENV)/installed-lab compiled ## JupyterLab on the notebooks, beginning wi
 test: packages $(VENV)/installed-test compiled ## all tests, also on real processes and in a real browser
 	$(WITH_KUBERNETES) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-check: $(VENV)/installed-dev ## formatting, types, layers and notebooks
+check: $(VENV)/installed-dev ## formatting, types, layers, words and notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -38,6 +38,7 @@ check: $(VENV)/installed-dev ## formatting, types, layers and notebooks
 	$(BIN)/python scripts/options-table --check
 	$(BIN)/python scripts/commands-page --check
 	$(BIN)/python scripts/check-package
+	$(BIN)/python scripts/check-words
 
 pythons: packages ## unit and contract tests, notebooks and demo on every Python that is found
 	@scripts/pythons

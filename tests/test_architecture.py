@@ -329,6 +329,12 @@ def test_options_are_documented() -> None:
     assert result.returncode == 0, result.stderr
 
 
+def test_sentences_name_things_by_their_nouns() -> None:
+    script = ROOT / "scripts" / "check-words"
+    result = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
 def test_decisions_are_numbered_and_listed() -> None:
     folder = ROOT / "docs" / "decisions"
     pages = sorted(path.name for path in folder.glob("[0-9]*.md"))

@@ -76,7 +76,7 @@ def option_pairs(given: Sequence[str]) -> dict[str, str]:
 def _pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise ConfigurationError(f"'-D {text}' is no option: write -D key=value")
+        raise ConfigurationError(f"'-D {text}' is not an option: write -D key=value")
     return key, value
 
 

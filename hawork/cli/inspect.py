@@ -101,7 +101,7 @@ def _sources(arguments: argparse.Namespace) -> Sources:
     for given in arguments.mapping:
         url, equals, path = given.rpartition("=")
         if not equals or not url or not path:
-            raise ConfigurationError(f"'--map {given}' is no pair: write URL=PATH")
+            raise ConfigurationError(f"'--map {given}' is not a pair: write URL=PATH")
         mapping[url] = path
     sources = Sources(
         arguments.config, arguments.configmaps, arguments.zookeeper_dump,
@@ -140,7 +140,7 @@ def _moment(text: str | None) -> float | None:
             found = float(text)
         except ValueError:
             raise ConfigurationError(
-                f"'--at {text}' is no time: write 2026-11-29T16:49:39Z, or seconds since 1970"
+                f"'--at {text}' is not a time: write 2026-11-29T16:49:39Z, or seconds since 1970"
             ) from None
     return found
 

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"--LabApp.default_url=/lab/tree/{TOUR}", *arguments.jupyter,
     ]  # fmt: skip
     if os.geteuid() == 0:
-        # Jupyter asks root to be sure; in a container there often is nobody else.
+        # Jupyter asks root to be sure; in a container root is often the only user.
         command.append("--allow-root")
     sys.stdout.flush()
     os.execve(sys.executable, command, {**os.environ, **_places()})

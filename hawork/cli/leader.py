@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print address and session id; status 1 when nobody leads."""
+    """Print address and session id; status 1 when there is no leader."""
     if arguments.flink_headers:
         token = read_token(read_config(arguments))
         # No space after the colon: Flink's client would take it for a part of the value.

@@ -1,7 +1,7 @@
 """The notebooks that hawork brings along, copied to where a learner can change them.
 
 An installed hawork has them below ``share/hawork/notebooks``. The copy remembers how each was
-delivered, so that a newer hawork replaces what nobody has changed, and nothing else.
+delivered, so that a newer hawork replaces what was not changed, and nothing else.
 """
 
 from __future__ import annotations

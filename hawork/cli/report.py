@@ -1,4 +1,4 @@
-"""``hawork report``: what a run was like that somebody recorded."""
+"""``hawork report``: what a recorded run was like."""
 
 from __future__ import annotations
 

@@ -71,11 +71,11 @@ def job_config(arguments: argparse.Namespace) -> dict[str, Any]:
         except ValueError as error:
             raise JobSubmissionError(f"{arguments.job_config} is not JSON: {error}") from None
         if not isinstance(config, dict):
-            raise JobSubmissionError(f"{arguments.job_config} is no JSON object: write {{...}}")
+            raise JobSubmissionError(f"{arguments.job_config} is not a JSON object: write {{...}}")
     for text in arguments.values:
         key, equals, value = text.partition("=")
         if not equals or not key:
-            raise JobSubmissionError(f"'--set {text}' is no entry: write --set key=value")
+            raise JobSubmissionError(f"'--set {text}' is not an entry: write --set key=value")
         try:
             config[key] = json.loads(value)
         except ValueError:

@@ -96,7 +96,7 @@ class ClusterClient:
     def leader(self, timeout: float | None = None) -> LeaderInformation:
         """Who leads; waits up to ``timeout`` seconds (default: the configured patience).
 
-        ``LeaderRetrievalError`` when nobody leads by then.
+        ``LeaderRetrievalError`` when there is no leader by then.
         """
         return self._retriever.wait_for_leader(self._patience if timeout is None else timeout)
 
@@ -110,8 +110,8 @@ class ClusterClient:
         """Submit a job; once this returns the job is never lost.
 
         When leadership moves before the answer came, the same job is submitted again under
-        the same id, which a leader that has it already acknowledges again. Whoever does the
-        same with a submission that got no answer says so with ``again``.
+        the same id, which a leader that has it already acknowledges again. A caller that repeats
+        it does the same with a submission that got no answer says so with ``again``.
         ``JobSubmissionError`` says why a job was refused.
         """
         boundary = secrets.token_hex(16)

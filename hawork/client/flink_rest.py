@@ -1,4 +1,4 @@
-"""What Flink's REST tells of a job, and the questions that wait for nobody."""
+"""What Flink's REST tells of a job, and questions that wait for no leader."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ class FullDetails:
         self._counts: dict[JobID, list[tuple[float, int]]] = {}
 
     def of(self, get: Get, overview: Iterable[JobDetails]) -> list[JobDetails]:
-        """The jobs in the order in which they began; ``get`` asks whoever leads now."""
+        """The jobs in the order in which they began; ``get`` asks the leader now."""
         newest = _in_order(overview)[-self._most :]
         asked = in_full(get, (job for job in newest if job.job_id not in self._ended))
         found = {**self._ended, **{job.job_id: self._with_rate(job) for job in asked}}

@@ -91,7 +91,7 @@ class JobDetails:
     def from_flink(cls, data: Mapping[str, Any]) -> JobDetails:
         """From a job as ``GET /v1/jobs/overview`` or ``/v1/jobs/<id>`` shows it.
 
-        A hawork cluster says more in the same answer. ``RestError`` when it is no such job.
+        A hawork cluster says more in the same answer. ``RestError`` when it is not such a job.
         """
         try:
             if "hawork" in data:
@@ -111,7 +111,7 @@ class JobDetails:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RestError(
-                f"the leader's answer is no job as Flink describes it ({error!r}): see which "
+                f"the leader's answer is not a job as Flink describes it ({error!r}): see which "
                 "program has published its address"
             ) from None
 

@@ -70,7 +70,7 @@ class KeyStore:
     def _pem(self, data: bytes, kind: str) -> str:
         text = data.decode("ascii", errors="ignore")
         if f"{kind}-----" not in text:
-            raise self._refused(f"it is no PEM, PKCS12 or JKS file with a {kind.lower()}")
+            raise self._refused(f"it is not a PEM, PKCS12 or JKS file with a {kind.lower()}")
         return text
 
     def _of_pkcs12(self, data: bytes) -> tuple[str, str]:

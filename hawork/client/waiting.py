@@ -80,7 +80,7 @@ class Waiting(Generic[T]):
 
     def _check(self, limit: float | None, end: float) -> None:
         if time.monotonic() >= end:
-            raise LabError(f"waited {limit:g} s for {self._what}, in vain")
+            raise LabError(f"stopped waiting for {self._what} after {limit:g} s")
 
 
 def _end(limit: float | None) -> float:

@@ -39,9 +39,9 @@ def rest_address(address: str) -> RestAddress:
         port = url.port or _PORTS[url.scheme]
         if not url.hostname:
             raise ValueError("no host")
-    except (KeyError, ValueError):  # a port that is no number, or none that can be
+    except (KeyError, ValueError):  # a port that is not a number, or none that can be
         raise RestError(
-            f"{address} is no address of a REST endpoint: write http://host:port, or https://"
+            f"{address} is not an address of a REST endpoint: write http://host:port, or https://"
         ) from None
     return RestAddress(url.scheme, url.hostname, port, url.path.rstrip("/"))
 

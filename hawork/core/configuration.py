@@ -190,7 +190,7 @@ class Configuration(Mapping[str, str]):
         """Read every known option once and refuse unknown keys in ``namespaces``.
 
         ``known`` holds every accepted key, the deprecated ones included. Keys outside the
-        namespaces are somebody else's (a Flink file has many) and are left alone.
+        namespaces are another owner's (a Flink file has many) and are left alone.
         """
         prefixes = tuple(f"{key}." for key, option in known.items() if option.of_parts is not None)
         for key, value in self._values.items():

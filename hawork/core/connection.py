@@ -1,4 +1,4 @@
-"""What a connection to an HA store may be, and what that means for whoever holds something.
+"""What a connection to an HA store may be, and what that means for a process that holds something.
 
 Source: Curator's ``ConnectionState``, which Flink's ZooKeeper drivers listen to.
 

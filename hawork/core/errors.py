@@ -11,7 +11,7 @@
         LeadershipLostError           the store refused a write of a deposed leader
         AlreadyExistsError            the name is taken
         NotExistError                 the name is absent
-        VersionMismatchError          somebody else changed the entry first
+        VersionMismatchError          another process changed the entry first
         CorruptStateError             what was read is not what was written
         LeaderElectionError
         LeaderRetrievalError
@@ -87,7 +87,7 @@ class LeaderElectionError(HighAvailabilityError):
 
 
 class LeaderRetrievalError(HighAvailabilityError):
-    """Leader retrieval cannot go on, or found something that is no leader information."""
+    """Leader retrieval cannot go on, or found something that is not leader information."""
 
 
 class JobError(HaworkError):

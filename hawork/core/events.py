@@ -140,7 +140,7 @@ class EventLog:
     A line is written by one ``write`` call on a descriptor opened for appending, so that
     a crash leaves at most the last line incomplete. When the disk is full the event is
     kept in memory only and ``dropped`` counts it: a full log must not stop a JobManager. A
-    file that somebody removed is made again. ``tell`` hears of either in one sentence, once.
+    file that another process removed is made again. ``tell`` hears of either in one sentence, once.
 
     Errors and what was set aside are told once: what waits for a repair looks at it again and
     again, and finds the same. It is told again under another leadership, or an hour later.

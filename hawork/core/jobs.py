@@ -95,7 +95,7 @@ class RestartStrategy:
 
     @classmethod
     def from_json(cls, data: object) -> RestartStrategy:
-        """Raises ``ValueError`` when ``data`` is no restart strategy."""
+        """Raises ``ValueError`` when ``data`` is not a restart strategy."""
         fields, plain = JsonFields("restart_strategy", data), cls()
         kind = fields.text("type", plain.type)
         if kind not in RESTART_STRATEGIES:
@@ -151,7 +151,7 @@ class JobGraph:
 
     @classmethod
     def from_json(cls, data: object) -> JobGraph:
-        """Raises ``KeyError``, ``ValueError`` or ``ConfigurationError`` when it is no job graph."""
+        """Raises ``KeyError``, ``ValueError`` or ``ConfigurationError`` for any other data."""
         fields = JsonFields("the job graph", data)
         interval = None
         if fields.has("checkpoint_interval"):

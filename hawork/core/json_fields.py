@@ -1,4 +1,4 @@
-"""Reading JSON that somebody else may have written: each field with its type and its range."""
+"""Reading JSON that another program may have written: each field with its type and its range."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def check_json(value: object) -> None:
     except UnicodeEncodeError as error:
         found = error.object[max(0, error.start - _SHOWN // 2) : error.end]
         raise ValueError(
-            f"{found!r} holds half a surrogate pair, which is no character: write whole ones"
+            f"{found!r} holds half a surrogate pair, which is not a character: write whole ones"
         ) from None
 
 
@@ -60,7 +60,7 @@ def _children(value: object) -> Iterable[object]:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)

@@ -105,7 +105,7 @@ class Steps(Protocol):
 
 
 class NoSteps:
-    """Steps that nobody watches."""
+    """Steps that are not watched."""
 
     def reached(self, name: str, **_: Any) -> None:
         """Do nothing."""

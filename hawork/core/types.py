@@ -21,7 +21,7 @@ LeaderSessionID = uuid.UUID
 """The fencing token: one random id per grant, shared by all components of a process."""
 
 NO_LEADERSHIP: LeaderSessionID = uuid.UUID(int=0)
-"""The session id of nobody: stores bound to it can be read, the store refuses every write."""
+"""The session id of no leader: stores bound to it can be read, the store refuses every write."""
 
 DISPATCHER = "dispatcher"
 RESOURCE_MANAGER = "resource_manager"
@@ -91,7 +91,7 @@ class StateHandle:
 
     @classmethod
     def from_json(cls, data: object) -> StateHandle:
-        """Raises ``ValueError`` or ``KeyError`` when ``data`` is no state handle.
+        """Raises ``ValueError`` or ``KeyError`` when ``data`` is not a state handle.
 
         Whether a job may own the file is for ``JobFiles`` to say.
         """

@@ -39,7 +39,7 @@ def parse_duration(text: str) -> float:
     """
     found = _number_and_unit(text)
     if found is None:
-        raise ValueError("it is no duration: write a whole number and a unit, such as '15 s'")
+        raise ValueError("it is not a duration: write a whole number and a unit, such as '15 s'")
     number, unit = found
     if unit and unit not in _DURATION_UNITS:
         raise ValueError(f"unit {unit!r} is unknown: write ms, s, min, h or d")
@@ -71,7 +71,7 @@ def parse_size(text: str) -> int:
     """Bytes of a size such as ``64 mb``. Source: ``MemorySize``; units are powers of 1024."""
     found = _number_and_unit(text)
     if found is None or found[1] not in _SIZE_UNITS:
-        raise ValueError("it is no size: write a whole number and a unit, such as '64 mb'")
+        raise ValueError("it is not a size: write a whole number and a unit, such as '64 mb'")
     size = found[0] * _SIZE_UNITS[found[1]]
     if size > _LONG:
         raise ValueError("it is more than 64 bits can count")
@@ -81,7 +81,7 @@ def parse_size(text: str) -> int:
 def parse_integer(text: str) -> int:
     """A whole number as Java's ``Integer.parseInt`` reads it: no blanks, no underscores."""
     if re.fullmatch(r"[-+]?\d+", text) is None:
-        raise ValueError("it is no whole number")
+        raise ValueError("it is not a whole number")
     return int(text)
 
 
@@ -91,7 +91,7 @@ def parse_number(text: str) -> float:
         r"([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)[fFdD]?", text.strip(_BLANK)
     )
     if match is None:
-        raise ValueError("it is no number")
+        raise ValueError("it is not a number")
     return float(match[1])
 
 
@@ -116,7 +116,7 @@ def _port(text: str) -> int:
     except ValueError:
         port = -1
     if not 0 <= port <= 65535:
-        raise ValueError(f"{text!r} is no port: write ports and ranges such as 8081,9000-9010")
+        raise ValueError(f"{text!r} is not a port: write ports and ranges such as 8081,9000-9010")
     return port
 
 
@@ -139,7 +139,7 @@ def parse_map(text: str) -> dict[str, str]:
     for part in _split(text, ","):
         key, *values = _split(part, ":") or [""]
         if not key or not values:
-            raise ValueError(f"{part!r} is no pair: write key:value,key:value")
+            raise ValueError(f"{part!r} is not a pair: write key:value,key:value")
         if key in pairs:
             raise ValueError(f"{key!r} is given twice: keep one of them")
         pairs[key] = ":".join(values)

@@ -36,7 +36,7 @@ _EFFECTIVE = os.access in os.supports_effective_ids
 def fallback_directory() -> Path:
     """A directory for what would be kept in the home, among the temporary files.
 
-    It is this user's alone, and the same one next time, unless somebody else has taken its name.
+    It is this user's alone, and the same one next time, unless another process has taken its name.
     """
     place = Path(tempfile.gettempdir()) / f"hawork-{os.geteuid()}"
     try:

@@ -70,7 +70,7 @@ class Manifests:
             )
         if path is None and self.storage_claim is not None:
             raise ConfigurationError(
-                f"storageDir {self.storage_dir} is no path: leave out --storage-claim, or name "
+                f"storageDir {self.storage_dir} is not a path: leave out --storage-claim, or name "
                 "the path where the claim is to be mounted"
             )
         names_of(self.config())

@@ -63,7 +63,7 @@ class FlinkManifests(Manifests):
                 "execution.checkpointing.dir": f"{self.storage_dir.rstrip('/')}/checkpoints",
                 "execution.checkpointing.savepoint-dir":
                     f"{self.storage_dir.rstrip('/')}/savepoints",
-                # How a job ended is forgotten by the next leader, and by nobody who has the file.
+                # How a job ended is forgotten by the next leader, but not by a holder of the file.
                 "job-result-store.delete-on-commit": "false",
                 **self.options,
             }
@@ -77,7 +77,7 @@ class FlinkManifests(Manifests):
             "none by other ways:\n"
             f"#   kubectl --namespace {self.namespace} create secret generic {self._secret} "
             "--from-literal=AWS_ACCESS_KEY_ID=... --from-literal=AWS_SECRET_ACCESS_KEY=...\n"
-            f"# Flink's REST has no token: whoever reaches port {REST_PORT} runs code there.\n"
+            f"# Flink's REST has no token: what reaches port {REST_PORT} runs code there.\n"
         )
 
     def _config_map(self, **files: str) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class CheckpointIDCounter:
                 PossibleInconsistentStateError,
             ) as error:
                 reason = error
-                continue  # somebody was faster, or nobody knows: look again
+                continue  # another process was faster, or that is not known: look again
             return checkpoint_id
         raise reason
 
@@ -108,7 +108,7 @@ class CheckpointIDCounter:
         self._set_aside.tell(
             self._job_id,
             f"checkpoint id counter of job {self._job_id}",
-            f"{value[:60]!r} is no checkpoint id; going on above the stored checkpoints",
+            f"{value[:60]!r} is not a checkpoint id; going on above the stored checkpoints",
         )
         return FIRST_ID
 

@@ -86,7 +86,7 @@ def _parse_lines(text: str) -> dict[str, str]:
     """Source: ``GlobalConfiguration.loadLegacyYAMLResource``.
 
     As there, the last of equal keys wins, a ``#`` begins a comment wherever it stands, and a line
-    that is no pair is passed over. Here such a line is refused if it names one of our options.
+    that is not a pair is passed over. Here such a line is refused if it names one of our options.
     """
     values: dict[str, str] = {}
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):

@@ -123,7 +123,7 @@ class _Reading:
             if key is None:
                 key = "null"
             if not isinstance(key, str):
-                raise ValueError(f"a key below {where} is no text: write a name, or quote it")
+                raise ValueError(f"a key below {where} is not text: write a name, or quote it")
             below = f"{path}.{key}" if path else key
             if key in tree:
                 raise ValueError(f"option {below} is given twice: keep one of them")

@@ -76,7 +76,7 @@ class FsspecStateStorage:
                 found = self._fs.info(target)
                 if found["type"] not in ("file", "link"):
                     raise CorruptStateError(
-                        f"file {path} of {self._url} is no regular file: remove it"
+                        f"file {path} of {self._url} is not a regular file: remove it"
                     )
                 # Not more than there is: a number out of a store decides no allocation.
                 most = None if most is None else min(most, found["size"] + 1)

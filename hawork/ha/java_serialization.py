@@ -54,7 +54,7 @@ def encode_leader_information(information: LeaderInformation) -> bytes:
 
 
 def decode_leader_information(data: bytes) -> LeaderInformation | None:
-    """What ``data`` says; ``None`` when it is empty, which means that nobody leads.
+    """What ``data`` says; ``None`` when it is empty, which means that there is no leader.
 
     Accepts every form of blocks and, like Flink, bytes after the object.
     ``LeaderRetrievalError`` says what is wrong with anything else.
@@ -68,7 +68,7 @@ def decode_leader_information(data: bytes) -> LeaderInformation | None:
     try:
         return _decode(data)
     except (struct.error, IndexError, UnicodeDecodeError):
-        raise _foreign(data, "it ends too early or is no text") from None
+        raise _foreign(data, "it ends too early or is not text") from None
 
 
 def _decode(data: bytes) -> LeaderInformation:
@@ -106,7 +106,8 @@ def _block(data: bytes) -> bytes:
 
 def _foreign(data: bytes, reason: str) -> LeaderRetrievalError:
     return LeaderRetrievalError(
-        f"{len(data)} bytes ({data[:8].hex()}...) are no leader information of Flink 1.20: {reason}"
+        f"{len(data)} bytes ({data[:8].hex()}...) are not leader information of Flink 1.20: "
+        f"{reason}"
     )
 
 
@@ -164,7 +165,7 @@ def decode_state_handle(data: bytes) -> FlinkStateHandle:
     text_at = middle_at + len(_HANDLE_MIDDLE)
     if not data.startswith(_HANDLE_PREFIX) or data[middle_at:text_at] != _HANDLE_MIDDLE:
         raise CorruptStateError(
-            f"{len(data)} bytes ({data[:8].hex()}...) are no state handle of Flink 1.20"
+            f"{len(data)} bytes ({data[:8].hex()}...) are not a state handle of Flink 1.20"
         )
     try:
         (size,) = struct.unpack_from(">q", data, size_at)
@@ -212,7 +213,7 @@ def decode_marked_state_handle(data: bytes) -> tuple[FlinkStateHandle, bool]:
     fields = data[fields_at:marker_at]
     if not data.startswith(_MARKED_PREFIX) or fields != _MARKED_FIELDS or len(data) <= marker_at:
         raise CorruptStateError(
-            f"{len(data)} bytes ({data[:8].hex()}...) are no pointer of Flink 1.20 on Kubernetes"
+            f"{len(data)} bytes ({data[:8].hex()}...) are not a pointer of Flink 1.20 on Kubernetes"
         )
     handle = decode_state_handle(_STREAM_HEADER + data[marker_at + 1 :])
     return handle, data[marker_at] != 0

@@ -126,7 +126,7 @@ class JobGraphStore:
         return RecoveredJobGraphs(tuple(graphs), tuple(set_aside))
 
     def job_ids(self) -> Sequence[JobID]:
-        """The ids of all stored job graphs; names that are no job ids are left out."""
+        """The ids of all stored job graphs; names that are not job ids are left out."""
         found = (_job_id(name) for name in self._handles.names())
         return [job_id for job_id in found if job_id is not None]
 
@@ -157,7 +157,7 @@ class JobGraphStore:
             try:
                 job_id = _job_id(name)
                 if job_id is None:
-                    raise CorruptStateError("its name is no job id")
+                    raise CorruptStateError("its name is not a job id")
                 if self._sweep(job_id):
                     removed.append(job_id)
             except CorruptStateError as error:

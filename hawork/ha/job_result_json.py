@@ -53,7 +53,7 @@ def decode_job_result(what: str, payload: bytes) -> JobResult:
     As in Flink, order and white space are free, the status may be in any case, and
     accumulators and failure cause may be missing.
     """
-    with of_entry(what, "is no job result"):
+    with of_entry(what, "is not a job result"):
         result = JsonFields("result", JsonFields("the file", json.loads(payload)).any("result"))
         cause = result.any("failure-cause") if result.has("failure-cause") else None
         return JobResult(
@@ -67,8 +67,8 @@ def decode_job_result(what: str, payload: bytes) -> JobResult:
 
 def _texts(value: object) -> Mapping[str, str]:
     if not isinstance(value, dict):
-        raise ValueError(f"{value!r:.60} is no JSON object")
+        raise ValueError(f"{value!r:.60} is not a JSON object")
     for part in value.values():
         if not isinstance(part, str):
-            raise ValueError(f"{part!r:.60} is no text")
+            raise ValueError(f"{part!r:.60} is not text")
     return value

@@ -107,7 +107,7 @@ class JobResultStore:
         """Keep in mind how a job with a dirty result ended, and the digest of its submission.
 
         To be called before anything of the job is removed. May be repeated. It needs no fence:
-        that the job has ended is true, whoever writes it down.
+        that the job has ended is true, whichever process writes it down.
         """
         decision = self._pointers.read(job_id)
         payload = decision.value if decision is not None else self._files.read_dirty(job_id)

@@ -38,7 +38,7 @@ def decode_json(what: str, payload: bytes, read: Callable[[Mapping[str, Any]], T
     with of_entry(what):
         data = load_json(payload)
         if not isinstance(data, dict):
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is not a JSON object")
         version = data.get("format")
         if version != FORMAT or isinstance(version, bool):
             raise ValueError(f"format {version!r:.60} is none this version reads")

@@ -81,7 +81,7 @@ class DefaultLeaderElectionService:
         return _DefaultLeaderElection(self, component_id)
 
     def close(self) -> None:
-        """End the service; may be repeated. ``LeaderElectionError`` while somebody takes part."""
+        """End the service; may be repeated. ``LeaderElectionError`` with a contender in it."""
         with self._lock:
             if self._registrations:
                 names = ", ".join(sorted(self._registrations))

@@ -1,4 +1,4 @@
-"""Publishes leader information again that somebody else changed, until it is right.
+"""Publishes leader information again that another process changed, until it is right.
 
 On a thread of its own, so that a slow contender does not delay it. Source: what Flink's
 ``DefaultLeaderElectionService`` does in ``notifyLeaderInformationChange``; there a store that
@@ -87,8 +87,8 @@ class LeaderInformationCorrector:
                 self._events.emit(
                     EventKind.ERROR,
                     component=component_id,
-                    message=f"the leader information of {component_id!r} was changed by somebody "
-                    f"else and could not be corrected, which is tried again: {error}",
+                    message=f"the leader information of {component_id!r} was changed by another "
+                    f"process and could not be corrected, which is tried again: {error}",
                 )
             self._pending[component_id] = str(error)
             return

@@ -15,7 +15,7 @@ class LeaderRetrievalListener(Protocol):
         """The leader changed; ``None`` when there is none or it is unsure who leads."""
 
     def handle_error(self, error: Exception) -> None:
-        """Retrieval met bytes that are no leader information, or cannot go on."""
+        """Retrieval met bytes that are not leader information, or cannot go on."""
 
 
 class LeaderRetrievalDriver(Protocol):

@@ -114,7 +114,7 @@ class DefaultLeaderRetrievalService:
             wrapped = LeaderRetrievalError(f"leader retrieval failed: {error}")
             wrapped.__cause__ = error
             error = wrapped
-        with contextlib.suppress(Exception):  # nobody is left to be told
+        with contextlib.suppress(Exception):  # the listener is gone
             self._listener.handle_error(error)
 
 

@@ -1,4 +1,4 @@
-"""The lease: who may believe to lead, and who may try to. Decides, never acts.
+"""The lease: who may think that it leads, and who may try to. Decides, never acts.
 
 Shared by the backends whose election is a record that its holder renews. A driver tells a
 ``LeaseState`` what it observed and what became of its writes, asks ``decide`` what to do,

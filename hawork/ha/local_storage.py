@@ -50,7 +50,7 @@ class LocalStateStorage:
                     _write_file(target, data)
                     return
                 except FileNotFoundError:
-                    # Somebody removed the directory because it was empty: make it again.
+                    # Another process removed the directory because it was empty: make it again.
                     if attempt == _TRIES - 1:
                         raise
                 except OSError:
@@ -65,7 +65,7 @@ class LocalStateStorage:
             try:
                 status = os.fstat(descriptor)
                 if not stat.S_ISREG(status.st_mode):
-                    raise CorruptStateError(f"file {target} is no regular file: remove it")
+                    raise CorruptStateError(f"file {target} is not a regular file: remove it")
                 # Not more than there is: a number out of a store must not decide what is allocated.
                 size = status.st_size if most is None else min(most, status.st_size)
                 return _read(descriptor, size)

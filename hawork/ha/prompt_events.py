@@ -14,8 +14,8 @@ _PATIENCE = 0.5  # seconds
 class PromptEvents:
     """An event sink that does not wait for a log whose disk hangs.
 
-    While one event is on its way there, further ones are dropped: whoever reads that log must
-    mend its disk first, and whoever leads must hear in time that it does not.
+    While one event is on its way there, further ones are dropped: a reader of that log must
+    mend its disk first, and the leader must hear in time that it does not.
     """
 
     def __init__(self, events: EventSink) -> None:

@@ -126,7 +126,7 @@ class HighAvailabilityServices:
     def cleanup_all_data(self) -> None:
         """Close, and delete the cluster's HA data: pointers first, then files.
 
-        As in Flink the files of the JobResultStore stay. For a cluster that nobody uses
+        As in Flink the files of the JobResultStore stay. For a cluster that is not used
         any more.
         """
         self._check_process()

@@ -3,7 +3,7 @@
 Source: Flink's ``StateHandleStore``. A pointer's value is the JSON of a state handle and
 ``"format": 1``. An entry is written file first, then pointer, and removed pointer first,
 then file, so that a pointer always has its file; a crash in between leaves a file that
-nobody points to.
+nothing points to.
 """
 
 from __future__ import annotations
@@ -233,7 +233,7 @@ class StateHandleStore:
             with of_entry(f"pointer {self.namespace}/{in_words(name)} in the HA store"):
                 job_id = JobID(name)
                 if job_id != name:
-                    raise ValueError(f"{name!r} is no job id as hawork writes it")
+                    raise ValueError(f"{name!r} is not a job id as hawork writes it")
         return JobFiles(self._storage, job_id)
 
     def _write(

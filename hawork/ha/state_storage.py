@@ -25,7 +25,7 @@ class StateStorage(Protocol):
     def read(self, path: str, most: int | None = None) -> bytes:
         """The whole file, or its first ``most`` bytes; ``NotExistError`` when there is none.
 
-        ``CorruptStateError`` when what has this name is no regular file, or cannot be opened
+        ``CorruptStateError`` when what has this name is not a regular file, or cannot be opened
         although the directory can. Never waits for a writer, as a pipe would make it.
         """
 
@@ -41,7 +41,7 @@ class StateStorage(Protocol):
         """Names directly below a directory, sorted; nothing when it does not exist.
 
         Names that start with a dot are files in the making and are left out, unless they are
-        wanted: such a file may be deleted at any time, whoever still writes it begins again.
+        wanted: such a file may be deleted at any time, its writer begins again.
         """
 
     def rename(self, source: str, target: str) -> None:

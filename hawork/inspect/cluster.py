@@ -220,7 +220,7 @@ class Leadership:
 
     @property
     def held(self) -> bool:
-        """Whether somebody holds the lock, as far as the store says."""
+        """Whether another process holds the lock, as far as the store says."""
         return bool(self.latch) or (self.record is not None and bool(self.record.holder))
 
     @property

@@ -207,7 +207,7 @@ def _read_pointer(stored: StoredPointer, text: str) -> tuple[Fault | None, str]:
         return "not-base64", "pointer cannot be read: it is not base64"
     if not is_java_stream(decoded):
         return "not-java", (
-            f"pointer cannot be read: its {len(decoded)} bytes are no Java object stream"
+            f"pointer cannot be read: its {len(decoded)} bytes are not a Java object stream"
         )
     try:
         stored.pointer = decode_pointer(decoded, "kubernetes")

@@ -91,7 +91,7 @@ def parse_configmaps(content: bytes, name: str) -> Dump:
             else:
                 maps.append(found)
     if other:
-        problems.append(f"{name}: {other} objects that are no ConfigMaps were left out")
+        problems.append(f"{name}: {other} objects that are not ConfigMaps were left out")
     if not maps and not problems and text.strip():
         problems.append(f"{name} has no ConfigMaps in it")
     return Dump(tuple(maps), tuple(problems))

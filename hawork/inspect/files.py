@@ -99,9 +99,9 @@ def job_results(config: Configuration) -> pandas.DataFrame:
         dirty = path.name.endswith("_DIRTY.json")
         job_id = path.name.removesuffix(".json").removesuffix("_DIRTY")
         try:
-            # A pipe would be waited for, and what is no file may have no end.
+            # A pipe would be waited for, and what is not a file may have no end.
             if not path.is_file() or path.stat().st_size > LARGEST:
-                raise ValueError("it is no file of a result")
+                raise ValueError("it is not a file of a result")
             result = json.loads(path.read_bytes())["result"]
             ended, runtime = result["application-status"], result["net-runtime"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):

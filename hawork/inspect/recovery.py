@@ -145,8 +145,8 @@ def _number(version: str) -> tuple[int, int]:
 
 def fate_of(stored: StoredPointer, versions: FlinkVersions) -> Fate:
     """What recovery does with a pointer. ZooKeeper and Kubernetes are opposite in places:
-    a job graph's pointer that is no Java stream ends the JobManager on ZooKeeper and is passed
-    over on Kubernetes, where text that is no base64 ends it.
+    a job graph's pointer that is not a Java stream ends the JobManager on ZooKeeper and is passed
+    over on Kubernetes, where text that is not base64 ends it.
     """
     on_kubernetes = stored.entry.place == "kubernetes"
     if not on_kubernetes and stored.marked:
@@ -277,7 +277,7 @@ class _Machine:
         """Source: ``KubernetesStateHandleStore.getAllHandles`` decodes every key's base64."""
         if graph.fault == "not-base64":
             self._block(
-                "the pointer of a job graph is no base64", graph.entry.object, job.job_id, False
+                "the pointer of a job graph is not base64", graph.entry.object, job.job_id, False
             )
 
     def _cleaned_up(self, job: JobView, result: Object) -> JobRecovery:
@@ -411,7 +411,7 @@ class _Machine:
         """
         fate = fate_of(checkpoint, self._versions)
         if fate == "fatal":
-            return "a checkpoint's pointer is no base64"
+            return "a checkpoint's pointer is not base64"
         if fate != "read" or checkpoint.file is None:
             return ""
         number = checkpoint.checkpoint_id

@@ -25,7 +25,7 @@ COLUMNS: Final = ("job", "id", "would be", "newest", "newest whole", "counter")
 
 
 def printable(text: str) -> str:
-    """Text out of somebody's data, safe for a terminal: what is not printable is escaped."""
+    """Text out of foreign data, safe for a terminal: what is not printable is escaped."""
     if text.isprintable():
         return text
     return "".join(

@@ -118,7 +118,7 @@ class Settings:
             return None
 
     def duration(self, key: str) -> float | None:
-        """Seconds of an option; ``None`` when it is not set, or is no duration."""
+        """Seconds of an option; ``None`` when it is not set, or is not a duration."""
         text = self.get(key)
         if text is None:
             return None

@@ -182,7 +182,7 @@ def _job_graph(
 ) -> None:
     job_id = path.rpartition("/")[2]
     if not JOB_ID.fullmatch(job_id) or path not in tree:
-        return  # Flink passes over names that are no job ids.
+        return  # Flink passes over names that are not job ids.
     graph = JobGraph(tree[path], plan=plan)
     _pointer(graph, tree, children)
     cluster.job(job_id).graphs.append(graph)

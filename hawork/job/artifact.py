@@ -1,6 +1,6 @@
 """A job's code as one zip: packed the same way each time, and unpacked with suspicion.
 
-An artifact comes from somebody else. Its sha256 is verified before a byte of it is looked
+An artifact comes from a client. Its sha256 is verified before a byte of it is looked
 at, and every entry is checked before any is written.
 """
 
@@ -115,7 +115,7 @@ def _read_directory(directory: Path) -> Iterator[tuple[str, bytes]]:
         for name in filter(_wanted, names):
             path = Path(folder, name)
             if path.is_symlink() or not path.is_file():
-                raise ArtifactError(f"artifact {directory} holds {path}, which is no plain file")
+                raise ArtifactError(f"artifact {directory} holds {path}, which is not a plain file")
             yield path.relative_to(root).as_posix(), path.read_bytes()
 
 
@@ -204,13 +204,13 @@ def _read_safely(
             for path, entry in _checked_members(archive):
                 take(path, chunks(archive, entry))
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, ValueError) as error:
-        raise ArtifactError(f"artifact is no readable zip file: {error}") from None
+        raise ArtifactError(f"artifact is not a readable zip file: {error}") from None
     except (NotImplementedError, RuntimeError) as error:
         raise ArtifactError(f"artifact uses a zip feature that is not allowed: {error}") from None
     except Exception as error:
         if type(error).__module__ != "zlib":
             raise
-        raise ArtifactError(f"artifact is no readable zip file: {error}") from None
+        raise ArtifactError(f"artifact is not a readable zip file: {error}") from None
 
 
 def _checked_members(archive: zipfile.ZipFile) -> list[_Member]:

@@ -101,7 +101,7 @@ class PendingFile:
         pending, _, part = text.partition(" -> ")
         if not (_PENDING_NAME.fullmatch(pending) and _PART_NAME.fullmatch(part)):
             raise JobExecutionError(
-                f"the checkpoint names output {text!r}, which is no file of a FileSink"
+                f"the checkpoint names output {text!r}, which is not a file of a FileSink"
             )
         return cls(pending, part)
 

@@ -1,7 +1,7 @@
 """Sources that read files: CSV and lines, plain or compressed.
 
 A position is a byte offset (in the uncompressed data), found without slowing down reading:
-lines are taken in chunks, and the offset is added up only when somebody asks for it.
+lines are taken in chunks, and the offset is added up only when it is asked for.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ def _open_zip(path: str) -> io.BufferedReader:
     try:
         archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
-        raise JobExecutionError(f"input file {path} is no zip file: {error}") from None
+        raise JobExecutionError(f"input file {path} is not a zip file: {error}") from None
     names = [name for name in archive.namelist() if not name.endswith("/")]
     if len(names) != 1:
         archive.close()

@@ -28,7 +28,7 @@ def key_text(key: Any) -> str:
     """
     try:
         text = _encode(key)
-        text.encode()  # half a surrogate pair is no character, and could not be stored
+        text.encode()  # half a surrogate pair is not a character, and could not be stored
         return text
     except (TypeError, ValueError, RecursionError) as error:
         raise JobExecutionError(

@@ -75,7 +75,7 @@ def release(directory: Path, job_id: JobID) -> None:
 
 
 def _read(directory: Path) -> Owner | None:
-    """``ConfigurationError`` for a file that names no owner: it may be somebody's all the same."""
+    """``ConfigurationError`` for a file that names no owner: it may be another's all the same."""
     path = directory / OWNER
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -87,7 +87,7 @@ def _read(directory: Path) -> Owner | None:
         raise _unusable(path, "it is a link") from None
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise _unusable(path, "it is no regular file")
+            raise _unusable(path, "it is not a regular file")
         content = os.read(descriptor, _LARGEST)
     finally:
         os.close(descriptor)

@@ -50,7 +50,9 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
-            raise ConfigurationError(f"pipeline name {self.name!r} is no name: write a short text")
+            raise ConfigurationError(
+                f"pipeline name {self.name!r} is not a name: write a short text"
+            )
 
     def source(self, source: Source) -> Pipeline:
         """Read records from ``source``; the first call of every pipeline."""

@@ -18,7 +18,7 @@ def encode_state(state: KeyedState | None) -> bytes:
     """The state as JSON; ``JobExecutionError`` names the first key whose state is not JSON."""
     try:
         encoded = _encode(state)
-        if "\\ud" in encoded:  # half of a surrogate pair is no character
+        if "\\ud" in encoded:  # half of a surrogate pair is not a character
             check_json(state)
         return encoded.encode()
     except (TypeError, ValueError, RecursionError):
@@ -45,7 +45,7 @@ def check_state(text: str, state: Any) -> None:
         if isinstance(value, dict):
             for name, part in value.items():
                 if not isinstance(name, str):
-                    raise _not_json(text, state, f"{name!r} names a value and is no text")
+                    raise _not_json(text, state, f"{name!r} names a value and is not text")
                 todo.append(part)
         elif isinstance(value, list):
             todo.extend(value)

@@ -72,7 +72,7 @@ def closed(lab: _Closable) -> None:
 def reset() -> int:
     """Close every lab of this notebook, also those that no variable names; how many there were.
 
-    For when cells were run twice, out of order or only half. Views of somebody else's clusters
+    For when cells were run twice, out of order or only half. Views of attached clusters
     are closed, too. Labs of other notebooks, which have kernels of their own, are left alone;
     the next ``LabCluster`` begins anew.
 

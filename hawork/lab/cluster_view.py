@@ -52,7 +52,7 @@ class ClusterView(Recorded):
     """The panels that ``panels`` docks together."""
 
     def __init__(self, events: Path, name: str) -> None:
-        """``events`` is the folder of the events, ``name`` that of whoever writes them here."""
+        """``events`` is the folder of the events, ``name`` that of their writer here."""
         self._events = EventLog(name, events / f"{name}.jsonl")
         self._reader = EventReader(events)
         self._closed = False

@@ -1,7 +1,7 @@
 """Faults on purpose: what can happen to a process, and between it and the HA store, as verbs.
 
 Each fault is an event in ``events/lab.jsonl``, written just before it is done, so that the
-timeline and every measurement know the moment. A fault that is refused is no event.
+timeline and every measurement know the moment. A fault that is refused is not an event.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 class Faults:
     """The verbs, of a cluster on this machine. Each returns the event that tells of it.
 
-    A target is the name of a process, such as ``jm-1``, or ``"leader"``; ``LabError`` when there
-    is no such process, it is not in that state, or the store cannot have the fault.
+    A target is the name of a process, such as ``jm-1``, or ``"leader"``; ``LabError`` for
+    a process that the lab does not have or that is not in that state, and for a store that cannot
+    have the fault.
     """
 
     def __init__(

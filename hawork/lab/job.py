@@ -160,7 +160,7 @@ class Job:
     def _repr_html_(self) -> str:
         try:
             known = describe(self.details)
-        except HaworkError as error:  # nobody leads, or the lab is closed
+        except HaworkError as error:  # there is no leader, or the lab is closed
             known = str(error) if self._last is None else f"{describe(self._last)}; {error}"
         return f"<b>{html.escape(self.name)}</b> <code>{self.job_id}</code><br>{html.escape(known)}"
 

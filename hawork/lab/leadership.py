@@ -71,7 +71,9 @@ class Leadership:
             return target
         name = self.name()
         if name is None:
-            raise LabError("nobody leads now: wait for a leader, or name a process such as 'jm-1'")
+            raise LabError(
+                "there is no leader now: wait for a leader, or name a process such as 'jm-1'"
+            )
         return name
 
 

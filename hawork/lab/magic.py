@@ -32,7 +32,7 @@ def write_artifact(name: str, source: str) -> str:
         return _write_script(name, source)
     if not re.fullmatch(r"[A-Za-z_]\w*\.py", name):
         raise ValueError(
-            f"artifact name {name!r} is no module file: write a name such as flights.py, or "
+            f"artifact name {name!r} is not a module file: write a name such as flights.py, or "
             "flights.sql for real Flink"
         )
     tree = compile(source, name, "exec", dont_inherit=True)

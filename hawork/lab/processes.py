@@ -64,7 +64,7 @@ class LabProcesses:
         return states[name]
 
     def check_started(self) -> None:
-        """``LabError`` with the reason when a process has ended although nobody asked it to."""
+        """``LabError`` with the reason when a process has ended unasked."""
         for state in self.states().values():
             if state.state == "exited":
                 raise LabError(f"process {state.name} ended: {self.last_words(state.name)}")

@@ -42,7 +42,7 @@ class RunDirectory:
     A temporary one is made when ``directory`` is ``None``, and removed by ``close`` unless
     ``keep`` is set. A directory that was named is never removed.
 
-    Only its user can look into it: there is the token, and whoever could write into it would
+    Only its user can look into it: there is the token, and a user who could write into it would
     give orders to the lab's processes.
 
     Raises ``LabError`` when another lab uses the directory, it cannot be written, or another
@@ -154,7 +154,7 @@ def remove_abandoned(temporary: Path) -> list[Path]:
     """Remove the temporary run directories of labs that were killed; returns them.
 
     A killed kernel cannot clean up after itself, so the next lab does. A directory goes
-    only when it is ours and nobody holds its lock.
+    only when it is ours and no process holds its lock.
     """
     removed = []
     for path in temporary.glob(f"{PREFIX}*"):

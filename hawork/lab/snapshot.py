@@ -13,7 +13,7 @@ from hawork.core.types import ProcessState
 @dataclass(frozen=True, slots=True)
 class ClusterSnapshot:
     """``wall`` in seconds since 1970; jobs and TaskManagers are what the leader told, or
-    empty while nobody leads.
+    empty while there is no leader.
     """
 
     wall: float

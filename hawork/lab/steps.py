@@ -15,7 +15,7 @@ from hawork.core.steps import HeldStep
 
 @dataclass(frozen=True, slots=True)
 class ArmedStep:
-    """An order for whoever reaches a step first."""
+    """An order for the process that reaches a step first."""
 
     step: str
     action: str
@@ -42,7 +42,7 @@ class ArmedStep:
 class ArmedSteps:
     """What is armed and held in one run's control directory.
 
-    ``check`` raises when nobody can reach a step any more.
+    ``check`` raises when no process can reach a step any more.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class ArmedSteps:
         return ArmedStep(step, action, process, since, self._events, self._check)
 
     def held(self) -> list[HeldStep]:
-        """Where processes stand now, the oldest first; a crash leaves nobody standing."""
+        """Where processes stand now, the oldest first; a crashed process stands nowhere."""
         return [hit for hit in steps.held_steps(self._control) if hit.action != "crash"]
 
     def proceed(self, wake: Callable[[str], object]) -> list[HeldStep]:

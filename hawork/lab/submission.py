@@ -17,7 +17,7 @@ def send(
 ) -> Future[JobID]:
     """Call ``submit``, now or on a thread; its error is raised now, or by the future.
 
-    While somebody looks at a step that is ``held`` there is no answer, and the same job is
+    While a reader looks at a step that is ``held`` there is no answer, and the same job is
     submitted again; ``submit`` is told whether it is.
     """
     sent: Future[JobID] = Future()

@@ -1,6 +1,6 @@
 """Checks of the notebooks' exercises: they say what is there, and what is missing.
 
-A check never raises: an exercise that nobody has begun is not an error.
+A check never raises: an exercise that was not begun is not an error.
 """
 
 from hawork.lessons.cases import check_incident, check_repair

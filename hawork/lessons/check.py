@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["UNKNOWN", "Check", "answer", "because", "called"]
 
 UNKNOWN = "?"
-"""The answer of somebody who does not know yet, where ``None`` would be an answer."""
+"""The answer of a reader who does not know yet, where ``None`` would be an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Check:
 def answer(question: str, given: Any, right: Any, hint: str) -> tuple[str, bool]:
     """A point about a question; ``hint`` says where to look as long as it is not answered.
 
-    ``...`` is no answer, and as ``right`` it says that nobody can know yet.
+    ``...`` is not an answer, and as ``right`` it says that it cannot be known yet.
 
     >>> answer("restarts", 2, 1, "count them")
     ('restarts: not 2; count them', False)

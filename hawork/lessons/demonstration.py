@@ -1,6 +1,6 @@
 """The main job, told from start to end: real data, a killed leader, an exact result.
 
-Used by ``hawork demo`` and by whoever wants the same from Python.
+Used by ``hawork demo``, and from Python.
 """
 
 from __future__ import annotations
@@ -155,7 +155,9 @@ def failover_seconds(events: list[Event], fault: Event) -> float:
             and event.facts.get("component") == "rest_server"
         ):
             return event.monotonic - fault.monotonic
-    raise LabError(f"nobody took over after {fault.facts['verb']} of {fault.facts['target']}")
+    raise LabError(
+        f"no JobManager took over after {fault.facts['verb']} of {fault.facts['target']}"
+    )
 
 
 def leader_session_ids(events: list[Event]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Broken runs to be solved: something happens to a cluster, and nobody says what.
+"""Broken runs to be solved: something happens to a cluster, and nothing says what.
 
 The deed is done with signals and in storageDir, past the lab's own verbs, so that no fault is
 in the event log. What the processes themselves noticed is.
@@ -34,7 +34,7 @@ __all__ = ["Incident", "make_incident"]
 KILLED, PAUSED = "killed", "paused"
 HINTS: Mapping[str, str] = {
     "process": "look for a process that ended, or that said nothing for a while",
-    "what": f"{KILLED!r} or {PAUSED!r}? A death is told by the supervisor, a pause by nobody",
+    "what": f"{KILLED!r} or {PAUSED!r}? A death is told by the supervisor, a pause by no process",
     "restored": "the number of the checkpoint, in the last event of kind job.restored",
     "damaged": "the number of a checkpoint that was passed over, or None: see state.set_aside",
 }
@@ -47,7 +47,7 @@ _MORE = 5
 class Incident:
     """A run to which something happened. ``answers()`` gives it away.
 
-    ``found`` is what somebody wrote down right after it, as storage goes on changing: of each
+    ``found`` is what was written down right after it, as storage goes on changing: of each
     checkpoint the sha256 in its pointer, and that of its file.
     """
 
@@ -61,7 +61,7 @@ class Incident:
     _since: float
 
     def answers(self) -> dict[str, Any]:
-        """What happened; for ``check_incident``, and for whoever gives up."""
+        """What happened; for ``check_incident``, and for a reader who gives up."""
         restored = [event for event in self._restores() if event.monotonic > self._since]
         return {
             "process": self._process,

@@ -87,7 +87,7 @@ def check_results(lab: LabCluster, job: Job | None) -> Check:
 def check_restart(lab: LabCluster, job: Job | None, answers: Mapping[str, Any]) -> Check:
     """Did a job of the flights lose a TaskManager, and what did that change?
 
-    ``"?"`` is the answer of somebody who does not know yet.
+    ``"?"`` is the answer of a reader who does not know yet.
 
     >>> check_restart(lab, job, {"changes of the leader": 0, "restarts of the job": 1,
     ...                          "flights lost or doubled": "?"})          # doctest: +SKIP
@@ -115,7 +115,7 @@ def check_restart(lab: LabCluster, job: Job | None, answers: Mapping[str, Any]) 
 def check_submission(lab: LabCluster, job: Job | None, counted: str) -> Check:
     """Did a leader crash before it answered, and how often is each flight ``counted`` then?
 
-    ``"never"``, ``"once"``, ``"twice"``, or ``"?"`` from somebody who does not know yet.
+    ``"never"``, ``"once"``, ``"twice"``, or ``"?"`` from a reader who does not know yet.
 
     >>> check_submission(lab, job, "?")                                    # doctest: +SKIP
     """

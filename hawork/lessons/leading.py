@@ -130,7 +130,7 @@ def check_tolerance(other: LabCluster | None) -> Check:
 def check_awakening(lab: LabCluster, seconds: float | None) -> Check:
     """Was a leader paused past its time, and for how many seconds did it believe afterwards?
 
-    ``None`` is no answer yet.
+    ``None`` is not an answer yet.
 
     >>> check_awakening(lab, None)                                         # doctest: +SKIP
     """
@@ -179,7 +179,7 @@ def _after(events: Sequence[Event], event: Event | None) -> list[Event]:
 
 
 def check_unseen_death(other: LabCluster | None) -> Check:
-    """Was the leader of another lab killed, with nobody there to notice its death?
+    """Was the leader of another lab killed, with no supervisor to notice its death?
 
     >>> check_unseen_death(None).points[0]
     ('another lab was started', False)

@@ -16,7 +16,7 @@ def two_leaders(
     renew_deadline: float = 1.5,
     lease_duration: float = 2.0,
 ) -> float:
-    """Seconds for which two believe to lead when the host of one sleeps for ``slept`` seconds.
+    """Seconds for which two think that they lead when the host of one sleeps for ``slept`` seconds.
 
     ``counted``: its stopwatch goes on meanwhile. On waking it has no network yet, so that only
     this stopwatch can tell it that its time is over.

@@ -14,7 +14,7 @@ _CALLS = 1000
 
 
 def check_fencing(write: Callable[[dict[str, Any], str, str, Any], bool]) -> Check:
-    """Does ``write(store, session_id, name, value)`` refuse whoever does not lead?
+    """Does ``write(store, session_id, name, value)`` refuse a process that does not lead?
 
     ``store`` is a dict with the session id of the leader under ``"leader"``, and what was
     written under ``"data"``. ``write`` says whether it wrote.
@@ -60,7 +60,7 @@ class TinyConfigMap:
         self._calls = 0
 
     def read(self) -> tuple[int, str | None]:
-        """The version, and who holds the lock: ``None`` if nobody does."""
+        """The version, and who holds the lock: ``None`` if no process does."""
         self._count()
         return self._version, self._holder
 
@@ -79,7 +79,7 @@ class TinyConfigMap:
 
 
 class _Disturbed(TinyConfigMap):
-    """Somebody else writes, right after the first time that it is read.
+    """Another process writes, right after the first time that it is read.
 
     ``taken_by`` takes the lock; without it something else in the object changes.
     """
@@ -106,8 +106,8 @@ def check_lock(take: Callable[[TinyConfigMap, str], bool]) -> Check:
     """
     cases = (
         ("a free lock is taken", TinyConfigMap(), True),
-        ("a lock of somebody else is left alone", TinyConfigMap("B"), False),
-        ("so is one that somebody else took after it was read", _Disturbed("B"), False),
+        ("a lock of another process is left alone", TinyConfigMap("B"), False),
+        ("so is one that another process took after it was read", _Disturbed("B"), False),
         ("a free one is taken, though something else was written meanwhile", _Disturbed(), True),
     )
     points = []

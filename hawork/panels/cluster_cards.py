@@ -56,7 +56,11 @@ def recorded_section(
         }
         for state in states
     }
-    store = {**_store(kind, facts, None), "publishes": address or leader or "nobody", "buttons": []}
+    store = {
+        **_store(kind, facts, None),
+        "publishes": address or leader or "no leader",
+        "buttons": [],
+    }
     return {
         "leader": leader,
         "session": session,
@@ -112,6 +116,6 @@ def _store(kind: str, facts: Facts, information: LeaderInformation | None) -> di
     return {
         "kind": kind,
         "state": "; ".join(trouble) or "up",
-        "publishes": information.address if information else "nobody",
+        "publishes": information.address if information else "no leader",
         "buttons": buttons("store", state, kind),
     }

@@ -74,7 +74,7 @@ class SteppedSource(Protocol):
 
 
 class AttachedSource(StoreSource, Protocol):
-    """A cluster of somebody else's; ``AttachedCluster`` has it."""
+    """A cluster that was attached to; ``AttachedCluster`` has it."""
 
     config: Configuration | None
     trust: RestTrust

@@ -86,7 +86,7 @@ def perform(lab: Any, request: Mapping[str, Any]) -> str:
         return f"lab.{verb}()"
     if verb == "cancel":
         return _cancel(lab, str(request.get("job", "")))
-    raise LabError(f"a panel asked for {verb!r}, which is no verb of the lab")
+    raise LabError(f"a panel asked for {verb!r}, which is not a verb of the lab")
 
 
 def _cancel(lab: Any, job_id: str) -> str:

@@ -18,7 +18,7 @@ def jobs_section(lab: ClusterSource, details_of: FullDetails) -> dict[str, Any]:
     expected = {job.job_id: job.expected_records for job in lab.jobs}
     names = {job.job_id: job.name for job in lab.jobs}
     if lab.leader_information() is None:
-        return {"note": "nobody leads: this is what the last leader told"}
+        return {"note": "there is no leader: this is what the last leader told"}
     found = details_of.of(lab.client.get, lab.client.jobs())
     jobs = {}
     for details in found:

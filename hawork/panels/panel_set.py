@@ -55,7 +55,7 @@ class PanelSet:
 
     @classmethod
     def of_view(cls, view: AttachedSource) -> PanelSet:
-        """Of somebody else's cluster, which is only looked at."""
+        """Of an attached cluster, which is only looked at."""
         return cls(view.arrived_events, partial(view_sources, view), partial(cancel, view))
 
     def panel(self, *names: str) -> Panel:

@@ -1,4 +1,4 @@
-"""The sections of a lab's panels: looked at only for panels that somebody asked for."""
+"""The sections of a lab's panels: looked at only for panels that are shown."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hawork.story.segments import DOWN
 
 CLUSTER, TIMELINE, JOBS, STORE, STEPPER = "cluster", "timeline", "jobs", "store", "stepper"
 END = "end"
-"""There once nobody looks any more; says so to panels of which no section does."""
+"""There once nothing looks any more; says so to panels of which no section does."""
 
 JOBS_EVERY = 0.5
 STORE_EVERY = 1.0
@@ -34,8 +34,8 @@ _CLOSED = "This lab is closed: this is what it was."
 class Sources:
     """Look at one cluster. ``want`` starts what a panel needs; ``close`` ends it.
 
-    ``quick`` gives sections that cost nothing, ``slow`` those that somebody has to be asked for;
-    a section may have both. ``ended`` is what becomes of all when nobody looks any more.
+    ``quick`` gives sections that cost nothing, ``slow`` those that have to be asked for;
+    a section may have both. ``ended`` is what becomes of all when nothing looks any more.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ def lab_sources(
 
 
 def _ended(sections: Mapping[str, Json]) -> dict[str, Json]:
-    """The same when every process has ended: nobody leads or stands at a step.
+    """The same when every process has ended: no process leads or stands at a step.
 
     Each section says so; that its buttons do nothing any more the views know by themselves,
     but for those of the cards.

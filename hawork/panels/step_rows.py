@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MOST_CHANGES = 40
 BASELINE_EVERY = 1.0
-"""Seconds between looks at the store while nobody stands at a step. What somebody finds on
+"""Seconds between looks at the store while no process stands at a step. What a process finds on
 arrival is compared with the last one, or with the step before if that is not so long ago."""
 
 
@@ -92,7 +92,7 @@ class StepRows:
                 "value": shown.content,
             }
         )
-        # A lease that is renewed is no change; one that changes hands is.
+        # A lease that is renewed is not a change; one that changes hands is.
         rows = rows.assign(value=rows.value.str.replace(RENEWALS, "", regex=True))
         rows.loc[rows.table == "lease", "version"] = ""
         return pandas.concat([rows, files], ignore_index=True)

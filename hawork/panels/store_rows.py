@@ -23,7 +23,7 @@ MOST_ROWS = 300
 """Rows and files that are sent; ``lab.store_rows()`` has all of them."""
 
 RENEWALS = r'"renewals": \d+(, )?'
-"""A lease that is renewed is no change that a reader looks for."""
+"""A lease that is renewed is not a change that a reader looks for."""
 
 
 class StoreRows:

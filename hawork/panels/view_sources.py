@@ -1,4 +1,4 @@
-"""The sections of the panels of somebody else's cluster, from what is seen of it; no buttons."""
+"""The sections of the panels of an attached cluster, from what is seen of it; no buttons."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _ended(sections: Mapping[str, Json]) -> dict[str, Json]:
 
 
 class _Jobs:
-    """Asks whoever leads."""
+    """Asks the leader."""
 
     def __init__(self, view: AttachedSource) -> None:
         self._view = view
@@ -97,7 +97,7 @@ class _Jobs:
         address = self._view.rest_address()
         cancels = not self._view.read_only
         if address is None:
-            note = "Nobody leads: this is what the last leader told."
+            note = "There is no leader: this is what the last leader told."
             return {"note": note, "cancel": cancels}
         get = partial(ask, address, trust=self._view.trust)
         shown = self._details.of(get, JobDetails.from_overview(get("/jobs/overview")))

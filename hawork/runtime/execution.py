@@ -153,7 +153,7 @@ class ExecutionAttempt:
 
         With ``discard`` they also remove output that no checkpoint has committed. After
         ``STOP_TIMEOUT`` the wait ends: whatever a lost subtask still does, it does under an
-        attempt id that nobody will commit.
+        attempt id that is never committed.
         """
         self.command({"type": "stop", "discard": discard})
         try:

@@ -37,7 +37,7 @@ class JobMaster:
     """One job under one leadership.
 
     ``conclude`` is awaited once when the job has reached a globally terminal outcome; it
-    must make that durable before the job shows the status, so that nobody is told an end
+    must make that durable before the job shows the status, so that a client is not told an end
     that a crash could take back.
     """
 
@@ -178,7 +178,7 @@ class JobMaster:
 
         Keeps trying while the store is away, and while there are checkpoints but none is
         readable: starting from nothing would repeat output, failing would delete what
-        somebody can still repair. The end of our leadership, or a cancel, ends it.
+        another process can still repair. The end of our leadership, or a cancel, ends it.
         """
         pause = RetryPause()
         while True:

@@ -16,7 +16,7 @@ _LONGEST_END = 10.0
 async def in_own_thread(action: Callable[[], T]) -> T:
     """Run something that blocks, perhaps for ever. ``RuntimeError`` when no thread is left.
 
-    Who stops waiting leaves the thread behind; it is no reason for the process to go on.
+    A caller that stops waiting leaves the thread behind, which does not keep the process alive.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -25,7 +25,7 @@ async def in_own_thread(action: Callable[[], T]) -> T:
         if not future.done():
             try:
                 future.set_result(result())
-            except BaseException as error:  # noqa: BLE001 - whoever waits handles it
+            except BaseException as error:  # noqa: BLE001 - the caller handles it
                 future.set_exception(error)
 
     def run() -> None:

@@ -74,7 +74,7 @@ class ProcessContext:
 
 
 class _TellingEventLog(EventLog):
-    """Keeps events in memory, and tells those that somebody should read."""
+    """Keeps events in memory, and tells those that a reader should see."""
 
     def __init__(self, process: str, tell: Callable[[str], None]) -> None:
         super().__init__(process)

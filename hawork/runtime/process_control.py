@@ -56,7 +56,7 @@ class ProcessControl:
         self._reader.start()
         try:
             self._call("configure", options=dict(options), release=release)
-        except BaseException:  # an interrupt, too: nobody else knows of the supervisor yet
+        except BaseException:  # an interrupt, too: nothing else knows of the supervisor yet
             self.stop(grace=0)
             raise
 

@@ -1,4 +1,4 @@
-"""Who may call REST: whoever has the cluster's token, and Flink's own clients when let in."""
+"""Who may call REST: a client that has the cluster's token, and Flink's own clients when let in."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _RIGHTS = {"none": (), READ: (READ,), CANCEL: (READ, CANCEL)}
 class RestAccess:
     """The token, and what may be done without it by programs on the same machine.
 
-    ``without_token`` is the value of ``hawork.rest.without-token``. A browser is no such
-    program: a page of anybody's could make it send requests, so what carries an ``Origin``,
+    ``without_token`` is the value of ``hawork.rest.without-token``. A browser is not such
+    a program: a foreign page could make it send requests, so what carries an ``Origin``,
     or is meant for a host name that is not ours, needs the token.
     """
 

@@ -3,7 +3,7 @@
 Paths and answers follow Flink's v1 REST API where Flink has them (``rest_handlers.py``).
 Every request needs the cluster's token, sent as ``Authorization: Bearer <token>``, unless
 ``rest_access.py`` lets it in. A standby sends clients on to the leader with status 307, or
-answers 503 while nobody leads.
+answers 503 while there is no leader.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ class Handler(tornado.web.RequestHandler):
         except (ValueError, RecursionError):
             raise ConfigurationError("the request's body is not JSON: send a JSON object") from None
         if not isinstance(data, dict):
-            raise ConfigurationError("the request's body is no JSON object: send {...}")
+            raise ConfigurationError("the request's body is not a JSON object: send {...}")
         return data
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:

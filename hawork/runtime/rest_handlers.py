@@ -204,7 +204,7 @@ class JobExecutionResult(Reading):
 
 
 class Savepoints(Handler):
-    """``flink savepoint`` and ``flink stop``: a checkpoint of hawork's is no savepoint."""
+    """``flink savepoint`` and ``flink stop``: a checkpoint of hawork's is not a savepoint."""
 
     rights = {"POST": READ}  # it only says so
 

@@ -33,7 +33,7 @@ def graph_of_request(
     ``JobSubmissionError`` or ``ArtifactError`` says in one sentence what is wrong.
     """
     if not isinstance(request, Mapping):
-        raise JobSubmissionError("the submission is no JSON object: send {...}")
+        raise JobSubmissionError("the submission is not a JSON object: send {...}")
     try:
         check_json(request)
     except ValueError as error:

@@ -58,7 +58,7 @@ class SupervisedProcess:
             return False
 
     def read_tickets(self) -> bool:
-        """Take in what the ticket pipe holds; false once nobody can write to it any more."""
+        """Take in what the ticket pipe holds; false once nothing can write to it any more."""
         while True:
             try:
                 data = os.read(self.ticket_fd, 65536)

@@ -1,6 +1,6 @@
 """The supervisor: a small process that starts, reaps, signals and kills the others.
 
-Whoever starts JobManagers reaps them. When one dies, the supervisor gives up its leadership
+The supervisor starts JobManagers and reaps them. When one dies, it gives up its leadership
 in its name *at once*: that is safe because the process is known to be dead, and it makes
 failover after a crash take milliseconds at any lease duration. A paused or cut-off process
 is still handled by the lease.

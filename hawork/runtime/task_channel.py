@@ -80,7 +80,7 @@ def take_standard_streams() -> TaskChannel:
 
 
 def _lines(descriptor: int) -> Iterator[bytes]:
-    """Whole lines until the pipe ends; half a line at its end is no command."""
+    """Whole lines until the pipe ends; half a line at its end is not a command."""
     rest = b""
     with contextlib.suppress(OSError):
         while data := os.read(descriptor, 1 << 16):

@@ -39,7 +39,7 @@ class TaskDeployment:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TaskDeployment:
-        """Raises ``KeyError``, ``TypeError`` or ``ValueError`` when ``data`` is no deployment."""
+        """Raises ``KeyError``, ``TypeError`` or ``ValueError`` for any other data."""
         known = {name: data[name] for name in cls.__slots__}
         known["job_id"] = JobID(data["job_id"])
         known["artifact"] = Path(data["artifact"])

@@ -181,7 +181,7 @@ class TaskManager:
         """
         if not leader.address.startswith(("http://", "https://")):
             # Real Flink may stand in the same election; its TaskManagers speak another language.
-            raise ConnectionError("it is no JobManager of hawork")
+            raise ConnectionError("it is not a JobManager of hawork")
         token = await self._loop.run_in_executor(self._io, read_token, self._context.config)
         challenge = Challenge(token, leader.address)
         request = tornado.httpclient.HTTPRequest(

@@ -26,6 +26,6 @@ def send_json(socket: WebSocket, message: Mapping[str, object]) -> None:
 
 
 def _look_at(sent: asyncio.Future[None]) -> None:
-    """An error that nobody looks at is printed, with a traceback."""
+    """An error that is not looked at is printed, with a traceback."""
     if not sent.cancelled():
         sent.exception()

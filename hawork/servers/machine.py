@@ -17,10 +17,10 @@ _TRIES = 1000
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody uses at the moment. ``LabError`` for too few.
+    """Ports of the loopback interface that are free at the moment. ``LabError`` for too few.
 
-    They are not among those that the system gives to whoever asks for any port: a server that
-    starts a second later, or again on the port it had, would now and then find a client there.
+    They are not among those that the system gives to a program that asks for any port: a server
+    that starts a second later, or again on the port it had, would now and then find a client there.
     """
     sockets: list[socket.socket] = []
     last = _first_that_is_given_away() - 1
@@ -32,7 +32,7 @@ def free_ports(count: int) -> list[int]:
             try:
                 each.bind((HOST, random.randint(_FIRST, last) if last >= _FIRST else 0))
             except OSError:
-                each.close()  # somebody listens there
+                each.close()  # a program listens there
             else:
                 sockets.append(each)
         if len(sockets) < count:
@@ -47,7 +47,7 @@ def _first_that_is_given_away() -> int:
     try:
         return int(_RANGE.read_text().split()[0])
     except (OSError, ValueError, IndexError):
-        return 32_768  # what Linux does when nobody changed it; others begin later
+        return 32_768  # what Linux does by default; others begin later
 
 
 @dataclass(frozen=True, slots=True)

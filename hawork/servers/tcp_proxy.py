@@ -105,7 +105,7 @@ class TcpProxy:
     @staticmethod
     def _upstream(direction: str) -> bool:
         if direction not in ("upstream", "downstream"):
-            raise ValueError(f"{direction!r} is no direction: say 'upstream' or 'downstream'")
+            raise ValueError(f"{direction!r} is not a direction: say 'upstream' or 'downstream'")
         return direction == "upstream"
 
     def close(self) -> None:

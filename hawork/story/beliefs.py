@@ -1,4 +1,4 @@
-"""Belief against truth: who holds the lock, who believes to lead, and what a client sees.
+"""Belief against truth: who holds the lock, who thinks it leads, and what a client sees.
 
 Made from events, like the timeline, and drawn on its axis. The lock is held from a grant until
 the leadership is released, revoked or granted to another; what a process believes ends when it
@@ -15,7 +15,7 @@ from hawork.story.segments import LEADING, PAUSED, Segment
 from hawork.story.terms import Terms
 
 HOLDER_LANE = "holds the lock"
-BELIEF_LANE = "believes to lead"
+BELIEF_LANE = "thinks it leads"
 CLIENT_LANE = "a client sees"
 STALE = "no longer true"
 """The state of a belief, or of a client's view, that names who does not hold the lock."""
@@ -64,7 +64,7 @@ class Beliefs:
         elif kind is EventKind.LEADERSHIP_RELEASED:
             self._release(str(event.facts.get("of")))
         elif kind is EventKind.PROCESS_EXITED:
-            # The lock of a dead process is held until somebody gives it up or takes it.
+            # The lock of a dead process is held until it is given up or taken.
             self._believers.pop(str(event.facts.get("of")), None)
             self._paused.discard(str(event.facts.get("of")))
         elif kind is EventKind.PROCESS_STARTED:

@@ -42,7 +42,7 @@ class EventReader:
     def arrived(self, known: int) -> list[Event]:
         """What was read after the first ``known`` events, in the order in which it was read.
 
-        For whoever looks often: nothing is copied that was told before.
+        For a caller that looks often: nothing is copied that was told before.
         """
         with self._lock:
             for path in sorted(self._directory.glob("*.jsonl")):

@@ -1,4 +1,4 @@
-"""A run in one file: to keep, to send to somebody, and to look at where no cluster is.
+"""A run in one file: to keep, to send, and to look at where no cluster is.
 
 ::
 
@@ -109,7 +109,7 @@ def open_bundle(path: Path | str) -> RunBundle:
     except OSError as error:
         raise LabError(f"bundle {file} cannot be read ({error.strerror})") from None
     except _DAMAGE as error:
-        raise _bad(file, f"it is no zip file, or was cut off or altered ({error})") from None
+        raise _bad(file, f"it is not a zip file, or was cut off or altered ({error})") from None
     try:
         return RunBundle(
             float(manifest["created"]),
@@ -160,7 +160,9 @@ def _checked(file: Path, archive: zipfile.ZipFile) -> tuple[dict[str, Any], dict
 def _bad(file: Path, reason: str) -> LabError:
     said = " ".join(reason.split())
     printable = "".join(each if each.isprintable() else "?" for each in said)
-    return LabError(f"{file} is no whole bundle of a run: {printable}; ask for it again")
+    return LabError(
+        f"{file} is damaged, or is not a bundle of a run: {printable}; request it again"
+    )
 
 
 def _event(data: Any) -> Event:
@@ -173,7 +175,7 @@ def _event(data: Any) -> Event:
         and all(each is None or isinstance(each, str) for each in texts)
         and isinstance(event.facts, dict)
     ):
-        raise TypeError(f"{str(data)[:80]!r} is no event")
+        raise TypeError(f"{str(data)[:80]!r} is not an event")
     return event
 
 

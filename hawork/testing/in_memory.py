@@ -288,7 +288,7 @@ class InMemoryStorage:
         except KeyError:
             pass
         if self.list(path, unfinished=True):
-            raise CorruptStateError(f"file {path} is no regular file: remove it")
+            raise CorruptStateError(f"file {path} is not a regular file: remove it")
         raise NotExistError(f"file {path} does not exist in storageDir")
 
     def delete(self, path: str) -> bool:

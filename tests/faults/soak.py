@@ -140,7 +140,7 @@ def _print_figures(events: list[Event], chaos: Chaos, load: Load, writes: int) -
 
 
 class _SoakScenario(Scenario):
-    """The witness's own rows name the jobs, too: they are no remains of them."""
+    """The witness's own rows name the jobs, too: they are not remains of them."""
 
     def _rows_of(self, job_id: str) -> list[Any]:
         return [row for row in super()._rows_of(job_id) if row["table"] != "witness"]

@@ -251,9 +251,9 @@ def test_a_damaged_database_is_named_with_the_fix(tmp_path: Path) -> None:
     with LabCluster(1, 0, directory=tmp_path / "lab", options=FAST, keep=True) as lab:
         lab.leader()
         (database,) = (lab.directory / "storage").rglob("ha.db")
-    database.write_bytes(b"this is no database" * 1000)
+    database.write_bytes(b"this is not a database" * 1000)
     for name in ("ha.db-wal", "ha.db-shm"):
         database.with_name(name).unlink(missing_ok=True)
     message = start_jobmanager(lab.directory)
     assert str(database) in message
-    assert database.read_bytes().startswith(b"this is no database"), "nothing is thrown away"
+    assert database.read_bytes().startswith(b"this is not a database"), "nothing is thrown away"

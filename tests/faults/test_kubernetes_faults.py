@@ -182,7 +182,7 @@ def test_what_lies_in_the_config_maps_can_be_read(scenario: Scenario) -> None:
 def test_what_cannot_be_done_is_refused_with_the_reason(scenario: Scenario) -> None:
     lab = scenario.lab
     before = faults(lab)
-    with pytest.raises(LabError, match="on Kubernetes nobody has one: a leadership lasts as long"):
+    with pytest.raises(LabError, match="on Kubernetes there are none: a leadership lasts as long"):
         lab.expire_session()
     with pytest.raises(LabError, match="tm-1 cannot be cut off from the store"):
         lab.partition("tm-1")

@@ -360,7 +360,7 @@ def test_a_cluster_id_belongs_to_one_cluster(lab: FlinkCluster) -> None:
     ready(lab)
     quorum = "high-availability.zookeeper.quorum"
     other = FlinkCluster(1, 0, options={quorum: lab.config[quorum]})
-    with pytest.raises(LabError, match="cluster-id /lab is used by somebody else"):
+    with pytest.raises(LabError, match="cluster-id /lab is used by another cluster"):
         other.start()
     assert lab.leader()
 

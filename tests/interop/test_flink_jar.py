@@ -138,7 +138,7 @@ def test_a_second_job_of_a_jar_is_not_silent(lab: FlinkCluster, jar: Path) -> No
 def test_a_text_file_is_no_jar(tmp_path: Path, jar: Path) -> None:
     text = tmp_path / "text.jar"
     text.write_text("no zip")
-    with pytest.raises(JobSubmissionError, match=r"text\.jar is no jar"):
+    with pytest.raises(JobSubmissionError, match=r"text\.jar is not a jar"):
         work_of(str(text), {}, None, ())
     with pytest.raises(JobSubmissionError, match="args is the text 'a b': give a list"):
         work_of(str(jar), {}, None, "a b")

@@ -89,7 +89,7 @@ def _frame(notebook: Any) -> Iterator[str]:
         if word not in first.source:
             yield f"the first cell does not say {word}"
     if not re.search(r"\*\*Time\.\*\* .*\d+ minutes", first.source):
-        yield "the time is no number of minutes"
+        yield "the time is not a number of minutes"
     if notebook.metadata.get("kernelspec", {}).get("name") != "python3":
         yield "the kernel is not python3"
     if "widgets" in notebook.metadata:

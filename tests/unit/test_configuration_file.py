@@ -82,7 +82,7 @@ def test_a_legacy_file_is_read_line_by_line(tmp_path: Path) -> None:
         ("just text\n", "no mapping"),
         ("a: [unclosed\n", "not valid YAML"),
         ("a: 1\n---\nb: 2\n", "not valid YAML"),
-        ("? [a, b]\n: 1\n", "is no text"),
+        ("? [a, b]\n: 1\n", "is not text"),
         ("a: !!python/object:os.system x\n", "!!python/object:os.system, which does not fit"),
         ("a:\n", "option a has no value"),
         ("high-availability: [" * 60 + "]" * 60, "nested too deeply"),

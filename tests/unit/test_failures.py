@@ -52,7 +52,7 @@ def test_what_the_system_refuses_is_the_environments_fault(number: int) -> None:
         (SystemExit(3), Blame.JOB),
         (RecursionError("maximum recursion depth exceeded"), Blame.JOB),
         (ConfigurationError("the pipeline has no sink"), Blame.JOB),
-        (ArtifactError("it is no zip"), Blame.JOB),
+        (ArtifactError("it is not a zip"), Blame.JOB),
     ],
 )
 def test_blame(error: BaseException, expected: Blame) -> None:

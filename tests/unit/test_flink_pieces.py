@@ -81,7 +81,7 @@ def test_values_are_filled_in_and_quoted() -> None:
     ("text", "said"),
     [
         ("SELECT '${nothing}'", "has no 'nothing'"),
-        ("SELECT 'open\n", "line 1 of the SQL script opens ' for ever"),
+        ("SELECT 'open\n", "SQL line 1: ' is never closed"),
         ("-- only this", "is empty"),
         ("missing.sql", "SQL file missing.sql cannot be read"),
     ],
@@ -106,7 +106,7 @@ def test_a_script_is_one_job(statements: tuple[str, ...], said: str) -> None:
 def test_a_cell_may_be_a_script() -> None:
     assert "not executed" in write_artifact("cell.sql", "SELECT 1;")
     assert SqlScript.of("cell.sql", {}).statements == ("SELECT 1",)
-    with pytest.raises(ValueError, match="for ever"):
+    with pytest.raises(ValueError, match="is never closed"):
         write_artifact("cell.sql", "SELECT 'x")
 
 
@@ -270,7 +270,7 @@ def test_larger_processes_get_the_memory_that_was_asked_for(
     with pytest.raises(LabError, match="need 4,552 MB of memory"):
         FlinkCluster(3, 1, directory=tmp_path / "large", options=config).start()
     for key, value, said in (
-        ("jobmanager.memory.heap.size", "a lot", "it is no size"),
+        ("jobmanager.memory.heap.size", "a lot", "it is not a size"),
         ("jobmanager.memory.process.size", "2g", "set jobmanager.memory.heap.size instead"),
         ("taskmanager.memory.flink.size", "2g", "set taskmanager.memory.task.heap.size instead"),
     ):

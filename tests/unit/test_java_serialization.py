@@ -54,13 +54,13 @@ def test_round_trip(session_id: UUID, address: str) -> None:
 
 @given(st.binary(min_size=1))
 def test_garbage_is_a_clear_error(data: bytes) -> None:
-    with pytest.raises(LeaderRetrievalError, match="no leader information"):
+    with pytest.raises(LeaderRetrievalError, match="not leader information"):
         java.decode_leader_information(data)
 
 
 @given(st.integers(min_value=1, max_value=104))
 def test_a_truncated_value_is_a_clear_error(length: int) -> None:
-    with pytest.raises(LeaderRetrievalError, match="no leader information"):
+    with pytest.raises(LeaderRetrievalError, match="not leader information"):
         java.decode_leader_information(SAMPLE[:length])
 
 

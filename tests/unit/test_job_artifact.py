@@ -92,7 +92,7 @@ ATTACKS = {
         lambda: zipped(*((f"{n}.py", b"\0" * 200_000) for n in range(6))),
         "larger than 1000000 bytes",
     ),
-    "understated": (understated, "no readable zip file"),
+    "understated": (understated, "not a readable zip file"),
     "too many": (
         lambda: zipped(*((f"{n}.py", b"") for n in range(artifact_module.MAX_FILES + 1))),
         "at most 10000",
@@ -101,10 +101,10 @@ ATTACKS = {
         lambda: zipped((lzma_entry(), b"x")),
         "compressed unusually",
     ),
-    "damaged": (damaged, "no readable zip file"),
-    "truncated": (lambda: zipped(("a.py", b"x" * 5000))[:-30], "no readable zip file"),
-    "no zip": (lambda: b"import os", "no readable zip file"),
-    "nothing": (lambda: b"", "no readable zip file"),
+    "damaged": (damaged, "not a readable zip file"),
+    "truncated": (lambda: zipped(("a.py", b"x" * 5000))[:-30], "not a readable zip file"),
+    "no zip": (lambda: b"import os", "not a readable zip file"),
+    "nothing": (lambda: b"", "not a readable zip file"),
     "endless name": (lambda: zipped(("x" * 300 + ".py", b"")), "cannot be unpacked"),
 }
 
@@ -180,7 +180,7 @@ def test_what_cannot_be_packed_is_named(tmp_path: Path) -> None:
         "missing.py": "cannot be read: No such file",
         "notes.txt": "is neither",
         "empty": "holds no Python module",
-        "linked": "no plain file",
+        "linked": "not a plain file",
     }.items():
         with pytest.raises(ArtifactError, match=reason):
             pack_artifact(tmp_path / name)

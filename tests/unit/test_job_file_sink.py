@@ -146,7 +146,7 @@ def test_output_that_is_gone_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_a_name_in_a_checkpoint_cannot_lead_elsewhere(tmp_path: Path, name: str) -> None:
-    with pytest.raises(JobExecutionError, match="no file of a FileSink"):
+    with pytest.raises(JobExecutionError, match="not a file of a FileSink"):
         writer(tmp_path).restore(1, [name])
 
 
@@ -243,5 +243,5 @@ def test_every_directory_that_a_snapshot_needs_is_on_the_disk_before_it(
 @pytest.mark.parametrize("number", ["9" * 5000, "1²"])
 def test_numbers_in_the_names_of_files_are_small(number: str) -> None:
     for name in (f"0-a-{number}.csv -> part-0-1-1.csv", f"0-a-1.csv -> part-0-{number}-1.csv"):
-        with pytest.raises(JobExecutionError, match="no file of a FileSink"):
+        with pytest.raises(JobExecutionError, match="not a file of a FileSink"):
             PendingFile.parse(name)

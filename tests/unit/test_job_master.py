@@ -202,7 +202,7 @@ def test_a_job_that_has_completed_nothing_ends_when_its_restart_strategy_does(
 def test_a_permanent_failure_is_believed_of_a_job_that_has_not_run(
     io: ThreadPoolExecutor, has_run: bool
 ) -> None:
-    """After a checkpoint the same artifact and config did work: that is no failure at once."""
+    """After a checkpoint the same artifact and config did work: that is not a failure at once."""
 
     async def story(stage: Stage) -> None:
         await stage.deployed(1)

@@ -188,8 +188,8 @@ def state_of(value: Any) -> Callable[[Any, dict[str, Any]], None]:
     [
         ({"tags": {1, 2}}, "is of type set"),
         ({"pair": (1, 2)}, "is of type tuple"),
-        ({1: "one"}, "1 names a value and is no text"),
-        ({"deep": [{"deeper": {2.5: 1}}]}, "2.5 names a value and is no text"),
+        ({1: "one"}, "1 names a value and is not text"),
+        ({"deep": [{"deeper": {2.5: 1}}]}, "2.5 names a value and is not text"),
         ({"nan": float("nan")}, "cannot be kept in a checkpoint"),
         ({"object": object()}, "is of type object"),
     ],

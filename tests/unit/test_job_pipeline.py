@@ -43,7 +43,7 @@ def test_a_pipeline_of_every_operator_is_complete() -> None:
 
 
 WRONG: list[tuple[Callable[[], Any], str]] = [
-    (lambda: Pipeline(" "), "is no name"),
+    (lambda: Pipeline(" "), "is not a name"),
     (lambda: Pipeline("p").map(str), "has no source"),
     (lambda: Pipeline("p").sink(SINK), "has no source"),
     (lambda: Pipeline("p").complete(), "has no source"),

@@ -90,13 +90,13 @@ def test_what_flink_accepts_is_accepted() -> None:
         (FINISHED.replace(b":42", b":4.2"), "net-runtime is 4.2"),
         (FINISHED.replace(b":42", b':"42"'), "net-runtime"),
         (FINISHED.replace(b"{}", b"[]"), "not a JSON object"),
-        (FINISHED.replace(b"{}", b'{"n":7}'), "7 is no text"),
+        (FINISHED.replace(b"{}", b'{"n":7}'), "7 is not text"),
         (b"\xff\xfe" + FINISHED, "decode|BOM"),
         (b"[" * 100_000, "nested|Expecting"),
     ],
 )
 def test_damaged_files_are_named_with_the_reason(payload: bytes, reason: str) -> None:
-    with pytest.raises(CorruptStateError, match=f"file x is no job result: .*({reason})"):
+    with pytest.raises(CorruptStateError, match=f"file x is not a job result: .*({reason})"):
         decode_job_result("file x", payload)
 
 

@@ -251,8 +251,8 @@ def test_flinks_own_dirty_results_are_taken_over(world: World) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (FINISHED[:60], "no job result"),
-        (b"", "no job result"),
+        (FINISHED[:60], "not a job result"),
+        (b"", "not a job result"),
         (FINISHED.replace(b"SUCCEEDED", b"UNKNOWN"), "UNKNOWN"),
         (FINISHED.replace(b"0a", b"0b"), f"result of job {OTHER_JOB}"),
     ],

@@ -136,7 +136,7 @@ def test_a_zip_of_two_files_or_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(JobExecutionError, match="holds 2 files"):
         CsvSource(path).open(None)
     path.write_bytes(b"no zip")
-    with pytest.raises(JobExecutionError, match="is no zip file"):
+    with pytest.raises(JobExecutionError, match="is not a zip file"):
         CsvSource(path).open(None)
 
 

@@ -84,7 +84,7 @@ def test_before_the_start_everything_says_so_at_once(tmp_path: Path) -> None:
             assert str(refused.value) == NOT_STARTED, name
         for name in PANELS:
             assert "nothing to show yet" in repr(getattr(lab, name)())
-        assert lab.event_list() == [], "what was refused is no event"
+        assert lab.event_list() == [], "what was refused is not an event"
         assert lab.store_rows().empty and lab.storage_tree().empty
         assert lab.held() == []
         lab.arm("takeover.granted", "pause")  # the first leader will stop there
@@ -121,7 +121,7 @@ def test_after_the_end_everything_says_so_at_once(closed: Closed) -> None:
             call()
     with pytest.raises(LabError, match="this lab is closed"):
         lab.start()
-    assert len(lab.event_list()) == told, "what was refused is no event"
+    assert len(lab.event_list()) == told, "what was refused is not an event"
     assert not lab.directory.exists(), "and leaves no file"
 
 

@@ -17,8 +17,10 @@ from hawork.client.waiting import Waiting
 from hawork.core.errors import ArtifactError, ConfigurationError, JobSubmissionError, LabError
 from hawork.core.events import EventKind, EventLog
 from hawork.core.steps import StepGate
-from hawork.inspect.decode import StoreRow
+from hawork.inspect.decode import StoreRow, decoded
+from hawork.inspect.entries import Entry
 from hawork.inspect.files import job_results, kind_of_file, storage_tree
+from hawork.inspect.store import store_frame
 from hawork.lab.artifacts import find_source, written_artifacts
 from hawork.lab.magic import write_artifact
 from hawork.lab.steps import ArmedSteps
@@ -59,7 +61,7 @@ def test_waiting_can_be_awaited_and_looks_on_another_thread() -> None:
 
 
 def test_waiting_in_vain_says_for_what() -> None:
-    with pytest.raises(LabError, match="waited 0 s for a leader, in vain"):
+    with pytest.raises(LabError, match="stopped waiting for a leader after 0 s"):
         Waiting("a leader", lambda: None, timeout=0).wait()
     assert "await" in repr(Waiting("a leader", lambda: None))
 
@@ -139,7 +141,7 @@ def test_a_path_is_not_the_artifact_of_that_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "job", "../job.py", "a b.py", "x.PY", "1.py"])
 def test_an_artifact_needs_a_modules_name(name: str) -> None:
-    with pytest.raises(ValueError, match="is no module file"):
+    with pytest.raises(ValueError, match="is not a module file"):
         write_artifact(name, "")
 
 
@@ -194,8 +196,11 @@ class Storage:
         self.root = root
         self.names = list(names)
 
+    def store_rows(self) -> pandas.DataFrame:
+        return store_frame(self.store_entries())
+
     def store_entries(self) -> list[StoreRow]:
-        return [StoreRow(None, "pointer", name, "0", "") for name in self.names]  # type: ignore[arg-type]
+        return decoded([Entry("embedded", "pointer", b"", name) for name in self.names], {})
 
     def storage_tree(self) -> pandas.DataFrame:
         return storage_tree(self.root)
@@ -237,5 +242,5 @@ def test_an_entry_that_falls_behind_the_limit_is_not_gone(tmp_path: Path) -> Non
     store.names = names[1:]
     shorter = rows.look()
     assert set(shorter["gone"]) == {"pointer !", "pointer 000"}, "nobody saw the last one"
-    assert shorter["rows"]["pointer 299"][-1] == 0, "and that one is no news"
+    assert shorter["rows"]["pointer 299"][-1] == 0, "and that one is not news"
     assert shorter["note"] == ""

@@ -1,7 +1,7 @@
 """Several lease machines on one store, with everything that can go wrong in between.
 
 Clocks are skewed, messages are late or lost, processes are paused, crash and come back.
-Never do two of them believe to lead at one instant; and once faults stop, one leads.
+Never do two of them think that they lead at one instant; and once faults stop, one leads.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def test_the_leader_is_marked_and_moves(
 
     discovery.nobody()
     until(lambda: state(view)["cluster"]["leader"] == "")
-    until(lambda: "Nobody leads" in state(view)["jobs"]["note"])
+    until(lambda: "There is no leader" in state(view)["jobs"]["note"])
     assert state(view)["jobs"]["jobs"][JOB]["status"] == "RUNNING", "what was told last stays"
 
     second.restored = 3
@@ -160,7 +160,7 @@ def test_who_does_not_listen_is_down_and_may_come_back(
     gone.close()
     discovery.publish(managers[0])
     stopped = view.wait_for_event("process.stopped", gone.name).wait()
-    assert stopped.facts["reason"] == "nobody listens at its REST endpoint"
+    assert stopped.facts["reason"] == "nothing listens at its REST endpoint"
 
     managers[0].taskmanagers.clear()
     lost = view.wait_for_event("process.stopped", TASKS).wait()
@@ -172,7 +172,7 @@ def test_who_does_not_listen_is_down_and_may_come_back(
 def test_a_store_that_is_away_says_nothing_about_the_leader(
     view: AttachedCluster, discovery: FakeDiscovery, managers: list[FakeJobManager]
 ) -> None:
-    """What we cannot see is no revocation, and what is found again is not granted again."""
+    """What we cannot see is not a revocation, and what is found again is not granted again."""
     session_id = discovery.publish(managers[0])
     view.cluster_panel()
     until(lambda: state(view)["cluster"]["leader"] == managers[0].name)
@@ -209,7 +209,7 @@ def test_a_session_of_two_leaders_is_no_valid_run(
 def test_leaders_that_publish_in_turns_are_no_valid_run(
     view: AttachedCluster, discovery: FakeDiscovery, managers: list[FakeJobManager]
 ) -> None:
-    """Two that believe to lead write over each other; the first is not blamed for going first."""
+    """Two that think they lead write over each other; the first is not blamed for going first."""
     first, second = managers
     mine, theirs = discovery.publish(first), discovery.publish(second)
     view.wait_for_event("leadership.confirmed", second.name).wait()

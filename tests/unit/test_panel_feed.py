@@ -267,7 +267,7 @@ def test_an_armed_step_is_for_everybody_or_for_one() -> None:
 @pytest.mark.parametrize("request_", [{}, {"do": "close"}, {"do": "_faults"}, {"do": "__init__"}])
 def test_nothing_else_can_be_asked_for(request_: Json) -> None:
     lab = FakeLab()
-    with pytest.raises(LabError, match="no verb of the lab"):
+    with pytest.raises(LabError, match="not a verb of the lab"):
         perform(lab, request_)
     with pytest.raises(LabError, match="was not submitted through this lab"):
         perform(lab, {"do": "cancel", "job": "abc"})

@@ -50,7 +50,7 @@ def test_who_leads_and_who_is_down_at_a_moment() -> None:
     assert before["store"]["publishes"] == "http://127.0.0.1:1"
     assert before["order"] == ["jm-1", "jm-2", "jm-3", "tm-1", "tm-2"]
     assert without["leader"] == ""
-    assert without["store"]["publishes"] == "nobody"
+    assert without["store"]["publishes"] == "no leader"
     assert without["cards"]["jm-1"]["state"] == "down"
     assert ["exit status", "-9"] in without["cards"]["jm-1"]["facts"]
     assert (after["leader"], after["cards"]["jm-1"]["leads"]) == ("jm-2", False)

@@ -146,7 +146,7 @@ def test_tls_where_nothing_speaks_it(authority: Path) -> None:
     ("content", "said"),
     [
         (None, "cannot be read: No such file"),
-        (b"hello", "no PEM, PKCS12 or JKS file with a certificate"),
+        (b"hello", "not a PEM, PKCS12 or JKS file with a certificate"),
         (b"\xfe\xed\xfe\xed\0\0\0\2\0\0\0\1\0\0", "cut off"),
         (b"-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n", "no certificate that can"),
         (b"0\x82nonsense", "truststore"),

@@ -201,13 +201,13 @@ def of_another_version(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (cut_off, "it is no zip file, or was cut off"),
+        (cut_off, "it is not a zip file, or was cut off"),
         (altered, "events.jsonl is not what was written"),
         (without("store.json"), "store.json is missing"),
         (without(MANIFEST), "it has no manifest.json"),
         (climbing, r"it holds \.\./\.\./escaped\.py"),
         (damaged_manifest, "its manifest.json is damaged"),
-        (no_zip, "it is no zip file"),
+        (no_zip, "it is not a zip file"),
         (of_another_version, r"has format 7, .* open it with the hawork that wrote it \(9\.1\)"),
         (Path.unlink, "there is no bundle"),
     ],
@@ -288,4 +288,6 @@ def test_the_command_tells_of_a_run(
     assert page.read_text() == report_of(open_bundle(bundle))
     cut_off(bundle)
     assert main(["report", str(bundle)]) == 1
-    assert re.fullmatch(r"hawork: .* is no whole bundle of a run: .*\n", capsys.readouterr().err)
+    assert re.fullmatch(
+        r"hawork: .* is damaged, or is not a bundle of a run: .*\n", capsys.readouterr().err
+    )

@@ -221,11 +221,11 @@ def test_an_entry_that_is_set_aside_keeps_what_it_held(world: World) -> None:
         checkpoints(JOB), pointers, world.files, stores.session_id, world.events
     )
     pointers.create("a", b'{"what": "\xff"}', stores.session_id)
-    store.set_aside("a", "it is no pointer")
+    store.set_aside("a", "it is not a pointer")
     store.set_aside("a", "again")
     store.set_aside("absent", "it is not there")
     kept = json.loads(world.pointers(checkpoints(JOB))["a"])
-    assert kept["was"] == '{"what": "\\xff"}' and kept["set_aside"] == "it is no pointer"
+    assert kept["was"] == '{"what": "\\xff"}' and kept["set_aside"] == "it is not a pointer"
 
 
 # --- guess 2, and a result that has no room -------------------------------------------------

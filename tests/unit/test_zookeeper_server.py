@@ -62,7 +62,7 @@ def test_what_is_no_ensemble_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="use 1, 3 or 5"):
         ZooKeeperServers(tmp_path, 2)
     servers = ZooKeeperServers(tmp_path)
-    with pytest.raises(LabError, match="start them first"):
+    with pytest.raises(LabError, match="start it first"):
         servers.kill()
     with pytest.raises(LabError, match="there is no ZooKeeper server 'zk-9'"):
         servers.port("zk-9")

@@ -52,7 +52,7 @@ class Database:
         self._busy_timeout = busy_timeout
         self._durable = durable
         self._turns = turns or WriteTurns()
-        # Held for one transaction, or one read; nobody else's code runs under it.
+        # Held for one transaction, or one read; no other program's code runs under it.
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None

@@ -38,7 +38,7 @@ def directory_of(config: Configuration) -> Path:
     if path is None:
         raise ConfigurationError(
             f"option {key} is not set and {options.STORAGE_DIR.key} is {storage_dir(config)}, "
-            "which is no directory of this machine: set the former to one"
+            "which is not a directory of this machine: set the former to one"
         )
     return path / "ha"
 
@@ -46,7 +46,7 @@ def directory_of(config: Configuration) -> Path:
 def prepare_directory(path: Path) -> None:
     """Make the directory if need be, for this user alone, and refuse an unsuitable one.
 
-    ``ConfigurationError`` for a network file system or somebody else's directory,
+    ``ConfigurationError`` for a network file system or another owner's directory,
     ``StoreUnavailableError`` when it cannot be made or used.
     """
     key = options.EMBEDDED_DIRECTORY.key

@@ -52,14 +52,14 @@ from hawork.ha.prompt_events import PromptEvents
 
 _JOIN_SECONDS = 20.0
 _GRACE = 0.5
-"""Seconds for SQLite to say itself that somebody keeps the store locked, and who does."""
+"""Seconds for SQLite to say itself that another process keeps the store locked, and who does."""
 T = TypeVar("T")
 
 
 class EmbeddedElectionDriver:
     """One contender for the lease row; a ``LeaderElectionDriver``.
 
-    The lease is written without forcing the disk, so that a renewal waits for nobody's
+    The lease is written without forcing the disk, so that a renewal waits for no other process's
     disk: who leads need not survive the machine.
     """
 

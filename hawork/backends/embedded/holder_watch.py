@@ -33,7 +33,7 @@ class HolderWatch:
 
     @property
     def contender(self) -> str:
-        """Whom this follows; empty for nobody."""
+        """The process that this follows; empty for none."""
         return "" if self._row is None else self._row.contender
 
     def follow(self, row: LeaseRow) -> None:
@@ -44,13 +44,13 @@ class HolderWatch:
             self._descriptor = watch_process(row.pid, row.start_time)
 
     def forget(self) -> None:
-        """Watch nobody."""
+        """Watch nothing."""
         self._row = None
         self._dead = False
         self._stop_watching()
 
     def is_dead(self) -> bool:
-        """Whether the holder is known to be dead. False for nobody, and when unsure."""
+        """Whether the holder is known to be dead. False without a holder, and when unsure."""
         if self._row is None or self._contenders is None:
             return False
         if not self._dead:

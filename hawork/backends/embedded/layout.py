@@ -52,7 +52,7 @@ CREATE TABLE pointer (
 def create_database(path: Path, cluster_id: str) -> None:
     """Make an empty database at ``path`` unless there is one.
 
-    It is made under another name and linked when it is complete, so nobody ever meets half
+    It is made under another name and linked when it is complete, so a process never meets half
     a database, and of several processes that start together exactly one makes it.
     """
     if path.exists():
@@ -80,7 +80,7 @@ def create_database(path: Path, cluster_id: str) -> None:
 def check_database(
     connection: sqlite3.Connection, path: Path, cluster_id: str, *, thorough: bool
 ) -> None:
-    """Refuse a file that is damaged, somebody else's, another cluster's or of a later hawork."""
+    """Refuse a file that is damaged, another owner's, another cluster's or of a later hawork."""
     if thorough and path.stat().st_size <= _SMALL:
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":

@@ -79,5 +79,5 @@ def fence(connection: sqlite3.Connection, session_id: LeaderSessionID, what: str
     """``LeadershipLostError`` unless ``session_id`` leads, as seen by this transaction."""
     present = connection.execute("SELECT session_id FROM lease").fetchone()
     if present is None or present[0] != str(session_id):
-        leader = "nobody leads" if present is None else f"{present[0]} leads"
+        leader = "there is no leader" if present is None else f"{present[0]} leads"
         raise LeadershipLostError(f"{what} was refused: {session_id} does not lead, {leader}")

@@ -13,7 +13,7 @@ from hawork.core.types import LeaderSessionID, Versioned
 from hawork.ha.pointer_store import Namespace
 
 _VALUE = "CAST(value AS BLOB), CAST(version AS INTEGER)"
-"""Whatever another hand has written there: SQLite keeps any type, and text that is no UTF-8."""
+"""Whatever another hand has written there: SQLite keeps any type, and text that is not UTF-8."""
 
 
 class EmbeddedPointerStore:

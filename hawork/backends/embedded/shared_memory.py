@@ -82,7 +82,7 @@ def header_reader(directory: Path) -> Callable[[], bytes]:
 def write_lock_holder(directory: Path) -> int | None:
     """The other process that is in a write transaction right now, if any. Never waits.
 
-    Whoever stops it there keeps every process of the cluster from writing.
+    A process that is stopped there keeps every process of the cluster from writing.
     """
     with _lock:
         try:

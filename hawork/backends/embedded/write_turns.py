@@ -20,7 +20,7 @@ class WriteTurns:
 
     @contextlib.contextmanager
     def urgent(self) -> Iterator[None]:
-        """Write now: nobody else of this process begins to."""
+        """Write now: no other thread of this process begins to."""
         with self._changed:
             self._urgent += 1
         try:

@@ -21,7 +21,7 @@ def check_access(
         missing = [verb for verb in verbs if not client.may(verb)]
     except AbsentError:
         raise ConfigurationError(
-            f"{client.server} does not know SelfSubjectAccessReview: it is no Kubernetes API "
+            f"{client.server} does not know SelfSubjectAccessReview: it is not a Kubernetes API "
             f"server, or one before 1.6; correct {settings.where}"
         ) from None
     except (OutcomeUnknownError, KeyError, TypeError) as error:

@@ -7,7 +7,7 @@ it was decided on an older resource version, and, decided again, finds another s
 
 A claim is itself safe against a process that wakes up late: the map is read first, then the
 lock is found to be ours still, then the claim is written on what was read. Only creating a map
-cannot be guarded. So it is created empty and unclaimed, which gives nobody a right to write, and
+cannot be guarded. So it is created empty and unclaimed, which gives no right to write, and
 claimed like any other; and only for a job that is noted in the cluster's map, by a fenced write,
 so that the next leader knows of it and creates it if the other one did not.
 """
@@ -60,7 +60,7 @@ class Claims:
     def claim_all(self, session_id: LeaderSessionID) -> None:
         """Claim what there is, before the leadership is granted.
 
-        ``LeadershipLostError`` when somebody else leads by now; may be repeated.
+        ``LeadershipLostError`` when another process leads by now; may be repeated.
         """
         before = self.cluster.known or self.cluster.read()
         noted = set() if before is None else set(jobs_of(before.data))
@@ -100,7 +100,7 @@ class Claims:
             try:
                 self.claim_all(session_id)
                 ended.set_result(None)
-            except Exception as error:  # noqa: BLE001 - told to whoever asks for the result
+            except Exception as error:  # noqa: BLE001 - told to the caller that asks for the result
                 ended.set_exception(error)
             done()
 
@@ -155,7 +155,7 @@ class Claims:
         verified: ConfigMap | None,
         last: ConfigMap | None = None,
     ) -> None:
-        """``verified``: read before the lock was; ``last``: a map of ours that somebody deleted."""
+        """``verified``: read before the lock was; ``last``: our map, deleted by another process."""
         entries = {} if last is None else {k: v for k, v in last.data.items() if is_ours(k)}
 
         def claim(found: ConfigMap | None) -> Change | None:
@@ -185,14 +185,14 @@ class Claims:
                 )
         except LeadershipLostError:
             if created is not None and not (created.data or created.annotations):
-                # We came too late. This version of it is nobody's, whoever made it.
+                # We came too late. This version of it belongs to no leader.
                 with contextlib.suppress(HighAvailabilityError):
                     self._client.delete(created)
             raise
         if entries:
             self._events.emit(
                 EventKind.ERROR,
-                message=f"ConfigMap {job.name} was deleted by somebody: it was created again "
+                message=f"ConfigMap {job.name} was deleted by another process: it was made again "
                 f"with the {len(entries)} entries it had",
             )
 
@@ -214,10 +214,10 @@ def check_claim(found: ConfigMap, session_id: LeaderSessionID, what: str) -> Non
     if not is_claimed(found, session_id):
         raise LeadershipLostError(
             f"{what} was refused: ConfigMap {found.name} is claimed by "
-            f"{found.annotations.get(CLAIMED_BY, 'nobody')}, not by {session_id}"
+            f"{found.annotations.get(CLAIMED_BY, 'no leader')}, not by {session_id}"
         )
 
 
 def is_ours(key: str) -> bool:
-    """Whether a key of a job's ConfigMap is hawork's, and not Flink's or somebody else's."""
+    """Whether a key of a job's ConfigMap is hawork's, and not Flink's or another owner's."""
     return key.startswith(OURS)

@@ -2,7 +2,7 @@
 
 As whom and how they go is found by ``credentials``, that they end in time is the business of
 ``transport``. After a request one of three things is known: it was answered, it was surely not
-carried out (``StoreUnavailableError``), or nobody knows (``OutcomeUnknownError``); callers of
+carried out (``StoreUnavailableError``), or that is not known (``OutcomeUnknownError``); callers of
 writes find out by reading back.
 """
 
@@ -203,7 +203,7 @@ class KubernetesClient:
             return json.loads(response.data)
         except ValueError:
             raise StoreUnavailableError(
-                f"{self.server} answered something that is not JSON: it is no Kubernetes API "
+                f"{self.server} answered something that is not JSON: it is not a Kubernetes API "
                 f"server; correct {self._settings.where}"
             ) from None
 

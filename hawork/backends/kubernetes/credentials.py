@@ -1,6 +1,6 @@
 """How to reach the API server *now*: as whom, over which TLS and through which proxy.
 
-Credentials do not last. A pod's token is replaced on disk each hour, a certificate by whoever
+Credentials do not last. A token is replaced on disk each hour, a certificate by the program that
 renews it, an exec plugin's token expires. So files are looked at again, a plugin is asked before
 its credentials end, and either again when the server refuses us. What has changed makes a new
 ``Session``; connections of the one before end when they are idle.

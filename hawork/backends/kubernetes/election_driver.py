@@ -1,7 +1,7 @@
 """Leader election on Kubernetes: one thread that does what the lease machine decides.
 
 Source: Flink's ``KubernetesLeaderElectionDriver`` and fabric8's ``LeaderElector``. What is
-different: nobody compares wall clocks of two machines (``hawork.ha.lease_state``); a standby
+different: wall clocks are not compared of two machines (``hawork.ha.lease_state``); a standby
 asks the server nothing, it hears of each renewal through its watch; and before a leadership is
 granted the ConfigMaps of the jobs are claimed for it (``claims``).
 """
@@ -229,8 +229,8 @@ class KubernetesLeaderElectionDriver:
         self._lease.observe(self._record(found), self._clock.monotonic())
 
     def _record(self, found: ConfigMap | None) -> LeaseRecord | None:
-        # A map that somebody deleted holds its lock until the lease is over: what is in it is
-        # restored by the contender that makes it again, and only the holder knows all of that.
+        # A map that another process deleted holds its lock until the lease is over: what is in it
+        # is restored by the contender that makes it again, and only the holder knows all of that.
         lock = Lock.of(found or self._map.deleted)
         return None if lock is None else lock.record(self._identities, self._contender)
 

@@ -2,7 +2,7 @@
 
 Source: Kubernetes' ``client.authentication.k8s.io`` (v1, v1beta1). What is different from the
 official Python client: the program is waited for so many seconds and then ended, with all that it
-started; it never gets the terminal; and what it said is told to whoever has to mend it.
+started; it never gets the terminal; and what it said is told to the operator.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def run(
         arguments = _arguments(command, plugin, directory)
         environment = _environment(plugin, version, cluster)
     except (KeyError, TypeError, AttributeError):
-        raise ExecPluginError(command, "args, env or extensions are no such lists") from None
+        raise ExecPluginError(command, "args, env or extensions are not such lists") from None
     process = _start(command, arguments, environment, str(plugin.get("installHint") or ""))
     said, errors, ended = _answer(process, patience)
     if not ended:
@@ -160,7 +160,7 @@ def _credential(name: str, said: str, errors: str, version: str) -> ExecCredenti
         kind, answered, status = answer["kind"], answer["apiVersion"], answer["status"]
     except (ValueError, KeyError, TypeError):
         raise ExecPluginError(
-            name, f"it answered something that is no ExecCredential{_quoted(errors or said)}"
+            name, f"it answered something that is not an ExecCredential{_quoted(errors or said)}"
         ) from None
     if kind != "ExecCredential" or answered != version:
         raise ExecPluginError(name, f"it answered a {kind} of {answered}, not of {version}")

@@ -74,7 +74,7 @@ class GuardedMap:
         *,
         restores: bool = False,
     ) -> None:
-        """``restores``: when the map is gone, whoever creates it restores our entries."""
+        """``restores``: when the map is gone, its next creator restores our entries."""
         self.name = name
         self._client = client
         self.labels = labels
@@ -92,7 +92,7 @@ class GuardedMap:
 
     @property
     def deleted(self) -> ConfigMap | None:
-        """What the map was when it was deleted by somebody; ``None`` when it was not."""
+        """What the map was when it was deleted by another process; ``None`` when it was not."""
         return self._deleted if self._known is None else None
 
     @property
@@ -102,7 +102,7 @@ class GuardedMap:
         return None if known is self._doubted else known
 
     def saw(self, found: ConfigMap) -> None:
-        """Somebody else saw this state; an older one than the known is ignored."""
+        """Another process saw this state; an older one than the known is ignored."""
         with self._lock:
             self._take(found)
 
@@ -126,7 +126,7 @@ class GuardedMap:
             self._known = found
 
     def was_deleted(self, last: ConfigMap) -> None:
-        """Somebody deleted the map, which was ``last``: whoever creates it restores our entries."""
+        """Another process deleted the map (``last``): its next creator restores our entries."""
         with self._lock:
             if self._known is None or not last.is_older_than(self._known):
                 self._known, self._deleted = None, last
@@ -285,7 +285,7 @@ class GuardedMap:
             self._deleted = None
             self._events.emit(
                 EventKind.ERROR,
-                message=f"ConfigMap {self.name} was deleted by somebody: it was created again "
+                message=f"ConfigMap {self.name} was deleted by another process: it was made again "
                 f"with the {len(restored)} entries it had",
             )
         return created
@@ -297,7 +297,7 @@ class GuardedMap:
         """
         before = {} if found is None else found.data
         sized, size = self._sized
-        if found is not sized:  # written by somebody else: count all of it
+        if found is not sized:  # written by another process: count all of it
             size = size_of(before)
         replaced = {key: before[key] for key in change.data if key in before}
         added = {key: value for key, value in change.data.items() if value is not None}
@@ -327,7 +327,7 @@ class _Budget:
 
 
 class _Turns:
-    """One writer at a time; whoever must not be late goes first."""
+    """One writer at a time; a writer that must not be late goes first."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()

@@ -156,7 +156,7 @@ def _document(path: str) -> Mapping[str, Any]:
     except OSError as error:
         raise KubeconfigError(f"{path}: {error.strerror}") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise KubeconfigError(f"{path} is no YAML: {error}") from None
+        raise KubeconfigError(f"{path} is not YAML: {error}") from None
     if found is None:
         return {}
     if not isinstance(found, Mapping):
@@ -164,7 +164,7 @@ def _document(path: str) -> Mapping[str, Any]:
     for kind in ("clusters", "contexts", "users"):
         entries = found.get(kind) or []
         if not isinstance(entries, list) or not all(isinstance(each, Mapping) for each in entries):
-            raise KubeconfigError(f"{kind} of {path} is no list of entries")
+            raise KubeconfigError(f"{kind} of {path} is not a list of entries")
     return found
 
 

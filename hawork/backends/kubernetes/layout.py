@@ -106,7 +106,7 @@ def encode_leader_information(information: LeaderInformation) -> str:
 
 
 def decode_leader_information(text: str) -> LeaderInformation:
-    """``LeaderRetrievalError`` for what is no leader information."""
+    """``LeaderRetrievalError`` for what is not leader information."""
     session_id, comma, address = text.partition(",")
     try:
         if not comma:
@@ -114,7 +114,7 @@ def decode_leader_information(text: str) -> LeaderInformation:
         return LeaderInformation(UUID(session_id), address)
     except ValueError:
         raise LeaderRetrievalError(
-            f"{text[:80]!r} is no leader information: it should be <session id>,<address>"
+            f"{text[:80]!r} is not leader information: it should be <session id>,<address>"
         ) from None
 
 
@@ -156,7 +156,7 @@ def entry_key(namespace: Namespace, name: str) -> str:
     try:
         key = prefix_of(namespace) + re.sub(r"[^-.a-zA-Z0-9]", _escape, name)
     except UnicodeEncodeError:
-        raise ConfigurationError(f"entry name {name!r} is no text: use another name") from None
+        raise ConfigurationError(f"entry name {name!r} is not text: use another name") from None
     if not name or len(key) > _LONGEST_KEY:
         raise ConfigurationError(
             f"entry name {name[:60]!r} is empty or too long for a key of a ConfigMap, which has "
@@ -178,7 +178,7 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def new_version() -> int:
-    """Never used before: whoever reads an entry knows by it which write made it."""
+    """Never used before: a reader of an entry knows by it which write made it."""
     return secrets.randbelow(_VERSIONS)
 
 

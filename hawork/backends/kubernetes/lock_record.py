@@ -23,7 +23,7 @@ from hawork.core.types import LeaderSessionID
 from hawork.ha.lease_state import LeaseRecord, LeaseTimeouts
 
 UNREADABLE = "?"
-"""The holder of a lock that nobody can read: somebody may believe to hold it."""
+"""The holder of a lock that cannot be read: another process may think that it holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def _seconds(written: object) -> float:
     if parts is None:
         seconds = float(str(written))
         if not math.isfinite(seconds):
-            raise ValueError(f"{written} is no time")
+            raise ValueError(f"{written} is not a time")
         return seconds
     hours, minutes, seconds = (float(part or 0) for part in parts.groups())
     return 3600 * hours + 60 * minutes + seconds
@@ -105,6 +105,6 @@ def check_leads(found: ConfigMap | None, session_id: LeaderSessionID, what: str)
     """The fence: ``LeadershipLostError`` unless the session id holds the lock in ``found``."""
     lock = Lock.of(found)
     if found is None or lock is None or lock.holder != str(session_id):
-        leader = f"{lock.holder} leads" if lock and lock.holder else "nobody leads"
+        leader = f"{lock.holder} leads" if lock and lock.holder else "there is no leader"
         raise LeadershipLostError(f"{what} was refused: {session_id} does not lead, {leader}")
     return found

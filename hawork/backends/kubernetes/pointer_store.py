@@ -192,7 +192,7 @@ class KubernetesPointerStore:
                 return True
             # Versions are never used again: what was there before is there still.
             unchanged = text == before and before is not None
-            # While the leadership lasts nobody else writes our keys.
+            # While the leadership lasts no other process writes our keys.
             ours = after is not None and self._is_fenced(after, session_id)
             return False if unchanged or ours else None
 
@@ -201,7 +201,7 @@ class KubernetesPointerStore:
     # --- reading --------------------------------------------------------------------------
 
     def _current(self) -> ConfigMap | None:
-        """What the server has; for the leader, what it knows: nobody else may write there."""
+        """What the server has; for the leader, what it knows: no other process may write there."""
         known = self._map.known
         if known is not None and self._belongs_to_us(known):
             return known

@@ -62,7 +62,7 @@ def _proxy(written: str, named_by: str) -> Proxy:
             "supported: name such a one, or except the API server with NO_PROXY"
         )
     if not host:
-        raise UnusableProxyError(f"{named_by} is no URL of a proxy: write http://host:port")
+        raise UnusableProxyError(f"{named_by} is not a URL of a proxy: write http://host:port")
     login = None
     if url.username is not None:
         login = f"{unquote(url.username)}:{unquote(url.password or '')}"

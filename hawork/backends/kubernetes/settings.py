@@ -121,13 +121,13 @@ def _kubeconfig(config: Configuration) -> str | None:
     pod = f"this pod has no token of a service account in {SERVICE_ACCOUNT}"
     raise ConfigurationError(
         f"no kubeconfig was found (option {options.K8S_CONFIG_FILE.key}, KUBECONFIG or "
-        f"{_DEFAULT_FILE}), and {pod if pod_without_token() else 'this is no pod of a cluster'}: "
+        f"{_DEFAULT_FILE}), and {pod if pod_without_token() else 'this is not a pod'}: "
         "set the option to the path of one"
     )
 
 
 def _in_home(path: str) -> str:
-    """``~`` as the home directory; where there is none it stays, and is no file."""
+    """``~`` as the home directory; where there is none it stays, and is not a file."""
     return os.path.expanduser(path)  # noqa: PTH111 - the other one raises then
 
 

@@ -1,6 +1,6 @@
 """What a supervisor does for a dead JobManager: it clears its lock annotation.
 
-The API server cannot know whether the process is dead: whoever calls this must.
+The API server cannot know whether the process is dead: the caller must.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def release_leadership(config: Configuration, ticket: Mapping[str, str]) -> bool
     """Release the lock that the holder of ``ticket`` has; whether it had it.
 
     ``StoreUnavailableError`` when the server does not answer, ``ConfigurationError`` for what
-    is no ticket.
+    is not a ticket.
     """
     try:
         if ticket["type"] != "kubernetes":
@@ -31,7 +31,7 @@ def release_leadership(config: Configuration, ticket: Mapping[str, str]) -> bool
         holder = str(UUID(ticket["holder"]))
     except (KeyError, ValueError):
         raise ConfigurationError(
-            f"{dict(ticket)!r} is no ticket of a Kubernetes lock: pass the driver's ticket()"
+            f"{dict(ticket)!r} is not a ticket of a Kubernetes lock: pass the driver's ticket()"
         ) from None
     settings = KubernetesSettings.of(config)
     names = Names(settings.cluster_id)
@@ -46,5 +46,5 @@ def release_leadership(config: Configuration, ticket: Mapping[str, str]) -> bool
 
 
 def write_lock_holder(config: Configuration) -> int | None:
-    """Nobody: the store is a server, and no client holds a lock in it."""
+    """None: the store is a server, and no client holds a lock in it."""
     return None

@@ -106,7 +106,7 @@ class ClusterWatch:
             except ExpiredError:
                 version = None
             except SilentError:
-                # Nobody renews the lock, or the connection is half open: believe what is there
+                # The lock is not renewed, or the connection is half open: believe what is there
                 # when it changes. Listing finds out which, and only the latter is told.
                 self._stale = _lock_of(self._map.known)
                 self._tell()
@@ -114,7 +114,7 @@ class ClusterWatch:
             except HaworkError as error:
                 version = None
                 self._broke(error)
-            except Exception as error:  # noqa: BLE001 - nobody would hear of a leader any more
+            except Exception as error:  # noqa: BLE001 - the next leader would not be heard of
                 version = None
                 self._broke(LeaderRetrievalError(f"the watch failed: {error!r}"))
 

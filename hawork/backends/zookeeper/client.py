@@ -3,7 +3,7 @@
 Four things of kazoo's are put right here. The session timeout that the server granted is
 kept. A server that swallows bytes is given up after the connection timeout, not after a whole
 session timeout, and the session with it when that lasts. A connection can be dropped: while
-requests are being sent kazoo sends no pings, hence does not notice that nobody answers any more.
+requests are being sent kazoo sends no pings, hence does not notice that nothing answers any more.
 And over TLS several answers may arrive at once, of which kazoo would take in the first and wait
 for more bytes.
 """
@@ -97,7 +97,7 @@ _SHARE_OF_TRIES = 0.8
 _READABLE = select.POLLIN | select.POLLPRI
 
 _log = logging.getLogger("hawork.zookeeper")
-_log.addHandler(logging.NullHandler())  # kazoo's warnings are for whoever sets up logging
+_log.addHandler(logging.NullHandler())  # kazoo's warnings are for a program that sets up logging
 
 
 class ZooKeeperClient(KazooClient):  # type: ignore[misc]
@@ -243,13 +243,13 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         try:
             answer = super()._invoke(min(timeout, self.handler.connect_timeout), request, xid)
         except KazooTimeoutError:
-            self.handler.last_failure = OSError("the connection was taken, but nobody answered")
+            self.handler.last_failure = OSError("the connection was taken, but nothing answered")
             if request.session_id and self._is_lost():
-                raise SessionExpiredError("nobody answered for a session timeout") from None
+                raise SessionExpiredError("nothing answered for a session timeout") from None
             raise
         except Exception:
             self.handler.last_failure = OSError(
-                "what answered is no ZooKeeper server that serves, or wants TLS or wants none"
+                "what answered is not a ZooKeeper server that serves, or wants TLS or wants none"
             )
             raise
         self._unanswered_since = None

@@ -61,7 +61,7 @@ class _Leadership:
     watched: bool = True
     granted: bool = False
     over: bool = False
-    """Set by whoever notices first that the node or the connection is gone; never reset."""
+    """Set by the thread that notices first that the node or the connection is gone; never reset."""
 
 
 class ZooKeeperLeaderElectionDriver:
@@ -266,7 +266,7 @@ class ZooKeeperLeaderElectionDriver:
             self._node = self._latch.join(self._next_id)
             if self._node is None:
                 self._forget_node()
-                raise StoreUnavailableError("our latch node was removed by somebody at once")
+                raise StoreUnavailableError("our latch node was removed by another process at once")
             if self._node.owner != owner:
                 # The session became another one meanwhile, and the node may be in the new one.
                 self._changed = True
@@ -284,7 +284,7 @@ class ZooKeeperLeaderElectionDriver:
             self._lead(node)
         except LeadershipLostError:
             self._forget_node()
-            raise StoreUnavailableError("our latch node was removed by somebody") from None
+            raise StoreUnavailableError("our latch node was removed by another process") from None
 
     def _lead(self, node: LatchNode) -> None:
         """Prove that the node is really there, be told when it goes, and be granted."""
@@ -346,7 +346,7 @@ class ZooKeeperLeaderElectionDriver:
     # --- closing --------------------------------------------------------------------------
 
     def _leave(self) -> None:
-        """Remove our node; while nobody can be told, until the session is another one."""
+        """Remove our node; while the server cannot be told, until the session is another one."""
         leadership, self._leadership = self._leadership, None
         node = leadership.node if leadership is not None else self._given_up or self._node
         if leadership is not None:

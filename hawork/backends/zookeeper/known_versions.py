@@ -1,7 +1,7 @@
 """Which data version a znode had when it was read: saves a request in every ``replace``.
 
 An entry's version is its ``mzxid``, but a transaction can only check the data version, which
-starts at 0 again when a znode is deleted and created anew. While a process leads, nobody else
+starts at 0 again when a znode is deleted and created anew. While a process leads, no other process
 deletes or creates; so what it read since it was granted leadership stays true until it deletes
 or creates itself.
 """

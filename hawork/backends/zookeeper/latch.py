@@ -3,8 +3,8 @@
 Compatible with Curator's ``LeaderLatch``, which Flink uses: same place, same names, empty
 data, each contender watches its predecessor only. In hawork the id inside the protected name
 *is* the session id of the leadership that the node stands for. A node is granted leadership
-at most once: whoever gave up its turn joins again, with a new id, at the end. So "this node
-exists" means "this leadership is still the present one", and that is what every write checks.
+at most once: a contender that gave up its turn joins again, with a new id, at the end. So "this
+node exists" means "this leadership is still the present one", and that is what every write checks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hawork.core import options
 from hawork.core.errors import ConfigurationError, LeadershipLostError, StoreUnavailableError
 from hawork.core.types import NO_LEADERSHIP, LeaderSessionID
 
-_TRIES = 10  # each further one means that somebody removed a parent in between
+_TRIES = 10  # each further one means that another process removed a parent in between
 
 Build = Callable[[Any], None]
 """Adds operations to kazoo's transaction."""
@@ -54,8 +54,8 @@ class Latch:
     def join(self, session_id: LeaderSessionID) -> LatchNode | None:
         """Our node for ``session_id``: found, if an earlier try got through, or created.
 
-        May be repeated with the same id after any error. ``None`` when somebody removed it at
-        once: join with another id.
+        May be repeated with the same id after any error. ``None`` when another process removed it
+        at once: join with another id.
         """
         path = self.find(session_id) or self._create(session_id)
         stat = self._session.read(lambda client: client.exists_async(path), path)
@@ -117,7 +117,7 @@ class Latch:
             path = self._granted.get(session_id)
             ended = session_id in (self._ended, NO_LEADERSHIP)
         if path is None and not ended:
-            # Granted to another process, or to nobody.
+            # Granted to another process, or to none.
             first = next(iter(self._children()), None)
             if first is not None and session_id_of(first) == session_id:
                 path = f"{self._paths.latch}/{first}"
@@ -199,7 +199,7 @@ class Latch:
 def ensure_path(session: ZooKeeperSession, paths: ZNodePaths, path: str) -> None:
     """Create ``path`` and its parents where they are absent.
 
-    ``ConfigurationError`` when the root belongs to somebody else.
+    ``ConfigurationError`` when the root belongs to another process.
     """
     for _ in range(_TRIES):
         try:
@@ -212,7 +212,7 @@ def ensure_path(session: ZooKeeperSession, paths: ZNodePaths, path: str) -> None
         except zk.NoNodeError:
             continue  # a parent was removed before the child was created
     raise StoreUnavailableError(
-        f"{path} cannot be created: somebody else keeps removing what is above it; find out who"
+        f"{path} cannot be created: another process keeps removing what is above it; find out who"
     )
 
 
@@ -237,7 +237,7 @@ def _is_address(data: bytes) -> bool:
 
 def _foreign(path: str, reason: str) -> ConfigurationError:
     return ConfigurationError(
-        f"znode {path} belongs to somebody else ({reason}): set option {options.ZK_ROOT.key} or "
+        f"znode {path} belongs to another process ({reason}): set option {options.ZK_ROOT.key} or "
         f"{options.CLUSTER_ID.key} to another path"
     )
 

@@ -25,7 +25,7 @@ from hawork.core.types import LeaderInformation, LeaderSessionID
 from hawork.ha.java_serialization import decode_leader_information, encode_leader_information
 from hawork.ha.serial_executor import SerialExecutor
 
-_TRIES = 10  # each further one means that somebody else changed the node in between
+_TRIES = 10  # each further one means that another process changed the node in between
 
 OnChange = Callable[[str, LeaderInformation | None], None]
 Watcher = Callable[[zk.WatchedEvent], None]
@@ -141,9 +141,9 @@ class PublishedInformation:
                 if stat is None:
                     ensure_path(self._session, self._paths, path.rpartition("/")[0])
             except (zk.NodeExistsError, zk.BadVersionError):
-                continue  # changed by somebody else: look again
+                continue  # changed by another process: look again
         raise StoreUnavailableError(
-            f"{path} cannot be written: somebody else keeps changing it; find out who"
+            f"{path} cannot be written: another process keeps changing it; find out who"
         )
 
     def _replacement(self, path: str, data: bytes, stat: Any) -> Callable[[Any], None]:

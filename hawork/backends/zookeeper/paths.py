@@ -47,7 +47,7 @@ class ZNodePaths:
 
     @classmethod
     def of(cls, config: Configuration) -> ZNodePaths:
-        """``ConfigurationError`` when an option is no path of znodes."""
+        """``ConfigurationError`` when an option is not a path of znodes."""
         root, cluster, job_graphs = (
             _checked(option.key, config.get_option(option), empty)
             for option, empty in (

@@ -230,7 +230,7 @@ class ZooKeeperPointerStore:
             raise _unknown(path, error) from None
 
     def _mismatch(self, name: str) -> VersionMismatchError:
-        return VersionMismatchError(f"{self._namespace}/{name} was changed by somebody else")
+        return VersionMismatchError(f"{self._namespace}/{name} was changed by another process")
 
 
 def _not_written(path: str, error: OutcomeUnknownError) -> str:
@@ -239,7 +239,7 @@ def _not_written(path: str, error: OutcomeUnknownError) -> str:
 
 def _has_children(path: str) -> StoreUnavailableError:
     return StoreUnavailableError(
-        f"znode {path} cannot be removed, because somebody has put children below it: remove them "
+        f"znode {path} cannot be removed, because it has children of another client: remove them "
         f"with 'deleteall' in zkCli"
     )
 

@@ -27,7 +27,7 @@ class ZooKeeperLeaderRetrievalDriver:
     """Tells the observer who leads, and ``None`` when that is unsure.
 
     Unsure is: no server answers (unless suspended connections are tolerated), the session is
-    lost, or the znode holds something that is no leader information.
+    lost, or the znode holds something that is not leader information.
     """
 
     def __init__(

@@ -70,7 +70,7 @@ class ZooKeeperBackend:
             return
         try:
             self._delete_tree(self._paths.cluster)
-            # As Flink does: parents that nobody else uses go, too.
+            # As Flink does: parents that no other process uses go, too.
             parent = self._paths.cluster.rpartition("/")[0]
             with contextlib.suppress(zk.NotEmptyError, zk.NoNodeError):
                 while len(parent) >= len(self._paths.root) and parent:
@@ -78,7 +78,7 @@ class ZooKeeperBackend:
                     parent = parent.rpartition("/")[0]
         except zk.NotEmptyError:
             raise PossibleInconsistentStateError(
-                f"{self._paths.cluster} was only removed in part, because somebody still writes "
+                f"{self._paths.cluster} was only removed in part, because a process still writes "
                 "to it: stop the cluster's JobManagers and repeat it"
             ) from None
         except OutcomeUnknownError as error:

@@ -1,7 +1,7 @@
 """``ZooKeeperSession``: one connection of a process to the ensemble, and how requests are sent.
 
 Every request is asynchronous in kazoo and waited for here, for a bounded time. What is known
-afterwards is one of three things: it was answered, it was surely not carried out, or nobody
+afterwards is one of three things: it was answered, it was surely not carried out, or it is not
 knows (``OutcomeUnknownError``); the callers of writes find out by reading back.
 """
 
@@ -174,7 +174,7 @@ class ZooKeeperSession:
         self._client.let_go()
 
     def drop(self) -> None:
-        """Give up a connection on which nobody answers; another one is made."""
+        """Give up a connection on which nothing answers; another one is made."""
         self._client.drop_connection()
 
     def _stop(self) -> None:

@@ -62,7 +62,7 @@ class ZooKeeperSettings:
         creator = config.get_option(options.ZK_ACL) == "creator"
         if creator and not authorization and sasl is None:
             raise ConfigurationError(
-                f"option {options.ZK_ACL.key} is creator, but nobody is authenticated: set "
+                f"option {options.ZK_ACL.key} is creator, but it is not authenticated: set "
                 f"{options.ZK_AUTHORIZATION.key} or {options.ZK_SASL_MECHANISM.key}"
             )
         simulated = config.get_option(options.ZK_SIMULATED_EXPIRATION)
@@ -97,7 +97,7 @@ def parse_quorum(quorum: str) -> tuple[tuple[str, ...], str]:
         raise _bad_quorum(quorum, "it names no server")
     parts = chroot.split("/")
     if chroot and any(part in ("", ".", "..") for part in parts):
-        raise _bad_quorum(quorum, f"{slash + chroot!r} is no path")
+        raise _bad_quorum(quorum, f"{slash + chroot!r} is not a path")
     return servers, f"/{chroot}" if chroot else ""
 
 
@@ -106,14 +106,14 @@ def _server(quorum: str, server: str) -> str:
     if not colon or server.endswith("]"):
         host, port = server, str(_DEFAULT_PORT)
     if not host or any(c.isspace() for c in host):
-        raise _bad_quorum(quorum, f"{server!r} is no server")
+        raise _bad_quorum(quorum, f"{server!r} is not a server")
     if any(c in host for c in "[]:") and not _is_ipv6(host):
         raise _bad_quorum(
-            quorum, f"{server!r} is no server; an IPv6 address stands in brackets: [::1]:2181"
+            quorum, f"{server!r} is not a server; an IPv6 address stands in brackets: [::1]:2181"
         )
     port = port or str(_DEFAULT_PORT)
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise _bad_quorum(quorum, f"{port!r} is no port")
+        raise _bad_quorum(quorum, f"{port!r} is not a port")
     return f"{host}:{int(port)}"
 
 
@@ -167,9 +167,9 @@ def _authorization(config: Configuration) -> tuple[tuple[str, str], ...]:
 def _refuse_without_effect(
     config: Configuration, switch: Option[Any], *unused: Option[Any]
 ) -> None:
-    """``ConfigurationError`` for an option that is set while nobody set the one it depends on.
+    """``ConfigurationError`` for an option that is set while the one it depends on is not.
 
-    Somebody who sets ``switch`` to off, and keeps the rest for later, knows what they do.
+    An operator may set ``switch`` to off, and keep the rest for later.
     """
     for option in () if config.contains(switch) else unused:
         if config.get_option(option) != option.default:

@@ -2,7 +2,7 @@
 
 The session is re-attached with its id and password (the driver's ticket) and closed, so that
 its latch node goes at once and the next contender leads, whatever the session timeout is. The
-servers cannot know whether the process is dead: whoever calls this must.
+servers cannot know whether the process is dead: the caller must.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def release_leadership(config: Configuration, ticket: Mapping[str, str]) -> bool
         client_id = int(ticket["session"], 16), bytes.fromhex(ticket["password"])
     except (KeyError, ValueError):
         raise ConfigurationError(
-            f"{dict(ticket)!r} is no ticket of a ZooKeeper session: pass the driver's ticket()"
+            f"{dict(ticket)!r} is not a ticket of a ZooKeeper session: pass the driver's ticket()"
         ) from None
     settings = replace(ZooKeeperSettings.of(config), track_ensemble=False)
     for _ in range(_TRIES):
@@ -53,5 +53,5 @@ def release_leadership(config: Configuration, ticket: Mapping[str, str]) -> bool
 
 
 def write_lock_holder(config: Configuration) -> int | None:
-    """Nobody: the store is a server, and no client holds a lock in it."""
+    """None: the store is a server, and no client holds a lock in it."""
     return None

@@ -96,7 +96,7 @@ def checkpoint_pointers(facts: Facts) -> Iterator[Finding]:
             files = [file for file in loose_checkpoints(facts.cluster, job.job_id)
                      if file.checkpoint_id == checkpoint.checkpoint_id]  # fmt: skip
             how = (
-                "the value is no base64: unlike bytes that are no Java stream, this is not passed "
+                "the value is not base64: unlike bytes that are not Java's, it is not passed "
                 "over, it ends the JobManager" if fatal
                 else "Flink logs one warning and goes on without it"
             )  # fmt: skip
@@ -262,7 +262,7 @@ def state_files(facts: Facts) -> Iterator[Finding]:
             tuple(evidence),
             "the JobManager starts, and the TaskManager fails to open the file on every attempt: "
             "the job restarts for ever" if severity == "stuck"
-            else "recovery does not take these checkpoints; whoever does cannot restore them",
+            else "recovery does not take these checkpoints; a JobManager cannot restore them",
             safe=f"while no JobManager runs: back up, then remove the pointers of {ids}{after}",
             unsafe="create an empty file in its place, or delete what seems unreferenced",
             job_id=job.job_id,

@@ -169,7 +169,7 @@ def two_leaders(facts: Facts) -> Iterator[Finding]:
     yield Finding(
         "two-leaders", "fatal", (9, 15, 6), tuple(each.entry.object for each in odd),
         f"components are published under {several(max(len(sessions), len(owners)), 'leader')}: "
-        "two JobManagers believe to lead, or did",
+        "two JobManagers think that they lead, or did",
         shown[:6],
         "two clusters under one cluster-id, or a leader that was paused and writes on",
         safe="find and stop both, then start one", unsafe="start a third",

@@ -139,7 +139,7 @@ def _of_the_lease(facts: Facts) -> list[_Misfit]:
     found: list[_Misfit] = []
     if deadline > lease or (deadline == lease and (lease, deadline) != (15.0, 15.0)):
         found.append(((_LEASE, _DEADLINE), "the renew deadline is not shorter than the lease: a "
-                      "leader may still believe to lead when another one does",
+                      "leader may still think that it leads when another one does",
                       [f"renew-deadline {format_duration(deadline)}, lease-duration "
                        f"{format_duration(lease)}"]))  # fmt: skip
     if retry * (1 + _JITTER) > deadline and retry > 0:

@@ -1,4 +1,4 @@
-"""Looking at a Flink cluster that somebody else started; nothing is changed unless allowed."""
+"""Looking at a Flink cluster that was started elsewhere; nothing is changed unless allowed."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class AttachedCluster(ClusterView):
     URL alone, when an authority of this machine or of ``SSL_CERT_FILE`` signed its certificate. The
     URL may lead below a path of a gateway, with or without the page of Flink's web interface.
 
-    ``ConfigurationError`` when the file or an option is wrong, ``RestError`` when nobody
+    ``ConfigurationError`` when the file or an option is wrong, ``RestError`` when nothing
     answers at the URL.
     """
 
@@ -116,12 +116,12 @@ class AttachedCluster(ClusterView):
 
     # --- who is who ----------------------------------------------------------------------
     def leader_information(self) -> LeaderInformation | None:
-        """Session id and address as leader retrieval sees them now; ``None``: nobody leads."""
+        """Session id and address as leader retrieval sees them now; ``None`` without a leader."""
         self._configured("who leads")
         return self._watch.leader
 
     def rest_address(self) -> str | None:
-        """Where jobs are asked for now: the leader's address, or the URL; ``None``: nobody leads.
+        """Where jobs are asked for: the leader's address, or the URL; ``None`` without a leader.
 
         >>> view.rest_address()                                            # doctest: +SKIP
         'http://10.0.3.7:8081'
@@ -284,7 +284,7 @@ class AttachedCluster(ClusterView):
         return found
 
     def _ask(self, path: str) -> dict[str, Any]:
-        """Ask whoever leads now; ``RestError`` when nobody does, or the leader is silent."""
+        """Ask the leader now; ``RestError`` without a leader, or when it is silent."""
         return ask(self._address(), path, trust=self.trust)
 
     def _address(self) -> str:
@@ -294,7 +294,7 @@ class AttachedCluster(ClusterView):
         self.leader()
         information = self._watch.leader
         if information is None:
-            raise RestError("nobody leads the cluster at the moment: ask again")
+            raise RestError("the cluster has no leader at the moment: ask again")
         return information.address
 
     def _client_options(self) -> dict[str, str]:
@@ -317,6 +317,5 @@ class AttachedCluster(ClusterView):
     def _check_writable(self, what: str) -> None:
         if self.read_only:
             raise LabError(
-                f"this view of somebody else's cluster only reads: attach with read_only=False "
-                f"to {what}"
+                f"this view of a cluster only reads: attach with read_only=False to {what}"
             )

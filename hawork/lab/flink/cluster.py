@@ -56,7 +56,7 @@ class FlinkCluster(LocalCluster[FlinkJob]):
 
     As ``LabCluster``, but: ``submit`` takes Flink SQL or a jar; no step can be armed;
     ``supervisor`` is off, because Flink has none. With it the lab closes the ZooKeeper session
-    of a JobManager that died, or clears its lock annotation, and nobody waits for a timeout.
+    of a JobManager that died, or clears its lock annotation, which spares the session timeout.
     ``flink_home`` is the folder of an unpacked Flink; without it the installed
     ``apache-flink-libraries`` are used. Flink's REST wants no token: everybody on this machine
     can use the cluster while it runs. Its processes are small; ``options`` make them larger
@@ -114,7 +114,7 @@ class FlinkCluster(LocalCluster[FlinkJob]):
         config: Path | str | Mapping[str, Any], *, read_only: bool = True,
         flink_home: Path | str | None = None,
     ) -> AttachedCluster:  # fmt: skip
-        """A view of a cluster that somebody else started; it only reads unless told otherwise.
+        """A view of a cluster that was started elsewhere; it only reads unless told otherwise.
 
         ``config`` is the path of its ``config.yaml``, its options, or the URL of a REST
         endpoint. See ``AttachedCluster``.
@@ -207,9 +207,9 @@ class FlinkCluster(LocalCluster[FlinkJob]):
         return {name: self._run.logs / f"{name}.log" for name in names}
 
     def _check_alone(self) -> None:
-        """``LabError`` when somebody else leads under our cluster-id in a store that was given.
+        """``LabError`` when another cluster leads under our cluster-id in a store that was given.
 
-        On Kubernetes also when somebody did and was killed: nothing there says that it is dead.
+        On Kubernetes also when one did and was killed: nothing there says that it is dead.
         """
         if not self._given_store:
             return
@@ -217,7 +217,7 @@ class FlinkCluster(LocalCluster[FlinkJob]):
             found = self.client.leader(_LOOK_SECONDS)
             option = options.K8S_CLUSTER_ID if self._on_kubernetes() else options.CLUSTER_ID
             raise LabError(
-                f"cluster-id {self.config[option.key]} is used by somebody else "
+                f"cluster-id {self.config[option.key]} is used by another cluster "
                 f"(the leader at {found.address}): give another one in option "
                 f"{option.key}, or look at that cluster with FlinkCluster.attach"
             )

@@ -1,4 +1,4 @@
-"""Processes of a Flink cluster that somebody else started: what is known of them from outside.
+"""Processes of a Flink cluster that was started elsewhere: what is known of them from outside.
 
 No log is read and no process is asked, so a JobManager has the name of its REST endpoint, a
 TaskManager its own id, and both begin when they are first seen.
@@ -41,7 +41,7 @@ class ForeignProcesses:
         self._lock = threading.Lock()
 
     def note_leader(self, now: LeaderInformation | None, *, blind: bool) -> None:
-        """Who leads the REST endpoint; ``blind``: the store does not answer, so nobody knows."""
+        """Who leads the REST endpoint; ``blind``: the store does not answer, so it is not known."""
         before = self._leads
         if before == now or (now is None and blind):
             return
@@ -69,7 +69,7 @@ class ForeignProcesses:
         return names[-1] if names else None
 
     def knock(self) -> None:
-        """Whether those that do not lead are there: a port that nobody listens on says it."""
+        """Whether those that do not lead are there: a port that nothing listens on says it."""
         now = time.monotonic()
         if now - self._knocked < _KNOCK_EVERY:
             return
@@ -82,7 +82,7 @@ class ForeignProcesses:
                 continue
             refused = _refuses(address)
             if refused:
-                self._ends(name, "nobody listens at its REST endpoint")
+                self._ends(name, "nothing listens at its REST endpoint")
             elif refused is False:
                 self._begins(name, JOB_MANAGER)
 
@@ -115,7 +115,7 @@ class ForeignProcesses:
 
 
 def _refuses(address: str) -> bool | None:
-    """Whether nobody listens there; ``None``: it cannot be told from here."""
+    """Whether nothing listens there; ``None``: it cannot be told from here."""
     try:
         known = rest_address(address)
         socket.create_connection((known.host, known.port), timeout=_KNOCK_SECONDS).close()

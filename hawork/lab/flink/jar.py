@@ -33,7 +33,7 @@ class JobJar:
         if not file.is_file():
             raise JobSubmissionError(f"jar {path} is not there: give the path of a job's jar")
         if not zipfile.is_zipfile(file):
-            raise JobSubmissionError(f"{path} is no jar: build it with Maven, Gradle or 'jar'")
+            raise JobSubmissionError(f"{path} is not a jar: build it with Maven, Gradle or 'jar'")
         if isinstance(arguments, str):
             raise JobSubmissionError(f"args is the text {arguments!r}: give a list, one by one")
         texts = (

@@ -54,7 +54,7 @@ _OFF_HEAP = (*_DIRECT, "taskmanager.memory.managed.size")
 def jvm_flags(role: str, config: Mapping[str, str]) -> tuple[str, ...]:
     """What a JVM must be told to stay within Flink's memory options.
 
-    ``ConfigurationError`` for a value that is no size.
+    ``ConfigurationError`` for a value that is not a size.
 
     >>> jvm_flags("jobmanager", {"jobmanager.memory.heap.size": "1 gb"})
     ('-Xmx1024m', '-XX:MaxMetaspaceSize=192m')

@@ -38,7 +38,7 @@ _LOOPBACK = {
     "taskmanager.host": "127.0.0.1",
     "taskmanager.bind-host": "127.0.0.1",
     "taskmanager.rpc.port": "0",
-    # Anybody on this machine may ask; nobody needs a page to upload jars with.
+    # Every user of this machine may ask; none needs a page to upload jars with.
     "web.submit.enable": "false",
     "metrics.fetcher.update-interval": "300",  # ms; how fresh a job's records are
 }

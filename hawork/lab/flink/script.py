@@ -14,7 +14,7 @@ from hawork.lab.artifacts import written_artifacts
 from hawork.lab.flink.jar import JobJar
 
 _TOKEN = re.compile(
-    # A hint, /*+ ... */, is no comment.
+    # A hint, /*+ ... */, is not a comment.
     r"""(?P<comment>--[^\n]*|/\*(?!\+).*?\*/)|(?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`)"""
     r"""|(?P<open>['"`]|/\*(?!\+))|(?P<end>;)""",
     re.DOTALL,
@@ -108,7 +108,7 @@ def split(text: str) -> list[str]:
         position = token.end()
         if token["open"]:
             line = text.count("\n", 0, token.start()) + 1
-            raise JobSubmissionError(f"line {line} of the SQL script opens {token[0]} for ever")
+            raise JobSubmissionError(f"SQL line {line}: {token[0]} is never closed")
         if token["comment"]:
             current += " "
         elif token["text"]:

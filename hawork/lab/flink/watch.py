@@ -43,11 +43,11 @@ _UNKNOWN_SECONDS = 2.0
 
 
 class FlinkWatch:
-    """Watches from ``start`` to ``close`` and writes events; asks nobody for more than reads.
+    """Watches from ``start`` to ``close`` and writes events; asks for nothing but reads.
 
-    ``logs`` gives the log of each process of a lab. Without it the processes are somebody
-    else's: a JobManager is called by the host and port of its REST endpoint, and begins when
-    it is first seen. ``address`` is a REST endpoint to ask when there is no ``config``. ``own``
+    ``logs`` gives the log of each process of a lab. Without it they are not
+    ours: a JobManager is called by the host and port of its REST endpoint, and begins when it is
+    first seen. ``address`` is a REST endpoint to ask when there is no ``config``. ``own``
     hears of our own connection to the store, and of each leader that is found.
     """
 
@@ -239,7 +239,7 @@ class _Listener:
         self._heard(self._component, information)
 
     def handle_error(self, error: Exception) -> None:
-        """Retrieval goes on by itself; what it cannot read is nobody's address."""
+        """Retrieval goes on by itself; what it cannot read is not an address."""
 
 
 class Turns:
@@ -261,7 +261,7 @@ class Turns:
         return now if session_id in former else None
 
     def forget(self) -> None:
-        """Another connection may show what was published earlier: that is nobody's return."""
+        """Another connection may show what was published earlier: that is not a return."""
         self._now.clear()
         self._former.clear()
 

@@ -34,7 +34,7 @@ SHORT_LEASE: Mapping[str, str] = {
 
 NO_CONTROL_PLANE = 'this lab has no control plane: use ha="kubernetes", and name no kubeconfig'
 _NO_SESSIONS = (
-    "expire_session needs sessions, and on Kubernetes nobody has one: a leadership lasts as long "
+    "expire_session needs sessions, and on Kubernetes there are none: a leadership lasts as long "
     "as its lease is renewed; use pause, partition or revoke_right"
 )
 
@@ -143,7 +143,7 @@ class GivenKubernetesStore:
             finally:
                 backend.close()
         except HaworkError:
-            return  # the cluster is gone; a lab that is closed has nobody to complain to
+            return  # the cluster is gone; a lab that is closed has no reader for an error
 
     def config_file(self, process: str) -> Path:
         return self._run.config_file

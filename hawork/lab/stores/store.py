@@ -23,7 +23,7 @@ class LabStore(Protocol):
     """The store of one lab; ``LabError`` for a fault that this store cannot have.
 
     A fault is checked when it is asked for, and done when its ``PreparedFault`` is called: what is
-    refused has not happened, and is no event.
+    refused has not happened, and is not an event.
     """
 
     options: Mapping[str, str]

@@ -26,7 +26,7 @@ function headlineOf(cluster) {
   if (cluster.leader) {
     return `★ ${cluster.leader} leads · session ${short(cluster.session)} · ${cluster.address}`;
   }
-  return cluster.session ? `★ a leader at ${cluster.address}` : "Nobody leads now.";
+  return cluster.session ? `★ a leader at ${cluster.address}` : "There is no leader now.";
 }
 
 function storeCard(store) {

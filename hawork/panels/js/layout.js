@@ -100,7 +100,7 @@ export function laneRows(lanes, segments, rowHeight) {
   let top = 0;
   for (const [lane, role] of lanes) {
     const labels = role === "truth" ? (believers.get(lane) ?? []).slice().sort() : [];
-    const shared = lane === "believes to lead" || lane === "a client sees";
+    const shared = lane === "thinks it leads" || lane === "a client sees";
     const parts = shared ? Math.max(1, labels.length) : 1;
     const height = parts > 1 ? parts * SUB_ROW + 4 : rowHeight;
     rows.push({ lane, role, top, height, labels: shared ? labels : [], parts });

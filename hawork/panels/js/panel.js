@@ -52,7 +52,7 @@ async function liveView(panel, host, fail) {
   const model = emptyModel();
   model.received = performance.now();
   model.replay = panel.get("replay");
-  // For whatever a view does later, by a timer of its own: nobody else would hear of an error.
+  // For what a view does later, by a timer of its own: an error would be lost.
   model.guarded = (work) => () => {
     try {
       work();
@@ -70,7 +70,7 @@ async function liveView(panel, host, fail) {
   const draw = () => {
     scheduled = 0;
     requests.heard(model.state.requests?.taken);
-    if (isClosed(model)) requests.close(); // nobody takes them any more
+    if (isClosed(model)) requests.close(); // nothing takes them any more
     // The timeline cuts a recorded run by itself; all else is shown as it was at that moment.
     const then = model.replay
       ? { ...model, state: stateAt(model, model.cursor ?? model.now) } : model;

@@ -55,7 +55,7 @@ export function stateAt(model, time) {
   return { ...model.state, ...at.state };
 }
 
-// Whether the lab, or the view of a cluster, was closed while we looked: nobody hears a button any
+// Whether the lab, or the view of a cluster, was closed while we looked: nothing hears a button any
 // more. A replay is of a run that is over, and has its own.
 export function isClosed(model) {
   return !model.replay && Boolean(model.state.life?.closed);

@@ -1,4 +1,4 @@
-// The protocol as a sequence of steps; where somebody stands is lit.
+// The protocol as a sequence of steps; where a process stands is lit.
 
 import { button, el, elided, enable, keyed, put, say } from "./dom.js";
 import { isClosed } from "./state.js";
@@ -10,7 +10,7 @@ const SIGN = { "+": "came", "-": "went", "~": "changed" };
 
 export function stepperView(send, model) {
   const action = choice("What an armed step does", ACTIONS);
-  const who = choice("Who is armed", [["", "whoever comes first"]]);
+  const who = choice("Who is armed", [["", "the first that comes"]]);
   const disarm = button("Disarm all", () => send({ do: "disarm" }), { "data-verb": "disarm" });
   const armed = el("p", { class: "hw-note" });
   const note = el("p", { class: "hw-note" });
@@ -35,7 +35,7 @@ export function stepperView(send, model) {
     say(note, stepper.error || stepper.note || "");
     say(armed, stepper.armed?.length ? `Armed: ${stepper.armed.join("; ")}` : "Nothing is armed.");
     keyed(who, ["", ...stepper.processes], (name) => el("option", { value: name }),
-      (option, name) => say(option, name || "whoever comes first"));
+      (option, name) => say(option, name || "the first that comes"));
     keyed(head, stepper.actors, (name) => el("span", {}, name), () => {});
     keyed(held, standing.map(([process, step]) => `${process} ${step}`),
       (key) => heldRow(key, send), () => {});

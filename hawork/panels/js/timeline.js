@@ -63,7 +63,7 @@ export function timelineView(send, model) {
     return model.now + (performance.now() - model.received);
   }
 
-  // Everything anew: when something has happened, or somebody looks elsewhere.
+  // Everything anew: when something has happened, or the reader looks elsewhere.
   function draw(all = false) {
     const timeline = model.state.timeline;
     if (!timeline) return;

@@ -34,7 +34,7 @@ class KubernetesApi:
     def call(
         self, method: str, path: str, body: Any = None, timeout: float = _TIMEOUT
     ) -> tuple[int, Any]:
-        """HTTP status and decoded answer; text that is no JSON comes as text.
+        """HTTP status and decoded answer; text that is not JSON comes as text.
 
         ``OSError`` when the server cannot be reached or does not answer within ``timeout``
         seconds.

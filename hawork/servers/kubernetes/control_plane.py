@@ -252,7 +252,7 @@ class ControlPlane(LocalServers):
             "data-dir": str(self._directory / "etcd"),
             "listen-client-urls": f"unix://{_ETCD_SOCKET}",
             "advertise-client-urls": f"unix://{_ETCD_SOCKET}",
-            # It has no peers, and whoever reached this port would be one.
+            # It has no peers, and what reached this port would be one.
             "listen-peer-urls": f"unix://{_PEER_SOCKET}",
             "initial-advertise-peer-urls": f"unix://{_PEER_SOCKET}",
             "initial-cluster": f"default=unix://{_PEER_SOCKET}",
@@ -269,7 +269,7 @@ class ControlPlane(LocalServers):
             "secure-port": str(self.port),
             "bind-address": HOST,
             "advertise-address": HOST,
-            "endpoint-reconciler-type": "none",  # nobody looks the server up in the cluster
+            "endpoint-reconciler-type": "none",  # nothing looks the server up in the cluster
             "service-account-issuer": self.url,
             "service-account-key-file": key,
             "service-account-signing-key-file": key,

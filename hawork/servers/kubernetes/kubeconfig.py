@@ -28,5 +28,5 @@ def write_kubeconfig(
         "users": [{"name": user, "user": {"token": token}}],
     }
     text = yaml.safe_dump(config, sort_keys=False)
-    if not file.exists() or file.read_text(encoding="utf-8") != text:  # somebody may be reading
+    if not file.exists() or file.read_text(encoding="utf-8") != text:  # it may be read just now
         write_private(file, text)

@@ -61,7 +61,7 @@ class ZooKeeperServers(LocalServers):
         login: DigestLogin | None = None,
     ) -> None:
         if servers not in (1, 3, 5):
-            raise LabError(f"{servers} servers are no ensemble: use 1, 3 or 5")
+            raise LabError(f"{servers} servers are not an ensemble: use 1, 3 or 5")
         self._program = program or ZooKeeperProgram.find()
         super().__init__(directory, [f"zk-{number + 1}" for number in range(servers)])
         self._properties = {**_PROPERTIES, **(properties or {})}

@@ -1,4 +1,4 @@
-"""A ZooKeeper that lets in nobody but its own lab: SASL DIGEST-MD5, on every connection.
+"""A ZooKeeper that lets in its own lab only: SASL DIGEST-MD5, on every connection.
 
 A session that does not log in is refused, and so is a peer of the ensemble: its election and
 synchronisation ports would otherwise hand out all data. DIGEST-MD5 never sends the password, and

@@ -1,9 +1,9 @@
-"""Expiring somebody else's ZooKeeper session, as a test of ZooKeeper's own would.
+"""Expiring the ZooKeeper session of another client, as a test of ZooKeeper's own would.
 
 A session's password is what Java's random numbers say with the session id as the seed
 (``ZooKeeperServer.generatePasswd``): enough against mistakes, not against anybody who wants.
-So whoever reaches the servers can take over and close any session, which is one more reason to
-use ACLs and to keep strangers off the network.
+So every client that reaches the servers can take over and close any session, which is one more
+reason to use ACLs and to keep strangers off the network.
 """
 
 from __future__ import annotations

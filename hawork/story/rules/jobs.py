@@ -1,6 +1,6 @@
 """No acknowledged job is lost, and none ends twice.
 
-Whoever takes over finds every job that was acknowledged before, or the result of it.
+A new leader finds every job that was acknowledged before, or the result of it.
 """
 
 from __future__ import annotations

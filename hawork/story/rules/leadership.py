@@ -1,8 +1,8 @@
 """At most one accepted leader per term.
 
 A term is a leader session id. Accepted is who was granted it, and whose address the HA store
-took under it. What a paused process *believes* is no part of this: it may believe what it
-likes, as long as nobody acts on it.
+took under it. What a paused process *believes* is not part of this: it may believe what it
+likes, as long as it does not act on it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rows that another hand wrote: SQLite keeps values of any type, and text that is no UTF-8."""
+"""Rows that another hand wrote: SQLite keeps values of any type, and text that is not UTF-8."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def test_a_store_that_stays_locked_costs_the_leadership_and_nothing_else(
         assert not leader.driver.has_leadership(before)
         connection.execute("ROLLBACK")
     assert leader.listener.wait_for_grant(different_from=before) != before
-    assert not leader.listener.of("error"), "a store that comes back is no error"
+    assert not leader.listener.of("error"), "a store that comes back is not an error"
     errors = [e for e in embedded.events.recent() if e.kind is EventKind.ERROR]
     assert errors and "locked" in errors[0].facts["message"]
 

@@ -100,7 +100,7 @@ def test_what_flink_keeps_for_a_job_stays(cluster: ClusterUnderTest) -> None:
 
 
 def test_the_maps_of_flink_2_are_seen(cluster: ClusterUnderTest) -> None:
-    """They lack a label, and share the others with a map that is no HA data."""
+    """They lack a label, and share the others with a map that is not HA data."""
     leader = cluster.contender()
     session_id = leader.wait_for_grant()
     leader.pointers(checkpoints(JOB)).create("1", b"one", session_id)

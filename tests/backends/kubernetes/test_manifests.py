@@ -193,7 +193,7 @@ def test_an_option_of_flinks_is_not_for_hawork(capsys: pytest.CaptureFixture[str
     ("wrong", "said"),
     [
         ({"storage_dir": "/ha"}, "name a PersistentVolumeClaim with --storage-claim"),
-        ({"storage_claim": "shared"}, "is no path: leave out --storage-claim"),
+        ({"storage_claim": "shared"}, "is not a path: leave out --storage-claim"),
         ({"cluster_id": "My_Cluster"}, "kubernetes.cluster-id is 'My_Cluster'"),
         ({"cluster_id": "c" * 46}, "it has 46 characters; write at most 45"),
         ({"namespace": "a/b"}, "kubernetes.namespace is 'a/b'"),

@@ -44,7 +44,7 @@ def test_an_unreachable_quorum_is_named_after_the_connection_timeout(
 def test_a_server_that_swallows_everything_is_unreachable(cluster: ClusterUnderTest) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         quorum = f"127.0.0.1:{silent.getsockname()[1]}"
-        reason = rf"{quorum} answered .*\(the connection was taken, but nobody answered\)"
+        reason = rf"{quorum} answered .*\(the connection was taken, but nothing answered\)"
         with pytest.raises(StoreUnavailableError, match=reason):
             cluster.open(ZK_QUORUM=quorum, ZK_CONNECTION_TIMEOUT="2 s")
 

@@ -103,7 +103,7 @@ def test_a_quorum_is_needed() -> None:
         ({"ZK_SSL_ENABLED": True, "ZK_SSL_KEY_FILE": __file__}, r"without .*cert-file: set both"),
         ({"ZK_SSL_ENABLED": True, "ZK_SSL_CA_FILE": __file__}, "holds no certificate"),
         ({"ZK_SSL_ENABLED": True, "ZK_SSL_CERT_FILE": __file__}, "cannot be used"),
-        ({"ZK_AUTHORIZATION": "digest"}, "is no pair"),
+        ({"ZK_AUTHORIZATION": "digest"}, "is not a pair"),
         ({"ZK_AUTHORIZATION": "digest:flink"}, "write digest:user:password"),
         ({"ZK_SESSION_TIMEOUT": "30 d"}, r"session-timeout is .*: .* at most 2147483 s"),
         ({"KERBEROS_CONTEXTS": "KafkaClient, Client"}, r"login\.contexts .* to gssapi and get"),

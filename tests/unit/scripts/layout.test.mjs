@@ -127,10 +127,10 @@ test("what goes on ends now; a replay shows no more than was known", () => {
 });
 
 test("two believers have a row each within their lane", () => {
-  const lanes = [["holds the lock", "truth"], ["believes to lead", "truth"], ["jm-1", "jobmanager"]];
+  const lanes = [["holds the lock", "truth"], ["thinks it leads", "truth"], ["jm-1", "jobmanager"]];
   const segments = [
-    { lane: "believes to lead", state: "paused", start: 0, end: 9, label: "jm-1" },
-    { lane: "believes to lead", state: "leading", start: 5, end: 9, label: "jm-2" },
+    { lane: "thinks it leads", state: "paused", start: 0, end: 9, label: "jm-1" },
+    { lane: "thinks it leads", state: "leading", start: 5, end: 9, label: "jm-2" },
     { lane: "holds the lock", state: "leading", start: 5, end: 9, label: "jm-2" },
   ];
   const { rows } = laneRows(lanes, segments, 24);
