@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping, Sequence
 
 from hawork.panels.feed import Json
+from hawork.story.display import html_table
 
 Table = tuple[str, Sequence[str], list[Sequence[str]]]
 """A title, its header, and its rows."""
@@ -15,7 +15,10 @@ def static_views(state: Mapping[str, Json], names: Iterable[str]) -> dict[str, s
     """``state`` is what the controller's sections give; unknown names are left out."""
     tables = [_TABLES[name](state[name]) for name in names if name in _TABLES and name in state]
     plain = "\n\n".join(_text(table) for table in tables) or "nothing to show yet"
-    return {"text/plain": plain, "text/html": "".join(map(_html, tables))}
+    return {
+        "text/plain": plain,
+        "text/html": "".join(html_table(head, rows, title) for title, head, rows in tables),
+    }
 
 
 def _cluster(section: Json) -> Table:
@@ -70,15 +73,6 @@ def _title(name: str, section: Json) -> str:
 
 
 _TABLES = {"cluster": _cluster, "jobs": _jobs, "store": _store, "stepper": _stepper}
-
-
-def _html(table: Table) -> str:
-    title, header, rows = table
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows
-    )
-    return f"<table><caption>{html.escape(title)}</caption><tr>{head}</tr>{body}</table>"
 
 
 def _text(table: Table) -> str:

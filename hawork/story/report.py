@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hawork.core.events import Event, EventKind
+from hawork.story.display import html_table
 from hawork.story.run_bundle import RunBundle
 from hawork.story.timeline import mimebundle
 
@@ -59,14 +60,7 @@ def _section(title: str, content: str) -> str:
 
 
 def _table(rows: Sequence[Mapping[Any, Any]]) -> str:
-    if not rows:
-        return "<p>none</p>"
-    head = "".join(f"<th>{html.escape(str(name))}</th>" for name in rows[0])
-    body = "".join(
-        f"<tr>{''.join(f'<td>{html.escape(str(value))}</td>' for value in row.values())}</tr>"
-        for row in rows
-    )
-    return f"<table><tr>{head}</tr>{body}</table>"
+    return html_table(rows[0], (row.values() for row in rows)) if rows else "<p>none</p>"
 
 
 def _short(rows: Iterable[Mapping[Any, Any]]) -> list[dict[Any, Any]]:

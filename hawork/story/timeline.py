@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hawork.core.events import Event
-from hawork.story.display import in_notebook, show
+from hawork.story.display import html_table, in_notebook, show
 from hawork.story.picture import as_png
 from hawork.story.segments import LEADER_LANE, Lanes
 from hawork.story.timeline_builder import TimelineBuilder
@@ -97,13 +97,9 @@ def as_text(timeline: Timeline) -> str:
 
 
 def as_table(timeline: Timeline) -> str:
-    """The story as an HTML table without styles or scripts, so that it is never sanitised away."""
-    rows = "".join(
-        f"<tr><td>{each.time:.3f} s</td><td>{html.escape(each.lane)}</td>"
-        f"<td>{html.escape(each.text)}</td></tr>"
-        for each in moments(timeline)
-    )
-    return f"<table><tr><th>time</th><th>who</th><th>what</th></tr>{rows}</table>"
+    """The story as a table of HTML."""
+    rows = [(f"{each.time:.3f} s", each.lane, each.text) for each in moments(timeline)]
+    return html_table(("time", "who", "what"), rows)
 
 
 def mimebundle(timeline: Timeline) -> dict[str, object]:

@@ -12,6 +12,7 @@ from hawork.core.configuration import Configuration
 from hawork.core.errors import HaworkError, LabError
 from hawork.lab.run_directory import RunDirectory
 from hawork.lab.stores.network import (
+    NO_CONTROL_PLANE,
     PreparedFault,
     break_network,
     check_outage,
@@ -32,7 +33,6 @@ SHORT_LEASE: Mapping[str, str] = {
 }
 """Short enough to watch, long enough for a busy machine."""
 
-NO_CONTROL_PLANE = 'this lab has no control plane: use ha="kubernetes", and name no kubeconfig'
 _NO_SESSIONS = (
     "expire_session needs sessions, and on Kubernetes there are none: a leadership lasts as long "
     "as its lease is renewed; use pause, partition or revoke_right"

@@ -17,6 +17,8 @@ DELAY = 0.2
 """Seconds by which ``delay`` is late, each way."""
 OUTAGES = ("pause", "kill")
 
+NO_CONTROL_PLANE = 'this lab has no control plane: use ha="kubernetes", and name no kubeconfig'
+
 PreparedFault = Callable[[], object]
 """A fault that is possible, and is done when it is called."""
 

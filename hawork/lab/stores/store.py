@@ -11,8 +11,9 @@ from hawork.core import options
 from hawork.core.configuration import Configuration, flatten
 from hawork.core.errors import LabError
 from hawork.lab.run_directory import RunDirectory
-from hawork.lab.stores.kubernetes import NO_CONTROL_PLANE, GivenKubernetesStore, KubernetesStore
+from hawork.lab.stores.kubernetes import GivenKubernetesStore, KubernetesStore
 from hawork.lab.stores.network import (
+    NO_CONTROL_PLANE,
     PreparedFault,
 )
 from hawork.lab.stores.zookeeper import ZooKeeperStore as ZooKeeperStore

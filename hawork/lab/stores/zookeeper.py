@@ -10,8 +10,8 @@ from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
 from hawork.lab.run_directory import RunDirectory
-from hawork.lab.stores.kubernetes import NO_CONTROL_PLANE
 from hawork.lab.stores.network import (
+    NO_CONTROL_PLANE,
     PreparedFault,
     break_network,
     check_outage,
