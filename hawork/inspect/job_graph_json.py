@@ -56,7 +56,7 @@ def read_job_graph(data: bytes) -> JobGraphFacts:
         path, allow, mode = facts["restore"]
         first, last = facts["versions"]
         if first not in KNOWN_VERSIONS or (last is not None and last not in KNOWN_VERSIONS):
-            raise ValueError(f"{first} to {last} are no versions of Flink")
+            raise ValueError(f"{first} to {last} are not versions of Flink")
         return JobGraphFacts(
             job_id=str(facts["job_id"]),
             name=str(facts["name"]),

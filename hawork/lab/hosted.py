@@ -1,4 +1,4 @@
-"""Notebooks that somebody else hosts, and what of a lab does not work there.
+"""Notebooks on foreign hosts, and what of a lab does not work there.
 
 Source: what the two set in the environment of a kernel, and https://anywidget.dev about Colab.
 """

@@ -32,10 +32,20 @@ label]``; times in milliseconds since the start."""
 
 
 class LiveTimeline:
-    """``arrived`` gives the events after the first ``n``, as ``EventReader.arrived`` does."""
+    """``arrived`` gives the events after the first ``n``, as ``EventReader.arrived`` does.
 
-    def __init__(self, arrived: Callable[[int], list[Event]]) -> None:
+    Of more segments or marks than ``segments`` and ``marks`` the oldest are merged or dropped.
+    """
+
+    def __init__(
+        self,
+        arrived: Callable[[int], list[Event]],
+        *,
+        segments: int = MOST_SEGMENTS,
+        marks: int = MOST_MARKS,
+    ) -> None:
         self._arrived = arrived
+        self._most_segments, self._most_marks = segments, marks
         self._events = 0
         self._waiting: list[Event] = []
         self._reset()
@@ -163,12 +173,13 @@ class LiveTimeline:
         return {"segments": list(self._told), "marks": list(self._told_marks)}
 
     def _merge(self) -> bool:
-        if len(self._told) <= MOST_SEGMENTS and len(self._told_marks) <= MOST_MARKS:
+        many = len(self._told) > self._most_segments
+        if not many and len(self._told_marks) <= self._most_marks:
             return False
-        if len(self._told) > MOST_SEGMENTS:
-            self._told = merge_oldest(self._told, MOST_SEGMENTS // 2)
-        if len(self._told_marks) > MOST_MARKS:
-            self._told_marks = drop_oldest(self._told_marks, MOST_MARKS // 2)
+        if many:
+            self._told = merge_oldest(self._told, self._most_segments // 2)
+        if len(self._told_marks) > self._most_marks:
+            self._told_marks = drop_oldest(self._told_marks, self._most_marks // 2)
         return True
 
 

@@ -64,12 +64,12 @@ def replay(run: RunBundle | Sequence[Event] | Path | str, *, ha: str = "") -> Pa
     return Panel("replay", widget, picture)
 
 
-def recorded(events: Sequence[Event], ha: str = "") -> Json:
+def recorded(events: Sequence[Event], ha: str = "", most: int = MOST_MOMENTS) -> Json:
     """A keyframe with the whole run and its moments; what went on at its end is over."""
     ordered = sorted(events, key=lambda event: event.monotonic)
     seen: list[Event] = []
     timeline = LiveTimeline(lambda known: seen[known:])
-    through = moments(ordered, timeline, seen, ha)
+    through = moments(ordered, timeline, seen, ha, most)
     end = ordered[-1].monotonic
     state = {
         "timeline": timeline.section(end),
@@ -94,7 +94,13 @@ def _events_of(run: Sequence[Event] | Path | str) -> list[Event]:
     return found
 
 
-def moments(events: Sequence[Event], timeline: LiveTimeline, seen: list[Event], ha: str) -> Json:
+def moments(
+    events: Sequence[Event],
+    timeline: LiveTimeline,
+    seen: list[Event],
+    ha: str,
+    most: int = MOST_MOMENTS,
+) -> Json:
     """Feed ``events``, in their order, to ``timeline`` by way of ``seen``; returns the moments.
 
     Each is ``[milliseconds since the start, merge patch]``, in their order, from an empty state.
@@ -103,7 +109,7 @@ def moments(events: Sequence[Event], timeline: LiveTimeline, seen: list[Event], 
     processes, jobs = _Processes(), _Jobs()
     shown: Json = {}
     found: list[list[Any]] = []
-    for group in _groups(events):
+    for group in _groups(events, most):
         seen.extend(group)
         for event in group:
             processes.see(event)
@@ -123,12 +129,12 @@ def moments(events: Sequence[Event], timeline: LiveTimeline, seen: list[Event], 
     return {"patches": found}
 
 
-def _groups(events: Sequence[Event]) -> Iterator[list[Event]]:
+def _groups(events: Sequence[Event], most: int) -> Iterator[list[Event]]:
     start, end = events[0].monotonic, events[-1].monotonic
-    if len(events) <= MOST_MOMENTS:
+    if len(events) <= most:
         yield from ([event] for event in events)
         return
-    tick = (end - start) / MOST_MOMENTS or 1.0
+    tick = (end - start) / most or 1.0
     for _, group in groupby(events, lambda event: int((event.monotonic - start) / tick)):
         yield list(group)
 

@@ -69,7 +69,7 @@ class Sources:
     def wait_for_first(self, names: Iterable[str], seconds: float) -> None:
         """Until each of ``names`` has been looked at once, and at most for ``seconds``.
 
-        A leader that stands still answers nobody: its section is then left empty.
+        A leader that stands still does not answer: its section is then left empty.
         """
         end = SYSTEM_CLOCK.monotonic() + seconds
         for name in names:

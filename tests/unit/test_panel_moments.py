@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
 from lab_story import JOB, SESSIONS, Story, killed_leader, paused_leader
 
 from hawork.core.events import Event, EventKind
-from hawork.panels import replay as under_test
 from hawork.panels.replay import recorded
 
 
-def patches(events: Sequence[Event], ha: str = "") -> list[Any]:
-    found: list[Any] = recorded(events, ha)["state"]["moments"]["patches"]
+def patches(events: Sequence[Event], ha: str = "", **more: int) -> list[Any]:
+    found: list[Any] = recorded(events, ha, **more)["state"]["moments"]["patches"]
     return found
 
 
@@ -97,9 +95,7 @@ def test_how_far_the_jobs_were_at_a_moment() -> None:
     assert (late["status"], late["ended"], late["result"]) == ("FINISHED", True, "SUCCEEDED, clean")
 
 
-def test_a_long_run_has_no_more_moments_than_a_slider_has_places(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_long_run_has_no_more_moments_than_a_slider_has_places() -> None:
     story = Story().started(0.0, "jm-1").leads(0.5, "jm-1")
     for number in range(500):
         story.add(
@@ -107,8 +103,7 @@ def test_a_long_run_has_no_more_moments_than_a_slider_has_places(
             checkpoint_id=number, records=number,
         )  # fmt: skip
     whole = patches(story.events)
-    monkeypatch.setattr(under_test, "MOST_MOMENTS", 50)
-    few = patches(story.events)
+    few = patches(story.events, most=50)
     assert len(whole) > 490
     assert len(few) <= 51
     assert at(few, 100_000) == at(whole, 100_000)

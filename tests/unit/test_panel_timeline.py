@@ -10,7 +10,6 @@ from lab_story import JOB, SESSIONS, START, Story, killed_leader, paused_leader
 
 from hawork.core.errors import LabError
 from hawork.core.events import Event, EventKind
-from hawork.panels import live_timeline
 from hawork.panels.live_timeline import MERGED, LiveTimeline, merge_oldest
 from hawork.panels.replay import recorded, replay
 from hawork.story.beliefs import BELIEF_LANE, CLIENT_LANE, HOLDER_LANE, STALE, Beliefs
@@ -79,9 +78,7 @@ def test_an_event_that_comes_far_too_late_makes_everything_new() -> None:
     assert rows_of(live, events[-1].monotonic) == finished(events)
 
 
-def test_hours_are_merged_and_nothing_is_lost_at_the_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_timeline, "MOST_SEGMENTS", 200)
-    monkeypatch.setattr(live_timeline, "MOST_MARKS", 100)
+def test_hours_are_merged_and_nothing_is_lost_at_the_ends() -> None:
     story = Story().started(0.0, "jm-1", "jm-2")
     for turn in range(600):
         story.leads(1.0 + turn, f"jm-{1 + turn % 2}", session=f"{turn:08}", takes=0.01)
@@ -89,7 +86,7 @@ def test_hours_are_merged_and_nothing_is_lost_at_the_ends(monkeypatch: pytest.Mo
             1.5 + turn, "jm-1", EventKind.CHECKPOINT_COMPLETED, job_id="0" * 32, checkpoint_id=turn
         )
     story.fault(700.0, "kill", "jm-1")
-    live = LiveTimeline(lambda known: story.events[known:])
+    live = LiveTimeline(lambda known: story.events[known:], segments=200, marks=100)
     _, incomplete = live.advance(START + 1000)
     lists = live.lists()
     assert incomplete
