@@ -35,7 +35,7 @@ def test_leader(config: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert set(json.loads(capsys.readouterr().out)) == {"address", "session_id"}
     assert main(["leader", *config, "--verbose"]) == 0
     shown = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r"file \S+: [\d,]+ of [\d,]+ bytes \(\d+\.\d %\)", shown[1])
+    assert re.fullmatch(r"file /.+: [\d,]+ of [\d,]+ bytes \(\d+\.\d %\)", shown[1])
     assert main(["leader", *config, "--verbose", "--json"]) == 0
     fullest = json.loads(capsys.readouterr().out)["fullest"]
     assert 0 < fullest["size"] < fullest["limit"]

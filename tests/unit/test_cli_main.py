@@ -14,7 +14,7 @@ import pytest
 
 from hawork.cli import completion, doctor
 from hawork.cli import main as command_line
-from hawork.cli.common import write_table
+from hawork.cli.common import find_config, write_table
 from hawork.cli.lab import TOUR, find_notebooks
 from hawork.cli.main import COMMANDS, main, sentence_of
 from hawork.core.errors import ConfigurationError, LabError
@@ -219,3 +219,17 @@ def test_notebooks_are_found_or_asked_for(tmp_path: Path, monkeypatch: pytest.Mo
     assert find_notebooks(str(tmp_path / "notebooks")) == tmp_path / "notebooks"
     with pytest.raises(LabError, match=f"holds no {TOUR}"):
         find_notebooks(str(tmp_path))
+
+
+def test_the_file_of_flinks_directory_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HAWORK_CONFIG", raising=False)
+    monkeypatch.setenv("FLINK_CONF_DIR", str(tmp_path / "conf"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").touch()
+    assert find_config(None) == Path("config.yaml"), "where Flink's directory holds nothing"
+    (tmp_path / "conf").mkdir()
+    for name in ("config.yaml", "flink-conf.yaml"):  # the older one wins, as in Flink 1.20
+        (tmp_path / "conf" / name).touch()
+        assert find_config(None) == find_config("conf").absolute() == tmp_path / "conf" / name

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas
 import pytest
@@ -410,5 +411,5 @@ def test_a_pointer_of_flinks_is_held_against_its_file(tmp_path: Path) -> None:
     store.file.write_bytes(b"other graph")
     assert told("row") == [["lab/submittedJobGraph12ab", "altered: 11 bytes, not 5"]]
     store.file.unlink()
-    assert told("row") == [[f"file:{store.file}", "the file is missing"]]
+    assert told("row") == [[f"file:{quote(str(store.file))}", "the file is missing"]]
     assert [row[:1] for row in StoreRows(store, None).look()["rows"].values()] == [["row"]]
