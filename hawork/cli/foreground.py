@@ -36,7 +36,7 @@ def run_process(role: str, arguments: argparse.Namespace) -> int:
     directory = arguments.run_directory or config.get_option(options.RUN_DIRECTORY)
     events: EventSink = NullEventSink()
     if directory:
-        private_directory(Path(directory), "events")
+        private_directory(Path(directory))
         events = EventLog(
             f"supervisor-{name}", Path(directory) / "events" / f"supervisor-{name}.jsonl"
         )

@@ -53,12 +53,12 @@ def check_way(path: Path) -> None:
             place = found
 
 
-def private_directory(path: Path, marker: str | None = None) -> None:
+def private_directory(path: Path) -> None:
     """Make a directory that only this user can look into, or check one that is there.
 
-    One of ours that others can look into, but not write, is closed to them when it is empty or
-    holds ``marker``, which says that it was made by an earlier run. ``UntrustedPathError`` for any
-    other, and for a symbolic link; ``OSError`` when it cannot be made.
+    One of ours that others can look into, but not write, holds nothing of theirs, and is closed to
+    them (mode 0700). So is an empty one that they can write. ``UntrustedPathError`` for any other,
+    and for a symbolic link; ``OSError`` when it cannot be made.
     """
     check_way(path)
     missing = [path]
@@ -78,11 +78,11 @@ def private_directory(path: Path, marker: str | None = None) -> None:
         mode = stat.S_IMODE(status.st_mode)
         if not mode & _OTHERS:
             return
-        names = os.listdir(descriptor)
-        if names and (mode & 0o022 or marker not in names):
+        if mode & 0o022 and os.listdir(descriptor):
             raise UntrustedPathError(
-                f"{path} is open to other users (mode {mode:04o}) and not empty: choose a new "
-                f"directory, or make sure that its contents are yours and run 'chmod 700 {path}'"
+                f"{path} can be written by other users (mode {mode:04o}) and is not empty: choose "
+                f"a new directory, or make sure that its contents are yours and run "
+                f"'chmod 700 {path}'"
             )
         os.fchmod(descriptor, 0o700)
 

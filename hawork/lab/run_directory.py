@@ -58,7 +58,7 @@ class RunDirectory:
         else:
             self.path = expanded(directory).absolute()
         try:
-            private_directory(self.path, LOCK)
+            private_directory(self.path)
             self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             self._take_lock()
             self._put_earlier_run_aside()

@@ -61,7 +61,7 @@ class ProcessContext:
             control = run_directory / "control"
         try:
             if run_directory is not None:
-                private_directory(run_directory, "events")
+                private_directory(run_directory)
             events = EventLog(name, path, tell=tell)
             if path is None and tell is not None:
                 events = _TellingEventLog(name, tell)

@@ -67,31 +67,35 @@ def test_a_directory_is_made_for_its_user_alone(tmp_path: Path) -> None:
     private_directory(tmp_path / "a" / "b")
 
 
-def test_a_directory_that_others_can_look_into_is_closed_when_it_is_known(tmp_path: Path) -> None:
-    for name, content in (("empty", None), ("earlier", LOCK)):
-        folder = tmp_path / name
-        folder.mkdir()
-        folder.chmod(0o755)
-        if content:
-            (folder / content).touch()
-        private_directory(folder, LOCK)
-        assert mode(folder) == 0o700
-    folder = tmp_path / "notebooks"
-    folder.mkdir()
-    folder.chmod(0o755)
-    (folder / "00_tour.ipynb").touch()
-    with pytest.raises(UntrustedPathError, match="chmod 700"):
-        private_directory(folder, LOCK)
-    assert mode(folder) == 0o755, "another's folder stays as it is"
-
-
-def test_a_directory_into_which_others_wrote_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode_there", [0o755, 0o750, 0o711, 0o2755])
+@pytest.mark.parametrize("content", [None, "events", "jm.out"])
+def test_a_directory_that_others_cannot_write_is_closed_to_them(
+    tmp_path: Path, mode_there: int, content: str | None
+) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    folder.chmod(0o777)
+    folder.chmod(mode_there)
+    if content:  # as 'mkdir run; hawork jobmanager --run-directory run > run/jm.out'
+        (folder / content).touch()
+    private_directory(folder)
+    assert mode(folder) == 0o700
+    assert os.listdir(folder) == ([content] if content else [])
+
+
+@pytest.mark.parametrize("mode_there", [0o777, 0o770, 0o720, 0o702, 0o1777])
+def test_a_directory_into_which_others_can_have_written_is_refused(
+    tmp_path: Path, mode_there: int
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    folder.chmod(mode_there)
     (folder / LOCK).touch()
-    with pytest.raises(UntrustedPathError, match="mode 0777"):
-        private_directory(folder, LOCK)
+    with pytest.raises(UntrustedPathError, match=f"mode {mode_there:04o}.*chmod 700"):
+        private_directory(folder)
+    assert mode(folder) == mode_there, "what is refused stays as it is"
+    (folder / LOCK).unlink()
+    private_directory(folder)
+    assert mode(folder) == 0o700
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:

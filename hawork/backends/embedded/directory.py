@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hawork.backends.embedded.layout import DATABASE
 from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import ConfigurationError, StoreUnavailableError, UntrustedPathError
@@ -57,7 +56,7 @@ def prepare_directory(path: Path) -> None:
             f"hold: set {key} to a directory of this machine's own disk"
         )
     try:
-        private_directory(path, DATABASE)
+        private_directory(path)
     except UntrustedPathError as error:
         raise ConfigurationError(f"directory of the HA store: {error}; or set {key}") from None
     except OSError as error:

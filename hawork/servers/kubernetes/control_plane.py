@@ -227,8 +227,8 @@ class ControlPlane(LocalServers):
         self.admin.apply("/api/v1/namespaces", {"kind": "Namespace", **name})
 
     def _prepare(self) -> None:
-        private_directory(self._sockets, _ETCD_SOCKET)
-        private_directory(self.ca_file.parent, self.ca_file.name)
+        private_directory(self._sockets)
+        private_directory(self.ca_file.parent)
         tokens = self._directory / "tokens.csv"
         text = io.StringIO(newline="")
         for user, token in self._tokens.items():
