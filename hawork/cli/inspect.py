@@ -25,7 +25,8 @@ from hawork.inspect.sources import Sources
 USAGE: Final = 64
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_sources(parser: argparse.ArgumentParser) -> None:
+    """What says where to look."""
     parser.add_argument("case", nargs="?", metavar="CASE.ZIP", help="what --save has written")
     parser.add_argument(
         "--config", metavar="FILE", help="the JobManager's config.yaml or flink-conf.yaml"
@@ -46,6 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="which folder of the storage a URL in the data stands for, such as "
         "file:/srv/flink=. ; may be repeated",
     )  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_sources(parser)
     parser.add_argument(
         "--target-version", metavar="V", help="what Flink V, such as 2.1.1, would do with it"
     )
@@ -67,8 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     try:
-        sources = _sources(arguments)
-        target = _version(arguments.target_version)
+        sources = sources_of(arguments)
+        target = version_of(arguments.target_version)
         at = _moment(arguments.at)
     except ConfigurationError as error:
         sys.stderr.write(f"hawork: {error}\n")
@@ -96,7 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
     return inspection.exit_status
 
 
-def _sources(arguments: argparse.Namespace) -> Sources:
+def sources_of(arguments: argparse.Namespace) -> Sources:
+    """What ``add_sources`` was given. ``ConfigurationError`` says what is wrong with it."""
     mapping = {}
     for given in arguments.mapping:
         url, equals, path = given.rpartition("=")
@@ -124,7 +130,8 @@ def _sources(arguments: argparse.Namespace) -> Sources:
     return sources
 
 
-def _version(text: str | None) -> str | None:
+def version_of(text: str | None) -> str | None:
+    """A release as it stands on the command line. ``ConfigurationError`` for anything else."""
     parts = (text or "0.0").split(".")
     if not 2 <= len(parts) <= 3 or not all(part.isascii() and part.isdigit() for part in parts):
         raise ConfigurationError(f"'--target-version {text}' is none: write it as 2.1.1")

@@ -44,6 +44,14 @@ COMMANDS = {
         "say what the HA data of a Flink cluster means to Flink",
         "hawork inspect --config config.yaml --configmaps cm.yaml --storage ha.tar.xz",
     ),
+    "repair": (
+        "repair: what would mend it, and with --apply does, after a backup",
+        "hawork repair --config config.yaml",
+    ),
+    "restore": (
+        "the HA data as it was before a repair",
+        "hawork restore --config config.yaml hawork-backup-20261129-030507.zip",
+    ),
     "doctor": ("check this machine, and say how to fix what is missing", "hawork doctor"),
     "completion": (
         "print what completes this command in bash and zsh",
@@ -53,7 +61,7 @@ COMMANDS = {
 """What each command does, and an example. Its code is in the module of the same name."""
 
 _MODULES = {"list": "list_jobs"}
-_USAGE = {"inspect": 64}
+_USAGE = {"inspect": 64, "repair": 64, "restore": 64}
 """Exit status of a wrong command line, where it is not 2."""
 
 EXIT_STATUSES = {

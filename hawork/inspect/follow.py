@@ -31,7 +31,7 @@ from hawork.inspect.metadata import decode_metadata
 from hawork.inspect.results import decode_result
 from hawork.inspect.stored_files import StoredFile, StoredFiles
 
-__all__ = ["follow"]
+__all__ = ["follow", "follow_pointer"]
 
 MAX_FILE: Final = 256 << 20
 """Bytes of a file in storageDir that are read; a larger one is named, not read."""
@@ -62,7 +62,7 @@ def follow(cluster: Cluster, progress: Progress | None = None) -> None:
         if progress is not None and number % 100 == 0:
             progress("pointers", number, len(pointers))
         if stored.pointer is not None:
-            _follow(cluster, files, stored, id(stored) in newest)
+            follow_pointer(cluster, files, stored, id(stored) in newest)
     gone = [stored for stored in pointers if stored.file is not None and stored.file.missing]
     if len(gone) > 1 and all(stored.pointer is None or stored in gone for stored in pointers):
         cluster.miss("files of pointers", "none of them is in the storage: is --map right?")
@@ -76,7 +76,13 @@ def follow(cluster: Cluster, progress: Progress | None = None) -> None:
     cluster.checkpoint_folders = {job_id: sorted(found) for job_id, found in ids.items()}
 
 
-def _follow(cluster: Cluster, files: StoredFiles, stored: StoredPointer, newest: bool) -> None:
+def follow_pointer(
+    cluster: Cluster, files: StoredFiles, stored: StoredPointer, newest: bool = True
+) -> None:
+    """Look for the file of a pointer that could be decoded, and for all that the file names.
+
+    ``newest``: it is the one that recovery begins with, whose ``_metadata`` is compared.
+    """
     assert stored.pointer is not None
     url = stored.pointer.path
     name = files.name_of(url)

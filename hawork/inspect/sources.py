@@ -14,7 +14,7 @@ from hawork.core.errors import ConfigurationError, HaworkError, StoreUnavailable
 from hawork.inspect.archive import ZipStorage, open_storage
 from hawork.inspect.cluster import Cluster, Moment
 from hawork.inspect.configmap_keys import read_config_maps
-from hawork.inspect.configmaps import parse_configmaps, read_configmaps
+from hawork.inspect.configmaps import Dump, parse_configmaps, read_configmaps
 from hawork.inspect.entries import Entry
 from hawork.inspect.live import live_storage, read_live_store
 from hawork.inspect.settings import Settings, parse_settings, read_settings
@@ -25,9 +25,13 @@ from hawork.inspect.znodes import ZNode, ZooKeeperTree
 from hawork.inspect.zookeeper_data import read_zookeeper_data
 from hawork.inspect.zookeeper_dumps import read_zookeeper_dump
 
-__all__ = ["FORMAT", "STORAGE", "Sources", "read_sources", "znodes_into"]
+__all__ = [
+    "FORMAT", "STORAGE", "Raw", "Sources", "cluster_of", "read_sources", "read_store",
+    "znodes_into",
+]  # fmt: skip
 
-
+Raw = Dump | ZooKeeperTree
+"""What a store holds, not yet understood."""
 FORMAT: Final = 1
 """Of a saved case."""
 STORAGE: Final = "storage/"
@@ -46,15 +50,24 @@ class Sources:
     mapping: Mapping[str, str] = field(default_factory=dict)
     case: Path | str | None = None
     """What ``--save`` wrote; nothing else is looked at then."""
+    store_itself: bool = False
+    """Ask the store itself also where its files are given."""
+
+    @property
+    def has_dump(self) -> bool:
+        """Whether a dump of the store was given."""
+        dumps = (self.configmaps, self.zookeeper_dump, self.zookeeper_data, self.case)
+        return any(dump is not None for dump in dumps)
 
     @property
     def live(self) -> bool:
         """Whether the cluster itself is to be looked at: nothing of it was given but its options.
 
-        A storage beside the options is part of a dump: then no server is asked for anything.
+        A storage beside the options is part of a dump: then no server is asked for anything, unless
+        it is asked for.
         """
-        dumps = (self.configmaps, self.zookeeper_dump, self.zookeeper_data, self.storage)
-        return self.config is not None and all(each is None for each in dumps)
+        given = self.has_dump or (self.storage is not None and not self.store_itself)
+        return self.config is not None and not given
 
     def newest_change(self) -> float:
         """When the store's dump was written; it is not older than what is in it."""
@@ -73,27 +86,56 @@ def read_sources(sources: Sources) -> Cluster:
 
     ``ConfigurationError`` for a source that is not there, or is not what it should be.
     """
+    try:
+        return cluster_of(sources, read_store(sources))
+    except HaworkError as error:
+        if not sources.live:
+            raise
+        return cluster_of(sources, None, str(error))
+
+
+def read_store(sources: Sources) -> Raw | None:
+    """The store as its dump has it, or as it is now; ``None`` when no store was given.
+
+    ``ConfigurationError`` for a dump that is none, ``StoreUnavailableError`` for a store that does
+    not answer.
+    """
     if sources.case is not None:
-        return read_case(Path(sources.case))
+        found = read_case(Path(sources.case))
+        return found.tree if found.tree is not None else Dump(found.maps)
+    if sources.configmaps is not None:
+        return read_configmaps(sources.configmaps)
+    if sources.zookeeper_dump is not None:
+        return read_zookeeper_dump(_bytes(Path(sources.zookeeper_dump)))
+    if sources.zookeeper_data is not None:
+        return read_zookeeper_data(open_storage(str(sources.zookeeper_data)))
+    if sources.config is None or not sources.live:
+        return None
+    return read_live_store(sources.config)
+
+
+def cluster_of(sources: Sources, raw: Raw | None, missed: str = "") -> Cluster:
+    """The cluster that a store's entries are of; ``missed`` says why there are none."""
+    if sources.case is not None:
+        return read_case(Path(sources.case), raw)
     settings = Settings() if sources.config is None else read_settings(sources.config)
     cluster = Cluster(settings=settings)
     for problem in settings.problems:
         cluster.miss("configuration", problem)
-    if sources.configmaps is not None:
-        dump = read_configmaps(sources.configmaps)
-        for problem in dump.problems:
-            cluster.miss("ConfigMaps", problem)
-        read_config_maps(cluster, dump.maps)
-    elif sources.zookeeper_dump is not None:
-        znodes_into(cluster, read_zookeeper_dump(_bytes(Path(sources.zookeeper_dump))))
-    elif sources.zookeeper_data is not None:
-        znodes_into(cluster, read_zookeeper_data(open_storage(str(sources.zookeeper_data))))
-    elif sources.live and sources.config is not None:
-        _live(cluster, sources.config)
-    else:
+    if raw is None:
         cluster.backend = settings.backend  # type: ignore[assignment]
         cluster.cluster_id = settings.kubernetes_cluster_id or settings.cluster_id or ""
-        cluster.miss("HA store", "none was given: use --configmaps or --zookeeper-dump")
+        none = "none was given: use --configmaps or --zookeeper-dump"
+        cluster.miss("HA store", missed or none)
+    elif isinstance(raw, ZooKeeperTree):
+        znodes_into(cluster, raw)
+    else:
+        for problem in raw.problems:
+            cluster.miss("ConfigMaps", problem)
+        read_config_maps(cluster, raw.maps)
+    if sources.live and raw is not None:
+        cluster.live = True
+        cluster.store_moment = cluster.store_moment or time.time()
     if sources.storage is not None:
         _storage(cluster, str(sources.storage), sources.mapping)
     elif sources.live:
@@ -103,27 +145,6 @@ def read_sources(sources: Sources) -> Cluster:
     return cluster
 
 
-def _live(cluster: Cluster, config: Path | str) -> None:
-    """The store itself, as no dump of it was given."""
-    try:
-        found = read_live_store(config)
-    except HaworkError as error:
-        cluster.backend = cluster.settings.backend  # type: ignore[assignment]
-        cluster.cluster_id = (
-            cluster.settings.kubernetes_cluster_id or cluster.settings.cluster_id or ""
-        )
-        cluster.miss("HA store", str(error))
-        return
-    cluster.live = True
-    cluster.store_moment = time.time()
-    if isinstance(found, ZooKeeperTree):
-        znodes_into(cluster, found)
-        return
-    for problem in found.problems:
-        cluster.miss("ConfigMaps", problem)
-    read_config_maps(cluster, found.maps)
-
-
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -131,8 +152,11 @@ def _bytes(path: Path) -> bytes:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def read_case(path: Path) -> Cluster:
-    """What ``save_case`` wrote. ``ConfigurationError`` for any other file."""
+def read_case(path: Path, raw: Raw | None = None) -> Cluster:
+    """What ``save_case`` wrote, or ``raw`` in place of its store.
+
+    ``ConfigurationError`` for any other file.
+    """
     case = ZipStorage(path)
     names = {file.name for file in case.listing()}
     try:
@@ -146,7 +170,11 @@ def read_case(path: Path) -> Cluster:
         cluster = Cluster(settings=settings)
         earliest, latest = facts["taken_at"]
         cluster.moment = Moment(earliest, latest)
-        if "configmaps.json" in names:
+        if isinstance(raw, ZooKeeperTree):
+            znodes_into(cluster, raw)
+        elif raw is not None:
+            read_config_maps(cluster, raw.maps)
+        elif "configmaps.json" in names:
             dump = parse_configmaps(read_file(case, "configmaps.json"), "configmaps.json")
             read_config_maps(cluster, dump.maps)
         elif "zookeeper.json" in names:

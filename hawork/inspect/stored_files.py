@@ -103,6 +103,18 @@ class StoredFiles:
         """What a finding calls the file: its name in the storage, or else the URL."""
         return self.name_of(url) or url
 
+    def changed(self, contents: Mapping[str, bytes | None]) -> StoredFiles:
+        """The same with other contents of these files; ``None``: without the file."""
+        files = {name: file for name, file in self._files.items() if name not in contents}
+        there = {name: data for name, data in contents.items() if data is not None}
+        for name, data in there.items():
+            files[name] = StoredFile(name, len(data), None)
+
+        def read(name: str, /) -> bytes:
+            return there[name] if name in there else self._read(name)
+
+        return StoredFiles(files.values(), read, dict(self._mapping), complete=self.complete)
+
     def get(self, name: str) -> StoredFile | None:
         return self._files.get(name)
 

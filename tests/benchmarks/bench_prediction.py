@@ -15,7 +15,7 @@ import pytest
 from hawork.lab.flink.distribution import FlinkDistribution
 from tests.contract.kubernetes_server import shared_control_plane
 from tests.contract.zookeeper_harness import shared_servers
-from tests.interop.broken_flink import Base, make_base
+from tests.interop.broken_flink import Base, check_repair, make_base
 from tests.interop.broken_kinds import BOTH, KINDS
 from tests.interop.flink_stores import KubernetesStore, ZooKeeperStore
 
@@ -79,3 +79,34 @@ def test_real_flink_does_what_was_predicted(base: Base, name: str, target: str) 
     codes = " ".join(sorted(each["code"] for each in answer["findings"])) or "-"
     print(f"\n{base.store.kind} {base.flink.version} {target} {name}: {observed}   [{codes}]")
     assert observed == predicted
+
+
+REPAIRABLE = (
+    "newest_ha_file_missing", "older_ha_file_missing", "newest_ha_file_truncated",
+    "newest_ha_file_header_altered", "state_file_missing", "shared_state_file_missing",
+    "checkpoint_pointer_is_not_java", "checkpoint_pointer_is_not_base64",
+    "graph_pointer_is_not_base64", "graph_pointer_cut_off", "graph_pointer_is_not_java",
+    "graph_pointer_gone", "graph_marked_for_deletion", "newest_checkpoint_marked_for_deletion",
+    "checkpoint_pointers_gone", "job_gone", "graphs_gone", "dirty_result_truncated",
+    "counter_gone", "pointer_to_another_job", "two_jobs_broken", "latch_without_session",
+    "lock_without_session", "lease_renewed_in_the_future", "pointers_of_flink_1_18",
+)  # fmt: skip
+"""Kinds after whose repair every job is restored. A lost file of a job graph is not among them."""
+
+
+def repairs() -> Iterator[object]:
+    for service in BOTH:
+        for name in REPAIRABLE:
+            if service in KINDS[name].stores:
+                yield pytest.param((service, INSTALLED), name, id=f"{service}-{name}")
+
+
+@pytest.mark.parametrize(("base", "name"), list(repairs()), indirect=["base"])
+def test_a_repaired_cluster_starts_and_goes_on(base: Base, name: str, tmp_path: Path) -> None:
+    case = base.restore()
+    KINDS[name].break_(case)
+    repaired = check_repair(case, tmp_path)
+    observed = case.observe()
+    print(f"\n{base.store.kind} {name}, repaired: {observed}")
+    assert observed == repaired
+    assert {outcome for outcome, _ in observed.jobs.values()} == {"restored"}

@@ -117,6 +117,11 @@ class Case:
         }
         return Outcome(recovery["jobmanager"], jobs), answer
 
+    def inspect_command(self, command: str, *arguments: str) -> int:
+        """``hawork repair`` or ``hawork restore`` on the store itself."""
+        config = self.root.parent / "flink" / "conf" / "config.yaml"
+        return main([command, "--config", str(config), *arguments])
+
     def observe(self, flink: FlinkDistribution | None = None) -> Outcome:
         """What real Flink does when it is started on this data."""
         with running(self.base, flink) as processes:
@@ -188,6 +193,32 @@ def make_base(store: FlinkStore, directory: Path, flink: FlinkDistribution) -> B
     store.wait_until_over()
     shutil.copytree(root, base.storage)
     return Base(store, store.read(), base.storage, root, jobs, flink)
+
+
+def check_repair(case: Case, directory: Path) -> Outcome:
+    """Repair a case, take it back, repair it again; what is predicted of the repaired one."""
+    broken, files = values(case.store.read()), listing(case.root)
+    for number in ("first", "second"):
+        backup = directory / f"{number}.zip"
+        assert case.inspect_command("repair", "--apply", "--backup", str(backup)) in (0, 1)
+        repaired, answer = case.predict()
+        severe = {"fatal", "data-loss", "stuck"}
+        assert not severe & {each["severity"] for each in answer["findings"]}, answer["findings"]
+        if number == "first":
+            with contextlib.chdir(directory):  # where the backup of the repaired one goes
+                assert case.inspect_command("restore", str(backup)) == 0
+            assert values(case.store.read()) == broken
+            assert listing(case.root) == files
+    return repaired
+
+
+def values(entries: Entries) -> dict[str, object]:
+    """What the entries say, without versions and times."""
+    return {each.get("path") or each["metadata"]["name"]: each.get("data") for each in entries}
+
+
+def listing(root: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_size for path in root.rglob("*") if path.is_file()}
 
 
 # --- looking at a running Flink -------------------------------------------------------------

@@ -174,7 +174,10 @@ class ZooKeeperStore:
         return "--zookeeper-dump"
 
     def _below(self, path: str) -> list[str]:
-        children = sorted(self.client.get_children(path))
+        try:
+            children = sorted(self.client.get_children(path))
+        except NoNodeError:  # its session has just ended
+            return []
         return [path] + [each for child in children for each in self._below(f"{path}/{child}")]
 
     def _node(self, path: str) -> dict[str, Any]:

@@ -1,0 +1,143 @@
+"""``hawork repair``: what would mend the HA data of a Flink cluster, and, with ``--apply``, does.
+
+Exit status: 0 nothing to repair, or nothing left to repair; 1 there is; 2 could not look, or was
+refused; 64 the command line was wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from hawork.cli.inspect import USAGE, add_sources, sources_of, version_of
+from hawork.core.errors import ConfigurationError, HaworkError
+from hawork.inspect.finding import CODES
+from hawork.inspect.inspection import Inspection
+from hawork.inspect.repair.repairing import RepairPlan, apply, plan_repair
+
+_REFUSED: Final = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_sources(parser)
+    parser.add_argument(
+        "--target-version", metavar="V", help="repair it for Flink V, such as 2.1.1"
+    )
+    parser.add_argument(
+        "--only", metavar="CODE", action="append", default=[],
+        help="repair only findings of this code, such as HA101; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--skip", metavar="CODE", action="append", default=[],
+        help="leave findings of this code alone; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--apply", action="store_true",
+        help="write a backup, then the changes; no JobManager may lead",
+    )  # fmt: skip
+    parser.add_argument(
+        "--backup", metavar="FILE", help="where the backup goes (default: hawork-backup-TIME.zip)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    try:
+        sources = sources_of(arguments)
+        sources = replace(sources, store_itself=not sources.has_dump)
+        target = version_of(arguments.target_version)
+        for code in (*arguments.only, *arguments.skip):
+            if code not in CODES:
+                raise ConfigurationError(f"{code} is not a code of a finding: write one as HA101")
+    except ConfigurationError as error:
+        sys.stderr.write(f"hawork: {error}\n")
+        return USAGE
+    try:
+        planned = plan_repair(
+            sources, only=arguments.only, skip=arguments.skip, target_version=target
+        )
+        if not arguments.apply or not planned.repairs:
+            _show(planned, arguments.json)
+            return planned.before.exit_status
+        if not arguments.json:
+            _show(planned, False)
+        after = apply(planned, _backup_file(arguments.backup), _teller(arguments.json))
+    except HaworkError as error:
+        sys.stderr.write(f"hawork: {error}\n")
+        return _REFUSED
+    if arguments.json:
+        sys.stdout.write(json.dumps({**_written(planned), "after": _outcome(after)}) + "\n")
+    else:
+        sys.stdout.write(f"\nnow: {_sentence(after)}\n")
+    return after.exit_status
+
+
+def backup_file() -> Path:
+    """A name for a new backup in the working directory."""
+    return Path(time.strftime("hawork-backup-%Y%m%d-%H%M%S.zip"))
+
+
+def _backup_file(given: str | None) -> Path:
+    return backup_file() if given is None else Path(given)
+
+
+def _teller(silent: bool):  # type: ignore[no-untyped-def]
+    return (lambda _: None) if silent else (lambda text: sys.stdout.write(f"{text}\n"))
+
+
+def _show(planned: RepairPlan, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(_written(planned)) + "\n")
+        return
+    lines = [f"now: {_sentence(planned.before)}", ""]
+    for repair in planned.repairs:
+        lines.append(f"{repair.code}: {repair.why}")
+        lines += [f"    {change}" for change in repair.changes]
+    for finding, why in planned.plan.left:
+        lines += [f"{finding.code}: left alone: {finding.title}", f"    {why}"]
+    if planned.repairs:
+        lines += ["", f"then: {_sentence(planned.after)}", ""]
+        lines.append("nothing was written: call again with --apply, while no JobManager runs")
+    elif not planned.plan.left:
+        lines.append("nothing to repair in what was looked at")
+    for missed in planned.before.cluster.not_looked_at:
+        lines.append(f"not looked at: {missed.what}: {missed.why}")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _sentence(inspection: Inspection) -> str:
+    """The prediction in one line."""
+    recovery = inspection.recovery
+    jobs = ", ".join(
+        f"{inspection.cluster.jobs[job_id].name or job_id[:8]} {job.outcome}"
+        + (f" ({job.checkpoint})" if job.checkpoint is not None else "")
+        for job_id, job in recovery.jobs.items()
+        if job_id in inspection.cluster.jobs
+    )
+    alarms = len(inspection.alarms)
+    said = f"a JobManager {recovery.jobmanager}; {jobs or 'no job'}"
+    return f"{said}; {alarms} finding{'' if alarms == 1 else 's'}"
+
+
+def _outcome(inspection: Inspection) -> dict[str, object]:
+    return {
+        "recovery": inspection.recovery.to_json(),
+        "findings": [finding.to_json() for finding in inspection.findings],
+    }
+
+
+def _written(planned: RepairPlan) -> dict[str, object]:
+    return {
+        "repairs": [repair.to_json() for repair in planned.repairs],
+        "left": [{"code": finding.code, "title": finding.title, "why": why}
+                 for finding, why in planned.plan.left],
+        "not_looked_at": [{"what": each.what, "why": each.why}
+                          for each in planned.before.cluster.not_looked_at],
+        "before": _outcome(planned.before),
+        "predicted": _outcome(planned.after),
+    }  # fmt: skip

@@ -1,0 +1,64 @@
+"""``hawork restore``: the HA data of a cluster as a backup of ``hawork repair`` has it.
+
+Exit status: 0 all is as in the backup, 2 could not look or was refused, 64 the command line was
+wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from hawork.cli.common import find_config
+from hawork.cli.inspect import USAGE
+from hawork.cli.repair import backup_file
+from hawork.core.errors import ConfigurationError, HaworkError
+from hawork.inspect.repair.backup import read_backup, write_backup
+from hawork.inspect.repair.changes import Repair
+from hawork.inspect.repair.image import image_of
+from hawork.inspect.repair.repairing import plan_restore, restore
+from hawork.inspect.sources import Sources, cluster_of, read_store
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("backup", metavar="BACKUP", help="what 'hawork repair --apply' has written")
+    parser.add_argument(
+        "--config", metavar="FILE", help="the JobManager's config.yaml or flink-conf.yaml"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print what would be written, and write nothing"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Entries that live with a session are left alone: they end and come by themselves."""
+    try:
+        sources = Sources(config=find_config(arguments.config))
+    except ConfigurationError as error:
+        sys.stderr.write(f"hawork: {error}\n")
+        return USAGE
+    try:
+        backup = read_backup(Path(arguments.backup))
+        changes = plan_restore(sources, backup)
+        if arguments.dry_run or not changes:
+            sys.stdout.write("".join(f"{change}\n" for change in changes))
+            sys.stdout.write("all is as in the backup\n" if not changes else "")
+            return 0
+        raw = read_store(sources)
+        assert raw is not None
+        kept = backup_file()
+        image = image_of(raw, cluster_of(sources, raw))
+        put_back = Repair("restore", "put everything back", tuple(changes))
+        write_backup(kept, backup.backend, backup.cluster_id, image, [put_back])
+        sys.stdout.write(f"backup of what is there now: {kept}\n")
+        restore(sources, changes, lambda text: _ignore(sys.stdout.write(f"{text}\n")))
+    except HaworkError as error:
+        sys.stderr.write(f"hawork: {error}\n")
+        return 2
+    sys.stdout.write("all is as in the backup\n")
+    return 0
+
+
+def _ignore(_: int) -> None:
+    """What a write says is of no interest."""

@@ -1,0 +1,263 @@
+"""From a look at a living store to a repair of it, and back again.
+
+A repair is planned, shown, and then written with ``apply``: a backup first, then each change on the
+condition that nothing has changed since. No change is made while a JobManager leads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hawork.core.configuration import Configuration
+from hawork.core.errors import ConfigurationError, HaworkError
+from hawork.ha.configuration_file import load_configuration
+from hawork.inspect.cluster import Moment
+from hawork.inspect.finding import Object
+from hawork.inspect.inspector import ShownInspection, judge
+from hawork.inspect.repair.backup import Backup, write_backup
+from hawork.inspect.repair.changes import FILE, Change, Repair
+from hawork.inspect.repair.image import Image, difference, image_of, with_changes
+from hawork.inspect.repair.planning import Plan, plan
+from hawork.inspect.repair.writers import ChangedMeanwhileError, open_writer
+from hawork.inspect.sources import Raw, Sources, cluster_of, read_store
+
+__all__ = ["LeaderRunsError", "RepairPlan", "apply", "plan_repair", "plan_restore", "restore"]
+
+_OLD = 10
+"""Lease durations without a renewal after which a holder is dead, whatever the clocks say."""
+
+
+class LeaderRunsError(HaworkError):
+    """A JobManager leads, and would undo a repair, or be broken by it."""
+
+
+@dataclass(frozen=True)
+class RepairPlan:
+    """What was found, what would be done, and what Flink would do then."""
+
+    sources: Sources
+    raw: Raw
+    image: Image
+    before: ShownInspection
+    plan: Plan
+    after: ShownInspection
+
+    @property
+    def repairs(self) -> Sequence[Repair]:
+        return self.plan.repairs
+
+
+def plan_repair(
+    sources: Sources,
+    *,
+    only: Collection[str] = (),
+    skip: Collection[str] = (),
+    target_version: str | None = None,
+    at: float | None = None,
+) -> RepairPlan:
+    """Look, and plan. ``HaworkError`` when the store cannot be looked at. Writes nothing."""
+    raw = _store(sources)
+    latest = at if at is not None else min(time.time(), sources.newest_change())
+    before = _judged(sources, raw, latest, target_version)
+    image = image_of(raw, before.cluster)
+    planned = plan(before, image, only, skip)
+    changed = with_changes(raw, planned.changes)
+    after = _judged(sources, changed, latest, target_version, planned.changes)
+    return RepairPlan(sources, raw, image, before, planned, after)
+
+
+def apply(planned: RepairPlan, backup: Path, tell: Callable[[str], None]) -> ShownInspection:
+    """Write the backup, then the repairs; what is found afterwards.
+
+    ``ConfigurationError`` for a plan that was made from a dump. ``LeaderRunsError`` and
+    ``ChangedMeanwhileError`` before anything is written of the repair concerned.
+    """
+    config = _live_config(planned.sources)
+    check_no_leader(planned.sources, planned.raw)
+    cluster = planned.before.cluster
+    now = image_of(_store(planned.sources), cluster)
+    _check_unchanged(planned.image, now, planned.plan.changes)
+    write_backup(backup, str(cluster.backend), cluster.cluster_id, planned.image, planned.repairs)
+    tell(f"backup: {backup}, {len(planned.image)} entries, read again and compared")
+    _write(config, [repair.changes for repair in planned.repairs], tell)
+    raw = _store(planned.sources)
+    return _judged(planned.sources, raw, time.time(), planned.before.target_version)
+
+
+def plan_restore(sources: Sources, backup: Backup) -> list[Change]:
+    """What puts every entry and file back as the backup has it."""
+    raw = _store(sources)
+    cluster = cluster_of(sources, raw)
+    if (cluster.backend, cluster.cluster_id) != (backup.backend, backup.cluster_id):
+        raise ConfigurationError(
+            f"the backup is of {backup.cluster_id} on {backup.backend}, and the configuration "
+            f"names {cluster.cluster_id} on {cluster.backend}: give that cluster's with --config"
+        )
+    changes = difference(image_of(raw, cluster), backup.entries)
+    for url, content in backup.files.items():
+        found = _read_file(url)
+        if found != content:
+            changes.append(Change(Object(FILE, url), found, content))
+    return changes
+
+
+def restore(sources: Sources, changes: Sequence[Change], tell: Callable[[str], None]) -> None:
+    """Carry out ``plan_restore``, on the conditions of a repair."""
+    config = _live_config(sources)
+    check_no_leader(sources, _store(sources))
+    _write(config, [changes], tell)
+
+
+def check_no_leader(sources: Sources, raw: Raw) -> None:
+    """``LeaderRunsError`` when a JobManager leads, or may.
+
+    On Kubernetes a dead holder looks as one that lives, until its lease has passed without a
+    renewal: that is waited for, as a challenger would.
+    """
+    leadership = cluster_of(sources, raw).leadership
+    if leadership is None:
+        return
+    if leadership.latch and leadership.latch[0].entry.owner is not None:
+        raise LeaderRunsError(
+            f"a JobManager leads: session {leadership.latch[0].entry.owner} is first in the latch. "
+            "Stop all JobManagers, wait for the session timeout, and call again"
+        )
+    record = leadership.record
+    if record is None or not record.holder or record.renew_time is None:
+        return
+    if time.time() - record.renew_time > _OLD * record.lease_duration:
+        return
+    if record.renew_time > time.time() + _OLD * record.lease_duration:
+        return  # nothing renews a lease into the future: a clock was wrong
+    end = time.monotonic() + record.lease_duration
+    while time.monotonic() < end:
+        time.sleep(min(1.0, record.lease_duration / 10))  # a lease is renewed by being written
+        found = cluster_of(sources, _store(sources)).leadership
+        now = None if found is None else found.record
+        if now is not None and now.holder and now.renew_time != record.renew_time:
+            raise LeaderRunsError(
+                f"a JobManager leads: {now.holder} renews its lease. Stop all JobManagers and call "
+                "again"
+            )
+
+
+def _judged(
+    sources: Sources,
+    raw: Raw,
+    latest: float,
+    target_version: str | None,
+    changes: Sequence[Change] = (),
+) -> ShownInspection:
+    """``changes``: those of files are taken for made."""
+    cluster = cluster_of(sources, raw)
+    if cluster.files is not None:
+        names = {
+            cluster.files.name_of(change.object.name) or "": change.after
+            for change in changes
+            if change.object.kind == FILE
+        }
+        cluster.files = cluster.files.changed(names)
+    if cluster.live:
+        cluster.moment = Moment(latest, latest)
+    return judge(cluster, latest, target_version)
+
+
+def _store(sources: Sources) -> Raw:
+    found = read_store(sources)
+    if found is None:
+        raise ConfigurationError("no HA store was given: name a configuration with --config")
+    return found
+
+
+def _live_config(sources: Sources) -> Configuration:
+    if sources.config is None or not sources.live:
+        raise ConfigurationError(
+            "a dump cannot be repaired, only the store itself: leave the dump out and give --config"
+        )
+    return load_configuration(sources.config)
+
+
+def _check_unchanged(looked: Image, now: Image, changes: Sequence[Change]) -> None:
+    for change in changes:
+        if change.object.kind != FILE and looked.get(change.object) != now.get(change.object):
+            raise ChangedMeanwhileError(
+                f"{change.object.kind} {change.object} has changed since it was looked at: nothing "
+                "was written, look again"
+            )
+
+
+def _write(
+    config: Configuration, groups: Sequence[Sequence[Change]], tell: Callable[[str], None]
+) -> None:
+    with open_writer(config) as writer:
+        for changes in groups:
+            stored = [change for change in changes if change.object.kind != FILE]
+            if stored:
+                writer.write(stored)
+            for change in changes:
+                if change.object.kind == FILE:
+                    _write_file(change)
+                tell(f"done: {change}")
+
+
+# --- files of storageDir -----------------------------------------------------------------------
+
+
+def _read_file(url: str) -> bytes | None:
+    path = _path(url)
+    if path is None:
+        fs, name = _fsspec(url)
+        return bytes(fs.cat_file(name)) if fs.exists(name) else None
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(handle, "rb") as file:
+        return file.read()
+
+
+def _write_file(change: Change) -> None:
+    url = change.object.name
+    if _read_file(url) != change.before:
+        raise ChangedMeanwhileError(
+            f"file {url} has changed since it was looked at: it was left alone"
+        )
+    path = _path(url)
+    if path is None:
+        fs, name = _fsspec(url)
+        if change.after is None:
+            fs.rm_file(name)
+        else:
+            fs.pipe_file(name, change.after)
+    elif change.after is None:
+        path.unlink()
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+        with os.fdopen(handle, "wb") as file:
+            file.write(change.after)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _path(url: str) -> Path | None:
+    """The path of a file of this machine; ``None`` for any other URL."""
+    if url.startswith("file:"):
+        return Path("/" + url.removeprefix("file:").lstrip("/"))
+    return None if "://" in url else Path(url)
+
+
+def _fsspec(url: str):  # type: ignore[no-untyped-def]
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError:
+        raise ConfigurationError(
+            f"{url} needs a package that is not installed: install 'hawork[storage]'"
+        ) from None
+    return url_to_fs(url)

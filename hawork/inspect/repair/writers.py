@@ -1,0 +1,198 @@
+"""Repairs are written: each only if the store still holds what was looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hawork.core import options
+from hawork.core.configuration import Configuration
+from hawork.core.errors import ConfigurationError, HaworkError, StoreUnavailableError
+from hawork.inspect.repair.changes import ANNOTATION, CONFIGMAP, KEY, Change
+from hawork.inspect.repair.image import labels_of
+
+if TYPE_CHECKING:
+    from hawork.backends.kubernetes.answers import ConfigMap
+    from hawork.backends.zookeeper.client import ZooKeeperClient
+
+__all__ = ["ChangedMeanwhileError", "Writer", "open_writer"]
+
+_MOST = 500
+"""Operations of one transaction: a request to ZooKeeper has at most 1 MiB."""
+
+
+class ChangedMeanwhileError(HaworkError):
+    """An entry is not what it was when it was looked at; nothing of this repair was written."""
+
+
+class Writer(Protocol):
+    """Writes to one store; a context manager."""
+
+    def __enter__(self) -> Writer: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    def write(self, changes: Sequence[Change]) -> None:
+        """All of them or none: in one transaction, or one per ConfigMap.
+
+        ``ChangedMeanwhileError`` when an entry has changed, ``StoreUnavailableError`` when the
+        store does not answer.
+        """
+
+
+def open_writer(config: Configuration) -> Writer:
+    """The writer for the store of a configuration."""
+    kind = str(config.get_option(options.HA_TYPE))
+    if kind == "zookeeper":
+        return _ZooKeeperWriter(config)
+    if kind == "kubernetes":
+        return _KubernetesWriter(config)
+    raise ConfigurationError(
+        f"high-availability.type is {kind}: only data on zookeeper and kubernetes is repaired"
+    )
+
+
+class _ZooKeeperWriter:
+    def __init__(self, config: Configuration) -> None:
+        from hawork.backends.zookeeper.client import ZooKeeperClient
+
+        self._client: ZooKeeperClient = ZooKeeperClient.of(config)
+        self._timeout = config.get_option(options.ZK_CONNECTION_TIMEOUT)
+
+    def __enter__(self) -> _ZooKeeperWriter:
+        from kazoo.handlers.threading import KazooTimeoutError
+
+        try:
+            self._client.start(timeout=self._timeout)
+        except KazooTimeoutError:
+            reason = self._client.last_failure
+            self._end()
+            raise StoreUnavailableError(f"ZooKeeper does not answer: {reason}") from None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        self._client.stop()
+        self._client.close()
+
+    def write(self, changes: Sequence[Change]) -> None:
+        for first in range(0, len(changes), _MOST):
+            self._transaction(changes[first : first + _MOST])
+
+    def _transaction(self, changes: Sequence[Change]) -> None:
+        from kazoo.exceptions import KazooException, RolledBackError, RuntimeInconsistency
+
+        transaction = self._client.transaction()
+        for change in changes:
+            path, version = change.object.name, -1 if change.version is None else change.version
+            if change.before is None:
+                transaction.create(path, change.after)
+            elif change.after is None:
+                transaction.delete(path, version)
+            else:
+                transaction.set_data(path, change.after, version)
+        try:
+            results = transaction.commit()
+        except KazooException as error:
+            raise StoreUnavailableError(f"ZooKeeper did not take the change: {error!r}") from error
+        for change, result in zip(changes, results, strict=True):
+            failed = isinstance(result, Exception)
+            if failed and not isinstance(result, RolledBackError | RuntimeInconsistency):
+                raise ChangedMeanwhileError(
+                    f"znode {change.object.name} has changed since it was looked at "
+                    f"({type(result).__name__}): nothing of this repair was written, look again"
+                )
+
+
+class _KubernetesWriter:
+    def __init__(self, config: Configuration) -> None:
+        from hawork.backends.kubernetes.client import KubernetesClient
+        from hawork.backends.kubernetes.settings import KubernetesSettings
+
+        self._client = KubernetesClient(KubernetesSettings.of(config))
+
+    def __enter__(self) -> _KubernetesWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    def write(self, changes: Sequence[Change]) -> None:
+        names = dict.fromkeys(change.object.name for change in changes)
+        for name in names:
+            self._write_map(name, [each for each in changes if each.object.name == name])
+
+    def _write_map(self, name: str, changes: Sequence[Change]) -> None:
+        from hawork.backends.kubernetes.answers import ConflictError
+
+        found = self._client.get(name)
+        try:
+            if any(change.object.kind == CONFIGMAP and change.before is None for change in changes):
+                if found is not None:
+                    raise self._changed(name)
+                self._client.create(_body(name, changes))
+                return
+            if found is None or any(not _is_same(found, change) for change in changes):
+                raise self._changed(name)
+            if any(change.object.kind == CONFIGMAP for change in changes):
+                self._client.delete(found)
+                return
+            self._client.patch(found, _texts(changes, KEY), _texts(changes, ANNOTATION))
+        except ConflictError:
+            raise self._changed(name) from None
+
+    @staticmethod
+    def _changed(name: str) -> ChangedMeanwhileError:
+        return ChangedMeanwhileError(
+            f"ConfigMap {name} has changed since it was looked at: nothing was written to it, look "
+            "again"
+        )
+
+
+def _is_same(found: ConfigMap, change: Change) -> bool:
+    """Whether the value is still what was looked at; the patch holds for this version only."""
+    if change.object.kind == CONFIGMAP:
+        return True
+    values = found.data if change.object.kind == KEY else found.annotations
+    now = values.get(change.object.key or "")
+    return now == (None if change.before is None else change.before.decode())
+
+
+def _texts(changes: Sequence[Change], kind: str) -> Mapping[str, str | None]:
+    return {
+        change.object.key or "": None if change.after is None else change.after.decode()
+        for change in changes
+        if change.object.kind == kind
+    }
+
+
+def _body(name: str, changes: Sequence[Change]) -> Mapping[str, Any]:
+    labels = next(each.after for each in changes if each.object.kind == CONFIGMAP)
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": name,
+            "labels": labels_of(labels or b"{}"),
+            "annotations": _texts(changes, ANNOTATION),
+        },
+        "data": _texts(changes, KEY),
+    }

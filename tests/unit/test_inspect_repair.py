@@ -1,0 +1,162 @@
+"""Plans of repairs: each of the cases, and what a plan must not do."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import ha_cases
+import pytest
+
+from hawork.cli.main import main
+from hawork.inspect.finding import Object
+from hawork.inspect.repair.backup import BackupError, read_backup, write_backup
+from hawork.inspect.repair.changes import FILE, Change, Repair
+from hawork.inspect.repair.image import Held
+from hawork.inspect.repair.repairing import RepairPlan, plan_repair
+from hawork.inspect.sources import Sources
+
+MAPPING = {"file:/srv/flink": "."}
+BETTER = ("unknown", "not-recovered", "restart-loop", "from-scratch", "removed-as-done", "restored")
+UNREPAIRED = {
+    "k8s120-address-without-lock", "k8s120-clean-result-with-graph", "k8s120-flapping",
+    "k8s120-map-near-limit", "k8s120-two-holders", "zk120-dead-owner-lock",
+    "zk120-dirty-result-with-pointers", "zk120-foreign-storage", "zk120-lock-without-address",
+    "zk120-metadata-missing", "zk120-timeouts-unfit",
+}  # fmt: skip
+"""Cases whose safe action is none that one change of the store could be."""
+
+
+def planned(name: str, directory: Path, **options: object) -> RepairPlan:
+    case = ha_cases.unpack(name, directory)
+    sources = Sources(config=case.config, storage=case.storage, mapping=MAPPING, **case.store)
+    return plan_repair(sources, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ha_cases.names())
+def test_a_plan_mends_what_it_names_and_makes_nothing_worse(name: str, tmp_path: Path) -> None:
+    plan = planned(name, tmp_path)
+    repaired = {repair.code for repair in plan.repairs}
+    assert bool(repaired) == (bool(plan.before.alarms) and name not in UNREPAIRED)
+    assert not repaired & {finding.code for finding in plan.after.alarms}
+    assert {f.code for f, _ in plan.plan.left} | repaired == {f.code for f in plan.before.alarms}
+    for change in plan.plan.changes:
+        if change.object.kind != FILE:
+            held = plan.image.get(change.object)
+            assert change.before == (None if held is None else held.value)
+    if repaired:
+        assert plan.after.recovery.jobmanager == "starts"
+    gone = plan.before.recovery.jobmanager == "crash-loops"
+    for job_id, before in plan.before.recovery.jobs.items():
+        after = plan.after.recovery.jobs[job_id]
+        if before.outcome in BETTER and not gone:
+            assert BETTER.index(after.outcome) >= BETTER.index(before.outcome)
+    given_up = {repair.job_id for repair in plan.repairs if repair.code == "HA201"}
+    for job_id, checkpoint in plan.before.recovery.to_json()["newest_readable"].items():
+        if repaired and job_id not in given_up:
+            assert plan.after.recovery.jobs[job_id].outcome == "restored"
+            assert (plan.after.recovery.jobs[job_id].checkpoint or 0) >= checkpoint
+
+
+def test_only_and_skip_narrow_a_plan(tmp_path: Path) -> None:
+    name = "zk120-newest-ha-file-missing"
+    assert planned(name, tmp_path, skip=["HA101"]).repairs == ()
+    assert planned(name, tmp_path, only=["HA209"]).repairs == ()
+    assert len(planned(name, tmp_path, only=["HA101"]).repairs) == 1
+
+
+def test_a_result_of_a_done_job_is_moved_only_when_it_is_asked_for(tmp_path: Path) -> None:
+    name = "k8s120-clean-result-with-graph"
+    (_, why), *_ = planned(name, tmp_path).plan.left
+    assert "--only" in why
+    asked = planned(name, tmp_path, only=["HA303"])
+    assert {outcome.outcome for outcome in asked.after.recovery.jobs.values()} == {"restored"}
+
+
+def test_the_last_whole_checkpoint_is_never_taken_away(tmp_path: Path) -> None:
+    """Both checkpoints of a job are damaged: without pointers it would start from nothing."""
+    case = ha_cases.unpack("zk120-newest-ha-file-missing", tmp_path)
+    storage = tmp_path / "files"
+    shutil.unpack_archive(case.storage, storage, filter="data")
+    before = plan_repair(
+        Sources(config=case.config, storage=storage, mapping=MAPPING, **case.store)
+    ).before
+    (missing,) = before.alarms
+    job = before.cluster.jobs[missing.job_id or ""]
+    for checkpoint in job.checkpoints:
+        assert checkpoint.file is not None
+        (storage / checkpoint.file.name).unlink(missing_ok=True)
+    plan = plan_repair(Sources(config=case.config, storage=storage, mapping=MAPPING, **case.store))
+    assert plan.repairs == ()
+    assert all("start from nothing" in why for _, why in plan.plan.left)
+
+
+def test_a_storage_that_is_not_mounted_is_not_a_damage(tmp_path: Path) -> None:
+    case = ha_cases.unpack("zk120-healthy", tmp_path)
+    empty = tmp_path / "files"
+    (empty / "ha" / "flights-prod").mkdir(parents=True)
+    (empty / "ha" / "flights-prod" / "something").write_bytes(b"x")
+    plan = plan_repair(Sources(config=case.config, storage=empty, mapping=MAPPING, **case.store))
+    assert plan.before.alarms and plan.repairs == ()
+    without = plan_repair(Sources(config=case.config, **case.store))
+    assert without.repairs == ()
+
+
+def test_a_dump_is_planned_for_and_not_written_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = ha_cases.unpack("k8s120-older-ha-file-missing", tmp_path)
+    where = [f"--config={case.config}", f"--storage={case.storage}", "--map=file:/srv/flink=."]
+    command = ["repair", *where, f"--configmaps={case.store['configmaps']}"]
+    assert main(command) == 1
+    said = capsys.readouterr().out
+    assert "HA101: remove the pointer of checkpoint 10; its files stay" in said
+    assert "call again with --apply" in said
+    assert main([*command, "--apply"]) == 2
+    assert "a dump cannot be repaired" in capsys.readouterr().err
+    assert main([*command, "--only", "HA999"]) == 64
+
+
+# --- backups ---------------------------------------------------------------------------------
+
+ENTRIES = {
+    Object("znode", "/flink/c/jobs"): Held(b"", 3, null=True),
+    Object("znode", "/flink/c/jobs/a"): Held(b"\x00\xff", 1),
+    Object("configmap-key", "m", "k"): Held("ü".encode(), None, session=True),
+}
+REPAIRS = [Repair("HA302", "why", (Change(Object(FILE, "file:/x/a_DIRTY.json"), b"{", None),))]
+
+
+def test_a_backup_is_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "backup.zip"
+    written = write_backup(path, "zookeeper", "c", ENTRIES, REPAIRS)
+    assert read_backup(path) == written
+    assert written.entries == ENTRIES
+    assert written.files == {"file:/x/a_DIRTY.json": b"{"}
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(BackupError, match="is there already"):
+        write_backup(path, "zookeeper", "c", ENTRIES, REPAIRS)
+
+
+def test_a_damaged_backup_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    path, damaged = tmp_path / "backup.zip", tmp_path / "damaged.zip"
+    write_backup(path, "zookeeper", "c", ENTRIES, REPAIRS)
+    whole = path.read_bytes()
+    good = read_backup(path)
+    for place in range(0, len(whole), 7):
+        for data in (
+            whole[:place],
+            whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :],
+        ):
+            damaged.write_bytes(data)
+            try:
+                assert read_backup(damaged) == good, "a byte that says nothing of the content"
+            except BackupError as error:
+                assert "backup" in str(error)
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("manifest.json", "[]")
+    with pytest.raises(BackupError):
+        read_backup(tmp_path / "other.zip")
+    with pytest.raises(BackupError, match="cannot be read"):
+        read_backup(tmp_path / "absent.zip")
