@@ -16,23 +16,13 @@ from typing import Final
 from hawork.backends.kubernetes.layout import LOCK, Names
 from hawork.core.errors import HaworkError
 from hawork.inspect.cluster import (
-    Checkpoint,
-    Cluster,
-    JobGraph,
-    JobView,
-    LooseFile,
-    StoredPointer,
-)
+    Checkpoint, Cluster, JobGraph, JobView, LooseFile, StoredPointer,
+)  # fmt: skip
 from hawork.inspect.entries import Entry, Place
 from hawork.inspect.finding import Finding, Object
 from hawork.inspect.follow import follow_pointer
 from hawork.inspect.inspection import Inspection
-from hawork.inspect.pointers import (
-    FlinkPointer,
-    encode_counter,
-    encode_pointer,
-    marker_uid,
-)
+from hawork.inspect.pointers import FlinkPointer, encode_counter, encode_pointer, marker_uid
 from hawork.inspect.recovery import reads_plans, running_versions
 from hawork.inspect.repair.changes import ANNOTATION, CONFIGMAP, FILE, KEY, ZNODE, Change, Repair
 from hawork.inspect.repair.image import Image
