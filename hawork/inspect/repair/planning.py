@@ -16,7 +16,12 @@ from typing import Final
 from hawork.backends.kubernetes.layout import LOCK, Names
 from hawork.core.errors import HaworkError
 from hawork.inspect.cluster import (
-    Checkpoint, Cluster, JobGraph, JobView, LooseFile, StoredPointer,
+    Checkpoint,
+    Cluster,
+    JobGraph,
+    JobView,
+    LooseFile,
+    StoredPointer,
 )  # fmt: skip
 from hawork.inspect.entries import Entry, Place
 from hawork.inspect.finding import Finding, Object
@@ -246,8 +251,7 @@ class _Planner:
         """Set the counter beyond every checkpoint that there is, if it is not."""
         folders = self.cluster.checkpoint_folders.get(job.job_id, [])
         wanted = max([newest, *folders]) + 1
-        now = job.counter.value if job.counter is not None else None
-        if now is not None and now >= wanted:
+        if job.counter is not None and (job.counter.value or 0) >= wanted:
             return []
         assert job.place is not None
         if self.on_kubernetes:
@@ -361,14 +365,10 @@ class _Planner:
                 "no whole completedCheckpoint file of the job is left: submit it from a retained "
                 "checkpoint or a savepoint"
             )
-        changes: list[Change] = []
-        for file, checkpoint in whole:
-            for each in self.write_pointer(checkpoint.entry.object, file):
-                if each.object not in {known.object for known in changes}:
-                    changes.append(each)
-        for each in self.counter(job, whole[-1][1].checkpoint_id or 0):
-            if each.object not in {known.object for known in changes}:
-                changes.append(each)
+        changes = [each for file, checkpoint in whole
+                   for each in self.write_pointer(checkpoint.entry.object, file)]  # fmt: skip
+        changes += self.counter(job, whole[-1][1].checkpoint_id or 0)
+        changes = list({each.object: each for each in reversed(changes)}.values())[::-1]
         ids = ", ".join(str(checkpoint.checkpoint_id) for _, checkpoint in whole)
         yield f"write the pointers of the checkpoints {ids} and the counter again", changes
 
@@ -392,8 +392,7 @@ class _Planner:
 
     def other_version(self, finding: Finding) -> Iterator[_Part]:
         """Write every pointer as the release that is started reads it."""
-        target = self.inspection.target_version
-        versions = running_versions(self.cluster, target)
+        versions = running_versions(self.cluster, self.inspection.target_version)
         uid = marker_uid(f"{versions.first}.0")
         changes = []
         for stored in self.pointers(finding):
