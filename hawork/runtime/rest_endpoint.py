@@ -201,16 +201,6 @@ class Handler(tornado.web.RequestHandler):
         self.answer({"errors": [NO_LEADER]}, 503)  # it led a moment ago
         return None
 
-    def json_body(self) -> dict[str, Any]:
-        """The request's JSON object; ``ConfigurationError`` when it is none."""
-        try:
-            data = json.loads(bytes(self.body) or b"{}")
-        except (ValueError, RecursionError):
-            raise ConfigurationError("the request's body is not JSON: send a JSON object") from None
-        if not isinstance(data, dict):
-            raise ConfigurationError("the request's body is not a JSON object: send {...}")
-        return data
-
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs["exc_info"][1] if "exc_info" in kwargs else None
         message = f"{self.request.method} {self.request.path}: {self._reason}"
