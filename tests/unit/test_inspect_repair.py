@@ -45,6 +45,9 @@ def test_a_plan_mends_what_it_names_and_makes_nothing_worse(name: str, tmp_path:
         if change.object.kind != FILE:
             held = plan.image.get(change.object)
             assert change.before == (None if held is None else held.value)
+    created = [change.object.name for change in plan.plan.changes if change.before is None]
+    for number, name_of in enumerate(created):
+        assert name_of.rpartition("/")[0] not in created[number + 1 :], "a parent after its child"
     if repaired:
         assert plan.after.recovery.jobmanager == "starts"
     gone = plan.before.recovery.jobmanager == "crash-loops"

@@ -368,7 +368,7 @@ class _Planner:
         changes = [each for file, checkpoint in whole
                    for each in self.write_pointer(checkpoint.entry.object, file)]  # fmt: skip
         changes += self.counter(job, whole[-1][1].checkpoint_id or 0)
-        changes = list({each.object: each for each in reversed(changes)}.values())[::-1]
+        changes = list({each.object: each for each in changes}.values())  # parents but once
         ids = ", ".join(str(checkpoint.checkpoint_id) for _, checkpoint in whole)
         yield f"write the pointers of the checkpoints {ids} and the counter again", changes
 
