@@ -101,7 +101,10 @@ _log.addHandler(logging.NullHandler())  # kazoo's warnings are for a program tha
 
 
 class ZooKeeperClient(KazooClient):  # type: ignore[misc]
-    """A kazoo client set up from the options; ``client_id`` takes over an open session."""
+    """A kazoo client set up from the options; ``client_id`` takes over an open session.
+
+    >>> client = ZooKeeperClient.of(lab.config)                            # doctest: +SKIP
+    """
 
     def __init__(
         self, settings: ZooKeeperSettings, client_id: tuple[int, bytes] | None = None
