@@ -6,9 +6,11 @@ JobManager answers with a nonce of its own and a MAC, keyed with the cluster's t
 and the place at which it was reached. Only then comes the token, on the same connection.
 
 The MAC holds for that place alone: a program in between that passes the challenge on to a
-JobManager gets an answer for the JobManager's address, and not for its own. On the loopback
-interface a place is the socket's address, because every user can listen on every port there;
-elsewhere it may be the published name, so that address translation does not matter.
+JobManager gets an answer for the JobManager's address, and not for its own. A JobManager answers
+for its socket's address, and for the one that its own configuration publishes: a proxy or a
+forwarded port may stand there. A client takes either, so that address translation does not matter,
+but on the loopback interface the address at which its own socket arrived and nothing else, because
+every user can listen on every port there.
 
 A TaskManager's connection goes both ways: it never shows the token, but answers with a MAC as well.
 """
@@ -22,6 +24,7 @@ import ipaddress
 import json
 import re
 import secrets
+import urllib.parse
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,7 +65,7 @@ class Challenge:
         ``peer`` is the address of the socket's other end. ``RestError`` of status 421 otherwise.
         """
         nonce, *proofs = (answer or "-").split()
-        places = places_of(self.address, peer)
+        places = _places_met(self.address, peer)
         for place, _, given in (each.rpartition("=") for each in proofs):
             expected = _mac(self.token, _SERVER, place, self.nonce, nonce)
             if place in places and hmac.compare_digest(given.encode(), expected.encode()):
@@ -128,19 +131,24 @@ def check_connection(connection: http.client.HTTPConnection, address: str, token
 
 
 def places_of(address: str, socket_name: tuple[Any, ...]) -> tuple[str, ...]:
-    """The places of a JobManager that publishes ``address`` and is met at a socket's name."""
+    """The places of a JobManager that publishes ``address`` and listens at a socket's name."""
+    published = rest_address(address)
     place = _place(str(socket_name[0]), int(socket_name[1]))
-    if _is_loopback(str(socket_name[0])):
-        return (place,)
-    known = rest_address(address)
-    return (place, _place(known.host, known.port))
+    return tuple(dict.fromkeys((place, _place(published.host, published.port))))
+
+
+def _places_met(address: str, peer: tuple[Any, ...]) -> tuple[str, ...]:
+    """The places that a client believes, which asked for ``address`` and arrived at ``peer``."""
+    if _is_loopback(str(peer[0])):
+        return (_place(str(peer[0]), int(peer[1])),)
+    return places_of(address, peer)
 
 
 def _place(host: str, port: int) -> str:
     try:
         ip = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return f"{host.lower().rstrip('.')}:{port}"
+        return f"{urllib.parse.quote(host.lower().rstrip('.'))}:{port}"  # goes into a header
     mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
     return f"{mapped or ip}:{port}" if ip.version == 4 or mapped else f"[{ip}]:{port}"
 

@@ -6,6 +6,7 @@ import http.client
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -86,16 +87,44 @@ def test_what_is_no_nonce(nonce: str) -> None:
     ("address", "name", "places"),
     [
         ("http://127.0.0.1:8081", ("127.0.0.1", 8081), {"127.0.0.1:8081"}),
-        ("http://localhost:8081", ("127.0.0.1", 8081), {"127.0.0.1:8081"}),
-        ("http://localhost:8081", ("::1", 8081, 0, 0), {"[::1]:8081"}),
+        ("http://127.0.0.1:8081", ("127.0.0.2", 8081), {"127.0.0.2:8081", "127.0.0.1:8081"}),
+        ("http://[::1]:9000", ("127.0.0.1", 8081), {"127.0.0.1:8081", "[::1]:9000"}),
+        ("http://localhost:8081", ("127.0.0.1", 8081), {"127.0.0.1:8081", "localhost:8081"}),
+        ("http://localhost:8081", ("::1", 8081, 0, 0), {"[::1]:8081", "localhost:8081"}),
         ("http://[::1]:8081", ("0:0:0:0:0:0:0:1", 8081, 0, 0), {"[::1]:8081"}),
-        ("http://x:8081", ("::ffff:127.0.0.1", 8081, 0, 0), {"127.0.0.1:8081"}),
+        ("http://x:8081", ("::ffff:127.0.0.1", 8081, 0, 0), {"127.0.0.1:8081", "x:8081"}),
+        (
+            "http://ключ:8081",
+            ("127.0.0.1", 8081),
+            {"127.0.0.1:8081", "%D0%BA%D0%BB%D1%8E%D1%87:8081"},
+        ),
         ("http://JM.example.:80", ("10.0.0.7", 8081), {"10.0.0.7:8081", "jm.example:80"}),
         ("http://10.9.9.9:8081", ("fe80::1%eth0", 8081, 0, 2), {"[fe80::1]:8081", "10.9.9.9:8081"}),
     ],
 )
-def test_the_places_of_a_socket(address: str, name: tuple[Any, ...], places: set[str]) -> None:
+def test_the_places_of_a_job_manager(address: str, name: tuple[Any, ...], places: set[str]) -> None:
     assert set(places_of(address, name)) == places
+
+
+@pytest.mark.parametrize(
+    ("address", "peer", "place", "believed"),
+    [
+        ("http://localhost:8081", ("127.0.0.1", 8081), "127.0.0.1:8081", True),
+        ("http://localhost:8081", ("::1", 8081, 0, 0), "127.0.0.1:8081", False),
+        ("http://localhost:8081", ("127.0.0.1", 8081), "localhost:8081", False),
+        ("http://127.0.0.1:8081", ("127.0.0.2", 8081), "127.0.0.1:8081", False),
+        ("http://jm:8081", ("127.0.0.1", 8081), "jm:8081", False),
+        ("http://jm:8081", ("10.0.0.7", 8081), "jm:8081", True),
+        ("http://jm:8081", ("10.0.0.7", 8081), "10.0.0.7:8081", True),
+        ("http://jm:8081", ("10.0.0.7", 8081), "10.0.0.8:8081", False),
+    ],
+)
+def test_which_places_a_client_believes(
+    address: str, peer: tuple[Any, ...], place: str, believed: bool
+) -> None:
+    challenge = Challenge(TOKEN, address)
+    with nullcontext() if believed else pytest.raises(RestError, match="another address"):
+        challenge.check(answer(challenge, place).header, peer)
 
 
 # --- over HTTP ----------------------------------------------------------------------------
@@ -149,12 +178,26 @@ def connected(server: _Recorder) -> tuple[http.client.HTTPConnection, str]:
     return connection, f"http://127.0.0.1:{server.server_port}"
 
 
-def job_manager(listen: Any) -> _Recorder:
+def job_manager(listen: Any, published: str = "") -> _Recorder:
+    """Answers as a JobManager that publishes an address, by itself its own."""
+
     def answers(nonce: str) -> str:
-        return ChallengeAnswer(TOKEN, nonce, [f"127.0.0.1:{server.server_port}"]).header
+        here = server.server_address
+        places = places_of(published or f"http://127.0.0.1:{here[1]}", here)
+        return ChallengeAnswer(TOKEN, nonce, places).header
 
     server: _Recorder = listen(answers)
     return server
+
+
+def relayed(target: _Recorder, nonce: str) -> str | None:
+    """What ``target`` answers to a challenge that another program passes on."""
+    through = http.client.HTTPConnection("127.0.0.1", target.server_port, timeout=5)
+    through.request("GET", PATH, headers={CHALLENGE: nonce})
+    response = through.getresponse()
+    response.read()
+    through.close()
+    return response.getheader(PROOF)
 
 
 def test_a_job_manager_is_believed(listen: Any) -> None:
@@ -165,23 +208,28 @@ def test_a_job_manager_is_believed(listen: Any) -> None:
     connection.close()
 
 
-def test_a_relay_to_a_job_manager_is_not_believed(listen: Any) -> None:
-    real = job_manager(listen)
-
-    def relayed(nonce: str) -> str | None:
-        through = http.client.HTTPConnection("127.0.0.1", real.server_port, timeout=5)
-        through.request("GET", PATH, headers={CHALLENGE: nonce})
-        response = through.getresponse()
-        response.read()
-        through.close()
-        return response.getheader(PROOF)
-
-    relay = listen(relayed)
+@pytest.mark.parametrize("published", ["", "http://localhost:1", "http://127.0.0.1:1"])
+@pytest.mark.parametrize("forged", ["", "http://localhost:1", "http://127.0.0.1:1"])
+def test_a_relay_to_a_job_manager_is_not_believed(listen: Any, published: str, forged: str) -> None:
+    """Whatever the JobManager publishes, and under whatever address the relay is reached."""
+    real = job_manager(listen, published)
+    relay = listen(lambda nonce: relayed(real, nonce))
     connection, address = connected(relay)
+    address = forged or address
     with pytest.raises(RestError, match="answered for another address"):
         check_connection(connection, address, TOKEN)
     connection.close()
     assert TOKEN.encode() not in relay.seen + real.seen
+
+
+def test_a_proxy_at_the_address_that_a_job_manager_publishes_is_believed(listen: Any) -> None:
+    targets: list[_Recorder] = []
+    proxy = listen(lambda nonce: relayed(targets[0], nonce))
+    address = f"http://127.0.0.1:{proxy.server_port}"
+    targets.append(job_manager(listen, published=address))
+    connection, _ = connected(proxy)
+    check_connection(connection, address, TOKEN)
+    connection.close()
 
 
 def test_the_token_goes_to_nobody_who_takes_the_port_meanwhile(listen: Any) -> None:
