@@ -10,11 +10,14 @@ from hawork.core import library_path as _library_path
 _library_path.guard()  # before anything else is imported
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
     from hawork.core.clock import Clock, SystemClock
     from hawork.core.configuration import Configuration
     from hawork.core.errors import HaworkError
@@ -132,6 +135,21 @@ def open_ha_services(
     clock, events = clock or SYSTEM_CLOCK, events or NullEventSink()
     backend = open_backend(values, clock, events)
     return HighAvailabilityServices(values, backend, clock, events, steps, ticket_sink)
+
+
+class _MovedModules:
+    """Finds a module of the former layout, when it is nowhere else."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if not name.startswith("hawork."):
+            return None
+        from hawork.moved import spec_of
+
+        return spec_of(name)
+
+
+sys.meta_path.append(_MovedModules)
 
 
 def __getattr__(name: str) -> Any:

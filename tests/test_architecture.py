@@ -34,6 +34,7 @@ IMPORT_BY_NAME = {
     "hawork/job/__init__.py": "its public names, when they are first used",
     "hawork/job/entry_point.py": "the user's code, from an artifact whose sha256 is verified",
     "hawork/lab/__init__.py": "its public names, when they are first used",
+    "hawork/moved.py": "the modules of its own table",
     "hawork/panels/__init__.py": "its public names, when they are first used",
     "hawork/cli/doctor.py": "whether a package is there",
 }

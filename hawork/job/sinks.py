@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from hawork import moved
 from hawork.core.types import JobID
 
 
@@ -65,3 +66,9 @@ class Sink(Protocol):
 
     def open(self, context: SubtaskContext) -> SinkWriter:
         """The writer of one subtask."""
+
+
+if not TYPE_CHECKING:  # so that mypy goes on finding names that are nowhere
+
+    def __getattr__(name: str) -> Any:
+        return moved.find(__name__, name)

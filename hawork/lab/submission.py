@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
 
+from hawork import moved
 from hawork.core.errors import (
     RestError,
 )
@@ -44,3 +46,9 @@ def send(
     else:
         threading.Thread(target=run, name="hawork-submission", daemon=True).start()
     return sent
+
+
+if not TYPE_CHECKING:  # so that mypy goes on finding names that are nowhere
+
+    def __getattr__(name: str) -> Any:
+        return moved.find(__name__, name)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from hawork import moved
 from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import ArtifactError, JobSubmissionError
@@ -134,3 +135,9 @@ class _Fields:
             raise JobSubmissionError(
                 f"field {', '.join(sorted(self._left))} of the submission is unknown: remove it"
             )
+
+
+if not TYPE_CHECKING:  # so that mypy goes on finding names that are nowhere
+
+    def __getattr__(name: str) -> Any:
+        return moved.find(__name__, name)
