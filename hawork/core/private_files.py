@@ -20,6 +20,7 @@ from hawork.core.errors import UntrustedPathError
 _MOST_LINKS = 40
 _OTHERS = 0o077
 _LARGEST = 1 << 20
+_SHARED_PLACES = ("/", "/tmp", "/var/tmp", "/dev/shm")
 
 
 def check_way(path: Path) -> None:
@@ -57,8 +58,10 @@ def private_directory(path: Path) -> None:
     """Make a directory that only this user can look into, or check one that is there.
 
     One of ours that others can look into, but not write, holds nothing of theirs, and is closed to
-    them (mode 0700). So is an empty one that they can write. ``UntrustedPathError`` for any other,
-    and for a symbolic link; ``OSError`` when it cannot be made.
+    them (mode 0700). So is one that they can write when it is empty or, where it is sticky as the
+    root of a new tmpfs, holds nothing but files of ours. ``UntrustedPathError`` for any other, for
+    a symbolic link, and for a place that the whole machine shares; ``OSError`` when it cannot be
+    made.
     """
     check_way(path)
     missing = [path]
@@ -78,13 +81,44 @@ def private_directory(path: Path) -> None:
         mode = stat.S_IMODE(status.st_mode)
         if not mode & _OTHERS:
             return
-        if mode & 0o022 and os.listdir(descriptor):
+        if _is_shared_place(status):
             raise UntrustedPathError(
-                f"{path} can be written by other users (mode {mode:04o}) and is not empty: choose "
-                f"a new directory, or make sure that its contents are yours and run "
-                f"'chmod 700 {path}'"
+                f"{path} is a place of the whole machine, which stays open to other users: choose "
+                "a directory below it"
             )
-        os.fchmod(descriptor, 0o700)
+        writable = mode & 0o022
+        if not writable or _holds_nothing_of_others(descriptor, mode):
+            os.fchmod(descriptor, 0o700)
+            if not writable or _holds_nothing_of_others(descriptor, mode):  # nor in between
+                return
+            os.fchmod(descriptor, mode)
+        raise UntrustedPathError(
+            f"{path} can be written by other users (mode {mode:04o}) and is not empty: choose a "
+            f"new directory, or make sure that its contents are yours and run 'chmod 700 {path}'"
+        )
+
+
+def _is_shared_place(status: os.stat_result) -> bool:
+    for place in _SHARED_PLACES:
+        with contextlib.suppress(OSError):
+            if os.path.samestat(status, os.stat(place)):
+                return True
+    return False
+
+
+def _holds_nothing_of_others(directory: int, mode: int) -> bool:
+    """Whether no other user can have made, or exchanged, what is in a directory they can write.
+
+    Where it is sticky they cannot rename what is ours; a second name that they gave to a file of
+    ours counts as theirs, and so does all that is below a directory.
+    """
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            status = entry.stat(follow_symlinks=False)
+            ours = status.st_uid == os.geteuid() and stat.S_ISREG(status.st_mode)
+            if not (mode & stat.S_ISVTX and ours and status.st_nlink == 1):
+                return False
+    return True
 
 
 def read_private(path: Path) -> str:

@@ -82,7 +82,7 @@ def test_a_directory_that_others_cannot_write_is_closed_to_them(
     assert os.listdir(folder) == ([content] if content else [])
 
 
-@pytest.mark.parametrize("mode_there", [0o777, 0o770, 0o720, 0o702, 0o1777])
+@pytest.mark.parametrize("mode_there", [0o777, 0o770, 0o720, 0o702])
 def test_a_directory_into_which_others_can_have_written_is_refused(
     tmp_path: Path, mode_there: int
 ) -> None:
@@ -96,6 +96,42 @@ def test_a_directory_into_which_others_can_have_written_is_refused(
     (folder / LOCK).unlink()
     private_directory(folder)
     assert mode(folder) == 0o700
+
+
+def test_a_sticky_directory_with_files_of_ours_alone_is_closed(tmp_path: Path) -> None:
+    """As the root of a new tmpfs, with the output of a process in it."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "tm.out").touch()
+    for name, plant in (
+        ("a link", lambda path: path.symlink_to("tm.out")),
+        ("a second name", lambda path: path.hardlink_to(folder / "tm.out")),
+        ("a directory", lambda path: path.mkdir()),
+    ):
+        folder.chmod(0o1777)
+        plant(folder / name)
+        with pytest.raises(UntrustedPathError, match="mode 1777"):
+            private_directory(folder)
+        assert mode(folder) == 0o777 | stat.S_ISVTX
+        (folder / name).rmdir() if name == "a directory" else (folder / name).unlink()
+    private_directory(folder)
+    assert mode(folder) == 0o700
+
+
+@needs_root
+def test_a_sticky_directory_with_a_file_of_a_neighbour_is_refused(shared: Path) -> None:
+    as_neighbour("open(sys.argv[1], 'w')", shared / "order")
+    with pytest.raises(UntrustedPathError, match="mode 1777"):
+        private_directory(shared)
+
+
+@needs_root
+@pytest.mark.parametrize("place", ["/", "/tmp", "/dev/shm"])
+def test_a_place_of_the_whole_machine_stays_open(place: str) -> None:
+    before = mode(Path(place))
+    with pytest.raises(UntrustedPathError, match="whole machine"):
+        private_directory(Path(place))
+    assert mode(Path(place)) == before
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
