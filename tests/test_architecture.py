@@ -61,11 +61,15 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), filename=str(path))
 
 
-def nodes() -> Iterator[tuple[Path, ast.AST]]:
+@cache
+def nodes() -> list[tuple[Path, ast.AST]]:
     """Every syntax node of the package, with its file."""
-    for path in SOURCES:
-        for node in ast.walk(tree(path)):
-            yield path.relative_to(ROOT), node
+    return [
+        (place, node)
+        for path in SOURCES
+        for place in [path.relative_to(ROOT)]
+        for node in ast.walk(tree(path))
+    ]
 
 
 def where(path: Path, node: ast.AST) -> str:
@@ -107,7 +111,7 @@ def test_the_core_imports_only_the_standard_library() -> None:
     foreign = [
         f"{where(path, node)} imports {name}"
         for path, node in nodes()
-        if path.is_relative_to("hawork/core") and isinstance(node, (ast.Import, ast.ImportFrom))
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and path.is_relative_to("hawork/core")
         for name in imported(node)
         if name.partition(".")[0] not in allowed
     ]
@@ -118,8 +122,8 @@ def test_contracts_are_small() -> None:
     large = [
         f"{where(path, node)} {node.name} has {len(methods)} public methods"
         for path, node in nodes()
-        if path.is_relative_to("hawork/ha")
-        and isinstance(node, ast.ClassDef)
+        if isinstance(node, ast.ClassDef)
+        and path.is_relative_to("hawork/ha")
         and any("Protocol" in ast.unparse(base) for base in node.bases)
         and len(methods := public_methods(node)) > 5
     ]
