@@ -20,7 +20,7 @@ from hawork.inspect.handles import (
     abstract_id,
     stream_handle,
 )
-from hawork.inspect.java import JavaClass, JavaEnum, JavaObject, JavaValue, read_object
+from hawork.inspect.java import Described, JavaEnum, JavaObject, JavaValue, read_object
 from hawork.inspect.known_classes import check_classes
 from hawork.inspect.versions import FlinkVersions
 
@@ -95,7 +95,7 @@ class CompletedCheckpoint:
 
 def decode_completed_checkpoint(data: bytes) -> CompletedCheckpoint:
     """Read a file ``completedCheckpoint...``; ``UndecodableError`` names class and offset."""
-    classes: list[JavaClass] = []
+    classes: list[Described] = []
     value = read_object(data, _WHAT, classes)
     check_classes(classes, _WHAT)
     checkpoint = _instance(value, _PACKAGE + "CompletedCheckpoint")

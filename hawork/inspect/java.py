@@ -11,8 +11,8 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from collections.abc import Generator
-from types import GeneratorType
+from collections.abc import Generator, Mapping
+from types import GeneratorType, MappingProxyType
 from typing import Any, Final, NoReturn, TypeAlias
 
 from hawork.ha.java_serialization import decode_modified_utf8
@@ -20,6 +20,7 @@ from hawork.inspect import java_known
 from hawork.inspect.errors import UndecodableError
 from hawork.inspect.java_values import (
     BlockData,
+    Described,
     JavaArray,
     JavaClass,
     JavaEnum,
@@ -31,6 +32,7 @@ from hawork.inspect.java_values import (
 
 __all__ = [
     "BlockData",
+    "Described",
     "JavaArray",
     "JavaClass",
     "JavaEnum",
@@ -56,6 +58,9 @@ _ENDBLOCKDATA, _RESET, _BLOCKDATALONG, _EXCEPTION, _LONGSTRING, _PROXYCLASSDESC,
 _BLOCKS = (_BLOCKDATA, _BLOCKDATALONG)
 _FIRST_HANDLE = 0x7E0000
 _WRITE_METHOD, _SERIALIZABLE, _EXTERNALIZABLE, _BLOCK_DATA = 1, 2, 4, 8
+
+_NONE: Final[Mapping[str, list[JavaValue]]] = MappingProxyType({})
+"""What a class wrote besides its fields, when it did not."""
 
 _FORMATS = {"B": "b", "C": "H", "D": "d", "F": "f", "I": "i", "J": "q", "S": "h", "Z": "?"}
 _ARRAYS = {"C": "H", "D": "d", "F": "f", "I": "i", "J": "q", "S": "h"}
@@ -85,11 +90,11 @@ def read_stream(data: bytes, what: str = "Java object stream") -> list[JavaValue
 
 
 def read_object(
-    data: bytes, what: str = "Java object stream", classes: list[JavaClass] | None = None
+    data: bytes, what: str = "Java object stream", classes: list[Described] | None = None
 ) -> JavaValue:
     """The first value, as ``ObjectInputStream.readObject``: what follows it is not looked at.
 
-    ``classes`` takes every class that the stream describes, in its order.
+    ``classes`` takes every class that the stream describes, in its order, and where it does so.
     """
     reader = _Reader(data, what)
     value = _NOTHING
@@ -110,7 +115,7 @@ class _Reader:
         self.data = data
         self.at = 4
         self._what = what
-        self.classes: list[JavaClass] = []
+        self.classes: list[Described] = []
         self._handles: list[JavaValue] = []
         self._left = MAX_VALUES
         self._outside: list[tuple[int, list[tuple[int, JavaValue]]]] = []
@@ -131,22 +136,23 @@ class _Reader:
 
     def _run(self, value: Any) -> JavaValue:
         """Finish a value whose reading has begun."""
-        readings: list[_Reading] = []
+        if value.__class__ is not GeneratorType:
+            return value
+        around: list[_Reading] = []
+        reading, value = value, None
         while True:
-            if value.__class__ is GeneratorType:
-                readings.append(value)
-                if len(readings) > MAX_DEPTH:
-                    self._fail(f"more than {MAX_DEPTH} objects lie inside each other")
-                value = None
-            elif not readings:
-                return value
             try:
-                value = readings[-1].send(value)
+                inside = reading.send(value)
             except StopIteration as done:
-                readings.pop()
                 value = done.value
-                if not readings:
+                if not around:
                     return value
+                reading = around.pop()
+            else:
+                around.append(reading)
+                if len(around) >= MAX_DEPTH:
+                    self._fail(f"more than {MAX_DEPTH} objects lie inside each other")
+                reading, value = inside, None
 
     def _begin(self, blocks: bool = False) -> Any:
         """The next value when it is a simple one, otherwise the reading of it."""
@@ -162,7 +168,8 @@ class _Reader:
             self._handles.append(text)
             return text
         if tag == _REFERENCE:
-            return self._reference()
+            self.at = at + 5
+            return self._referred(_INT.unpack_from(data, at + 1)[0] - _FIRST_HANDLE)
         if tag == _NULL:
             return None
         if tag == _ARRAY:
@@ -212,14 +219,13 @@ class _Reader:
         self._handles.append(text)
         return text
 
-    def _reference(self) -> JavaValue:
-        (handle,) = _INT.unpack_from(self.data, self.at)
-        index = handle - _FIRST_HANDLE
+    def _referred(self, index: int) -> JavaValue:
         if not 0 <= index < len(self._handles):
-            self._fail(f"a reference leads to {handle:#x}, where there is nothing")
-        self.at += 4
+            self.at -= 4
+            where = index + _FIRST_HANDLE
+            self._fail(f"a reference leads to {where:#x}, where there is nothing")
         if self._outside:
-            self._referred(index)
+            self._note(index)
         return self._handles[index]
 
     def _block(self, tag: int) -> BlockData:
@@ -237,11 +243,11 @@ class _Reader:
     # --- values with values inside -------------------------------------------------------
 
     def _object(self) -> _Reading:
-        instance = JavaObject(_UNKNOWN, self.at - 1)
+        offset = self.at - 1
         description = self._begin()
         if description.__class__ is GeneratorType:
             description = yield description
-        instance.description = self._checked_class(description)
+        instance = JavaObject(self._checked_class(description), offset, {}, _NONE)
         self._handles.append(instance)
         self._count(description.cost)
         fields, data = instance.fields, self.data
@@ -249,7 +255,7 @@ class _Reader:
             if not description.flags & _BLOCK_DATA:
                 self._fail("an Externalizable of protocol 1 can only be read by its class",
                            description.name)  # fmt: skip
-            instance.annotations[description.name] = yield self._annotation(description.name)
+            instance.annotations = {description.name: (yield self._annotation(description.name))}
             return instance
         for level, steps in description.plan:
             try:
@@ -267,7 +273,8 @@ class _Reader:
             except (IndexError, struct.error):
                 raise self._ended(level.name) from None
             if level.flags & _WRITE_METHOD:
-                instance.annotations[level.name] = yield self._annotation(level.name)
+                written = yield self._annotation(level.name)
+                instance.annotations = {**instance.annotations, level.name: written}
         return instance
 
     def _annotation(self, class_name: str) -> _Reading:
@@ -365,29 +372,32 @@ class _Reader:
             self._what, "the stream says that its writer failed", offset=offset, class_name=name
         )
 
-    def _description(self, tag: int) -> _Reading:
-        start, first = self.at, len(self._handles)
-        known = java_known.find(tag, self.data, start, self._handles)
-        if known is not None:
-            made = known.values(start, self._handles)
-            self.classes += [each for each in made if isinstance(each, JavaClass)]
+    def _description(self, tag: int) -> JavaClass | _Reading:
+        known = java_known.find(tag, self.data, self.at, self._handles)
+        if known is None:
+            return self._unknown_description(tag)
+        self.classes += known.classes(self.at)
+        if self._outside:
             for index, _ in known.outside:
-                self._referred(index)
-            self._handles += made
-            self._count(made[0].cost)
-            self.at = start + len(known.written)
-            return made[0]
+                self._note(index)
+        self._handles += known.made
+        self._count(known.description.cost)
+        self.at += len(known.written)
+        return known.description
+
+    def _unknown_description(self, tag: int) -> _Reading:
+        start, first, before = self.at, len(self._handles), len(self.classes)
         self._outside.append((first, []))
         description = yield self._new_description(tag)
         _, outside = self._outside.pop()
         for index, _ in outside:
-            self._referred(index)
-        made = self._handles[first:]
-        java_known.remember(tag, self.data, start, self.at, made, first, outside)
+            self._note(index)
+        made, classes = self._handles[first:], self.classes[before:]
+        java_known.remember(tag, self.data, start, self.at, made, classes, first, outside)
         return description
 
-    def _referred(self, index: int) -> None:
-        """Note what a description refers to that was there before it."""
+    def _note(self, index: int) -> None:
+        """Keep in mind what a description refers to that was there before it."""
         if self._outside and index < self._outside[-1][0]:
             self._outside[-1][1].append((index, self._handles[index]))
 
@@ -397,11 +407,11 @@ class _Reader:
             name = self._utf()
             (uid,) = _LONG.unpack_from(self.data, self.at)
             self.at += 8
-            description = JavaClass(name, uid, offset)
-            self.classes.append(description)
+            description = JavaClass(name, uid)
+            self.classes.append((offset, description))
             self._handles.append(description)
         else:
-            description = JavaClass("", 0, offset)
+            description = JavaClass("", 0)
             self._handles.append(description)
         try:
             if tag == _CLASSDESC:
@@ -495,6 +505,3 @@ def _steps(fields: tuple[JavaField, ...]) -> tuple[Step, ...]:
         if each is not None:
             steps.append(((each.name,), None, ()))
     return tuple(steps)
-
-
-_UNKNOWN: Final = JavaClass("", 0, 0)

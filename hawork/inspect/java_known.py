@@ -1,15 +1,16 @@
 """Class descriptions that were read before: most streams of Flink's begin with the same ones.
 
 Reading one takes ten times as long as finding it again. A description is found by its bytes; what
-it refers to in its stream must be the same, too.
+it refers to in its stream must be the same, too: then both streams share the class itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hawork.inspect.java_values import JavaClass, JavaValue
+from hawork.inspect.java_values import Described, JavaClass, JavaValue
 
 __all__ = ["Known", "find", "remember"]
 
@@ -24,47 +25,36 @@ Outside = tuple[int, JavaValue]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Known:
-    """A description at offset ``start`` of some stream.
+    """A description that stood at ``start`` in some stream.
 
-    ``made`` are the values that it defines, itself first, and ``outside`` those before it that it
-    refers to.
+    ``made`` are the values that it defines, itself first, ``described`` the classes among them
+    with their offsets, and ``outside`` the values before it that it refers to.
     """
 
     written: bytes
     start: int
     made: tuple[JavaValue, ...]
+    described: tuple[Described, ...]
     outside: tuple[Outside, ...]
+
+    @property
+    def description(self) -> JavaClass:
+        found: JavaClass = self.made[0]
+        return found
 
     def fits(self, handles: list[JavaValue]) -> bool:
         """Whether what it refers to is the same in another stream."""
         for index, value in self.outside:
             found = handles[index]
-            if isinstance(value, JavaClass):
-                if not isinstance(found, JavaClass) or found.plan is not value.plan:
-                    return False
-            elif found != value or found.__class__ is not value.__class__:
+            if found is not value and not (found.__class__ is str and found == value):
                 return False
         return True
 
-    def values(self, start: int, handles: list[JavaValue]) -> list[JavaValue]:
-        """The same values in another stream, where the description begins at ``start``."""
-        classes = {
-            id(value): handles[index]
-            for index, value in self.outside
-            if isinstance(value, JavaClass)
-        }
-        values: list[JavaValue] = []
-        for value in self.made:
-            if isinstance(value, JavaClass):
-                classes[id(value)] = value = JavaClass(
-                    value.name, value.serial_version_uid, value.offset + start - self.start,
-                    value.flags, value.fields, value.superclass, value.plan, value.cost,
-                )  # fmt: skip
-            values.append(value)
-        for value in values:
-            if isinstance(value, JavaClass) and value.superclass is not None:
-                value.superclass = classes[id(value.superclass)]
-        return values
+    def classes(self, start: int) -> Sequence[Described]:
+        """The classes, and where they are described when the first is so at ``start``."""
+        if start == self.start:
+            return self.described
+        return [(offset + start - self.start, each) for offset, each in self.described]
 
 
 _known: dict[tuple[int, int, bytes], list[Known]] = {}
@@ -79,8 +69,8 @@ def find(tag: int, data: bytes, start: int, handles: list[JavaValue]) -> Known |
 
 
 def remember(
-    tag: int, data: bytes, start: int, end: int, made: list[JavaValue], first: int,
-    outside: list[Outside],
+    tag: int, data: bytes, start: int, end: int, made: list[JavaValue],
+    classes: list[Described], first: int, outside: list[Outside],
 ) -> None:  # fmt: skip
     """Keep a description of which the first value has the handle ``first``."""
     # Anything but texts and classes was added by a subclass of ObjectOutputStream.
@@ -89,5 +79,5 @@ def remember(
     if len(_known) >= _MOST:
         _known.clear()
     key = (tag, first, data[start : start + _KEY])
-    known = Known(data[start:end], start, tuple(made), tuple(outside))
+    known = Known(data[start:end], start, tuple(made), tuple(classes), tuple(outside))
     _known[key] = [*_known.get(key, ())[-3:], known]

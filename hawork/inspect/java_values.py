@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import struct
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 __all__ = [
     "BlockData",
+    "Described",
     "JavaArray",
     "JavaClass",
     "JavaEnum",
@@ -44,11 +46,13 @@ class JavaField:
 
 @dataclass(slots=True, eq=False)
 class JavaClass:
-    """A class as a stream describes it (``ObjectStreamClass``). ``flags``: ``SC_*``."""
+    """A class as a stream describes it (``ObjectStreamClass``). ``flags``: ``SC_*``.
+
+    Streams that describe it by the same bytes share it: it does not change once it was read.
+    """
 
     name: str
     serial_version_uid: int
-    offset: int
     flags: int = 0
     fields: tuple[JavaField, ...] = ()
     superclass: JavaClass | None = field(default=None, repr=False)
@@ -56,6 +60,9 @@ class JavaClass:
     """How an object's bytes follow each other, superclasses first; ``None`` while it is read."""
     cost: int = 1
 
+
+Described: TypeAlias = tuple[int, JavaClass]
+"""Where a stream describes a class, and what it says."""
 
 @dataclass(slots=True, eq=False, repr=False)
 class JavaObject:
@@ -66,8 +73,8 @@ class JavaObject:
 
     description: JavaClass
     offset: int
-    fields: dict[str, JavaValue] = field(default_factory=dict)
-    annotations: dict[str, list[JavaValue]] = field(default_factory=dict)
+    fields: dict[str, JavaValue]
+    annotations: Mapping[str, list[JavaValue]]
 
     @property
     def class_name(self) -> str:

@@ -16,7 +16,7 @@ from typing import Final
 from hawork.inspect.collections import elements, entries, unboxed
 from hawork.inspect.errors import UndecodableError
 from hawork.inspect.handles import abstract_id
-from hawork.inspect.java import BlockData, JavaClass, JavaEnum, JavaObject, JavaValue, read_object
+from hawork.inspect.java import BlockData, Described, JavaEnum, JavaObject, JavaValue, read_object
 from hawork.inspect.known_classes import check_classes
 from hawork.inspect.operator_ids import operator_id_of_uid
 from hawork.inspect.versions import FlinkVersions
@@ -94,7 +94,7 @@ class JobGraphFacts:
 
 def decode_job_graph(data: bytes) -> JobGraphFacts:
     """Read a file ``submittedJobGraph...``; ``UndecodableError`` names class and offset."""
-    classes: list[JavaClass] = []
+    classes: list[Described] = []
     graph = read_object(data, _WHAT, classes)
     check_classes(classes, _WHAT)
     if isinstance(graph, JavaObject) and graph.class_name == _JOB_GRAPH:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from hawork.inspect.errors import UndecodableError
-from hawork.inspect.java import JavaClass
+from hawork.inspect.java import Described
 
 __all__ = ["check_classes"]
 
@@ -189,26 +189,26 @@ for _name in _UIDS:
     _BY_LENGTH.setdefault(len(_name), []).append(_name)
 
 
-def check_classes(classes: Iterable[JavaClass], what: str) -> None:
+def check_classes(classes: Iterable[Described], what: str) -> None:
     """``UndecodableError`` for a class that no Flink can have.
 
     A class that is not in the table may be a user's, or a newer one: it is left alone, unless its
     name is that of a known class but for one letter.
     """
-    for each in classes:
+    for offset, each in classes:
         name = each.name.removeprefix("[L").removesuffix(";")
         uid = _UIDS.get(name)
         if uid is None:
             for like in _almost(name):
                 raise UndecodableError(
                     what, f"there is no such class; it is {like} but for one letter",
-                    offset=each.offset, class_name=each.name,
+                    offset=offset, class_name=each.name,
                 )  # fmt: skip
         elif not each.name.startswith("[") and each.serial_version_uid & (2**64 - 1) != uid:
             found = each.serial_version_uid & (2**64 - 1)
             raise UndecodableError(
                 what, f"its serialVersionUID is {found:016x}, that of every Flink is {uid:016x}",
-                offset=each.offset, class_name=each.name,
+                offset=offset, class_name=each.name,
             )  # fmt: skip
 
 

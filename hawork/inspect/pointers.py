@@ -364,7 +364,7 @@ def _expect(value: JavaValue, class_name: str, what: str) -> JavaObject:
         raise UndecodableError(
             what,
             f"its serialVersionUID is {value.serial_version_uid}, Flink's is {wanted}",
-            offset=value.description.offset,
+            offset=value.offset + 1,  # where its class is described
             class_name=class_name,
         )
     return value
