@@ -191,7 +191,7 @@ def _versions(checkpoint: JavaObject, states: list[JavaObject], walk: HandleWalk
         versions = FlinkVersions("1.14", "1.15")
     if "restoredProps" in checkpoint.fields:
         versions = FlinkVersions("1.16")
-    for state in states:
+    for state in {each.description: each for each in states}.values():
         if "operatorSubtaskStates" in state.fields:
             named = "operatorName" in state.fields
             versions &= FlinkVersions("2.0") if named else FlinkVersions(last="1.20")

@@ -24,6 +24,7 @@ _WRITTEN = {f"java.util.{name}" for name in (
     "concurrent.CopyOnWriteArrayList",
 )}  # fmt: skip
 _SORTED = {"java.util.TreeSet"}
+_COLLECTIONS = {*_WRITTEN, *_WRAPPED, *_SIZED, *_SINGLE, *_EMPTY, *_SORTED}
 _IMMUTABLE = "java.util.CollSer"
 """``List.of``, ``Set.of`` and ``Map.of`` (``ImmutableCollections``)."""
 _GUAVA_ELEMENTS = "ImmutableList$SerializedForm"
@@ -47,12 +48,7 @@ def is_collection(value: JavaValue) -> bool:
         return isinstance(value, JavaArray)
     name = value.class_name
     return (
-        name in _WRITTEN
-        or name in _WRAPPED
-        or name in _SIZED
-        or name in _SINGLE
-        or name in _EMPTY
-        or name in _SORTED
+        name in _COLLECTIONS
         or name.endswith(_GUAVA_ELEMENTS)
         or (name == _IMMUTABLE and not is_map(value))
     )

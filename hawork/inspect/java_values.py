@@ -64,6 +64,7 @@ class JavaClass:
 Described: TypeAlias = tuple[int, JavaClass]
 """Where a stream describes a class, and what it says."""
 
+
 @dataclass(slots=True, eq=False, repr=False)
 class JavaObject:
     """An object: its fields, and what its classes wrote besides, by class name.

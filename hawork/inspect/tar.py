@@ -91,7 +91,9 @@ class TarStorage:
     def open(self, name: str) -> BinaryIO:
         self.listing()
         if name in self._kept and self._spool is not None:
-            return io.BufferedReader(_Section(self, self._spool, *self._kept[name]))
+            start, length = self._kept[name]
+            self._spool.seek(start)
+            return io.BytesIO(self._spool.read(length))
         if name not in self._names:
             raise StoreUnavailableError(f"{name} is not in {self._path}")
         return self._again(name)
@@ -183,6 +185,13 @@ class TarStorage:
 
 
 def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, target: IO[bytes]) -> None:
+    if member.size <= _SMALL and not member.issparse():
+        # The stream stands where the member begins: a file object would cost more than its bytes.
+        data = cast("Any", tar).fileobj.read(member.size)
+        if len(data) != member.size:
+            raise tarfile.ReadError("unexpected end of data")
+        target.write(data)
+        return
     content = tar.extractfile(member)
     assert content is not None  # the member is a regular file
     shutil.copyfileobj(content, target, _PIECE)
@@ -194,26 +203,6 @@ def _target(folder: str, link: str) -> str | None:
         return None
     target = posixpath.normpath(posixpath.join(folder, link))
     return None if target == ".." or target.startswith("../") else target
-
-
-class _Section(io.RawIOBase):
-    """Some bytes of a file, as a file; ``owner`` closes that file when it is not used any more."""
-
-    def __init__(self, owner: TarStorage, file: IO[bytes], start: int, length: int) -> None:
-        self._owner = owner
-        self._file = file
-        self._at = start
-        self._end = start + length
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._file.seek(self._at)
-        data = self._file.read(min(len(buffer), self._end - self._at))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
 
 
 class _Counted:
