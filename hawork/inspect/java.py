@@ -138,8 +138,9 @@ class _Reader:
         """Finish a value whose reading has begun."""
         if value.__class__ is not GeneratorType:
             return value
+        reading: _Reading = value
         around: list[_Reading] = []
-        reading, value = value, None
+        value = None
         while True:
             try:
                 inside = reading.send(value)
