@@ -19,6 +19,7 @@ from hawork.ha.java_serialization import decode_modified_utf8
 from hawork.inspect import java_known
 from hawork.inspect.errors import UndecodableError
 from hawork.inspect.java_values import (
+    FORMATS,
     BlockData,
     Described,
     JavaArray,
@@ -27,7 +28,7 @@ from hawork.inspect.java_values import (
     JavaField,
     JavaObject,
     JavaValue,
-    Step,
+    steps_of,
 )
 
 __all__ = [
@@ -62,7 +63,6 @@ _WRITE_METHOD, _SERIALIZABLE, _EXTERNALIZABLE, _BLOCK_DATA = 1, 2, 4, 8
 _NONE: Final[Mapping[str, list[JavaValue]]] = MappingProxyType({})
 """What a class wrote besides its fields, when it did not."""
 
-_FORMATS = {"B": "b", "C": "H", "D": "d", "F": "f", "I": "i", "J": "q", "S": "h", "Z": "?"}
 _ARRAYS = {"C": "H", "D": "d", "F": "f", "I": "i", "J": "q", "S": "h"}
 _SHORT, _INT, _LONG = struct.Struct(">H"), struct.Struct(">i"), struct.Struct(">q")
 
@@ -307,12 +307,12 @@ class _Reader:
         try:
             (length,) = _INT.unpack_from(self.data, self.at)
             code = name[1:2]
-            width = struct.calcsize(f">{_FORMATS[code]}") if code in _FORMATS else 1
+            width = struct.calcsize(f">{FORMATS[code]}") if code in FORMATS else 1
             left = len(self.data) - self.at - 4
             if not name.startswith("[") or not 0 <= length <= left // width:
                 self._fail(f"an array of {length} elements does not fit in {left} bytes", name)
             self.at += 4
-            if code in _FORMATS:
+            if code in FORMATS:
                 end = self.at + length * width
                 value = self._primitives(name, code, offset, self.data[self.at : end])
                 self._handles[index] = value
@@ -448,7 +448,7 @@ class _Reader:
         code = chr(self.data[self.at])
         self.at += 1
         name = self._utf()
-        if code in _FORMATS:
+        if code in FORMATS:
             return JavaField(name, code, code)
         if code not in "L[":
             self._fail(f"a field has the type {code!r}", description.name)
@@ -465,7 +465,7 @@ class _Reader:
             self._fail(f"a class has more than {MAX_SUPERCLASSES} superclasses", description.name)
         description.plan = inherited
         if description.flags & _SERIALIZABLE:
-            description.plan = (*inherited, (description, _steps(description.fields)))
+            description.plan = (*inherited, (description, steps_of(description.fields)))
         description.cost = 1 + sum(1 + len(level.fields) for level, _ in description.plan)
         self._count(description.cost)
 
@@ -488,21 +488,3 @@ class _Reader:
         return UndecodableError(
             self._what, "it ends too early", offset=len(self.data), class_name=class_name
         )
-
-
-def _steps(fields: tuple[JavaField, ...]) -> tuple[Step, ...]:
-    """Runs of primitive fields at once, objects one by one."""
-    steps: list[Step] = []
-    run: list[JavaField] = []
-    for each in (*fields, None):
-        if each is not None and each.code in _FORMATS:
-            run.append(each)
-            continue
-        if run:
-            structure = struct.Struct(">" + "".join(_FORMATS[part.code] for part in run))
-            chars = tuple(part.name for part in run if part.code == "C")
-            steps.append((tuple(part.name for part in run), structure, chars))
-            run = []
-        if each is not None:
-            steps.append(((each.name,), None, ()))
-    return tuple(steps)

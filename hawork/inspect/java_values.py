@@ -6,9 +6,10 @@ import struct
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 __all__ = [
+    "FORMATS",
     "BlockData",
     "Described",
     "JavaArray",
@@ -18,12 +19,18 @@ __all__ = [
     "JavaObject",
     "JavaValue",
     "Step",
+    "steps_of",
 ]
 
 JavaValue: TypeAlias = Any
 """``None``, ``bool``, ``int``, ``float``, ``str``, ``bytes`` (a ``byte[]`` or ``BlockData``),
 ``JavaObject``, ``JavaArray``, ``JavaEnum`` or ``JavaClass``. Objects may form circles."""
 
+
+FORMATS: Final = {
+    "B": "b", "C": "H", "D": "d", "F": "f", "I": "i", "J": "q", "S": "h", "Z": "?"
+}  # fmt: skip
+"""Formats of ``struct`` by the code of a primitive type."""
 
 Step: TypeAlias = tuple[tuple[str, ...], struct.Struct | None, tuple[str, ...]]
 """Names of fields, and how their bytes are read (``None``: one object); those of chars."""
@@ -107,3 +114,21 @@ class JavaEnum:
 
     class_name: str
     constant: str
+
+
+def steps_of(fields: tuple[JavaField, ...]) -> tuple[Step, ...]:
+    """Runs of primitive fields at once, objects one by one."""
+    steps: list[Step] = []
+    run: list[JavaField] = []
+    for each in (*fields, None):
+        if each is not None and each.code in FORMATS:
+            run.append(each)
+            continue
+        if run:
+            structure = struct.Struct(">" + "".join(FORMATS[part.code] for part in run))
+            chars = tuple(part.name for part in run if part.code == "C")
+            steps.append((tuple(part.name for part in run), structure, chars))
+            run = []
+        if each is not None:
+            steps.append(((each.name,), None, ()))
+    return tuple(steps)
