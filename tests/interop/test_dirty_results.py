@@ -48,8 +48,11 @@ def results(shared: Mapping[str, str]) -> Path:
 
 
 def names(shared: Mapping[str, str]) -> list[str]:
+    """The results, dirty and clean; below them lies hawork's folder of what ended jobs were."""
     folder = results(shared)
-    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    return (
+        sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.exists() else []
+    )
 
 
 def lab(shared: Mapping[str, str], directory: Path) -> LabCluster:
