@@ -17,6 +17,7 @@ needs_root = pytest.mark.skipif(
 
 _BECOME = f"""
 import http.client, json, os, socket, ssl, stat, struct, sys, urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 "x".encode("idna")  # which is loaded now: this user may not read Python's files later
 given = json.loads(sys.stdin.read())

@@ -159,7 +159,7 @@ def test_savepoints_are_not_to_be_had(lab: LabCluster, operation: str) -> None:
             b'--x\r\nContent-Disposition: form-data; name="request"\r\n\r\n[1]\r\n'
             b'--x\r\nContent-Disposition: form-data; name="artifact"\r\n\r\n\r\n--x--\r\n',
             "multipart/form-data; boundary=x",
-            "no JSON object",
+            "is not a JSON object: send {...}",
         ),
         (
             b'--x\r\nContent-Disposition: form-data; name="request"\r\n\r\n'

@@ -75,8 +75,8 @@ def zookeeper(port):
             return repr(error)
     return struct.unpack(">iiqi", answer[:20])[3] if len(answer) >= 20 else "hung up"
 
-tell({
-    str(port): {
+def tried(port):
+    return {
         "overview": http(port, "GET", "/v1/overview"),
         "submit": http(port, "POST", "/v1/jobs", "x"),
         "cancel": http(port, "PATCH", "/v1/jobs/" + "0" * 32),
@@ -85,8 +85,9 @@ tell({
         "dump": ask(port, b"dump"),
         "session": zookeeper(port) if port in given["zookeeper"] else None,
     }
-    for port in given["ports"]
-})
+
+with ThreadPoolExecutor(len(given["ports"])) as pool:  # a port that says nothing takes seconds
+    tell(dict(zip(map(str, given["ports"]), pool.map(tried, given["ports"]))))
 """
 CLOSED = -124
 """ZooKeeper's ``SESSIONCLOSEDREQUIRESASLAUTH``."""
@@ -115,8 +116,19 @@ tell(seen)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
-def lab(request: pytest.FixtureRequest) -> Iterator[LabCluster]:
-    with LabCluster(2, 1, ha=request.param, options=FAST) as cluster:
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def others(backend: str) -> set[int]:
+    """Ports of what other tests keep in this process: servers that they share, without a login."""
+    return listening()
+
+
+@pytest.fixture(scope="module")
+def lab(backend: str, others: set[int]) -> Iterator[LabCluster]:
+    with LabCluster(2, 1, ha=backend, options=FAST) as cluster:
         yield cluster
 
 
@@ -129,23 +141,27 @@ def secrets_of(lab: LabCluster) -> list[str]:
     return found
 
 
-def processes_of(lab: LabCluster) -> list[psutil.Process]:
+def processes() -> list[psutil.Process]:
     """All that the lab has started, and this process, which has its proxies."""
     return [psutil.Process(), *psutil.Process().children(recursive=True)]
 
 
-@needs_root
-def test_no_port_lets_a_neighbour_in(lab: LabCluster) -> None:
-    listening = {
+def listening() -> set[int]:
+    return {
         each.laddr.port
-        for process in processes_of(lab)
+        for process in processes()
         for each in process.net_connections("tcp")
         if each.status == psutil.CONN_LISTEN
     }
+
+
+@needs_root
+def test_no_port_lets_a_neighbour_in(lab: LabCluster, others: set[int]) -> None:
+    ports = listening() - others
     quorum = lab.config.get("high-availability.zookeeper.quorum", "")
     clients = [int(each.rpartition(":")[2]) for each in quorum.split(",") if each]
-    assert set(clients) <= listening and listening
-    given = {"ports": sorted(listening), "zookeeper": clients}
+    assert set(clients) <= ports and ports
+    given = {"ports": sorted(ports), "zookeeper": clients}
     answers = as_neighbour(CONNECT, given)
     secrets = secrets_of(lab)
     for port, told in answers.items():
@@ -164,7 +180,7 @@ def test_no_port_lets_a_neighbour_in(lab: LabCluster) -> None:
 def test_a_neighbour_sees_no_secret(lab: LabCluster) -> None:
     paths = [lab.directory, *lab.directory.rglob("*")]
     given = {
-        "pids": [process.pid for process in processes_of(lab)],
+        "pids": [process.pid for process in processes()],
         "paths": [str(path) for path in paths],
     }
     seen = as_neighbour(LOOK, given)
