@@ -62,7 +62,7 @@ class ZooKeeperSettings:
         creator = config.get_option(options.ZK_ACL) == "creator"
         if creator and not authorization and sasl is None:
             raise ConfigurationError(
-                f"option {options.ZK_ACL.key} is creator, but it is not authenticated: set "
+                f"option {options.ZK_ACL.key} is creator, but the client is not authenticated: set "
                 f"{options.ZK_AUTHORIZATION.key} or {options.ZK_SASL_MECHANISM.key}"
             )
         simulated = config.get_option(options.ZK_SIMULATED_EXPIRATION)

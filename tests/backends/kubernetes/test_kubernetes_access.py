@@ -215,7 +215,7 @@ def test_something_else_that_speaks_https(
     try:
         file = changed("cluster", server=f"https://127.0.0.1:{server.server_address[1]}",
                        **{"certificate-authority": str(tmp_path / "ca.pem")})  # fmt: skip
-        with pytest.raises(StoreUnavailableError, match="no Kubernetes API server"):
+        with pytest.raises(StoreUnavailableError, match="not a Kubernetes API server"):
             cluster.open(K8S_CONFIG_FILE=file)
     finally:
         server.shutdown()

@@ -101,13 +101,13 @@ def test_a_plugin_that_gives_a_certificate(server: FakeApiServer, open_client: A
     [
         ("echo 'session expired: run login' >&2; exit 1\n", "session expired: run login"),
         ("exit 7\n", "ended with status 7"),
-        ("echo hello\n", "no ExecCredential and said: hello"),
-        ("echo '[1]'\n", "no ExecCredential"),
-        ("true\n", "no ExecCredential"),
+        ("echo hello\n", "not an ExecCredential and said: hello"),
+        ("echo '[1]'\n", "not an ExecCredential"),
+        ("true\n", "not an ExecCredential"),
         (credential(), "neither a token nor a certificate"),
         (credential("client.authentication.k8s.io/v1beta1", token="t"), "not of"),
         (credential(token="t", expirationTimestamp="soon"), "'soon' as expirationTimestamp"),
-        ("head -c 3000000 /dev/zero\n", "no ExecCredential"),
+        ("head -c 3000000 /dev/zero\n", "not an ExecCredential"),
         # What it left running holds its pipes.
         ("sleep 30 & echo broken >&2; exit 1\n", "broken"),
     ],

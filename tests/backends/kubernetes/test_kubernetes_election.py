@@ -97,7 +97,7 @@ def test_a_supervisor_hands_over_at_once(cluster: ClusterUnderTest) -> None:
 @pytest.mark.parametrize("ticket", [{}, {"type": "zookeeper", "session": "0x1"},
                                     {"type": "kubernetes", "holder": "nobody"}])  # fmt: skip
 def test_nothing_else_is_a_ticket(cluster: ClusterUnderTest, ticket: dict[str, str]) -> None:
-    with pytest.raises(ConfigurationError, match="no ticket"):
+    with pytest.raises(ConfigurationError, match="not a ticket"):
         release_leadership(cluster.config(), ticket)
 
 

@@ -91,7 +91,7 @@ def test_a_job_manager_on_a_root_that_is_not_ours(
         wanted = f"ZooKeeper gives us no rights on {root}"
     else:
         cluster.kazoo.create(root, b"something")
-        wanted = f"znode {root} belongs to somebody else (it holds 9 bytes of data)"
+        wanted = f"znode {root} belongs to another process (it holds 9 bytes of data)"
     process = run_job_manager(config, f"{options.ZK_ROOT.key}={root}")
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1

@@ -92,7 +92,7 @@ def test_a_quorum_is_needed() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"ZK_ACL": "creator"}, r"client\.acl is creator, but nobody is authenticated"),
+        ({"ZK_ACL": "creator"}, r"client\.acl is creator, but the client is not authenticated"),
         ({"ZK_ACL": "private"}, "write one of open, creator"),
         ({"SASL_LOGIN_CONTEXT": "KafkaClient"}, "there is no JAAS file in Python"),
         ({"ZK_SASL_MECHANISM": "digest-md5"}, r"sasl\.username is not set"),
