@@ -24,10 +24,13 @@ from hawork.lab.flink.distribution import FlinkDistribution
 from hawork.lab.flink.events import FlinkEvents
 from hawork.lab.flink.processes import FlinkProcesses
 from hawork.lab.flink.watch import FlinkWatch
+from hawork.lab.leadership import Leadership
 from hawork.lab.options import lab_options
 from hawork.lab.processes import JOB_MANAGER, LabProcesses
 from hawork.lab.run_directory import RunDirectory
+from hawork.lab.steps import ArmedSteps
 from hawork.lab.stores.kubernetes import SHORT_LEASE
+from hawork.lab.stores.store import lab_store
 from hawork.story.event_reader import EventReader
 from hawork.testing import eventually
 from tests.contract.kubernetes_server import shared_control_plane
@@ -53,14 +56,23 @@ class Belief:
 class Side:
     """The processes of one kind, what is done to them, and what they tell."""
 
-    def __init__(self, kind: str, run: RunDirectory, processes: LabProcesses) -> None:
+    def __init__(
+        self, kind: str, run: RunDirectory, config: Configuration, processes: LabProcesses
+    ) -> None:
         self.kind = kind
         self.run = run
         self.processes = processes
         self.events = EventLog("lab", run.events / "lab.jsonl")
         self.reader = EventReader(run.events)
+        events = self.reader.events
         self.faults = Faults(
-            processes, self.events, lambda name: name, lambda _: None, lambda _: None
+            lambda: processes,
+            lab_store(run, config[options.HA_TYPE.key], config, 1),  # not started: it runs already
+            config,
+            Leadership(lambda: None, events, lambda: None),  # a victim has its name
+            ArmedSteps(run.control, events),
+            self.events,
+            self.reader,
         )
 
     def session_holder(self, session_id: str) -> str | None:
@@ -124,11 +136,11 @@ class UnderFire:
         self._cluster_id = f"fire-{uuid.uuid4().hex[:12]}"
         own, config = self._run(directory / "hawork")
         self.config = config
-        self.hawork = Side("hawork", own, LabProcesses(own, config, release=False))
+        self.hawork = Side("hawork", own, config, LabProcesses(own, config, release=False))
         run, flink_config = self._run(directory / "flink")
         self._told = FlinkEvents(run.events)
         processes = FlinkProcesses(run, flink_config, FlinkDistribution.find(), self._told)
-        self.flink = Side("flink", run, processes)
+        self.flink = Side("flink", run, flink_config, processes)
         logs = run.logs
         self._watch = FlinkWatch(
             flink_config, self._told,
