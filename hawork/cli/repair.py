@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
             return planned.before.exit_status
         if not arguments.json:
             _show(planned, False)
-        after = apply(planned, _backup_file(arguments.backup), _teller(arguments.json))
+        after = apply(planned, _backup_file(arguments.backup), _silent if arguments.json else say)
     except HaworkError as error:
         sys.stderr.write(f"hawork: {error}\n")
         return _REFUSED
@@ -86,8 +86,13 @@ def _backup_file(given: str | None) -> Path:
     return backup_file() if given is None else Path(given)
 
 
-def _teller(silent: bool):  # type: ignore[no-untyped-def]
-    return (lambda _: None) if silent else (lambda text: sys.stdout.write(f"{text}\n"))
+def say(text: str) -> None:
+    """Print what has just been done."""
+    sys.stdout.write(f"{text}\n")
+
+
+def _silent(_: str) -> None:
+    """With ``--json`` one object is all that is printed."""
 
 
 def _show(planned: RepairPlan, as_json: bool) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hawork.cli.common import find_config
 from hawork.cli.inspect import USAGE
-from hawork.cli.repair import backup_file
+from hawork.cli.repair import backup_file, say
 from hawork.core.errors import ConfigurationError, HaworkError
 from hawork.inspect.repair.backup import read_backup, write_backup
 from hawork.inspect.repair.changes import Repair
@@ -52,13 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
         put_back = Repair("restore", "put everything back", tuple(changes))
         write_backup(kept, backup.backend, backup.cluster_id, image, [put_back])
         sys.stdout.write(f"backup of what is there now: {kept}\n")
-        restore(sources, changes, lambda text: _ignore(sys.stdout.write(f"{text}\n")))
+        restore(sources, changes, say)
     except HaworkError as error:
         sys.stderr.write(f"hawork: {error}\n")
         return 2
     sys.stdout.write("all is as in the backup\n")
     return 0
-
-
-def _ignore(_: int) -> None:
-    """What a write says is of no interest."""

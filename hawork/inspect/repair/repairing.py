@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hawork.core.configuration import Configuration
 from hawork.core.errors import ConfigurationError, HaworkError
@@ -253,11 +254,13 @@ def _path(url: str) -> Path | None:
     return None if "://" in url else Path(url)
 
 
-def _fsspec(url: str):  # type: ignore[no-untyped-def]
+def _fsspec(url: str) -> tuple[Any, str]:
+    """The file system of a URL, and the name of the file in it."""
     try:
         from fsspec.core import url_to_fs
     except ImportError:
         raise ConfigurationError(
             f"{url} needs a package that is not installed: install 'hawork[storage]'"
         ) from None
-    return url_to_fs(url)
+    fs, name = url_to_fs(url)
+    return fs, str(name)
