@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from hawork.inspect.collections import entries
+from hawork.inspect.collections import elements, entries, is_collection
 from hawork.inspect.errors import UndecodableError
 from hawork.inspect.handles import (
     HandleWalk,
@@ -129,12 +129,17 @@ def _operator(state: JavaValue, walk: HandleWalk, states: list[JavaObject]) -> O
     walk.directories = []
     handles = walk.handles(state.fields.get("coordinatorState"), "coordinator state")
     subtasks = entries(state.fields.get("operatorSubtaskStates"), _WHAT)
+    keyed: set[str] = set()
     for _, subtask in subtasks:
         if not isinstance(subtask, JavaObject):
             raise _unfit(subtask, "an OperatorSubtaskState")
         states.append(subtask)
         for part, owner in _SUBTASK_STATES.items():
             handles += walk.handles(subtask.fields.get(part), owner)
+        managed = subtask.fields.get("managedKeyedState")
+        for each in elements(managed, _WHAT) if is_collection(managed) else (managed,):
+            if isinstance(each, JavaObject):
+                keyed.add(each.class_name.rpartition(".")[2])
     return OperatorFacts(
         operator_id=abstract_id(state.fields.get("operatorID"), _WHAT),
         parallelism=_number(state, "parallelism"),
@@ -145,6 +150,7 @@ def _operator(state: JavaValue, walk: HandleWalk, states: list[JavaObject]) -> O
         name=_optional_text(state.fields, "operatorName"),
         uid=_optional_text(state.fields, "operatorUid"),
         directories=tuple(dict.fromkeys(walk.directories)),
+        keyed=frozenset(keyed),
     )
 
 

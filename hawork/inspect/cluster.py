@@ -29,7 +29,7 @@ __all__ = [
 ]  # fmt: skip
 
 Backend: TypeAlias = Literal["zookeeper", "kubernetes"]
-Fault: TypeAlias = Literal["not-base64", "not-java", "of hawork"]
+Fault: TypeAlias = Literal["not-base64", "not-java"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,8 @@ class StoredPointer:
     reason: str = ""
     marked: bool = False
     """Marked for deletion: the marker is set, or the znode has no ``locks`` child."""
+    own: bool = False
+    """Whether it is hawork's, which is none to Flink."""
     file: PointedFile | None = None
 
 
@@ -248,6 +250,7 @@ class LooseFile:
     kind: Literal["job graph", "execution plan", "completed checkpoint"]
     job_id: str | None = None
     checkpoint_id: int | None = None
+    content: CompletedCheckpoint | None = None
     error: str = ""
 
     @property
@@ -313,8 +316,12 @@ class Cluster:
 
     @property
     def of_hawork(self) -> bool:
-        """Whether hawork itself ran it: its pointers are JSON, and its rules are others."""
-        return any(stored.fault == "of hawork" for stored in self.pointers)
+        """Whether hawork itself ran it: its pointers are JSON, and its rules are others.
+
+        One that stands among Flink's is damage there.
+        """
+        own = [stored.own for stored in self.pointers if stored.own or stored.pointer is not None]
+        return bool(own) and all(own)
 
     @property
     def stored_jobs(self) -> list[JobView]:

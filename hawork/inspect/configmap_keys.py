@@ -33,7 +33,7 @@ from hawork.inspect.pointers import (
     decode_lock_record,
     decode_pointer,
 )
-from hawork.inspect.results import is_json
+from hawork.inspect.results import is_own_pointer
 
 __all__ = ["CLUSTER_MAP", "LEADER", "java_base64", "read_config_maps"]
 
@@ -196,12 +196,11 @@ def _leadership(cluster: Cluster, cluster_map: ConfigMap | None) -> None:
 
 
 def _pointer(stored: StoredPointer, text: str) -> None:
+    stored.own = is_own_pointer(text.encode("utf-8", "replace"))
     stored.fault, stored.reason = _read_pointer(stored, text)
 
 
 def _read_pointer(stored: StoredPointer, text: str) -> tuple[Fault | None, str]:
-    if is_json(text.encode("utf-8", "replace")):
-        return "of hawork", "it is a pointer of hawork's"
     decoded = java_base64(text)
     if decoded is None:
         return "not-base64", "pointer cannot be read: it is not base64"

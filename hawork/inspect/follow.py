@@ -288,6 +288,7 @@ def _loose(cluster: Cluster, files: StoredFiles, folders: set[str]) -> None:
             if kind == "completed checkpoint":
                 content = decode_completed_checkpoint(data)
                 loose.job_id, loose.checkpoint_id = content.job_id, content.checkpoint_id
+                loose.content = content
             else:
                 loose.job_id = read_job_graph(data).job_id
         except (OSError, HaworkError) as error:

@@ -16,6 +16,7 @@ from hawork.inspect.errors import UndecodableError
 from hawork.inspect.java import JavaEnum, JavaObject, JavaValue
 
 __all__ = [
+    "CANONICAL",
     "HandleWalk",
     "OperatorFacts",
     "StateHandle",
@@ -26,6 +27,8 @@ __all__ = [
 ]
 
 _STATE = "org.apache.flink.runtime.state."
+CANONICAL: Final = "KeyGroupsSavepointStateHandle"
+"""Keyed state in the one form that every state backend reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,8 @@ class OperatorFacts:
 
     ``subtasks`` have state; ``finished`` says that the whole operator had ended
     (``FullyFinishedOperatorState``). ``name`` and ``uid`` are kept since Flink 2.0.
-    ``directories`` are those of merged files (Flink 1.20 and later).
+    ``directories`` are those of merged files (Flink 1.20 and later). ``keyed`` are the classes of
+    the handles of managed keyed state, without their packages: each state backend has its own.
     """
 
     operator_id: str
@@ -72,6 +76,7 @@ class OperatorFacts:
     name: str | None = None
     uid: str | None = None
     directories: tuple[str, ...] = ()
+    keyed: frozenset[str] = frozenset()
 
 
 # --- names -----------------------------------------------------------------------------------

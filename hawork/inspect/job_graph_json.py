@@ -32,6 +32,7 @@ def job_graph_to_json(graph: JobGraphFacts, redaction: Redaction) -> bytes:
         "kind": graph.kind,
         "checkpoint_interval": graph.checkpoint_interval,
         "retained": graph.retained,
+        "state_backend": graph.state_backend,
         "restore": [
             graph.restore_settings.path,
             graph.restore_settings.allow_non_restored,
@@ -70,6 +71,7 @@ def read_job_graph(data: bytes) -> JobGraphFacts:
             retained=facts["retained"],
             restore_settings=RestoreSettings(path, bool(allow), mode),
             flink_versions=FlinkVersions(first, last),
+            state_backend=facts.get("state_backend"),
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UndecodableError(_WHAT, f"it is not as it was written ({error})") from None

@@ -19,6 +19,7 @@ from hawork.inspect.handles import abstract_id
 from hawork.inspect.java import BlockData, Described, JavaEnum, JavaObject, JavaValue, read_object
 from hawork.inspect.known_classes import check_classes
 from hawork.inspect.operator_ids import operator_id_of_uid
+from hawork.inspect.settings import backend_named
 from hawork.inspect.versions import FlinkVersions
 
 __all__ = ["JobGraphFacts", "JobVertexFacts", "RestoreSettings", "decode_job_graph"]
@@ -80,6 +81,8 @@ class JobGraphFacts:
     retained: bool | None
     restore_settings: RestoreSettings
     flink_versions: FlinkVersions
+    state_backend: str | None = None
+    """As the program or its options name it; ``None``: that of the cluster's configuration."""
 
     @property
     def operator_ids(self) -> frozenset[str]:
@@ -117,6 +120,7 @@ def _job_graph(graph: JavaObject) -> JobGraphFacts:
         retained=retained,
         restore_settings=_restore_settings(fields.get("savepointRestoreSettings")),
         flink_versions=_versions(graph, "jobConfiguration"),
+        state_backend=_state_backend(fields.get("snapshotSettings"), fields),
     )
 
 
@@ -163,6 +167,7 @@ def _stream_graph(graph: JavaObject) -> JobGraphFacts:
         retained=retained,
         restore_settings=_restore_settings(fields.get("savepointRestoreSettings")),
         flink_versions=_versions(graph, "jobConfiguration") & FlinkVersions("2.0"),
+        state_backend=_state_backend(settings, fields),
     )
 
 
@@ -215,6 +220,24 @@ def _checkpointing(settings: JavaValue) -> tuple[int | None, bool | None]:
         else None
     )
     return (interval if 0 < interval < 2**63 - 1 else None), retained
+
+
+def _state_backend(settings: JavaValue, fields: Mapping[str, JavaValue]) -> str | None:
+    """What the program set, else the option. Source: ``StateBackendLoader.fromApplication...``.
+
+    The backend itself lies in ``JobCheckpointingSettings`` as bytes of a stream of its own.
+    """
+    backend = (
+        settings.fields.get("defaultStateBackend") if isinstance(settings, JavaObject) else None
+    )
+    written = backend.fields.get("serializedData") if isinstance(backend, JavaObject) else None
+    if isinstance(written, bytes):
+        found = read_object(written, "state backend of a job graph")
+        if isinstance(found, JavaObject):
+            return backend_named(found.class_name)
+    options = _options(fields.get("jobConfiguration"))
+    option = options.get("state.backend.type", options.get("state.backend"))
+    return backend_named(option) if isinstance(option, str) else None
 
 
 def _restore_settings(settings: JavaValue) -> RestoreSettings:

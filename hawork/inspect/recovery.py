@@ -9,18 +9,18 @@ them differed, starting them was right.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from hawork.inspect.cluster import Checkpoint, Cluster, JobGraph, JobView, StoredPointer
 from hawork.inspect.finding import Object
+from hawork.inspect.fitting import same_operators, same_state_backend
 from hawork.inspect.pointers import MARKER_UID_1_15, MARKER_UID_1_19
 from hawork.inspect.versions import FlinkVersions
 
 __all__ = [
     "FUTURE", "Blocker", "Fate", "JobRecovery", "Recovery", "fate_of", "invisible", "predict",
-    "reads_plans", "running_versions", "same_operators",
+    "reads_plans", "running_versions",
 ]  # fmt: skip
 
 FUTURE: Final = 600.0
@@ -364,7 +364,7 @@ class _Machine:
         if not readable:
             return self._without_checkpoint(job, graph, skipped)
         chosen = readable[-1]
-        if chosen.content is not None and not same_operators(job, graph, chosen):
+        if chosen.content is not None and not same_operators(self._cluster, job, graph, chosen):
             self._block(
                 "there is no operator for the state of the newest checkpoint",
                 chosen.entry.object, job.job_id, True,
@@ -376,6 +376,12 @@ class _Machine:
             return JobRecovery(
                 job.job_id, "restart-loop", number, decided_by=Object("file", gone.name),
                 because="the TaskManager cannot read a file of state, on every attempt",
+            )  # fmt: skip
+        if chosen.content is not None and not same_state_backend(self._cluster, job, graph, chosen):
+            return JobRecovery(
+                job.job_id, "restart-loop", number, decided_by=place,
+                because="the keyed state is that of another job's state backend, which this job's "
+                "cannot read, on every attempt",
             )  # fmt: skip
         because = ""
         if any(_later(each, chosen) for each in skipped):
@@ -437,29 +443,3 @@ def _sort_key(checkpoint: Checkpoint) -> tuple[int, str]:
     number = checkpoint.checkpoint_id
     name = checkpoint.entry.key or checkpoint.entry.name
     return (number if number is not None else -1, name)
-
-
-def same_operators(job: JobView, graph: JobGraph, checkpoint: Checkpoint) -> bool:
-    """Whether the job has an operator for every state of the checkpoint.
-
-    Source: ``StateAssignmentOperation.checkStateMappingCompleteness``. The graph of a Flink 2 job
-    does not tell all operator ids; the other checkpoints of the job then do.
-    """
-    assert checkpoint.content is not None
-    ids = {operator.operator_id for operator in checkpoint.content.operators}
-    if graph.content is None:
-        return True
-    if graph.content.operators_complete:
-        return ids <= graph.content.operator_ids
-    known = set(graph.content.operator_ids)
-    for other in _of_this_job(job, checkpoint):
-        assert other.content is not None
-        known |= {operator.operator_id for operator in other.content.operators}
-    return checkpoint.content.job_id == job.job_id or ids <= known
-
-
-def _of_this_job(job: JobView, checkpoint: Checkpoint) -> Iterator[Checkpoint]:
-    for other in job.checkpoints:
-        content = other.content
-        if other is not checkpoint and content is not None and content.job_id == job.job_id:
-            yield other

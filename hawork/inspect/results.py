@@ -26,7 +26,7 @@ __all__ = [
     "decode_own_job_graph",
     "decode_own_pointer",
     "decode_result",
-    "is_json",
+    "is_own_pointer",
     "result_file",
 ]
 
@@ -54,14 +54,18 @@ def decode_result(data: bytes) -> JobResult:
     return _translated("job result", data, lambda: decode_job_result("it", data))
 
 
-def is_json(data: bytes) -> bool:
-    """Whether the bytes are hawork's: everything of Flink's but job results is Java's."""
-    return data[:64].lstrip().startswith(b"{")
-
-
 def decode_own_pointer(data: bytes) -> StateHandle:
     """A pointer of hawork's: path below the cluster's directory, size, sha256."""
     return _translated("pointer of hawork", data, lambda: decode_handle("it", data))
+
+
+def is_own_pointer(data: bytes) -> bool:
+    """Whether it is a pointer as hawork writes it; other JSON is damage."""
+    try:
+        decode_own_pointer(data)
+    except UndecodableError:
+        return False
+    return True
 
 
 def decode_own_job_graph(data: bytes) -> JobGraph:

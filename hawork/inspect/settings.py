@@ -15,7 +15,7 @@ from typing import Any, Final
 from hawork.core.errors import ConfigurationError
 from hawork.core.units import parse_duration
 
-__all__ = ["Settings", "parse_settings", "read_settings"]
+__all__ = ["Settings", "backend_named", "parse_settings", "read_settings"]
 
 MAX_BYTES: Final = 8 << 20
 _FORMER_KEYS: Final = {
@@ -30,11 +30,18 @@ _FORMER_KEYS: Final = {
     ),
     "high-availability.zookeeper.path.root": ("recovery.zookeeper.path.root",),
     "high-availability.zookeeper.path.jobgraphs": ("recovery.zookeeper.path.jobgraphs",),
+    "state.backend.type": ("state.backend",),
     "execution.checkpointing.num-retained": ("state.checkpoints.num-retained",),
     "execution.checkpointing.dir": ("state.checkpoints.dir",),
     "execution.checkpointing.savepoint-dir": ("state.savepoints.dir",),
 }
 """The names that Flink reads when the present one is not set, in its order."""
+
+
+_BACKENDS: Final = {
+    "hashmap": "hashmap", "memory": "hashmap", "fs": "hashmap", "jobmanager": "hashmap",
+    "filesystem": "hashmap", "rocksdb": "rocksdb", "embeddedrocksdb": "rocksdb", "forst": "forst",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,11 @@ class Settings:
         except ValueError:
             return None
 
+    @property
+    def state_backend(self) -> str:
+        """That of jobs which do not name their own; Flink's own is ``hashmap``."""
+        return backend_named(self.get("state.backend.type")) or "hashmap"
+
     def duration(self, key: str) -> float | None:
         """Seconds of an option; ``None`` when it is not set, or is not a duration."""
         text = self.get(key)
@@ -126,6 +138,18 @@ class Settings:
             return parse_duration(text)
         except ValueError:
             return None
+
+
+def backend_named(name: str | None) -> str | None:
+    """``hashmap``, ``rocksdb``, ``forst``, or the name itself.
+
+    ``name`` is what an option says: a short name, also a former one, or the class of a backend or
+    of its factory.
+    """
+    if not name:
+        return None
+    simple = name.rpartition(".")[2].removesuffix("Factory").lower()
+    return _BACKENDS.get(simple.removesuffix("statebackend"), name)
 
 
 def read_settings(path: Path | str) -> Settings:

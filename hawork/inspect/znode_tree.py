@@ -26,7 +26,7 @@ from hawork.inspect.entries import Entry
 from hawork.inspect.errors import UndecodableError
 from hawork.inspect.finding import Object
 from hawork.inspect.pointers import decode_connection_info, decode_counter, decode_pointer
-from hawork.inspect.results import is_json
+from hawork.inspect.results import is_own_pointer
 from hawork.inspect.settings import Settings
 
 __all__ = ["read_znodes"]
@@ -150,9 +150,7 @@ def _pointer(
     path = stored.entry.name
     # Source: ZooKeeperStateHandleStore: without this child getAndLock finds nothing to lock.
     stored.marked = f"{path}/locks" not in tree and not children.get(path)
-    if is_json(stored.entry.data or b""):
-        stored.fault, stored.reason = "of hawork", "it is a pointer of hawork's"
-        return
+    stored.own = is_own_pointer(stored.entry.data or b"")
     try:
         stored.pointer = decode_pointer(stored.entry.data or b"", "zookeeper")
     except UndecodableError as error:

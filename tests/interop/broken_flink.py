@@ -8,11 +8,13 @@ exactly that data. The faults are in ``broken_kinds``.
 from __future__ import annotations
 
 import contextlib
+import http
 import io
 import json
 import re
 import shutil
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -224,12 +226,24 @@ def listing(root: Path) -> dict[str, int]:
 # --- looking at a running Flink -------------------------------------------------------------
 
 
-def get(address: str, path: str) -> Any:
-    """An answer of the REST endpoint; ``None`` while there is none."""
+def answer(address: str, path: str) -> Any:
+    """An answer of the REST endpoint, ``None`` for what is not there; ``OSError`` for no answer."""
     try:
-        with urllib.request.urlopen(f"{address}/{path}", timeout=5) as answer:
-            return json.load(answer)
-    except (OSError, ValueError):
+        with urllib.request.urlopen(f"{address}/{path}", timeout=5) as found:
+            return json.load(found)
+    except urllib.error.HTTPError as error:
+        if error.code == http.HTTPStatus.NOT_FOUND:
+            return None
+        raise
+    except ValueError as error:
+        raise OSError(f"{address} broke off its answer") from error
+
+
+def get(address: str, path: str) -> Any:
+    """The same; ``None`` also while there is no answer."""
+    try:
+        return answer(address, path)
+    except OSError:
         return None
 
 
@@ -289,7 +303,11 @@ class _Job:
     def look(self, address: str) -> None:
         now = time.monotonic()
         self._first = self._first or now
-        found = get(address, f"jobs/{self._id}")
+        try:
+            found = answer(address, f"jobs/{self._id}")
+        except OSError:
+            self._state = ""  # a JobManager that ends, or hangs, does not say that a job is absent
+            return
         state = found["state"] if found else "ABSENT"
         if state == "RUNNING" and any(v["status"] != "RUNNING" for v in found["vertices"]):
             state = "DEPLOYING"

@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 import pytest
 from ha_cases.made import Made, Name, clusters
 
+from hawork.core.types import StateHandle
+from hawork.ha.state_handle_store import encode_handle
 from hawork.inspect.inspection import Inspection
+from hawork.inspect.job_graphs import decode_job_graph
 from hawork.inspect.pointers import MARKER_UID_1_15
 from hawork.inspect.recovery import JobManagerOutcome
 
@@ -93,6 +96,23 @@ def newest_pointer_no_base64(made: Made, job: str) -> Right:
     made.put(name, b"*" + made.get(name))
     return Right([("pointer-unreadable", "fatal", {name, file(kept), made.job(job)})],
                  "crash-loops", ("not-recovered", None), older)  # fmt: skip
+
+
+def newest_pointer_json(made: Made, job: str) -> Right:
+    """Bytes that are no pointer of hawork's either do not make it a cluster of hawork's."""
+    right = newest_pointer_not_java(made, job)
+    name = made.checkpoint(job, made.ids(job)[-1])
+    made.put(name, b"e25vdCBqYXZhfQ==" if name[2] else b'{"not": "java"}')
+    return right
+
+
+def own_pointer_among_flinks(made: Made, job: str) -> Right:
+    name = made.graph(job)
+    kept = made.file(name)
+    made.put(name, encode_handle(StateHandle("jobs/x/submittedJobGraph0", 1, "0" * 64)))
+    objects = {name, file(kept), made.job(job)}
+    return Right([("pointer-unreadable", "fatal", objects)], "crash-loops",
+                 ("not-recovered", None))  # fmt: skip
 
 
 def graph_pointer_cut(made: Made, job: str) -> Right:
@@ -180,6 +200,32 @@ def leads_to_another_job(made: Made, job: str) -> Right:
     objects = {name, file(foreign), made.job(job), made.job(other)}
     return Right([("pointer-to-another-job", "fatal", objects)], "crash-loops",
                  ("not-recovered", None), made.ids(job)[0])  # fmt: skip
+
+
+OPERATORS = {"c09dc2": "17fbfc", "20ba6b": "90bea6", "bc764c": "cbc357"}
+"""How ids of the operators of ``incremental`` begin, and those of ``exclusive`` they become."""
+
+
+def leads_to_another_backend(made: Made, job: str) -> Right:
+    """A checkpoint in RocksDB's form for the same operators of a job with a hashmap."""
+    number = made.ids("incremental")[-1]
+    content, modified = made.files[made.file(made.checkpoint("incremental", number))]
+    theirs = operator_ids(made, "incremental")
+    ours = operator_ids(made, "exclusive")
+    for begins, becomes in OPERATORS.items():
+        content = content.replace(theirs[begins], ours[becomes])
+    foreign = "ha/flights-prod/completedCheckpointffffffffffff"
+    made.files[foreign] = (content, modified)
+    name = made.checkpoint("exclusive", made.ids("exclusive")[-1])
+    made.point(name, foreign)
+    objects = {name, file(foreign), made.job("exclusive"), made.job("incremental")}
+    return Right([("pointer-to-another-job", "stuck", objects)],
+                 outcome=("restart-loop", number), newest=made.ids("exclusive")[0])  # fmt: skip
+
+
+def operator_ids(made: Made, job: str) -> dict[str, bytes]:
+    graph = decode_job_graph(made.files[made.file(made.graph(job))][0])
+    return {each[:6]: bytes.fromhex(each) for each in graph.operator_ids}
 
 
 def older_leads_to_another_job(made: Made, job: str) -> Right:
@@ -284,7 +330,8 @@ def not_ours(made: Made, job: str) -> Right:
 
 FAULTS: tuple[Fault, ...] = (
     newest_file_missing, older_file_missing, older_file_cut, newest_class_changed,
-    newest_pointer_not_java, newest_pointer_no_base64, graph_pointer_cut, graph_file_missing,
+    newest_pointer_not_java, newest_pointer_json, own_pointer_among_flinks,
+    leads_to_another_backend, newest_pointer_no_base64, graph_pointer_cut, graph_file_missing,
     graph_file_cut, graph_pointer_gone, graph_marked, all_graphs_gone, job_place_gone,
     checkpoint_pointers_gone, counter_back, counter_gone, leads_to_another_job,
     older_leads_to_another_job, dirty_result, dirty_result_cut, clean_result, metadata_gone,
@@ -310,7 +357,7 @@ DONE = [
 @pytest.mark.parametrize(("fault", "cluster"), DONE)
 def test_fault(fault: Fault, cluster: str) -> None:
     job = JOBS[(FAULTS.index(fault) + list(CLUSTERS).index(cluster)) % len(JOBS)]
-    if fault is state_file_gone:
+    if fault in (state_file_gone, leads_to_another_backend):
         job = "exclusive"
     made = copy.deepcopy(CLUSTERS[cluster])
     right = fault(made, job)
@@ -384,7 +431,9 @@ def test_without_a_configuration_the_same_is_found(cluster: str) -> None:
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_a_cluster_of_hawork_is_not_judged_as_one_of_flink(cluster: str) -> None:
     made = copy.deepcopy(CLUSTERS[cluster])
-    for job in JOBS:
-        made.put(made.graph(job), b'{"path": "jobs/x/submittedJobGraph0", "size": 1, "sha256": ""}')
+    names = [made.graph(job) for job in JOBS]
+    names += [made.checkpoint(job, number) for job in JOBS for number in made.ids(job)]
+    for name in names:
+        made.put(name, encode_handle(StateHandle("jobs/x/submittedJobGraph0", 1, "0" * 64)))
     found = made.look()
     assert (found.alarms, found.recovery.jobmanager, found.exit_status) == ([], "unknown", 2)

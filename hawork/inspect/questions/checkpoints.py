@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from hawork.inspect.cluster import Checkpoint, JobView
 from hawork.inspect.finding import Finding, Object, Severity
+from hawork.inspect.fitting import same_operators, same_state_backend
 from hawork.inspect.questions.facts import (
     Check,
     Facts,
@@ -15,7 +16,6 @@ from hawork.inspect.questions.facts import (
     on_kubernetes,
     several,
 )
-from hawork.inspect.recovery import same_operators
 
 __all__ = ["CHECKS"]
 
@@ -176,8 +176,16 @@ def _another_job(facts: Facts, job: JobView, checkpoint: Checkpoint) -> Finding:
     graph = job.graphs[-1] if job.graphs else None
     severity: Severity = "warning"
     if job.job_id in facts.recovery.loading and readable and readable[-1] is checkpoint:
-        fits = graph is not None and same_operators(job, graph, checkpoint)
-        severity = "data-loss" if fits else "fatal"
+        if graph is not None and not same_operators(facts.cluster, job, graph, checkpoint):
+            severity = "fatal"
+        elif graph is not None and not same_state_backend(facts.cluster, job, graph, checkpoint):
+            severity = "stuck"
+        else:
+            severity = "data-loss"
+    causes = {
+        "fatal": "recovery ends with 'There is no operator for the state'",
+        "stuck": "another state backend wrote it: every attempt of the job fails to read it",
+    }
     right = [file for file in loose_checkpoints(facts.cluster, job.job_id)
              if file.checkpoint_id == checkpoint.checkpoint_id]  # fmt: skip
     where = f"point to {right[0].name} again" if right else "remove this one pointer"
@@ -188,8 +196,8 @@ def _another_job(facts: Facts, job: JobView, checkpoint: Checkpoint) -> Finding:
         f"the pointer of checkpoint {checkpoint.checkpoint_id} of {job_name(job)} leads to "
         f"checkpoint {content.checkpoint_id} of another job, {content.job_id}",
         (f"{checkpoint.file.name} says so itself",),
-        "recovery ends with 'There is no operator for the state'" if severity == "fatal"
-        else "the file would be restored, and removed, as if it were this job's own",
+        causes.get(severity, "the file would be restored, and removed, as if it were this job's "
+                             "own"),
         safe=f"while no JobManager runs: back up, then {where}",
         unsafe="let it run: removing the checkpoint later deletes the other job's file",
         job_id=job.job_id,
@@ -205,7 +213,7 @@ def operators(facts: Facts) -> Iterator[Finding]:
         chosen, graph = readable[-1], job.graphs[-1]
         if chosen.content is None or chosen.content.job_id != job.job_id or graph.content is None:
             continue
-        if not same_operators(job, graph, chosen):
+        if not same_operators(facts.cluster, job, graph, chosen):
             known = graph.content.operator_ids
             unknown = [each.operator_id for each in chosen.content.operators
                        if each.operator_id not in known]  # fmt: skip
