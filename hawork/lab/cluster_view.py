@@ -20,7 +20,7 @@ from hawork.core.types import LeaderInformation
 from hawork.lab.closing import Shutdown, closed, opened
 from hawork.story.comparison import Comparison
 from hawork.story.event_reader import EventReader, kind_of
-from hawork.story.predictions import predictions, predictions_frame
+from hawork.story.predictions import is_guess, predictions, predictions_frame
 from hawork.story.recorded import Recorded
 from hawork.story.verdict import Verdict
 
@@ -187,19 +187,21 @@ class ClusterView(Recorded):
             )
         return super().verdict()
 
-    def predict(self, question: str, guess: Any, unit: str = "s") -> None:
+    def predict(self, question: str, guess: Any = ..., unit: str = "s") -> None:
         """Keep a guess, in the event log, until ``observe`` tells how it came out.
 
-        Guessing again replaces the guess: the cell may be run twice.
+        ``...`` (or ``None``, ``"?"``) asks the question without a guess. Guessing again replaces
+        the guess, until the observation: a guess after it does not count as one.
 
         >>> lab.predict("gap after a kill", 5.0)                           # doctest: +SKIP
         """
-        self._note(EventKind.PREDICTION, question=question, guess=guess, unit=unit)
+        kept = guess if is_guess(guess) else None
+        self._note(EventKind.PREDICTION, question=question, guess=kept, unit=unit)
 
     def observe(self, question: str, value: Any) -> Any:
         """Keep what the event log says to a question that was asked; returns ``value``.
 
-        ``LabError`` for a question without a guess.
+        ``LabError`` for a question that ``predict`` has not asked.
 
         >>> lab.observe("gap after a kill", lab.timeline().takeovers[-1].seconds)  # doctest: +SKIP
         0.08
@@ -208,16 +210,18 @@ class ClusterView(Recorded):
         if question not in asked:
             known = ", ".join(repr(each) for each in asked) or "none"
             raise LabError(
-                f"there is no guess about {question!r} (asked were: {known}): call predict first"
+                f"no question {question!r} was asked (asked were: {known}): call predict first"
             )
         self._note(EventKind.PREDICTION, question=question, observed=value)
         return value
 
     def compare(self) -> pandas.DataFrame:
-        """Every guess beside what was observed; empty where nothing was observed yet.
+        """Every guess beside what was observed; empty where there was none yet.
+
+        ``remark`` says where a guess is missing, or came after the observation.
 
         >>> lab.compare()                                                  # doctest: +SKIP
-                   question  guess  observed unit
+                   question  guess  observed unit remark
         0  gap after a kill    5.0      0.08    s
         """
         return predictions_frame(self.event_list())

@@ -93,19 +93,21 @@ class Job:
         return self._until(lambda details: details.status.globally_terminal, "end", timeout, view)
 
     def running(self, records: int = 1, timeout: float | None = 60.0) -> Waiting[JobDetails]:
-        """Wait until the job has processed that many records, or has ended.
+        """Wait until the job has processed that many records, and still runs.
 
-        Used to do something *in the middle* of a job.
+        Used to do something *in the middle* of a job. ``LabError`` when the job has ended:
+        whatever comes next would not hit a running job.
 
         >>> await job.running(100_000)                                      # doctest: +SKIP
         >>> lab.kill("leader")                                              # doctest: +SKIP
         """
-        return self._until(
-            lambda details: details.records >= records or details.status.globally_terminal,
-            f"{records:,} records",
-            timeout,
-            None,
-        )
+
+        def there(details: JobDetails) -> bool:
+            if details.status.globally_terminal:
+                raise LabError(self._too_late(details, records))
+            return details.records >= records
+
+        return self._until(there, f"{records:,} records", timeout, None)
 
     def wait(self, timeout: float | None = None, *, progress: bool = True) -> JobDetails:
         """Block until the job has ended; see ``finished``. ``LabError`` after ``timeout`` s.
@@ -152,6 +154,17 @@ class Job:
             except (ValueError, TypeError):
                 continue
         return of_job(frame, self.job_id)
+
+    def _too_late(self, details: JobDetails, records: int) -> str:
+        """What became of a job that should run, and what to do about it."""
+        again = "submit it again"
+        if details.status is JobStatus.FINISHED:
+            again += " and go on at once, or let it read more, or more slowly"
+        why = f" ({details.failure})" if details.failure else ""
+        return (
+            f"job {self.name} is {details.status} already{why}, and cannot be caught at "
+            f"{records:,} records: {again}"
+        )
 
     def __repr__(self) -> str:
         known = describe(self._last) if self._last is not None else "submitted"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hawork.core.events import EventKind
-from hawork.lessons.check import Check, answer
+from hawork.lessons.check import Check, answer, answers_of, safe
 
 if TYPE_CHECKING:
     from hawork.lab.flink.cluster import FlinkCluster
@@ -17,19 +17,32 @@ if TYPE_CHECKING:
 __all__ = ["check_incident", "check_repair"]
 
 
-def check_incident(incident: Incident, answers: Mapping[str, Any]) -> Check:
+@safe
+def check_incident(incident: Incident, answers: Mapping[str, Any] | None) -> Check:
     """Which of the questions about a broken run are answered, and which rightly.
 
     >>> check_incident(incident, {"process": "jm-1", "what": "killed"})    # doctest: +SKIP
     """
+    right = incident.answers()
+    given, unknown = answers_of(answers, right)
     return Check(
-        tuple(
-            answer(question, answers.get(question, ...), right, incident.hints[question])
-            for question, right in incident.answers().items()
+        (
+            *(
+                answer(each, given.get(each, ...), right[each], incident.hints[each], _DEEDS)
+                for each in right
+            ),
+            *unknown,
         )
     )
 
 
+_DEEDS = {
+    "kill": "killed", "sigkill": "killed", "dead": "killed", "died": "killed",
+    "pause": "paused", "sigstop": "paused", "stopped": "paused",
+}  # fmt: skip
+
+
+@safe
 def check_repair(lab: FlinkCluster) -> Check:
     """Does a cluster lead again whose JobManagers had all ended because of half a result?
 

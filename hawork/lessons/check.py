@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import html
-from collections.abc import Callable
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from numbers import Real
+from typing import Any, ParamSpec
 
-__all__ = ["UNKNOWN", "Check", "answer", "because", "called"]
+__all__ = ["UNKNOWN", "Check", "answer", "answers_of", "because", "called", "number_of", "safe"]
+
+P = ParamSpec("P")
+Point = tuple[str, bool]
 
 UNKNOWN = "?"
 """The answer of a reader who does not know yet, where ``None`` would be an answer."""
@@ -21,7 +29,7 @@ class Check:
     True
     """
 
-    points: tuple[tuple[str, bool], ...]
+    points: tuple[Point, ...]
 
     @property
     def passed(self) -> bool:
@@ -37,21 +45,98 @@ class Check:
         return "<br>".join(html.escape(line) for line in str(self).splitlines())
 
 
-def answer(question: str, given: Any, right: Any, hint: str) -> tuple[str, bool]:
+def safe(function: Callable[P, Check]) -> Callable[P, Check]:
+    """A check that never raises: what it cannot look at is a point that is not kept.
+
+    >>> safe(lambda other: other.nothing)(None)
+    ✗ this cannot be checked: 'NoneType' object has no attribute 'nothing'
+    not solved yet
+    """
+
+    first = next(iter(inspect.signature(function).parameters))
+
+    @wraps(function)
+    def guarded(*arguments: P.args, **named: P.kwargs) -> Check:
+        if first == "lab" and arguments and not hasattr(arguments[0], "event_list"):
+            said = f"{arguments[0]!r} is not a lab; hand in the one that this notebook started"
+            return Check(((f"this cannot be checked: {said}", False),))
+        try:
+            return function(*arguments, **named)
+        except Exception as error:  # noqa: BLE001 - a reader may hand in anything
+            said = str(error) or type(error).__name__
+            return Check(((f"this cannot be checked: {said}", False),))
+
+    return guarded
+
+
+def answer(
+    question: str, given: Any, right: Any, hint: str, means: Mapping[str, Any] | None = None
+) -> Point:
     """A point about a question; ``hint`` says where to look as long as it is not answered.
 
-    ``...`` is not an answer, and as ``right`` it says that it cannot be known yet.
+    ``...`` is not an answer, and as ``right`` it says that it cannot be known yet. What means
+    the same is the same: ``"4"`` is 4, ``" Paused"`` is ``"paused"``; ``means`` lists others.
 
     >>> answer("restarts", 2, 1, "count them")
     ('restarts: not 2; count them', False)
+    >>> answer("restarts", "1", 1, "count them")
+    ('restarts: 1', True)
     """
-    if given in (..., UNKNOWN) or (given is None and right is not None):
+    if given is ... or (given is None and right is not None) or _is_blank(given):
         return f"{question}: no answer yet; {hint}", False
     if right is ...:
         return f"{question}: {given!r} is a guess; {hint}", False
-    if given == right:
-        return f"{question}: {given!r}", True
+    if _same(given, right, means or {}):
+        return f"{question}: {right!r}", True
     return f"{question}: not {given!r}; {hint}", False
+
+
+def _is_blank(given: Any) -> bool:
+    return isinstance(given, str) and given.strip() in ("", UNKNOWN)
+
+
+def _same(given: Any, right: Any, means: Mapping[str, Any]) -> bool:
+    word = given.strip().casefold() if isinstance(given, str) else given
+    if isinstance(word, str) and word in means:
+        word = means[word]
+    if right is None:
+        return word is None or (isinstance(word, str) and word in ("none", "nothing"))
+    if isinstance(right, str):
+        return isinstance(word, str) and word.casefold() == right.casefold()
+    number = number_of(word)
+    return number is not None and number == right
+
+
+def number_of(given: Any) -> float | None:
+    """The number that an answer is, or writes out; ``None`` for everything else.
+
+    >>> number_of("1,000"), number_of(" checkpoint 4"), number_of("2.5 s"), number_of(True)
+    (1000.0, 4.0, 2.5, None)
+    """
+    if isinstance(given, Real) and not isinstance(given, bool):
+        return float(given)
+    if not isinstance(given, str):
+        return None
+    text = given.strip().casefold().removeprefix("checkpoint").removeprefix("chk-").strip()
+    found = re.fullmatch(r"(-?\d[\d,_]*(?:\.\d+)?)\s*(?:s|sec|seconds?|flights?|times?)?", text)
+    return float(found[1].replace(",", "").replace("_", "")) if found else None
+
+
+def answers_of(given: Any, questions: Iterable[str]) -> tuple[Mapping[str, Any], list[Point]]:
+    """The answers that were given, and a point for each key that answers no question."""
+    names = list(questions)
+    if given is None:
+        return {}, []
+    if not isinstance(given, Mapping):
+        example = f"{{{names[0]!r}: ..., ...}}"
+        return {}, [(f"the answers are a {type(given).__name__}: write a dict, {example}", False)]
+    return given, [(_unknown(key, names), False) for key in given if key not in names]
+
+
+def _unknown(key: Any, names: list[str]) -> str:
+    close = difflib.get_close_matches(str(key).strip().casefold(), names, n=1)
+    meant = f"did you mean {close[0]!r}?" if close else f"write one of {', '.join(names)}"
+    return f"{key!r} is not a question here: {meant}"
 
 
 def called(function: Callable[..., Any], *arguments: Any) -> tuple[Any, str]:
@@ -60,10 +145,16 @@ def called(function: Callable[..., Any], *arguments: Any) -> tuple[Any, str]:
     >>> called(lambda: {}["a"])
     (None, "it raised KeyError: 'a'")
     """
+    if not callable(function):
+        return None, f"it is {function!r}: hand in the function itself, without calling it"
     try:
-        return function(*arguments), ""
-    except Exception as error:  # noqa: BLE001 - a learner's function may raise anything
+        returned = function(*arguments)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a learner's function may raise anything
         return None, f"it raised {type(error).__name__}: {error}"
+    if inspect.iscoroutine(returned):
+        returned.close()
+        return None, "it is async: write def, not async def"
+    return returned, ""
 
 
 def because(failure: str) -> str:

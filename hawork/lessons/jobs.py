@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from hawork.core.events import Event, EventKind
 from hawork.lab import flights
-from hawork.lessons.check import Check, answer
+from hawork.lessons.check import Check, Point, answer, answers_of, because, safe
+from hawork.lessons.labs import (
+    end_of,
+    ended_well,
+    is_first,
+    job_problem,
+    lost_task_managers,
+    told_of,
+)
 
 if TYPE_CHECKING:
     from hawork.lab.cluster import LabCluster
@@ -22,7 +30,15 @@ _CHANGES = {
 }
 """What a dead TaskManager may change, and where to look."""
 
+_COUNTED = {
+    "0": "never", "1": "once", "2": "twice", "not at all": "never", "zero times": "never",
+    "one time": "once", "two times": "twice",
+}  # fmt: skip
+_LATEST = "cleanup.artifacts_removed"
+"""The last step at which the result of a job is dirty and nothing else is left."""
 
+
+@safe
 def check_exactly_once(lab: LabCluster, job: Job | None, output: Any = None) -> Check:
     """Did a job lose a TaskManager *and* its leader, and come out exactly all the same?
 
@@ -30,61 +46,92 @@ def check_exactly_once(lab: LabCluster, job: Job | None, output: Any = None) -> 
 
     >>> check_exactly_once(lab, job, flights.compare(job.output()))        # doctest: +SKIP
     """
-    if job is None:
-        return Check((("a job was submitted", False),))
-    events = lab.event_list()
-    of_job = [event for event in events if event.job_id == job.job_id]
-    running = [e for e in of_job if e.kind is EventKind.JOB_STATUS]
-    start = running[0].monotonic if running else float("inf")
-    ended = [e.monotonic for e in of_job if e.kind is EventKind.JOB_RESULT]
-    end = ended[0] if ended else float("inf")
-    during = [event for event in events if start < event.monotonic < end]
-    killed = {str(e.facts.get("of")) for e in during if e.kind is EventKind.PROCESS_EXITED}
-    restored = [e for e in of_job if e.kind is EventKind.JOB_RESTORED and e.facts["checkpoint_id"]]
-    leaders = {event.session_id for event in running}
-    exact = output is not None and not (output.lost or output.duplicated or output.different)
+    problem = job_problem(job)
+    if problem or job is None:
+        return Check(((f"a job was submitted: {problem}", False),))
+    told = told_of(lab, job)
+    killed = lost_task_managers(lab, told)
+    restored = [e for e in told if e.kind is EventKind.JOB_RESTORED and e.facts["checkpoint_id"]]
+    leaders = {event.session_id for event in told if event.kind is EventKind.JOB_STATUS}
     return Check(
         (
-            ("a TaskManager died while the job ran", any(n.startswith("tm") for n in killed)),
+            ("a TaskManager that ran the job was killed meanwhile", bool(killed)),
             ("the job ran under two leaders", len(leaders) > 1),
-            ("it was restored from a checkpoint, twice or more", len(restored) > 1),
-            ("it has ended", bool(ended)),
-            ("its output is exact", exact),
-            ("the verdict over the run is valid", lab.verdict().valid),
+            (
+                f"it was restored from a checkpoint, twice or more (so far: {len(restored)} times)",
+                len(restored) > 1,
+            ),
+            end_of(told, "it has ended"),
+            _exact(job, output),
+            _valid(lab),
         )
     )
 
 
+def _exact(job: Job, output: Any) -> Point:
+    wish = "its output is exact"
+    if output is None or output is ...:
+        return f"{wish}: it has not been compared", False
+    if not all(hasattr(output, name) for name in ("lost", "duplicated", "different")):
+        what = type(output).__name__
+        return f"{wish}: a {what} is not a comparison, as compare_values gives one", False
+    if getattr(output, "job_id", None) not in (None, job.job_id):
+        return f"{wish}: this is the comparison of another job", False
+    if not output.records:
+        return f"{wish}: nothing was compared with nothing", False
+    good = not (output.lost or output.duplicated or output.different)
+    return (wish if good else f"{wish}: {output}"), good
+
+
+def _valid(lab: LabCluster) -> Point:
+    verdict = lab.verdict()
+    said = "" if verdict.valid else f": {verdict.violations[0].sentence}"
+    return f"the verdict over the run is valid{said}", verdict.valid
+
+
+@safe
 def check_results(lab: LabCluster, job: Job | None) -> Check:
-    """Did one leader store a job's result, and another one clean up behind the job?
+    """Did one leader store a job's result and crash as late as possible, and another clean up?
 
     >>> check_results(lab, job)                                            # doctest: +SKIP
     """
-    if job is None:
-        return Check((("a job was submitted", False),))
-    told = [
-        event
-        for event in lab.event_list()
-        if event.kind is EventKind.JOB_RESULT and event.job_id == job.job_id
-    ]
-    dirty = {event.session_id for event in told if event.facts.get("state") == "dirty"}
-    clean = {event.session_id for event in told if event.facts.get("state") == "clean"}
-    results = lab.job_results()
-    stored = list(results[results.job_id == job.job_id].state)
+    problem = job_problem(job)
+    if problem or job is None:
+        return Check(((f"a job was submitted: {problem}", False),))
+    told = told_of(lab, job)
+    results = [event for event in told if event.kind is EventKind.JOB_RESULT]
+    dirty = {event.session_id for event in results if event.facts.get("state") == "dirty"}
+    clean = {event.session_id for event in results if event.facts.get("state") == "clean"}
+    stored_results = lab.job_results()
+    stored = list(stored_results[stored_results.job_id == job.job_id].state)
     paths = lab.storage_tree().path
     left = paths[paths.str.contains(job.job_id) & ~paths.str.contains("job-result-store")]
     return Check(
         (
             ("a leader stored the result, dirty", bool(dirty)),
+            _crashed_late(told),
             ("another leader marked it clean", bool(clean - dirty)),
-            ("there is one result, and it is clean", stored == ["clean"]),
+            (f"there is one result, and it is clean (found: {stored})", stored == ["clean"]),
             ("nothing else of the job is left in storageDir", left.empty),
-            ("the verdict over the run is valid", lab.verdict().valid),
+            _valid(lab),
         )
     )
 
 
-def check_restart(lab: LabCluster, job: Job | None, answers: Mapping[str, Any]) -> Check:
+def _crashed_late(told: list[Event]) -> Point:
+    wish = "that leader crashed when everything else was removed, and no sooner"
+    steps = [
+        str(event.step)
+        for event in told
+        if event.kind is EventKind.STEP_ARMED and event.facts.get("action") == "crash"
+    ]
+    if _LATEST in steps:
+        return wish, True
+    return f"{wish}: {f'it crashed at {steps[-1]}' if steps else 'none has crashed'}", False
+
+
+@safe
+def check_restart(lab: LabCluster, job: Job | None, answers: Mapping[str, Any] | None) -> Check:
     """Did a job of the flights lose a TaskManager, and what did that change?
 
     ``"?"`` is the answer of a reader who does not know yet.
@@ -92,77 +139,69 @@ def check_restart(lab: LabCluster, job: Job | None, answers: Mapping[str, Any]) 
     >>> check_restart(lab, job, {"changes of the leader": 0, "restarts of the job": 1,
     ...                          "flights lost or doubled": "?"})          # doctest: +SKIP
     """
-    told = _of_job(lab, job)
+    told = told_of(lab, job)
     status = [event for event in told if event.kind is EventKind.JOB_STATUS]
-    ended = _ended(told)
+    leaders = {event.session_id for event in status}
+    killed = lost_task_managers(lab, told)
+    problem = job_problem(job)
+    if not problem and is_first(lab, job) and (not killed or len(leaders) > 1):
+        problem = "this is the job from above"
     right: dict[str, Any] = dict.fromkeys(_CHANGES, ...)
-    if job is not None and ended:
+    if job is not None and not problem and ended_well(told):
         output = flights.compare(job.output())
-        leaders = {event.session_id for event in status}
         restarts = [event for event in status if event.facts["status"] == "RESTARTING"]
         numbers = (len(leaders) - 1, len(restarts), output.lost + output.duplicated)
         right = dict(zip(_CHANGES, numbers, strict=True))
+    given, unknown = answers_of(answers, _CHANGES)
     return Check(
         (
-            ("the job was submitted again", job is not None),
-            ("a TaskManager that ran it was killed", _lost_a_task_manager(lab, told)),
-            ("the job has finished", ended),
-            *(answer(each, answers.get(each, ...), right[each], _CHANGES[each]) for each in right),
+            (f"the job was submitted again{because(problem)}", not problem),
+            ("a TaskManager that ran it was killed", bool(killed) and not problem),
+            end_of(told),
+            *(answer(each, given.get(each, ...), right[each], _CHANGES[each]) for each in right),
+            *unknown,
         )
     )
 
 
-def check_submission(lab: LabCluster, job: Job | None, counted: str) -> Check:
+@safe
+def check_submission(lab: LabCluster, job: Job | None, counted: Any) -> Check:
     """Did a leader crash before it answered, and how often is each flight ``counted`` then?
 
     ``"never"``, ``"once"``, ``"twice"``, or ``"?"`` from a reader who does not know yet.
 
     >>> check_submission(lab, job, "?")                                    # doctest: +SKIP
     """
-    told = _of_job(lab, job)
-    crashed = [
+    told = told_of(lab, job)
+    armed = [
         event
         for event in told
-        if event.kind is EventKind.STEP_ARMED
-        and (event.step, event.facts["action"]) == ("submit.acknowledged", "crash")
+        if event.kind is EventKind.STEP_ARMED and event.facts.get("action") == "crash"
     ]
-    ran = {event.process for event in told if event.kind is EventKind.JOB_STATUS}
-    ended = _ended(told)
+    crashed = [event for event in armed if event.step == "submit.acknowledged"]
+    later = [
+        event.process
+        for event in told
+        if event.kind is EventKind.JOB_STATUS and crashed and event.monotonic > crashed[0].monotonic
+    ]
+    problem = job_problem(job)
+    if not problem and is_first(lab, job) and not crashed:
+        problem = "this is the job from above"
     right: Any = ...
-    if job is not None and ended:
+    if job is not None and not problem and crashed and ended_well(told):
         output = flights.compare(job.output())
         right = "never" if output.lost else "twice" if output.duplicated else "once"
     hint = '"never", "once" or "twice"? Compare its output, as above'
+    wish = "its leader crashed when it was about to answer"
+    if armed and not crashed and not problem:
+        wish += f": it crashed at {armed[-1].step}"
+    given = str(counted) if isinstance(counted, int) else counted
     return Check(
         (
-            ("a job was submitted", job is not None),
-            ("its leader crashed when it was about to answer", bool(crashed)),
-            ("another one has the job", bool(ran - {event.process for event in crashed})),
-            ("the job has finished", ended),
-            answer("each flight is counted", counted, right, hint),
+            (f"a job was submitted{because(problem)}", not problem),
+            (wish, bool(crashed)),
+            ("another one has the job", bool(set(later) - {event.process for event in crashed})),
+            end_of(told),
+            answer("each flight is counted", given, right, hint, _COUNTED),
         )
-    )
-
-
-def _of_job(lab: LabCluster, job: Job | None) -> list[Event]:
-    return [] if job is None else [e for e in lab.event_list() if e.job_id == job.job_id]
-
-
-def _ended(told: list[Event]) -> bool:
-    """Whether a job has ended well, by the events that tell of it."""
-    return any(
-        event.kind is EventKind.JOB_RESULT and event.facts["application_status"] == "SUCCEEDED"
-        for event in told
-    )
-
-
-def _lost_a_task_manager(lab: LabCluster, told: list[Event]) -> bool:
-    """Whether a TaskManager was killed by the lab while it ran the job."""
-    tasks = [event for event in told if event.kind is EventKind.TASK_STATUS]
-    ran = {event.facts["taskmanager"] for event in tasks}
-    times = [event.monotonic for event in told]
-    return any(
-        event.facts["target"] in ran and min(times) < event.monotonic < max(times)
-        for event in lab.event_list()
-        if event.kind is EventKind.FAULT and event.facts["verb"] == "kill"
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
-from hawork.lessons.check import Check, because, called
+from hawork.lessons.check import Check, Point, because, called, safe
 
 __all__ = ["TinyConfigMap", "check_fencing", "check_lock"]
 
@@ -13,11 +14,13 @@ _CALLS = 1000
 """After so many a learner's function will never come to an end, and is told so."""
 
 
+@safe
 def check_fencing(write: Callable[[dict[str, Any], str, str, Any], bool]) -> Check:
     """Does ``write(store, session_id, name, value)`` refuse a process that does not lead?
 
     ``store`` is a dict with the session id of the leader under ``"leader"``, and what was
-    written under ``"data"``. ``write`` says whether it wrote.
+    written under ``"data"``. ``write`` says whether it wrote. It is asked with session ids that
+    are new each time, and in any order, and with smaller and greater values.
 
     >>> def write(store, session_id, name, value):
     ...     if store["leader"] != session_id:
@@ -27,19 +30,51 @@ def check_fencing(write: Callable[[dict[str, Any], str, str, Any], bool]) -> Che
     >>> check_fencing(write).passed
     True
     """
-    store: dict[str, Any] = {"leader": "B", "data": {"checkpoint": 7}}
-    refused, failure = called(write, store, "A", "checkpoint", 3)
-    kept = store == {"leader": "B", "data": {"checkpoint": 7}}
-    accepted, second = called(write, store, "B", "checkpoint", 8)
-    written = store == {"leader": "B", "data": {"checkpoint": 8}}
+    low, high = sorted(str(uuid.uuid4()) for _ in range(2))
+    kept, refused, written, accepted = [], [], [], []
+    for leader, other in ((high, low), (low, high), (high, high[:8]), ("B", "A"), ("A", "B")):
+        for name, value in (("checkpoint", 3), ("checkpoint", 8), ("job", "a")):
+            data = {"checkpoint": 7}
+            late, failure = _Store(leader, data), ""
+            told, failure = called(write, late, other, name, value)
+            story = f"session {other[:8]} wrote {name} = {value!r} while {leader[:8]} led"
+            if late != {"leader": leader, "data": data}:
+                kept.append(failure or story)
+            if told is not False and told != 0:
+                refused.append(failure or f"it returned {told!r} when {other[:8]} did not lead")
+            own = _Store(leader, data)
+            told, failure = called(write, own, leader, name, value)
+            if own != {"leader": leader, "data": {**data, name: value}}:
+                story = f"{name} = {value!r} of the leader {leader[:8]} led to {dict(own)}"
+                written.append(failure or story)
+            if told is not True and told != 1:
+                accepted.append(failure or f"it returned {told!r} to the leader")
     return Check(
         (
-            (f"a write of the deposed leader A changes nothing{because(failure)}", kept),
-            ("and A is told so (False)", refused is False),
-            (f"a write of the leader B is made{because(second)}", written),
-            ("and B is told so (True)", accepted is True),
+            _all("a write of a deposed leader changes nothing", kept),
+            _all("and its caller is told so (False)", refused),
+            _all("a write of the leader is made", written),
+            _all("and its caller is told so (True)", accepted),
         )
     )
+
+
+def _all(wish: str, failures: list[str]) -> Point:
+    return f"{wish}{because(failures[0] if failures else '')}", not failures
+
+
+class _Store(dict[str, Any]):
+    """A store of its own for each question, which is not asked for ever."""
+
+    def __init__(self, leader: str, data: dict[str, Any]) -> None:
+        super().__init__(leader=leader, data=dict(data))
+        self._reads = 0
+
+    def __getitem__(self, key: str) -> Any:
+        self._reads += 1
+        if self._reads > _CALLS:
+            raise TimeoutError(f"this store was asked {_CALLS} times, without an end")
+        return super().__getitem__(key)
 
 
 class TinyConfigMap:
@@ -96,6 +131,7 @@ class _Disturbed(TinyConfigMap):
         return version, holder
 
 
+@safe
 def check_lock(take: Callable[[TinyConfigMap, str], bool]) -> Check:
     """Does ``take(config_map, me)`` take a lock if it is free, and only then?
 
@@ -114,7 +150,8 @@ def check_lock(take: Callable[[TinyConfigMap, str], bool]) -> Check:
     for wish, config_map, free in cases:
         taken, failure = called(take, config_map, "A")
         holder = config_map._holder
-        good = (holder, taken) == (("A", True) if free else ("B", False))
+        right = ("A", 1) if free else ("B", 0)
+        good = taken is not None and (holder, taken) == right
         outcome = failure or f"it returned {taken!r}, and the holder is {holder!r}"
         points.append((wish if good else f"{wish}: {outcome}", good))
     return Check(tuple(points))

@@ -29,11 +29,12 @@ img { max-width: 100%; background: white; } .good { color: #009e73; } .bad { col
 def report(run: RunBundle) -> str:
     """The page: verdict, timeline, jobs, faults, HA store, storageDir, options."""
     verdict = run.verdict()
-    word, look = ("valid", "good") if verdict.valid else ("NOT valid", "bad")
+    look = "bad" if not verdict.valid else "good" if verdict.judged else "open"
     moment = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(run.created))
     events = run.event_list()
     parts = [
-        f"<h1>A run of {html.escape(run.cluster)}: <span class='{look}'>{word}</span></h1>",
+        f"<h1>A run of {html.escape(run.cluster)}: "
+        f"<span class='{look}'>{html.escape(verdict.headline)}</span></h1>",
         f"<p>Written {moment} by hawork {html.escape(run.version)}; {len(events):,} events.</p>",
         *(f"<p>Without {html.escape(name)}: {html.escape(why)}</p>"
           for name, why in run.missing.items()),

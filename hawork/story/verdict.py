@@ -1,4 +1,4 @@
-"""Whether a run was right: every rule asked of its events, and why not, if not."""
+"""Whether a run was right: each rule kept, broken or not judged, and the proof of what was."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from hawork.story.timeline import Timeline
 if TYPE_CHECKING:
     import pandas
 
+KEPT, BROKEN, NOT_JUDGED = "kept", "broken", "not judged"
+_MARKS = {KEPT: "✓", BROKEN: "✗", NOT_JUDGED: "○"}
 SHOWN = 3
 """Violations told per rule; one is enough to know, and a thousand say no more."""
 _MARGIN = 0.1
@@ -24,16 +26,28 @@ _MARGIN = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one rule says of a run. ``looked_at`` tells how much there was to judge."""
+    """What one rule says of a run. ``looked_at`` tells how much there was to judge.
+
+    ``judged`` is false where nothing happened that could have broken the rule.
+    """
 
     rule: str
     meaning: str
     looked_at: str
     violations: tuple[Violation, ...]
+    judged: bool = True
+
+    @property
+    def state(self) -> str:
+        """``"kept"``, ``"broken"`` or ``"not judged"``."""
+        if self.violations:
+            return BROKEN
+        return KEPT if self.judged else NOT_JUDGED
 
     @property
     def kept(self) -> bool:
-        return not self.violations
+        """Whether there was something to judge, and nothing of it broke the rule."""
+        return self.state == KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +58,14 @@ class Verdict:
     >>> verdict.valid                                                      # doctest: +SKIP
     True
     >>> print(verdict)                                                     # doctest: +SKIP
-    valid
-      kept  one leader per term: 2 terms, 4 publications
+    valid: 4 rules kept, 1 not judged
+      kept        one leader per term: 2 terms, 4 publications
       ...
+      not judged  the output is exact: not compared
 
-    Of a run that is not valid, ``violations`` says in a sentence each what was broken, with
-    the fewest events that prove it; ``frame`` and ``timeline`` show those.
+    A rule is *not judged* where nothing happened that could have broken it; the headline
+    counts the three states. Of a run that is not valid, ``violations`` says in a sentence each
+    what was broken, with the fewest events that prove it; ``frame`` and ``timeline`` show those.
     """
 
     findings: tuple[Finding, ...]
@@ -57,8 +73,37 @@ class Verdict:
 
     @property
     def valid(self) -> bool:
-        """Whether every rule was kept."""
-        return all(finding.kept for finding in self.findings)
+        """Whether no rule was broken; ``headline`` says how many of them were judged."""
+        return not self.violations
+
+    @property
+    def judged(self) -> int:
+        """How many rules there was something to judge for."""
+        return sum(finding.state != NOT_JUDGED for finding in self.findings)
+
+    @property
+    def headline(self) -> str:
+        """The outcome in one line, with how many rules are in which state.
+
+        >>> judge([]).headline
+        'not judged: nothing happened that could have broken any of the 5 rules'
+        """
+        states = [finding.state for finding in self.findings]
+        if not self.judged:
+            nothing = "nothing happened that could have broken any of the"
+            return f"{NOT_JUDGED}: {nothing} {len(states)} rules"
+        kept, broken, left = (states.count(state) for state in (KEPT, BROKEN, NOT_JUDGED))
+        counted = [f"{kept} {'rule' if kept == 1 else 'rules'} kept"]
+        counted += [f"{broken} broken"] if broken else []
+        counted += [f"{left} not judged"] if left else []
+        return f"{'NOT valid' if broken else 'valid'}: {', '.join(counted)}"
+
+    def rules_frame(self) -> pandas.DataFrame:
+        """Each rule with its state and how much there was to judge, as a frame."""
+        import pandas
+
+        rows = [(each.rule, each.state, each.looked_at, each.meaning) for each in self.findings]
+        return pandas.DataFrame(rows, columns=["rule", "state", "judged", "meaning"])
 
     @property
     def violations(self) -> tuple[Violation, ...]:
@@ -85,18 +130,18 @@ class Verdict:
         return self.events[0].monotonic if self.events else 0.0
 
     def __repr__(self) -> str:
-        said = "valid" if self.valid else f"NOT valid: {self.violations[0].sentence}"
-        return f"Verdict({said})"
+        first = f"; {self.violations[0].sentence}" if self.violations else ""
+        return f"Verdict({self.headline}{first})"
 
     def __str__(self) -> str:
-        lines = ["valid" if self.valid else "NOT valid"]
+        lines = [self.headline]
         for finding in self.findings:
-            mark = "kept  " if finding.kept else "BROKEN"
-            lines.append(f"  {mark}  {finding.rule}: {finding.looked_at}")
+            state = finding.state.upper() if finding.violations else finding.state
+            lines.append(f"  {state:<10}  {finding.rule}: {finding.looked_at}")
             for violation in finding.violations[:SHOWN]:
-                lines.append(f"          {violation.sentence}")
-                lines += [f"            {line}" for line in self._told(violation)]
-            lines += [f"          {_more(finding)}"] if _more(finding) else []
+                lines.append(f"              {violation.sentence}")
+                lines += [f"                {line}" for line in self._told(violation)]
+            lines += [f"              {_more(finding)}"] if _more(finding) else []
         return "\n".join(lines)
 
     def _told(self, violation: Violation) -> list[str]:
@@ -107,17 +152,16 @@ class Verdict:
         ]
 
     def _repr_html_(self) -> str:
-        said = "valid" if self.valid else "NOT valid"
         rows = "".join(
             "<tr><td style='text-align:left;white-space:nowrap'>"
-            f"{'✓ kept' if finding.kept else '✗ broken'}</td>"
+            f"{_MARKS[finding.state]} {finding.state}</td>"
             f"<td style='text-align:left'>{html.escape(finding.rule)}</td>"
             f"<td style='text-align:left'>{html.escape(finding.looked_at)}</td>"
             f"<td style='text-align:left'>{html.escape(finding.meaning)}</td></tr>"
             for finding in self.findings
         )
         parts = [
-            f"<p><b>Verdict: {said}</b></p>",
+            f"<p><b>Verdict: {html.escape(self.headline)}</b></p>",
             "<table><tr><th></th><th style='text-align:left'>rule</th>"
             "<th style='text-align:left'>judged</th>"
             f"<th style='text-align:left'>what it says</th></tr>{rows}</table>",
@@ -157,7 +201,13 @@ def judge(events: Iterable[Event], rules: Sequence[Rule] = RULES) -> Verdict:
     """
     history = History(events)
     findings = tuple(
-        Finding(rule.name, rule.meaning, rule.looked_at(history), tuple(rule.broken(history)))
+        Finding(
+            rule.name,
+            rule.meaning,
+            rule.looked_at(history),
+            tuple(rule.broken(history)),
+            rule.judged(history),
+        )
         for rule in rules
     )
     return Verdict(findings, tuple(history.events))

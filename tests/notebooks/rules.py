@@ -78,6 +78,7 @@ def broken_rules(notebook: Any) -> Iterator[str]:
     yield from _frame(notebook)
     yield from _size(notebook)
     yield from _imports(notebook)
+    yield from _guesses(notebook)
     yield from _exercises(notebook)
 
 
@@ -128,6 +129,21 @@ def _imports(notebook: Any) -> Iterator[str]:
                         yield f"cell {cell.id} imports {alias.name}, no public name"
             elif isinstance(node, ast.Attribute) and node.attr.startswith("_"):
                 yield f"cell {cell.id} uses {node.attr}"
+
+
+def _guesses(notebook: Any) -> Iterator[str]:
+    """A guess is left to the reader, and what was observed comes from the run."""
+    for cell in code_cells(notebook):
+        for node in ast.walk(parsed(cell)):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            given = node.args[1] if len(node.args) > 1 else None
+            constant = isinstance(given, ast.Constant)
+            if node.func.attr == "predict" and given is not None:
+                if not (isinstance(given, ast.Constant) and given.value is ...):
+                    yield f"cell {cell.id} guesses {ast.unparse(given)}: write ..."
+            elif node.func.attr == "observe" and constant:
+                yield f"cell {cell.id} observes {ast.unparse(node)}: ask the event log"
 
 
 def _exercises(notebook: Any) -> Iterator[str]:

@@ -46,6 +46,8 @@ def test_a_good_notebook_breaks_nothing() -> None:
         ("from hawork.core.options import checked", "imports checked, no public name"),
         ("lab._processes", "uses _processes"),
         (" ", "is empty"),
+        ("lab.predict('gap', 5.0)", "guesses 5.0: write ..."),
+        ("lab.observe('gap', 'no')", "ask the event log"),
     ],
 )
 def test_bad_code_is_noticed(source: str, said: str) -> None:

@@ -41,17 +41,46 @@ def test_a_guess_is_compared_with_what_was_observed(lab: LabCluster) -> None:
     assert lab.observe("gap", 0.08) == 0.08
     frame = lab.compare()
     assert frame.values.tolist() == [
-        ["gap", 5.0, 0.08, "s"],
-        ["is the output right?", "yes", "", ""],
-        ["records lost", 1000, "", "records"],
+        ["gap", 5.0, 0.08, "s", ""],
+        ["is the output right?", "yes", "", "", ""],
+        ["records lost", 1000, "", "records", ""],
     ]
     assert "1000.0" not in str(frame)
 
 
 def test_only_what_was_asked_is_observed(lab: LabCluster) -> None:
     assert lab.compare().empty
-    with pytest.raises(LabError, match=r"there is no guess about 'gap' \(asked were: none\)"):
+    with pytest.raises(LabError, match=r"no question 'gap' was asked \(asked were: none\)"):
         lab.observe("gap", 1)
+
+
+@pytest.mark.parametrize("empty", [..., None, "", " ", "?"])
+def test_an_empty_guess_stays_empty(lab: LabCluster, empty: Any) -> None:
+    lab.predict("gap", empty)
+    assert lab.compare().values.tolist() == [["gap", "", "", "s", "no guess"]]
+    lab.observe("gap", 0.08)
+    assert lab.compare().values.tolist() == [["gap", "", 0.08, "s", "no guess"]]
+
+
+def test_a_guess_after_the_observation_is_told_apart(lab: LabCluster) -> None:
+    lab.predict("gap")
+    lab.predict("in time", 5.0)
+    lab.observe("gap", 0.08)
+    lab.observe("in time", 0.08)
+    lab.predict("gap", 0.1)
+    lab.predict("gap", 0.08)
+    lab.predict("in time", 0.08)
+    lab.observe("gap", 0.09)
+    assert lab.compare().values.tolist() == [
+        ["gap", 0.08, 0.09, "s", "guessed after the observation"],
+        ["in time", 5.0, 0.08, "s", ""],
+    ]
+
+
+def test_a_guess_can_be_taken_back(lab: LabCluster) -> None:
+    lab.predict("gap", 5.0)
+    lab.predict("gap", ...)
+    assert lab.compare().remark.tolist() == ["no guess"]
 
 
 def test_a_check_says_what_is_missing() -> None:

@@ -6,26 +6,64 @@ import asyncio
 import json
 import os
 import threading
+from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas
 import pytest
 
+from hawork.client.job_details import JobDetails
 from hawork.client.submission import make_submission, seconds
 from hawork.client.waiting import Waiting
 from hawork.core.errors import ArtifactError, ConfigurationError, JobSubmissionError, LabError
 from hawork.core.events import EventKind, EventLog
+from hawork.core.jobs import JobStatus
 from hawork.core.steps import StepGate
+from hawork.core.types import JobID
 from hawork.inspect.decode import StoreRow, decoded
 from hawork.inspect.entries import Entry
 from hawork.inspect.files import job_results, kind_of_file, storage_tree
 from hawork.inspect.store import store_frame
 from hawork.lab.artifacts import find_source, written_artifacts
+from hawork.lab.job import Job
 from hawork.lab.magic import write_artifact
 from hawork.lab.steps import ArmedSteps
 from hawork.panels.store_rows import MOST_ROWS, StoreRows
 from hawork.story.event_reader import EventReader
+
+
+def job_that_is(status: JobStatus, records: int, failure: str | None = None) -> Job:
+    """A job of which the leader says this."""
+    job_id = JobID.random()
+    details = JobDetails(job_id, "delays", status, records=records, failure=failure)
+    client: Any = SimpleNamespace(job=lambda _: details)
+    accepted: Future[JobID] = Future()
+    accepted.set_result(job_id)
+    return Job(lambda: client, job_id, "delays", {}, accepted)
+
+
+def test_a_job_is_caught_while_it_runs() -> None:
+    assert job_that_is(JobStatus.RUNNING, 100).running(100).wait().records == 100
+    with pytest.raises(LabError, match="stopped waiting for the 101 records"):
+        job_that_is(JobStatus.RUNNING, 100).running(101, timeout=0).wait()
+
+
+@pytest.mark.parametrize(
+    ("status", "failure", "said"),
+    [
+        (JobStatus.FINISHED, None, "is FINISHED already, and cannot be caught at 100 records: "
+         "submit it again and go on at once, or let it read more, or more slowly"),
+        (JobStatus.FAILED, "no space is left", r"is FAILED already \(no space is left\), and c"),
+        (JobStatus.CANCELED, None, "is CANCELED already, and cannot be caught"),
+    ],
+)  # fmt: skip
+def test_a_job_that_has_ended_is_not_running(
+    status: JobStatus, failure: str | None, said: str
+) -> None:
+    with pytest.raises(LabError, match=said):
+        job_that_is(status, 500, failure).running(100).wait()
 
 
 class Countdown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +60,7 @@ def _time(event: Event) -> float:
 def test_the_recorded_run_was_right(recorded: History_) -> None:
     verdict = judge(recorded)
     assert verdict.valid, str(verdict)
-    assert repr(verdict) == "Verdict(valid)"
+    assert repr(verdict) == "Verdict(valid: 4 rules kept, 1 not judged)"
     looked_at = {finding.rule: finding.looked_at for finding in verdict.findings}
     assert looked_at["one leader per term"] == "3 terms, 9 publications"
     assert looked_at["writes by the leader only"] == "39 accepted writes, 1 refusal"
@@ -71,6 +72,33 @@ def test_the_recorded_run_was_right(recorded: History_) -> None:
 def test_nothing_happened_yet() -> None:
     assert judge([]).valid
     assert "0 terms" in str(judge([]))
+
+
+def test_a_rule_over_nothing_is_not_judged(recorded: History_) -> None:
+    assert judge([]).headline.startswith("not judged: nothing happened")
+    assert {finding.state for finding in judge([]).findings} == {"not judged"}
+    assert not any(finding.kept for finding in judge([]).findings)
+    verdict = judge(recorded)
+    assert verdict.headline == "valid: 4 rules kept, 1 not judged"
+    assert str(verdict).splitlines()[0] == verdict.headline
+    assert "  not judged  the output is exact: not compared" in str(verdict)
+    page = verdict._repr_html_()
+    assert f"Verdict: {verdict.headline}" in page
+    assert "○ not judged" in page and page.count("✓ kept") == 4
+    frame = verdict.rules_frame()
+    assert dict(zip(frame.rule, frame.state, strict=True))["the output is exact"] == "not judged"
+    broken = judge(granted_twice(recorded))
+    assert re.match(r"NOT valid: \d rules? kept, \d broken, 1 not judged", broken.headline)
+    assert "\n  BROKEN      one leader per term" in str(broken)
+
+
+def test_a_job_without_a_takeover_or_an_end_is_not_judged(recorded: History_) -> None:
+    (acknowledged,) = of(recorded, EventKind.JOB_ACKNOWLEDGED)
+    before = [each for each in recorded if each.monotonic <= acknowledged.monotonic]
+    states = {finding.rule: finding.state for finding in judge(before).findings}
+    assert states["one leader per term"] == "kept"
+    assert states["no job is lost"] == "not judged"
+    assert states["checkpoints go forward"] == "not judged"
 
 
 # --- one history broken on purpose for each thing that a rule says ----------------------

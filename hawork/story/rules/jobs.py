@@ -98,9 +98,23 @@ def _looked_at(history: History) -> str:
     return f"{jobs}, {takeovers}"
 
 
+def _judged(history: History) -> bool:
+    """A job must have ended, or a leader must have looked for it after its acknowledgement."""
+    if history.of(EventKind.JOB_RESULT):
+        return True
+    acknowledged = [event.monotonic for event in history.of(EventKind.JOB_ACKNOWLEDGED)]
+    granted = [
+        history.grants[recovered.session_id or ""].monotonic
+        for recovered in history.steps("takeover.graphs_recovered")
+        if "job_ids" in recovered.facts and (recovered.session_id or "") in history.grants
+    ]
+    return bool(acknowledged and granted) and min(acknowledged) < max(granted)
+
+
 JOBS = Rule(
     name="no job is lost",
     meaning="each leader finds every job acknowledged before it, or its one result",
     looked_at=_looked_at,
+    judged=_judged,
     broken=_broken,
 )

@@ -52,9 +52,14 @@ def _looked_at(history: History) -> str:
     )
 
 
+def _judged(history: History) -> bool:
+    return bool(history.grants or history.publications)
+
+
 LEADERSHIP = Rule(
     name="one leader per term",
     meaning="a leader session id is granted once, and an address is published only under it",
     looked_at=_looked_at,
+    judged=_judged,
     broken=_broken,
 )

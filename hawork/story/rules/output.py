@@ -33,9 +33,14 @@ def _looked_at(history: History) -> str:
     return count(len(compared), "comparison") if compared else "not compared"
 
 
+def _judged(history: History) -> bool:
+    return bool(history.of(EventKind.OUTPUT_COMPARED))
+
+
 OUTPUT = Rule(
     name="the output is exact",
     meaning="nothing is lost, nothing is there twice, nothing is different",
     looked_at=_looked_at,
+    judged=_judged,
     broken=_broken,
 )

@@ -23,11 +23,16 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """``looked_at`` says in words how much there was to judge: valid means little over nothing."""
+    """One thing that must hold in every run.
+
+    ``judged`` says whether the run holds anything that could have broken the rule: a rule over
+    nothing is neither kept nor broken. ``looked_at`` says in words how much there was.
+    """
 
     name: str
     meaning: str
     looked_at: Callable[[History], str]
+    judged: Callable[[History], bool]
     broken: Callable[[History], Iterator[Violation]]
 
 

@@ -43,9 +43,15 @@ def _looked_at(history: History) -> str:
     return f"{count(len(history.writes), 'accepted write')}, {refused}"
 
 
+def _judged(history: History) -> bool:
+    """A refusal alone says that the store looked, not that what it accepted was right."""
+    return bool(history.writes)
+
+
 WRITES = Rule(
     name="writes by the leader only",
     meaning="every accepted write was made by the leader of its term, before the next one's",
     looked_at=_looked_at,
+    judged=_judged,
     broken=_broken,
 )
