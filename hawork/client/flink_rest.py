@@ -66,13 +66,13 @@ def ask(
     return answer
 
 
-def patiently(look: Callable[[], T]) -> T:
-    """Look again while the leader says that its own election still goes on.
+def patiently(look: Callable[[], T], seconds: float = _ELECTION_SECONDS) -> T:
+    """Look again, for ``seconds``, while the leader says that its own election still goes on.
 
     Flink publishes the address of the REST endpoint before its dispatcher is there, and its own
     clients ask again, too. Source: ``RestClusterClient``.
     """
-    end = time.monotonic() + _ELECTION_SECONDS
+    end = time.monotonic() + seconds
     while True:
         try:
             return look()

@@ -35,7 +35,8 @@ class EventKind(str, enum.Enum):
     # component, address; of a process of Flink that is published anew: again_after, the session
     # that was published in between
     LEADERSHIP_CONFIRMED = "leadership.confirmed"
-    LEADERSHIP_REVOKED = "leadership.revoked"  # reason
+    # reason; of a process that is only looked at: heard, the seconds since it answered last
+    LEADERSHIP_REVOKED = "leadership.revoked"
     LEADERSHIP_RELEASED = "leadership.released"  # of (the process), by the supervisor
     LEADER_RETRIEVED = "leader.retrieved"  # component, address or None
     STEP_REACHED = "step.reached"  # what the step is about, such as checkpoint_id
@@ -60,6 +61,11 @@ class EventKind(str, enum.Enum):
     # state, session, session_timeout, requested_timeout, and a note when these two differ;
     # on Kubernetes a process of Flink has a holder, its identity in the election
     STORE_CONNECTION = "store.connection"
+    # By one that looks at a cluster from outside, in the name of the JobManager that it asked:
+    REST_SILENT = "rest.silent"  # address, reason, listens, heard (seconds since it answered last)
+    REST_ANSWERED = "rest.answered"  # address, after it had been silent
+    # standbys (None: the store does not tell), contenders, missing (no such cluster-id)
+    ELECTION_SEEN = "election.seen"
     HOST_STALLED = "host.stalled"  # seconds
     ERROR = "error"  # message
 

@@ -23,6 +23,8 @@ class ClusterSnapshot:
     processes: tuple[ProcessState, ...]
     jobs: tuple[JobDetails, ...] = ()
     taskmanagers: tuple[dict[str, Any], ...] = ()
+    silence: str = ""
+    """Why jobs and TaskManagers are not of now, and from when; empty when they are."""
 
     def _repr_html_(self) -> str:
         rows = []
@@ -40,4 +42,5 @@ class ClusterSnapshot:
                 f"<td style='text-align:left'>{job.checkpoints} checkpoints</td></tr>"
             )
         head = "<tr><th>process</th><th>state</th><th>pid / records</th><th></th></tr>"
-        return f"<table>{head}{''.join(rows)}</table>"
+        told = f"<p>Not of now: {html.escape(self.silence)}</p>" if self.silence else ""
+        return f"{told}<table>{head}{''.join(rows)}</table>"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hawork.core import options
 from hawork.core.types import LeaderInformation
 from hawork.panels.commands import buttons
+from hawork.story.display import clock_time
 from hawork.story.segments import DOWN, PAUSED
 
 if TYPE_CHECKING:
@@ -49,9 +50,10 @@ def recorded_section(
     published, facts = timeline.published(), timeline.facts
     leader, session = published or ("", "")
     address = facts.addresses.get(leader, "")
+    silent = facts.silent.get(leader)
     cards = {
         state.name: {
-            **_card(state, timeline, (), leads=state.name == leader, kind=kind),
+            **_card(state, timeline, (), leads=state.name == leader and not silent, kind=kind),
             "buttons": [],
         }
         for state in states
@@ -61,8 +63,15 @@ def recorded_section(
         "publishes": address or leader or "no leader",
         "buttons": [],
     }
+    note = ""
+    if silent is not None:
+        note = (
+            f"{leader} is published as the leader and gives no answer since "
+            f"{clock_time(silent.wall)}: {silent.facts.get('reason')}"
+        )
     return {
-        "leader": leader,
+        "leader": "" if silent else leader,
+        "note": note,
         "session": session,
         "address": address,
         "order": [state.name for state in states],
@@ -101,6 +110,8 @@ def _card(
     else:
         _, slots = facts.registered.get(name, ("", None))
         card["facts"].append(["slots", "not registered" if slots is None else str(slots)])
+    if name in facts.silent:
+        card["facts"].append(["no answer", str(facts.silent[name].facts.get("reason"))])
     if state.state == "exited" and state.status is not None:
         card["facts"].append(["exit status", str(state.status)])
     for step in held:

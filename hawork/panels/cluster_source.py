@@ -82,6 +82,12 @@ class AttachedSource(StoreSource, Protocol):
 
     def rest_address(self) -> str | None: ...
 
+    def silence(self) -> str:
+        """Why no leader answers, and when one was heard last; empty while one does."""
+
+    def election_facts(self) -> Sequence[tuple[str, str]]:
+        """What the HA store tells of those that stand for the leadership."""
+
     def storage_directory(self) -> Path:
         """``LabError`` when storageDir is not on this machine."""
 

@@ -29,7 +29,8 @@ def _cluster(section: Json) -> Table:
         leads = "leads" if card["leads"] else ""
         rows.append((name, card["state"], leads, card["session"], str(card["pid"] or ""), said))
     store = section.get("store", {})
-    rows.append((f"HA store ({store.get('kind', '')})", store.get("state", ""), "", "", "", ""))
+    said = ", ".join(f"{key} {value}" for key, value in store.get("facts", ()))
+    rows.append((f"HA store ({store.get('kind', '')})", store.get("state", ""), "", "", "", said))
     return _title("Cluster", section), ("process", "state", "", "session id", "pid", ""), rows
 
 
@@ -40,12 +41,17 @@ def _jobs(section: Json) -> Table:
         restored = str(job.get("restored", ""))
         rows.append(
             (
-                job["name"], job["status"], f"{job['records']:,}", f"{job['rate']:,}",
+                job["name"], _status(job), f"{job['records']:,}", f"{job['rate']:,}",
                 str(job["checkpoints"]), restored, job.get("result", ""),
             )
         )  # fmt: skip
     header = ("job", "status", "records", "per second", "checkpoints", "restored from", "result")
     return _title("Jobs", section), header, rows
+
+
+def _status(job: Json) -> str:
+    stale = job.get("stale")
+    return f"not known ({job['status']} at {stale})" if stale else str(job["status"])
 
 
 def _store(section: Json) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from hawork.client.flink_rest import FullDetails, ask
 from hawork.client.job_details import JobDetails
 from hawork.core import options
-from hawork.core.errors import HaworkError, LabError
+from hawork.core.errors import HaworkError, LabError, RestError
 from hawork.core.types import ProcessState
 from hawork.panels.background import Background
 from hawork.panels.cluster_cards import recorded_section
@@ -22,6 +23,7 @@ from hawork.panels.live_timeline import LiveTimeline
 from hawork.panels.sources import CLUSTER, END, JOBS, STORE, Sources
 from hawork.panels.store_rows import StoreRows
 from hawork.story.beliefs import CLIENT
+from hawork.story.display import age, clock_time
 
 JOBS_EVERY = 1.0
 STORE_EVERY = 2.0
@@ -65,14 +67,16 @@ def _cluster(view: AttachedSource, timeline: LiveTimeline) -> Json:
         section["store"].update(state=_NOT_TOLD, publishes=_NOT_TOLD)
         return {
             **section,
-            "note": f"Who leads and what the HA store says is not told by {view.rest_address()}: "
+            "note": view.silence()
+            or f"Who leads and what the HA store says is not told by {view.rest_address()}: "
             "attach with the cluster's config.yaml to see it.",
         }
     section = recorded_section(states, timeline, view.config.get_option(options.HA_TYPE))
     connection = timeline.facts.connections.get(CLIENT)
     if connection is not None:
         section["store"]["state"] = connection.lower()
-    return {**section, "note": ""}
+    section["store"]["facts"] = [list(each) for each in view.election_facts()]
+    return {**section, "note": view.silence() or section["note"]}
 
 
 def _ended(sections: Mapping[str, Json]) -> dict[str, Json]:
@@ -87,27 +91,40 @@ def _ended(sections: Mapping[str, Json]) -> dict[str, Json]:
 
 
 class _Jobs:
-    """Asks the leader."""
+    """Asks the leader; while none answers, the rows are those of its last answer."""
 
     def __init__(self, view: AttachedSource) -> None:
         self._view = view
         self._details = FullDetails(MOST_JOBS)
+        self._answered: float | None = None
+        self._jobs: dict[str, Json] = {}
 
     def look(self) -> Json:
+        note = ""
+        try:
+            self._ask()
+        except RestError as error:
+            note = self._view.silence() or str(error)
+        rows = {job: dict(row) for job, row in self._jobs.items()}
+        if note and self._answered is not None:
+            for row in rows.values():
+                row["stale"] = "" if row["ended"] else clock_time(self._answered)
+            note = f"As told at {clock_time(self._answered)}, {age(self._answered)}: {note}"
+        return {"jobs": rows, "order": list(rows), "note": note, "cancel": not self._view.read_only}
+
+    def _ask(self) -> None:
         address = self._view.rest_address()
-        cancels = not self._view.read_only
         if address is None:
-            note = "There is no leader: this is what the last leader told."
-            return {"note": note, "cancel": cancels}
+            raise RestError("there is no leader")
         get = partial(ask, address, trust=self._view.trust)
         shown = self._details.of(get, JobDetails.from_overview(get("/jobs/overview")))
         results = self._results()
-        jobs = {}
+        jobs: dict[str, Json] = {}
         for job in shown:
             jobs[str(job.job_id)] = row = job_row(job)
             if job.job_id in results:
                 row["result"] = results[job.job_id]
-        return {"jobs": jobs, "order": list(jobs), "note": "", "cancel": cancels}
+        self._jobs, self._answered = jobs, time.time()
 
     def _results(self) -> dict[str, str]:
         """From the JobResultStore, when it is on this machine."""

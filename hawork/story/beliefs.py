@@ -67,6 +67,11 @@ class Beliefs:
             # The lock of a dead process is held until it is given up or taken.
             self._believers.pop(str(event.facts.get("of")), None)
             self._paused.discard(str(event.facts.get("of")))
+        elif kind is EventKind.REST_SILENT and not event.facts.get("listens", True):
+            self._believers.pop(process, None)
+        elif kind is EventKind.REST_ANSWERED:
+            if event.session_id and self._terms.owners.get(event.session_id) == process:
+                self._believers[process] = event.session_id
         elif kind is EventKind.PROCESS_STARTED:
             self._believers.pop(process, None)
             self._paused.discard(process)

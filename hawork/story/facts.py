@@ -32,6 +32,9 @@ class Facts:
     registered: dict[str, tuple[str, int]] = field(default_factory=dict)
     """TaskManagers: the leader that knows each, and its slots."""
 
+    silent: dict[str, Event] = field(default_factory=dict)
+    """Processes that give no answer, with the event that told it."""
+
     woken: dict[str, float] = field(default_factory=dict)
     partitioned: set[str] = field(default_factory=set)
     outage: str | None = None
@@ -83,6 +86,11 @@ class Facts:
         elif kind is EventKind.PROCESS_STARTED:
             self.connections.pop(process, None)
             self.addresses.pop(process, None)
+            self.silent.pop(process, None)
+        elif kind is EventKind.REST_SILENT:
+            self.silent[process] = event
+        elif kind is EventKind.REST_ANSWERED:
+            self.silent.pop(process, None)
         elif kind is EventKind.TASKMANAGER_REGISTERED:
             self.registered[str(facts.get("taskmanager"))] = (process, int(facts.get("slots", 0)))
         elif kind is EventKind.TASKMANAGER_LOST:
@@ -101,6 +109,10 @@ def tell(event: Event) -> str | None:
         return f"{event.process} became leader"
     if kind is EventKind.LEADERSHIP_REVOKED:
         return f"{event.process} lost leadership"
+    if kind is EventKind.REST_SILENT:
+        return f"{event.process} gives no answer: {facts.get('reason')}"
+    if kind is EventKind.REST_ANSWERED:
+        return f"{event.process} answers again"
     if kind is EventKind.PROCESS_EXITED:
         return f"{facts.get('of')} ended"
     if kind is EventKind.FAULT:

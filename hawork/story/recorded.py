@@ -45,7 +45,11 @@ class Recorded(ABC):
         """
         from hawork.story.timeline import Timeline
 
-        return Timeline.of(self.event_list(), self._closed_at)
+        return Timeline.of(self.event_list(), self._ends_at())
+
+    def _ends_at(self) -> float | None:
+        """Monotonic seconds; ``None``: with the last event."""
+        return self._closed_at
 
     def verdict(self) -> Verdict:
         """Whether the run was right, by its events; judged now.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hawork.core.events import Event
 from hawork.story.display import html_table, in_notebook, show
 from hawork.story.picture import as_png
-from hawork.story.segments import LEADER_LANE, Lanes
+from hawork.story.segments import LEADER_LANE, LEADING, SILENT, Lanes
 from hawork.story.timeline_builder import TimelineBuilder
 
 
@@ -73,15 +73,23 @@ def moments(timeline: Timeline) -> list[Moment]:
         for mark in timeline.marks
         if mark.kind != "checkpoint"
     ]
+    led: set[str | None] = set()
     arrivals = {takeover.session_id: takeover for takeover in timeline.takeovers}
     for segment in timeline.segments:
-        if segment.lane == LEADER_LANE:
+        if segment.lane == LEADER_LANE and segment.state == SILENT:
+            said = "is published as the leader, and gives no answer"
+            told.append(Moment(segment.start, segment.label, said))
+        elif segment.lane == LEADER_LANE and segment.session_id in led:
+            told.append(Moment(segment.start, segment.label, "answers again"))
+        elif segment.lane == LEADER_LANE:
+            led.add(segment.session_id)
             takeover = arrivals.get(segment.session_id or "")
             after = f", {takeover.seconds:.3f} s after {takeover.cause}" if takeover else ""
             session = f"leads with session id {segment.session_id}"
             told.append(Moment(segment.start, segment.label, f"{session}{after}"))
         elif segment.lane.startswith("job "):
-            told.append(Moment(segment.start, segment.lane, segment.state))
+            before = f" ({segment.label})" if segment.label else ""
+            told.append(Moment(segment.start, segment.lane, f"{segment.state}{before}"))
         elif segment.state == "down":
             told.append(Moment(segment.start, segment.lane, "is down"))
     return sorted(told, key=lambda moment: moment.time)
@@ -138,6 +146,11 @@ def _folded(timeline: Timeline) -> str:
 
 
 def _summary(timeline: Timeline) -> str:
-    leaders = [each.label for each in timeline.segments if each.lane == LEADER_LANE]
+    terms = {
+        each.session_id: each.label
+        for each in timeline.segments
+        if each.lane == LEADER_LANE and each.state == LEADING
+    }
+    leaders = terms.values()
     faults = sum(mark.kind == "fault" for mark in timeline.marks)
     return f"Timeline: leaders {', then '.join(leaders) or 'none'}; {faults} faults"

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from hawork.core.events import Event, EventKind
+from hawork.core.jobs import JobStatus
 from hawork.core.types import REST_SERVER
 from hawork.story.segments import (
     DOWN,
     LEADER_LANE,
     LEADING,
+    NOT_KNOWN,
     PAUSED,
+    SILENT,
     STANDBY,
     STORE_LANE,
     TAKING_OVER,
@@ -24,6 +27,7 @@ from hawork.story.terms import Terms
 
 _COST_LEADERSHIP = ("kill", "terminate", "pause", "restart", "expire_session", "partition")
 _UNDONE_BY = {"resume": "pause", "heal": "partition"}
+_ENDED = {status.value for status in JobStatus if status.globally_terminal}
 
 
 @dataclass
@@ -35,6 +39,11 @@ class _Lane:
     alive: bool = False
     paused: bool = False
     woken: float = float("-inf")
+    silent: str | None = None
+    """``SILENT`` or ``DOWN`` while it is asked and gives no answer."""
+    told_by: str | None = None
+    """The leader that told of a process which cannot be looked at itself."""
+    known: bool = True
     leadership: str = STANDBY
     session_id: str | None = None
     since: float = 0.0
@@ -47,7 +56,40 @@ class _Lane:
             return DOWN
         if self.paused:
             return PAUSED
+        if self.silent is not None:
+            return self.silent
+        if not self.known:
+            return NOT_KNOWN
         return self.leadership if self.role == "jobmanager" else UP
+
+
+@dataclass(frozen=True)
+class _Lost:
+    """When, and by what, the leader was lost that the next one takes over from."""
+
+    process: str
+    at: float
+    cause: str
+    unheard: bool = False
+    """Known from outside: then the same process may lead again, and take over from itself."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What was told of a job last, and by which process."""
+
+    status: str
+    session_id: str
+    since: float
+    told_by: str
+    label: str = ""
+
+    @property
+    def ended(self) -> bool:
+        return self.status in _ENDED
+
+    def segment(self, lane: str, end: float) -> Segment:
+        return Segment(lane, self.status, self.since, end, self.session_id, self.label)
 
 
 class TimelineBuilder:
@@ -63,10 +105,11 @@ class TimelineBuilder:
         self.started: float | None = None
         self.renamed: dict[str, str] = {}
         self._lanes: dict[str, _Lane] = {}
-        self._jobs: dict[str, tuple[str, str, float]] = {}
+        self._jobs: dict[str, _Job] = {}
         self._names: dict[str, str] = {}
         self._leader: tuple[str, str, float] | None = None
-        self._lost: tuple[str, float, str] | None = None
+        self._leader_state = LEADING
+        self._lost: _Lost | None = None
         self._terms = Terms()
         self._handlers: dict[EventKind, Callable[[Event, float], None]] = {
             EventKind.PROCESS_STARTED: self._on_process_started,
@@ -77,6 +120,9 @@ class TimelineBuilder:
             EventKind.LEADERSHIP_CONFIRMED: self._on_leadership_confirmed,
             EventKind.LEADERSHIP_REVOKED: self._on_leadership_revoked,
             EventKind.LEADERSHIP_RELEASED: self._on_leadership_released,
+            EventKind.REST_SILENT: self._on_rest_silent,
+            EventKind.REST_ANSWERED: self._on_rest_answered,
+            EventKind.TASKMANAGER_REGISTERED: self._on_taskmanager_registered,
             EventKind.HOST_STALLED: self._on_host_stalled,
             EventKind.JOB_ACKNOWLEDGED: self._on_job_acknowledged,
             EventKind.JOB_STATUS: self._on_job_status,
@@ -99,11 +145,11 @@ class TimelineBuilder:
         for lane in self._lanes.values():
             if lane.shown is not None and now > lane.since:
                 yield Segment(lane.name, lane.shown, lane.since, now, lane.shown_session)
-        for name, (status, _, since) in self._jobs.items():
-            yield Segment(name, status, since, now)
+        for name, job in self._jobs.items():
+            yield job.segment(name, now)
         if self._leader is not None:
             name, session, since = self._leader
-            yield Segment(LEADER_LANE, LEADING, since, now, session, name)
+            yield Segment(LEADER_LANE, self._leader_state, since, now, session, name)
 
     def lanes(self) -> tuple[str, ...]:
         """In the order of a reader: who is found, the processes, the jobs."""
@@ -128,6 +174,7 @@ class TimelineBuilder:
         role = str(event.facts.get("role", "jobmanager"))
         lane = self._lanes.setdefault(event.process, _Lane(event.process, role, since=now))
         lane.alive, lane.paused = True, False
+        lane.silent, lane.known, lane.told_by = None, True, event.facts.get("told_by")
         lane.leadership, lane.session_id = STANDBY, None
         self._show(lane, now)
 
@@ -143,7 +190,9 @@ class TimelineBuilder:
             return
         self._lose(lane, now, cause)
         lane.alive = lane.paused = False
+        lane.silent = None
         self._show(lane, now)
+        self._forget_told(process, now)
 
     def _on_fault(self, event: Event, now: float) -> None:
         verb, target = str(event.facts.get("verb")), str(event.facts.get("target"))
@@ -160,12 +209,12 @@ class TimelineBuilder:
             lane.woken = now if verb == "resume" else lane.woken
             self._show(lane, now)
         if verb in _COST_LEADERSHIP and lane.leadership != STANDBY:
-            self._lost = (target, now, verb)
+            self._lost = _Lost(target, now, verb)
 
     def _is_undone_by(self, verb: str, target: str) -> bool:
-        if self._lost is None or self._lost[2] != _UNDONE_BY.get(verb):
+        if self._lost is None or self._lost.cause != _UNDONE_BY.get(verb):
             return False
-        process = self._lost[0]
+        process = self._lost.process
         return target == process or self._lanes[process].leadership != STANDBY
 
     def _store_lane(self, event: Event, now: float) -> _Lane:
@@ -192,18 +241,24 @@ class TimelineBuilder:
         session = event.session_id or ""
         if self._leader is not None and self._leader[1] == session:
             return
-        if self._lost is not None and self._lost[0] != lane.name:
-            _, lost_at, cause = self._lost
-            self.takeovers.append(Takeover(lane.name, session, lost_at, now, cause))
+        lost = self._lost
+        if lost is not None and (lost.process != lane.name or lost.unheard):
+            self.takeovers.append(Takeover(lane.name, session, lost.at, now, lost.cause))
         self._no_leader(now)
         self._lost = None
         self._leader = (lane.name, session, now)
+        self._leader_state = SILENT if lane.silent else LEADING
 
     def _on_leadership_revoked(self, event: Event, now: float) -> None:
         lane = self._lanes.get(event.process)
-        if lane is not None:
-            self._lose(lane, now, "revoked")
-            self._show(lane, now)
+        if lane is None:
+            return
+        heard = event.facts.get("heard")
+        if heard is not None:
+            self._note_unheard(lane, now - float(heard))
+        self._lose(lane, now, "revoked")
+        self._show(lane, now)
+        self._forget_told(lane.name, now)
 
     def _on_leadership_released(self, event: Event, now: float) -> None:
         of = str(event.facts.get("of"))
@@ -212,11 +267,20 @@ class TimelineBuilder:
             self._no_leader(now)
 
     def _lose(self, lane: _Lane, now: float, cause: str) -> None:
-        if lane.leadership != STANDBY and self._lost is None and self._is_leader(lane):
-            self._lost = (lane.name, now, cause)
+        if self._may_lose(lane):
+            self._lost = _Lost(lane.name, now, cause)
         if self._is_leader(lane) and cause != "died":
             self._no_leader(now)  # what a dead process published stays until it is released
         lane.leadership, lane.session_id = STANDBY, None
+
+    def _note_unheard(self, lane: _Lane, moment: float) -> None:
+        """A gap begins with the last answer: of what the leader did after it, nothing is known."""
+        if self._may_lose(lane):
+            cause = f"{lane.name} was heard last"
+            self._lost = _Lost(lane.name, moment, cause, unheard=True)
+
+    def _may_lose(self, lane: _Lane) -> bool:
+        return lane.leadership != STANDBY and self._lost is None and self._is_leader(lane)
 
     def _is_leader(self, lane: _Lane) -> bool:
         return self._leader is not None and self._leader[0] == lane.name
@@ -224,8 +288,59 @@ class TimelineBuilder:
     def _no_leader(self, now: float) -> None:
         if self._leader is not None:
             name, session, since = self._leader
-            self.segments.append(Segment(LEADER_LANE, LEADING, since, now, session, name))
+            state = self._leader_state
+            self.segments.append(Segment(LEADER_LANE, state, since, now, session, name))
             self._leader = None
+        self._leader_state = LEADING
+
+    # --- seen from outside -------------------------------------------------------------
+    def _on_rest_silent(self, event: Event, now: float) -> None:
+        """It gave its last answer ``heard`` seconds ago; what it told is not known since then."""
+        lane = self._lanes.get(event.process)
+        moment = now - float(event.facts.get("heard") or 0.0)
+        if lane is not None:
+            moment = max(moment, lane.since)
+            lane.silent = SILENT if event.facts.get("listens", True) else DOWN
+            self._note_unheard(lane, moment)
+            self._show(lane, moment)
+            self._publish_as(lane, SILENT, moment)
+        self._forget_told(event.process, moment)
+
+    def _on_rest_answered(self, event: Event, now: float) -> None:
+        lane = self._lanes.get(event.process)
+        if lane is None:
+            return
+        lane.silent = None
+        if self._lost is not None and self._lost.unheard and self._is_leader(lane):
+            self._lost = None  # the same leader goes on: there was an outage, and no takeover
+        self._show(lane, now)
+        self._publish_as(lane, LEADING, now)
+
+    def _publish_as(self, lane: _Lane, state: str, moment: float) -> None:
+        """The address stays published, and its leader is or is not heard of."""
+        if self._leader is None or self._leader[0] != lane.name or self._leader_state == state:
+            return
+        name, session, since = self._leader
+        moment = max(moment, since)
+        state_before = self._leader_state
+        self.segments.append(Segment(LEADER_LANE, state_before, since, moment, session, name))
+        self._leader, self._leader_state = (name, session, moment), state
+
+    def _on_taskmanager_registered(self, event: Event, now: float) -> None:
+        lane = self._lanes.get(str(event.facts.get("taskmanager")))
+        if lane is not None and lane.told_by is not None:
+            lane.told_by, lane.known = event.process, True
+            self._show(lane, now)
+
+    def _forget_told(self, process: str, moment: float) -> None:
+        """Jobs, and TaskManagers that are known by their leader only, of one that is not heard."""
+        for name, job in self._jobs.items():
+            if job.told_by == process and not job.ended and job.status != NOT_KNOWN:
+                self._turn(name, NOT_KNOWN, job.session_id, moment, process, f"{job.status} before")
+        for lane in self._lanes.values():
+            if lane.told_by == process and lane.known:
+                lane.known = False
+                self._show(lane, max(moment, lane.since))
 
     def _on_host_stalled(self, event: Event, now: float) -> None:
         seconds = float(event.facts.get("seconds", 0.0))
@@ -261,12 +376,17 @@ class TimelineBuilder:
     def _on_job_status(self, event: Event, now: float) -> None:
         if self._terms.deposed(event.session_id):
             return  # a deposed leader suspends what is no longer its own
-        lane = self._job_lane(event)
-        known = self._jobs.get(lane)
         status = str(event.facts.get("status"))
+        self._turn(self._job_lane(event), status, event.session_id or "", now, event.process)
+
+    def _turn(
+        self, lane: str, status: str, session_id: str, moment: float, told_by: str, label: str = ""
+    ) -> None:
+        known = self._jobs.get(lane)
         if known is not None:
-            self.segments.append(Segment(lane, known[0], known[2], now, known[1]))
-        self._jobs[lane] = (status, event.session_id or "", now)
+            moment = max(moment, known.since)
+            self.segments.append(known.segment(lane, moment))
+        self._jobs[lane] = _Job(status, session_id, moment, told_by, label)
 
     def _on_checkpoint_completed(self, event: Event, now: float) -> None:
         number = event.facts.get("checkpoint_id")
@@ -286,7 +406,7 @@ class TimelineBuilder:
             lane.paused = True
             self._show(lane, now)
         if lane is not None and action in ("pause", "crash") and lane.leadership != STANDBY:
-            self._lost = (event.process, now, f"{action} at {event.step}")
+            self._lost = _Lost(event.process, now, f"{action} at {event.step}")
 
     def _on_step_continued(self, event: Event, now: float) -> None:
         lane = self._lanes.get(event.process)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import uuid
@@ -23,6 +24,8 @@ class FakeJobManager:
         self.status = "RUNNING"
         self.restored: int | None = None
         self.electing = False
+        self.answers = threading.Event()
+        self.answers.set()
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -34,11 +37,13 @@ class FakeJobManager:
                 self._say({})
 
             def _say(self, answer: dict[str, Any] | None) -> None:
+                owner.answers.wait()
                 if owner.electing:
                     answer = {"errors": ["Service temporarily unavailable"]}
                 self.send_response(503 if owner.electing else 404 if answer is None else 200)
                 self.end_headers()
-                self.wfile.write(json.dumps(answer or {"errors": ["no such thing"]}).encode())
+                with contextlib.suppress(ConnectionError):
+                    self.wfile.write(json.dumps(answer or {"errors": ["no such thing"]}).encode())
 
             def log_message(self, format: str, *args: object) -> None:
                 """Nothing: the test's output is for failures."""
@@ -72,6 +77,7 @@ class FakeJobManager:
         }.get(path)
 
     def close(self) -> None:
+        self.answers.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

@@ -124,7 +124,7 @@ def test_a_job_is_a_lane_with_its_checkpoints_and_its_restore() -> None:
     timeline = Timeline.of(killed_leader().events)
     lane = "job delays"
     assert [state for state, _, _ in states(timeline, lane)] == [
-        "CREATED", "RUNNING", "CREATED", "RUNNING", "FINISHED",
+        "CREATED", "RUNNING", "not known", "CREATED", "RUNNING", "FINISHED",
     ]  # fmt: skip
     labels = [mark.label for mark in timeline.marks if mark.lane == lane]
     assert labels.count("restored from checkpoint 4") == 1
@@ -141,7 +141,7 @@ def test_a_deposed_leader_suspends_nothing_but_its_own_belief() -> None:
         )  # fmt: skip
     story.add(6, "jm-2", EventKind.PROCESS_STOPPED)
     assert states(Timeline.of(story.events), "job aaaaaaaa") == [
-        ("RUNNING", 1, 4.3), ("RUNNING", 4.3, 6),
+        ("RUNNING", 1, 4.3), ("RUNNING", 4.3, 6), ("not known", 6, 6),
     ]  # fmt: skip
 
 

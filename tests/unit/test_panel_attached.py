@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ import pytest
 from fake_flink import JOB, FakeDiscovery, FakeJobManager
 
 import hawork
-from hawork.client import flink_rest
 from hawork.core.errors import LabError, RestError
 from hawork.core.events import EventKind
 from hawork.inspect.decode import StoreRow, decoded
@@ -24,6 +24,7 @@ from hawork.inspect.store import store_frame
 from hawork.lab import FlinkCluster, reset
 from hawork.lab.faults import VERBS
 from hawork.lab.flink import foreign as flink_foreign
+from hawork.lab.flink import rest_watch
 from hawork.lab.flink.attached import AttachedCluster
 from hawork.lab.flink.watch import FlinkWatch
 from hawork.panels import feed, view_sources
@@ -41,7 +42,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look and tell more often than in life."""
     monkeypatch.setattr(feed, "KEYFRAME_PAUSE", 0.05)
     monkeypatch.setattr(view_sources, "JOBS_EVERY", 0.1)
-    monkeypatch.setattr(flink_foreign, "_KNOCK_EVERY", 0.1)
+    monkeypatch.setattr(flink_foreign, "KNOCK_EVERY", 0.1)
     monkeypatch.setattr(flink_foreign, "_FOUND_AGAIN_WITHIN", 1.0)
 
 
@@ -119,8 +120,9 @@ def test_the_leader_is_marked_and_moves(
 
     discovery.nobody()
     until(lambda: state(view)["cluster"]["leader"] == "")
-    until(lambda: "There is no leader" in state(view)["jobs"]["note"])
-    assert state(view)["jobs"]["jobs"][JOB]["status"] == "RUNNING", "what was told last stays"
+    until(lambda: "the HA store names no leader now" in state(view)["jobs"]["note"])
+    row = state(view)["jobs"]["jobs"][JOB]
+    assert row["status"] == "RUNNING" and row["stale"], "what was told last stays, with its time"
 
     second.restored = 3
     session_id = discovery.publish(second)
@@ -132,24 +134,24 @@ def test_the_leader_is_marked_and_moves(
 
 
 def test_a_leader_that_is_not_ready_is_asked_again(
-    view: AttachedCluster, discovery: FakeDiscovery, managers: list[FakeJobManager],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    view: AttachedCluster, discovery: FakeDiscovery, managers: list[FakeJobManager]
+) -> None:
     """Flink publishes the address of its REST endpoint before its dispatcher is there."""
     (leader, _) = managers
     leader.electing = True
     discovery.publish(leader)
-    assert (view.snapshot().jobs, view.snapshot().taskmanagers) == ((), ()), "nobody waits here"
+    assert (view.snapshot().jobs, view.snapshot().taskmanagers) == ((), ())
+    with pytest.raises(RestError, match="Service temporarily unavailable"):
+        view.jobs()
     ready = threading.Timer(0.3, lambda: setattr(leader, "electing", False))
     ready.start()
-    assert [job.job_id for job in view.jobs()] == [JOB]
+    assert [job.job_id for job in view.jobs(timeout=20)] == [JOB]
     assert view.job(JOB).name == "flights"
     assert [each["id"] for each in view.taskmanagers()] == [TASKS]
     ready.join()
     leader.electing = True
-    monkeypatch.setattr(flink_rest, "_ELECTION_SECONDS", 0.2)
     with pytest.raises(RestError, match="Service temporarily unavailable"):
-        view.taskmanagers()
+        view.taskmanagers(timeout=0.2)
 
 
 def test_who_does_not_listen_is_down_and_may_come_back(
@@ -167,7 +169,70 @@ def test_who_does_not_listen_is_down_and_may_come_back(
     lost = view.wait_for_event("process.stopped", TASKS).wait()
     managers[0].taskmanagers[TASKS] = 2
     view.wait_for_event("process.started", TASKS, after=lost).wait()
-    assert [segment.state for segment in view.timeline().of_lane(TASKS)][:2] == ["up", "down"]
+    states = dict.fromkeys(segment.state for segment in view.timeline().of_lane(TASKS))
+    assert [each for each in states if each != "not known"] == ["up", "down"]
+
+
+def test_a_dead_leader_that_is_still_published_does_not_lead(
+    view: AttachedCluster, discovery: FakeDiscovery, managers: list[FakeJobManager]
+) -> None:
+    """The store names it until its session ends; nothing waits, and what was told has its age."""
+    dead = FakeJobManager()
+    discovery.publish(dead)
+    view.panels()
+    until(lambda: state(view)["jobs"]["jobs"][JOB])
+    until(lambda: state(view)["cluster"]["cards"][TASKS]["state"] == "up")
+    dead.close()
+    silent = view.wait_for_event("rest.silent", dead.name).wait()
+    assert (silent.facts["reason"], silent.facts["listens"]) == ("nothing listens there", False)
+    assert silent.facts["heard"] < 10
+
+    said = f"{dead.name} is down (nothing listens there); last heard at "
+    asked = time.monotonic()
+    assert view.leader() == dead.name
+    assert view.silence().startswith(said) and view.silence().endswith(" s ago")
+    with pytest.raises(RestError, match="gave no answer"):
+        view.jobs()
+    snapshot = view.snapshot()
+    assert ([job.job_id for job in snapshot.jobs], snapshot.silence[:9]) == ([JOB], said[:9])
+    assert time.monotonic() - asked < 5, "nothing waits unless it is asked to"
+
+    until(lambda: state(view)["cluster"]["note"].startswith(said))
+    until(lambda: state(view)["cluster"]["cards"][dead.name]["state"] == "down")
+    assert state(view)["cluster"]["cards"][dead.name]["leads"] is False
+    assert state(view)["cluster"]["cards"][TASKS]["state"] == "not known"
+    until(lambda: said in state(view)["jobs"]["note"])
+    assert state(view)["jobs"]["jobs"][JOB]["stale"]
+    lanes = {each.lane: each.state for each in view.timeline().segments}
+    assert lanes["published leader"] == "no answer"
+    assert lanes["job flights"] == "not known"
+
+    discovery.publish(managers[0])
+    until(lambda: view.timeline().takeovers)
+    (takeover,) = view.timeline().takeovers
+    assert takeover.cause == f"{dead.name} was heard last"
+    until(lambda: state(view)["jobs"]["note"] == "")
+    until(lambda: state(view)["cluster"]["cards"][TASKS]["state"] == "up")
+
+
+def test_a_leader_that_takes_no_request_gives_no_answer(
+    view: AttachedCluster, discovery: FakeDiscovery, managers: list[FakeJobManager],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """As one that was stopped: its port listens. One request is waited for, not one per job."""
+    monkeypatch.setattr(rest_watch, "ANSWER_SECONDS", 0.3)
+    (leader, _) = managers
+    leader.answers.clear()
+    discovery.publish(leader)
+    silent = view.wait_for_event("rest.silent", leader.name).wait()
+    assert (silent.facts["reason"], silent.facts["listens"]) == ("it takes no request", True)
+    assert silent.facts["heard"] is None
+    assert "it was not heard since we look" in view.silence()
+    assert view.timeline().of_lane(leader.name)[-1].state == "no answer"
+    leader.answers.set()
+    view.wait_for_event("rest.answered", leader.name, after=silent).wait()
+    assert view.silence() == ""
+    assert view.timeline().of_lane("published leader")[-1].state == "leading"
 
 
 def test_a_store_that_is_away_says_nothing_about_the_leader(

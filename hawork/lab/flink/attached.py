@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from hawork.client.flink_rest import ask, in_full, job_details, patiently
 from hawork.client.job_details import JobDetails
@@ -16,29 +17,35 @@ from hawork.client.tls import SYSTEM_TRUST, RestTrust
 from hawork.client.waiting import Waiting
 from hawork.core import options
 from hawork.core.addresses import host_and_port, rest_address
+from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration, flatten
 from hawork.core.errors import LabError, RestError
 from hawork.core.types import JobID, LeaderInformation
 from hawork.ha.configuration_file import load_configuration
 from hawork.ha.layout import storage_dir
 from hawork.ha.storage import local_path
+from hawork.inspect.election import Election
 from hawork.lab.cluster_view import ClusterView
 from hawork.lab.faults import VERBS
 from hawork.lab.flink.client import FlinkClient
 from hawork.lab.flink.distribution import FlinkDistribution
+from hawork.lab.flink.endpoints import Heard
 from hawork.lab.flink.events import FlinkEvents
 from hawork.lab.flink.script import work_of
 from hawork.lab.flink.submission import job_settings, submit_work
 from hawork.lab.flink.watch import FlinkWatch
 from hawork.lab.snapshot import ClusterSnapshot
 from hawork.story.beliefs import CLIENT
+from hawork.story.display import age
 
 if TYPE_CHECKING:
     import pandas
 
     from hawork.panels.panel_set import PanelSet
 
+T = TypeVar("T")
 
+_FIRST_LOOK = 3.0
 _JOB_POLL = 0.2
 """Seconds between looks at a job: the cluster has others to serve."""
 _NOT_OURS = (
@@ -59,6 +66,11 @@ class AttachedCluster(ClusterView):
     TaskManagers only: over REST Flink does not tell who leads. The timeline begins now;
     ``export_bundle`` keeps it, with what the store and storageDir say. ``panels()`` shows it
     live, without buttons for faults; ``verdict()`` judges what was seen since.
+
+    The store goes on naming a leader that is dead, so its address is asked all the time, and what
+    was told last is shown with its age: ``heard()``. Nothing here waits unless a ``timeout`` (in
+    seconds) is given. After ``attach`` alone a first question waits for the first look at the
+    store, for three seconds at most.
 
     It only reads, unless ``read_only=False``: then jobs can be submitted and canceled, with
     Flink's own client of the version in ``flink_home`` (the cluster's own; default: the
@@ -103,6 +115,7 @@ class AttachedCluster(ClusterView):
         self._directory = tempfile.TemporaryDirectory(prefix="hawork-attached-")
         directory = Path(self._directory.name)
         super().__init__(directory, CLIENT)
+        self._attached_at = time.monotonic()
         self._told = FlinkEvents(directory)
         self._watch = FlinkWatch(
             self.config, self._told, address=self._url, own=self._events, trust=self.trust
@@ -131,35 +144,97 @@ class AttachedCluster(ClusterView):
         information = self._watch.leader
         return information.address if information else None
 
-    def leader(self, timeout: float = 30.0) -> str:
-        """The host and port of the leader's REST endpoint; waits for one if need be."""
+    def leader(self, timeout: float = 0.0) -> str:
+        """The host and port of the leader's REST endpoint, waiting for one for ``timeout`` seconds.
+
+        It is the one that the HA store names; ``heard()`` tells whether it answers. ``LabError``
+        when the store names none.
+        """
         self._configured("who leads")
 
         def look() -> str | None:
             information = self._watch.leader
             return host_and_port(information.address) if information else None
 
-        return Waiting("a leader", look, timeout=timeout).wait()
+        self._wait_for_first_look()
+        if timeout > 0:
+            return Waiting("a leader", look, timeout=timeout).wait()
+        found = look()
+        if found is None:
+            raise LabError(self._no_leader())
+        return found
 
-    def taskmanagers(self) -> list[dict[str, Any]]:
-        """The TaskManagers that the leader knows, as Flink's REST shows them."""
-        return patiently(self._taskmanagers)
+    def heard(self) -> Heard | None:
+        """The JobManager that answered last, and when; ``None``: none was asked yet.
+
+        >>> print(view.heard())                                            # doctest: +SKIP
+        10.0.3.7:8081 is down (nothing listens there); last heard at 03:12:44, 19 s ago
+        """
+        information = self._watch.leader
+        known = self._watch.endpoints
+        of_leader = known.of(host_and_port(information.address)) if information else None
+        return of_leader or known.newest()
+
+    def election(self) -> Election | None:
+        """Who stands for the leadership, as the HA store told last; ``None``: not told yet.
+
+        >>> view.election().standbys                                       # doctest: +SKIP
+        2
+        """
+        self._configured("who stands by")
+        self._wait_for_first_look()
+        return self._watch.election
+
+    def silence(self) -> str:
+        """Why no leader answers, and when one was heard last; empty while one does.
+
+        >>> view.silence()                                                 # doctest: +SKIP
+        'the HA store names no leader now; 10.0.3.7:8081 was last heard at 03:12:44, 19 s ago'
+        """
+        last = self.heard()
+        if self._watch.leader is None:
+            return self._no_leader()
+        return str(last) if last is not None and last.silence else ""
+
+    def election_facts(self) -> list[tuple[str, str]]:
+        """What the HA store tells of those that stand for the leadership, as shown on a card."""
+        found = self._watch.election
+        if found is None:
+            return []
+        if found.renewed is not None:
+            over = found.lease is not None and time.time() - found.renewed > found.lease
+            state = ", the lease is over" if over else ""
+            return [
+                ("lock renewed", f"{age(found.renewed)}{state}"),
+                ("standbys", "not told: on Kubernetes a standby leaves no trace"),
+            ]
+        if found.standbys is None:
+            return []
+        return [("standbys", f"{found.standbys} ({found.contenders} in the latch)")]
+
+    def taskmanagers(self, timeout: float = 0.0) -> list[dict[str, Any]]:
+        """The TaskManagers that the leader knows, as Flink's REST shows them.
+
+        ``RestError`` when no leader answers, or it still waits for its own election; with a
+        ``timeout`` these are waited for. The same holds for all questions below.
+        """
+        return self._asking(self._taskmanagers, timeout)
 
     # --- jobs ----------------------------------------------------------------------------
-    def jobs(self) -> list[JobDetails]:
+    def jobs(self, timeout: float = 0.0) -> list[JobDetails]:
         """The jobs that the leader knows: those that have not ended first, then the newest."""
-        return patiently(self._jobs)
+        return self._asking(self._jobs, timeout)
 
-    def job(self, job_id: str) -> JobDetails:
+    def job(self, job_id: str, timeout: float = 0.0) -> JobDetails:
         """One job. ``RestError`` when the cluster does not know it."""
-        return patiently(lambda: job_details(self._ask, job_id))
+        return self._asking(lambda: job_details(self._ask, job_id), timeout)
 
-    def checkpoints(self, job_id: str) -> pandas.DataFrame:
+    def checkpoints(self, job_id: str, timeout: float = 0.0) -> pandas.DataFrame:
         """The newest checkpoints of a job, newest first."""
         import pandas
 
         path = f"/jobs/{JobID(job_id)}/checkpoints"
-        return pandas.DataFrame(patiently(lambda: self._ask(path))["history"])
+        return pandas.DataFrame(self._asking(lambda: self._ask(path), timeout)["history"])
 
     def submit(
         self,
@@ -194,7 +269,7 @@ class AttachedCluster(ClusterView):
         """Ask the leader to cancel a job; see ``ended`` for its end."""
         self._check_writable("cancel a job")
         path = f"/jobs/{JobID(job_id)}?mode=cancel"
-        patiently(lambda: ask(self._address(), path, method="PATCH", trust=self.trust))
+        ask(self._address(), path, method="PATCH", trust=self.trust)
 
     def ended(self, job_id: str, timeout: float | None = 60.0) -> Waiting[JobDetails]:
         """Wait for the end of a job, whichever it is."""
@@ -209,13 +284,18 @@ class AttachedCluster(ClusterView):
     def snapshot(self) -> ClusterSnapshot:
         """The cluster at this moment, as one frozen value; without processes, which are not ours.
 
-        Jobs and TaskManagers are empty while no leader answers.
+        While no leader answers, jobs and TaskManagers are what was told last, and ``silence`` says
+        when that was.
         """
         information = self._watch.leader if self.config is not None else None
+        silence, told = self.silence(), self._watch.rest
         try:
-            jobs, taskmanagers = tuple(self._jobs()), tuple(self._taskmanagers())
+            jobs = tuple(JobDetails.from_overview(told.overview))
         except RestError:
-            jobs, taskmanagers = (), ()
+            jobs = ()
+        if not silence:
+            with contextlib.suppress(RestError):
+                jobs = tuple(self._jobs())
         return ClusterSnapshot(
             wall=time.time(),
             leader=host_and_port(information.address) if information else None,
@@ -223,7 +303,8 @@ class AttachedCluster(ClusterView):
             address=information.address if information else self._url,
             processes=(),
             jobs=jobs,
-            taskmanagers=taskmanagers,
+            taskmanagers=tuple(told.taskmanagers),
+            silence=silence,
         )
 
     def storage_directory(self) -> Path:
@@ -243,6 +324,9 @@ class AttachedCluster(ClusterView):
         if self.config is not None:
             information = self._watch.leader
             where = f"leader={host_and_port(information.address) if information else None}"
+        last = self.heard()
+        if last is not None and last.silence:
+            where = f"{where}: {last}"
         state = "closed" if self._closed else "read-only" if self.read_only else "writable"
         return f"AttachedCluster({where}, {state})"
 
@@ -287,15 +371,49 @@ class AttachedCluster(ClusterView):
         """Ask the leader now; ``RestError`` without a leader, or when it is silent."""
         return ask(self._address(), path, trust=self.trust)
 
+    def _ends_at(self) -> float:
+        """Now, while it is open: a silence has no events, and goes on."""
+        return SYSTEM_CLOCK.monotonic() if self._closed_at is None else self._closed_at
+
+    def _asking(self, look: Callable[[], T], timeout: float) -> T:
+        if timeout > 0 and self.config is not None:
+            self.leader(timeout)
+        return patiently(look, timeout)
+
     def _address(self) -> str:
         self._check_open()
         if self._url is not None:
             return self._url
-        self.leader()
+        self._wait_for_first_look()
         information = self._watch.leader
         if information is None:
-            raise RestError("the cluster has no leader at the moment: ask again")
+            raise RestError(self._no_leader())
         return information.address
+
+    def _wait_for_first_look(self) -> None:
+        end = self._attached_at + _FIRST_LOOK
+        while self._url is None and not self._watch.looked.wait(0.02):
+            found = self._watch.election
+            none = found is not None and (found.missing or found.contenders == 0)
+            if none or time.monotonic() > end:
+                return
+
+    def _no_leader(self) -> str:
+        """Why there is none, as far as it is known, in one sentence."""
+        found = self._watch.election
+        if not self._watch.store_usable:
+            return f"the HA store does not answer us: who leads is not known{self._last()}"
+        if found is not None and found.missing:
+            return found.missing
+        waiting = f"{found.contenders} in the latch" if found and found.contenders else "no standby"
+        named = "" if found is None or found.contenders is None else f" ({waiting})"
+        return f"the HA store names no leader now{named}{self._last()}; a timeout waits for one"
+
+    def _last(self) -> str:
+        last = self._watch.endpoints.newest()
+        if last is None or last.wall is None:
+            return ""
+        return f"; {last.process} was {last.age()}"
 
     def _client_options(self) -> dict[str, str]:
         """What Flink's client is told: the cluster's own configuration, or the one address."""

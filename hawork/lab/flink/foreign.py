@@ -6,23 +6,28 @@ TaskManager its own id, and both begin when they are first seen.
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Mapping
+from typing import Any
 
-from hawork.core.addresses import host_and_port, rest_address
+from hawork.client.flink_rest import ask
+from hawork.client.tls import RestTrust
+from hawork.core.addresses import host_and_port
 from hawork.core.errors import RestError
 from hawork.core.events import EventKind
 from hawork.core.types import LeaderInformation
+from hawork.lab.flink.endpoints import Endpoints, gives_no_answer
 from hawork.lab.flink.events import FlinkEvents
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER
 
 _FOUND_AGAIN_WITHIN = 60.0
 """Seconds: Flink's heartbeat.timeout, and a little more."""
 
-_KNOCK_EVERY = 2.0
-_KNOCK_SECONDS = 0.3
+KNOCK_EVERY = 2.0
+_KNOCK_SECONDS = 1.0
+_KNOCK_AT = "/config"
+"""What a standby answers, too, if only that it does not lead."""
 _MOST_KNOCKS = 8
 """At the doors of the latest that have led: pods come and go, each with another address."""
 
@@ -30,14 +35,15 @@ _MOST_KNOCKS = 8
 class ForeignProcesses:
     """Writes the events that the processes would write themselves, if they were of a lab."""
 
-    def __init__(self, events: FlinkEvents) -> None:
+    def __init__(self, events: FlinkEvents, endpoints: Endpoints, trust: RestTrust) -> None:
         self._events = events
+        self._endpoints = endpoints
+        self._trust = trust
         self._leads: LeaderInformation | None = None
         self._sessions: dict[str, list[str]] = {}  # by whom each was used, the newest last
         self._alive: dict[str, bool] = {}
         self._addresses: dict[str, str] = {}
         self._listed: dict[str, tuple[str | None, float]] = {}  # under which session, and when
-        self._knocked = float("-inf")
         self._lock = threading.Lock()
 
     def note_leader(self, now: LeaderInformation | None, *, blind: bool) -> None:
@@ -46,9 +52,11 @@ class ForeignProcesses:
         if before == now or (now is None and blind):
             return
         if before is not None:
+            name = host_and_port(before.address)
             self._events.write(
-                EventKind.LEADERSHIP_REVOKED, host_and_port(before.address),
-                session_id=str(before.session_id), reason="its address is no longer published",
+                EventKind.LEADERSHIP_REVOKED, name, session_id=str(before.session_id),
+                reason="its address is no longer published",
+                heard=self._endpoints.seconds(name),
             )  # fmt: skip
         self._leads = now
         if now is None:
@@ -69,24 +77,34 @@ class ForeignProcesses:
         return names[-1] if names else None
 
     def knock(self) -> None:
-        """Whether those that do not lead are there: a port that nothing listens on says it."""
-        now = time.monotonic()
-        if now - self._knocked < _KNOCK_EVERY:
-            return
-        self._knocked = now
+        """Whether those that do not lead are there; takes as long as the slowest of them.
+
+        A port that nothing listens on says that its process has ended. The leader is asked anyway.
+        """
         with self._lock:
             known = dict(list(self._addresses.items())[-_MOST_KNOCKS:])
-        leads = self._leads
         for name, address in known.items():
+            leads = self._leads
             if leads is not None and leads.address == address:
                 continue
-            refused = _refuses(address)
-            if refused:
-                self._ends(name, "nothing listens at its REST endpoint")
-            elif refused is False:
-                self._begins(name, JOB_MANAGER)
+            try:
+                ask(address, _KNOCK_AT, _KNOCK_SECONDS, trust=self._trust)
+            except RestError as error:
+                if gives_no_answer(error):
+                    self._silent(name, address, error)
+                    continue
+            self._endpoints.answered(name, address, None)
+            self._begins(name, JOB_MANAGER)
 
-    def note_taskmanagers(self, found: Mapping[str, int], session_id: str | None) -> None:
+    def _silent(self, name: str, address: str, error: RestError) -> None:
+        self._endpoints.silent(name, address, None, error)
+        heard = self._endpoints.of(name)
+        if heard is not None and not heard.listens:
+            self._ends(name, "nothing listens at its REST endpoint")
+
+    def note_taskmanagers(
+        self, found: Mapping[str, int], told_by: str, session_id: str | None
+    ) -> None:
         """Those that a leader lists. One is lost when the leader that had listed it does no more.
 
         A new leader does not know all of them yet, and is given time.
@@ -94,17 +112,17 @@ class ForeignProcesses:
         now = time.monotonic()
         for name in found:
             self._listed[name] = session_id, now
-            self._begins(name, TASK_MANAGER)
+            self._begins(name, TASK_MANAGER, told_by=told_by)
         for name, (by, seen) in self._listed.items():
             if name not in found and (by == session_id or now - seen > _FOUND_AGAIN_WITHIN):
                 self._ends(name, "the leader no longer lists it")
 
-    def _begins(self, name: str, role: str) -> None:
+    def _begins(self, name: str, role: str, **facts: Any) -> None:
         with self._lock:
             if self._alive.get(name):
                 return
             self._alive[name] = True
-        self._events.write(EventKind.PROCESS_STARTED, name, role=role)
+        self._events.write(EventKind.PROCESS_STARTED, name, role=role, **facts)
 
     def _ends(self, name: str, reason: str) -> None:
         with self._lock:
@@ -112,15 +130,3 @@ class ForeignProcesses:
                 return
             self._alive[name] = False
         self._events.write(EventKind.PROCESS_STOPPED, name, reason=reason)
-
-
-def _refuses(address: str) -> bool | None:
-    """Whether nothing listens there; ``None``: it cannot be told from here."""
-    try:
-        known = rest_address(address)
-        socket.create_connection((known.host, known.port), timeout=_KNOCK_SECONDS).close()
-    except ConnectionRefusedError:
-        return True
-    except (OSError, RestError):
-        return None
-    return False

@@ -2,46 +2,98 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from hawork.client.flink_rest import ask
 from hawork.client.tls import RestTrust
 from hawork.core.errors import RestError
 from hawork.core.events import EventKind
+from hawork.lab.flink.endpoints import Endpoints, gives_no_answer
 from hawork.lab.flink.events import FlinkEvents
 from hawork.lab.flink.foreign import ForeignProcesses
 
+ANSWER_SECONDS = 3.0
+"""A leader that takes no request for longer is silent."""
+_MOST_SEEN = 200
+"""Checkpoints of a job that are remembered: a leader shows its ``web.checkpoints.history``."""
+
 
 class RestWatch:
-    """Jobs, checkpoints and TaskManagers: what is new since the last look."""
+    """Jobs, checkpoints and TaskManagers: what is new since the last look.
+
+    Each answer, and each silence, is told to ``endpoints``. ``overview`` and ``taskmanagers`` are
+    what a leader answered last, for when none does.
+    """
 
     def __init__(
-        self, events: FlinkEvents, foreign: ForeignProcesses | None, trust: RestTrust
+        self,
+        events: FlinkEvents,
+        endpoints: Endpoints,
+        foreign: ForeignProcesses | None,
+        trust: RestTrust,
     ) -> None:
         self._trust = trust
         self._events = events
+        self._endpoints = endpoints
         self._foreign = foreign
+        self._teller: tuple[str, str | None] | None = None
+        self._told_anew = False
         self._status: dict[str, tuple[str | None, str]] = {}
-        self._seen: set[tuple[str, int, int]] = set()
-        self._taskmanagers: dict[str, int] = {}
+        self._seen: dict[str, dict[tuple[int, int], None]] = {}
+        self._registered: dict[str, int] = {}
+        self.overview: dict[str, Any] = {"jobs": []}
+        self.taskmanagers: list[dict[str, Any]] = []
 
     def look(self, address: str, process: str, session_id: str | None) -> None:
-        get = partial(ask, address, trust=self._trust)
-        for job in get("/jobs/overview").get("jobs", ()):
+        """Ask for everything once. ``RestError`` with the first request that is not answered.
+
+        A leader that is silent costs one request, whatever the number of its jobs.
+        """
+        if self._teller != (process, session_id):
+            self._teller = (process, session_id)
+            self._registered.clear()
+        try:
+            self._look(address, process, session_id)
+        except RestError as error:
+            if gives_no_answer(error):
+                self._endpoints.silent(process, address, session_id, error)
+                # What it told holds no more, and is told anew when it answers again.
+                self._told_anew = True
+                self._status.clear()
+                self._registered.clear()
+            raise
+
+    def _look(self, address: str, process: str, session_id: str | None) -> None:
+        def get(path: str) -> dict[str, Any]:
+            try:
+                answer = ask(address, path, ANSWER_SECONDS, trust=self._trust)
+            except RestError as error:
+                if not gives_no_answer(error):
+                    self._endpoints.answered(process, address, session_id)
+                raise
+            self._endpoints.answered(process, address, session_id)
+            return answer
+
+        self.overview = get("/jobs/overview")
+        for job in self.overview.get("jobs", ()):
             self._job(job, process, session_id)
-            with contextlib.suppress(RestError):
-                self._checkpoints(job["jid"], get(f"/jobs/{job['jid']}/checkpoints"),
-                                  process, session_id)  # fmt: skip
-        found = get("/taskmanagers").get("taskmanagers", ())
-        self._note_taskmanagers({str(each["id"]): int(each["slotsNumber"]) for each in found},
-                                process, session_id)  # fmt: skip
+            try:
+                checkpoints = get(f"/jobs/{job['jid']}/checkpoints")
+            except RestError as error:
+                if gives_no_answer(error):
+                    raise
+                continue  # while the job is initializing it has none
+            self._checkpoints(job["jid"], checkpoints, process, session_id)
+        self._told_anew = False
+        self.taskmanagers = get("/taskmanagers").get("taskmanagers", [])
+        found = {str(each["id"]): int(each["slotsNumber"]) for each in self.taskmanagers}
+        self._note_taskmanagers(found, process, session_id)
 
     def _job(self, job: Mapping[str, Any], process: str, session_id: str | None) -> None:
         job_id, status = str(job["jid"]), str(job["state"])
-        if job_id not in self._status:
+        if job_id not in self._seen:
+            self._seen[job_id] = {}
             self._events.write(
                 EventKind.JOB_ACKNOWLEDGED, process, wall=job["start-time"] / 1000,
                 session_id=session_id, job_id=job_id, name=job["name"],
@@ -49,8 +101,9 @@ class RestWatch:
         changed = max(job["last-modification"], job["start-time"]) / 1000
         if self._status.get(job_id) != (session_id, status):
             self._status[job_id] = (session_id, status)
+            # After a silence: it is so now, and since when is not known.
             self._events.write(
-                EventKind.JOB_STATUS, process, wall=changed,
+                EventKind.JOB_STATUS, process, wall=None if self._told_anew else changed,
                 session_id=session_id, job_id=job_id, status=status,
             )  # fmt: skip
 
@@ -75,20 +128,22 @@ class RestWatch:
                 )  # fmt: skip
 
     def _is_new(self, job_id: str, number: int, moment: int) -> bool:
-        key = (job_id, number, moment)
-        new = key not in self._seen
-        self._seen.add(key)
+        seen = self._seen.setdefault(job_id, {})
+        new = (number, moment) not in seen
+        seen[number, moment] = None
+        while len(seen) > _MOST_SEEN:
+            del seen[next(iter(seen))]
         return new
 
     def _note_taskmanagers(
         self, found: Mapping[str, int], process: str, session_id: str | None
     ) -> None:
-        for name in found.keys() - self._taskmanagers.keys():
+        for name in found.keys() - self._registered.keys():
             self._events.write(EventKind.TASKMANAGER_REGISTERED, process, session_id=session_id,
                                taskmanager=name, slots=found[name])  # fmt: skip
-        for name in self._taskmanagers.keys() - found.keys():
+        for name in self._registered.keys() - found.keys():
             self._events.write(EventKind.TASKMANAGER_LOST, process, session_id=session_id,
                                taskmanager=name, reason="the leader does not list it")  # fmt: skip
-        self._taskmanagers = dict(found)
+        self._registered = dict(found)
         if self._foreign is not None:
-            self._foreign.note_taskmanagers(found, session_id)
+            self._foreign.note_taskmanagers(found, process, session_id)

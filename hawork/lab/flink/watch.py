@@ -28,16 +28,22 @@ from hawork.core.types import (
     REST_SERVER,
     LeaderInformation,
 )
+from hawork.inspect.election import Election, election_reader
+from hawork.lab.flink import foreign
+from hawork.lab.flink.endpoints import Endpoints
 from hawork.lab.flink.events import FlinkEvents
 from hawork.lab.flink.foreign import ForeignProcesses
 from hawork.lab.flink.log import LogReader
-from hawork.lab.flink.rest_watch import RestWatch as _RestWatch
+from hawork.lab.flink.rest_watch import RestWatch
 from hawork.lab.processes import LabProcesses
 from hawork.servers.zookeeper.sessions import session_ticket
+from hawork.story.beliefs import CLIENT
 
 COMPONENTS = (REST_SERVER, RESOURCE_MANAGER, DISPATCHER)
+_JOIN_SECONDS = 5.0
 _LOG_SECONDS = 0.05
 _REST_SECONDS = 0.25
+_ELECTION_SECONDS = 2.0
 _UNKNOWN_SECONDS = 2.0
 """How long the log may lag behind the published address before the address names the process."""
 
@@ -62,7 +68,11 @@ class FlinkWatch:
     ) -> None:
         self._config = config
         self._events = events
-        self._foreign = ForeignProcesses(events) if logs is None else None
+        self.endpoints = Endpoints(events)
+        """When each JobManager that was asked has answered last."""
+        self._foreign = None
+        if logs is None:
+            self._foreign = ForeignProcesses(events, self.endpoints, trust)
         self._own = OwnConnection(own or NullEventSink())
         self._turns, self._turns_broken = Turns(), 0
         self._logs = logs or dict
@@ -73,17 +83,24 @@ class FlinkWatch:
         """Who leads the REST endpoint, as leader retrieval sees it now."""
         if address is not None:
             self.leader = LeaderInformation(NO_LEADERSHIP, address)
+        self.looked = threading.Event()
+        """Set once leader retrieval has told something."""
+        self.election: Election | None = None
+        """Who stands for the leadership, of a cluster that is not ours; ``None``: not told yet."""
         self.published: LeaderInformation | None = None
         """The same, but only after the event that tells of it."""
         self._unnamed: list[_Publication] = []
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._woken = threading.Event()
-        self._rest = _RestWatch(events, self._foreign, trust)
+        self.rest = RestWatch(events, self.endpoints, self._foreign, trust)
         self._threads = [
             threading.Thread(target=self._follow, name="flink-logs", daemon=True),
             threading.Thread(target=self._poll, name="flink-rest", daemon=True),
         ]
+        if self._foreign is not None:
+            for name, target in (("flink-knock", self._knock), ("flink-election", self._elect)):
+                self._threads.append(threading.Thread(target=target, name=name, daemon=True))
         self._ha: Any = None
         self.supervised: LabProcesses | None = None
         """Processes whose leadership is given up, in their name, when they died."""
@@ -104,13 +121,20 @@ class FlinkWatch:
         self._woken.set()
         for thread in self._threads:
             if thread.is_alive():
-                thread.join()
+                thread.join(_JOIN_SECONDS)  # it may wait for an answer
         if self._ha is not None:
             self._ha.close()
             self._look_at_logs()
 
+    @property
+    def store_usable(self) -> bool:
+        """Whether our own connection to the HA store can be used."""
+        return self._own.usable
+
     # --- leaders -------------------------------------------------------------------------
     def _heard(self, component: str, information: LeaderInformation | None) -> None:
+        if component == REST_SERVER:
+            self.looked.set()
         with self._lock:
             if component == REST_SERVER:
                 if self._foreign is not None:
@@ -206,8 +230,6 @@ class FlinkWatch:
     # --- REST ----------------------------------------------------------------------------
     def _poll(self) -> None:
         while not self._done.wait(_REST_SECONDS):
-            if self._foreign is not None:
-                self._foreign.knock()
             leader = self.leader
             if leader is None:
                 continue
@@ -215,7 +237,33 @@ class FlinkWatch:
             name = self._name(session_id or "") or host_and_port(leader.address)
             # It is dead, hung, or not ready yet; or what answers there is no Flink.
             with contextlib.suppress(RestError, KeyError, TypeError, ValueError):
-                self._rest.look(leader.address, name, session_id)
+                self.rest.look(leader.address, name, session_id)
+
+    def _elect(self) -> None:
+        """Keep ``election``; while the store does not answer it stays as it was."""
+        reader = None if self._config is None else election_reader(self._config)
+        if reader is None:
+            return
+        told: tuple[int | None, str] | None = None
+        try:
+            while True:
+                with contextlib.suppress(HaworkError):
+                    self.election = found = reader.look()
+                    if told != (found.contenders, found.missing):
+                        told = (found.contenders, found.missing)
+                        self._events.write(
+                            EventKind.ELECTION_SEEN, CLIENT, standbys=found.standbys,
+                            contenders=found.contenders, missing=found.missing,
+                        )  # fmt: skip
+                if self._done.wait(_ELECTION_SECONDS):
+                    return
+        finally:
+            reader.close()
+
+    def _knock(self) -> None:
+        assert self._foreign is not None
+        while not self._done.wait(foreign.KNOCK_EVERY):
+            self._foreign.knock()
 
 
 @dataclass(frozen=True, slots=True)

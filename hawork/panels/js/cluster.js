@@ -30,7 +30,7 @@ function headlineOf(cluster) {
 }
 
 function storeCard(store) {
-  const facts = [["type", store.kind], ["says who leads", store.publishes]];
+  const facts = [["type", store.kind], ["says who leads", store.publishes], ...(store.facts ?? [])];
   return { role: "store", state: store.state, leads: false, buttons: store.buttons, facts };
 }
 

@@ -36,9 +36,10 @@ function jobRow(id, send, fixed) {
   const row = el("tr", { "data-job": id }, ...cells);
   row.show = (job, closed) => {
     put(row, "data-status", job.status);
+    put(row, "data-stale", job.stale ? "true" : null);
     say(cells[0], job.name);
     put(cells[0], "title", id);
-    say(cells[1], job.status);
+    say(cells[1], job.stale ? `not known (${job.status} at ${job.stale})` : job.status);
     const known = job.expected || (job.ended && job.records);
     put(bar, "aria-label", `Progress of ${job.name}`);
     put(bar, "hidden", !known);
@@ -51,7 +52,7 @@ function jobRow(id, send, fixed) {
     say(cells[6], String(job.restarts));
     say(cells[7], [job.result, job.failure].filter(Boolean).join(" · "));
     put(cancel, "aria-label", `Cancel ${job.name}`);
-    enable(cancel, !job.ended && !closed);
+    enable(cancel, !job.ended && !job.stale && !closed);
   };
   return row;
 }
