@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,7 +75,7 @@ def make_submission(
         artifact=pack_artifact(path),
         entry_point=f"{path.stem}:{function}",
         name=name or function,
-        config={key: _json_value(value) for key, value in config.items()},
+        config=_json_config(config),
         parallelism=parallelism,
         checkpoint_interval=seconds(checkpoint_interval),
         retained_checkpoints=retained_checkpoints,
@@ -103,5 +104,16 @@ def seconds(duration: str | float | None) -> float | None:
         raise ConfigurationError(f"checkpoint interval {duration!r}: {error}") from None
 
 
-def _json_value(value: Any) -> Any:
-    return str(expanded(value).absolute()) if isinstance(value, Path) else value
+def _json_config(config: Mapping[str, Any]) -> JsonObject:
+    """What the job's function is given: it travels as JSON, and is checked before it is sent."""
+    ready: JsonObject = {}
+    for key, value in config.items():
+        ready[key] = str(expanded(value).absolute()) if isinstance(value, Path) else value
+        try:
+            json.dumps({key: ready[key]})
+        except (TypeError, ValueError) as error:
+            raise JobSubmissionError(
+                f"config of the job: {key!r} is {type(value).__name__}, which JSON cannot hold "
+                f"({error}): give it as text, numbers, lists or dictionaries"
+            ) from None
+    return ready

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
+from hawork.core.calls import checked_calls
 from hawork.core.errors import LabError
+from hawork.core.one_sentence import tell_interrupt
 
 T = TypeVar("T")
 
@@ -16,12 +18,14 @@ POLL = 0.02
 files and over REST, which do not wake anybody up; 20 ms is below what a person notices."""
 
 
+@checked_calls
 class Waiting(Generic[T]):
     """Something that will be there soon.
 
     ``look`` returns it, or ``None`` as long as it is not there. When awaited, ``look`` runs
     on another thread, so that panels go on moving; ``show`` runs after each look on the
-    waiting thread (in a notebook: the kernel's), ``done`` at the end in any case.
+    waiting thread (in a notebook: the kernel's), ``done`` at the end in any case. An interrupt
+    ends the wait and nothing else.
 
     >>> Waiting("the answer", lambda: 42).wait()
     42
@@ -56,6 +60,9 @@ class Waiting(Generic[T]):
                     return found
                 self._check(limit, end)
                 time.sleep(self._poll)
+        except KeyboardInterrupt as interrupt:
+            tell_interrupt(interrupt, f"waiting for {self._what}")
+            raise
         finally:
             self._done()
 
@@ -75,6 +82,9 @@ class Waiting(Generic[T]):
                     return found
                 self._check(self._timeout, end)
                 await asyncio.sleep(self._poll)
+        except asyncio.CancelledError as interrupt:
+            tell_interrupt(interrupt, f"waiting for {self._what}")
+            raise
         finally:
             self._done()
 

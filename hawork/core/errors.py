@@ -24,15 +24,24 @@
       RestError                       a JobManager answered with an error
       LabError                        the workbench cannot do what it was asked
         UnknownVerbError              this kind of cluster has no such verb
+        WrongArgumentError            a method was called with what it does not take
 
-Messages are one sentence that names the thing, its value and the fix.
+Messages are one sentence that names the thing, its value and the fix. A notebook shows that
+sentence; ``%tb`` shows the traceback.
 """
 
 from __future__ import annotations
 
+from hawork.core.one_sentence import lines_in_notebook
+
 
 class HaworkError(Exception):
     """Base of every error raised on purpose by hawork."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Asked by IPython: see ``hawork.core.one_sentence``."""
+        kind = type(self).__name__
+        return lines_in_notebook(self, kind, str(self) or kind)
 
 
 class ConfigurationError(HaworkError):
@@ -131,3 +140,7 @@ class LabError(HaworkError):
 
 class UnknownVerbError(LabError, AttributeError):
     """This kind of cluster has no such verb. The message says what there is instead."""
+
+
+class WrongArgumentError(LabError, TypeError):
+    """A method was called with what it does not take. The message names method and argument."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hawork.core.calls import checked
+
 if TYPE_CHECKING:
     import pandas
 
 _KEY = ["table", "name"]
 
 
+@checked
 def store_changes(before: pandas.DataFrame, after: pandas.DataFrame) -> pandas.DataFrame:
     """The rows or znodes that came (``+``), went (``-``) or say something else now (``~``).
 

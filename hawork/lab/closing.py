@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Protocol
 
+import psutil
+
+from hawork.core.calls import checked
 from hawork.core.errors import LabError
 from hawork.core.forks import OwningProcess
+from hawork.story.display import in_notebook, show
 
 
 class Shutdown:
@@ -69,6 +74,32 @@ def closed(lab: _Closable) -> None:
             _open.remove(lab)
 
 
+def tell_running(starting: _Closable) -> None:
+    """Tell a notebook that labs which it started before are still running, and how to end them.
+
+    A lab that a ``with`` block ends is not told of.
+    """
+    if not in_notebook():
+        return
+    with _lock:
+        others = [lab for lab in _open if lab is not starting]
+    processes = psutil.Process().children(recursive=True)
+    if not others or not processes:
+        return
+    size = 0
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            size += process.memory_info().rss
+    labs = ", ".join(type(lab).__name__ for lab in others)
+    sentence = (
+        f"This notebook still runs {len(others)} lab(s) from before: {labs} "
+        f"({len(processes)} processes, {size / 2**20:,.0f} MB). To end all of them run "
+        "hawork.lab.reset(), then this cell again."
+    )
+    show({"text/plain": sentence})
+
+
+@checked
 def reset() -> int:
     """Close every lab of this notebook, also those that no variable names; how many there were.
 

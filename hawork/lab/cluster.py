@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hawork.client.submission import make_submission
 from hawork.core import options
+from hawork.core.calls import checked_calls
 from hawork.core.jobs import RestartStrategy
 from hawork.core.steps import HeldStep
 from hawork.lab.artifacts import find_source
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hawork.panels.panel_set import PanelSet
 
 
+@checked_calls
 class LabCluster(LocalCluster[Job]):
     """JobManagers and TaskManagers as real processes, and everything to do with them.
 
@@ -111,8 +113,8 @@ class LabCluster(LocalCluster[Job]):
     def arm(self, step: str, action: str = "hold", process: str | None = None) -> ArmedStep:
         """Arm a step once: the first process to reach it is held, paused or crashed there.
 
-        ``process`` limits it to one process (or ``"leader"``). Steps and their meanings are
-        in ``hawork.core.steps.STEPS``.
+        ``process`` limits it to one process (or ``"leader"``). Steps and their
+        meanings are in ``hawork.core.steps.STEPS``.
 
         >>> armed = lab.arm("submit.graph_written", "hold")                # doctest: +SKIP
         >>> job = lab.submit(..., wait=False)                              # doctest: +SKIP

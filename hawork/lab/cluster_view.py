@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 from hawork.client.waiting import Waiting
 from hawork.core import options
+from hawork.core.calls import checked_calls
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration
 from hawork.core.errors import HaworkError, LabError, UnknownVerbError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from hawork.panels.panel_set import PanelSet
 
 
+@checked_calls
 class ClusterView(Recorded):
     """A cluster that is looked at; ``LabCluster``, ``FlinkCluster`` and ``AttachedCluster`` are.
 

@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hawork.core.calls import checked
 from hawork.core.errors import LabError
 from hawork.core.user_files import fallback_directory, home_directory, is_writable
 from hawork.story.comparison import job_of
@@ -144,6 +145,7 @@ class Comparison:
         )
 
 
+@checked
 def compare(streamed: Any, batch: Any | None = None) -> Comparison:
     """Compare a job's output (frame or list of rows) with a batch result (default: pandas').
 

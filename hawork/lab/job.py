@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hawork.client.cluster_client import ClusterClient
 from hawork.client.job_details import JobDetails
 from hawork.client.waiting import Waiting
+from hawork.core.calls import checked_calls
 from hawork.core.errors import HaworkError, LabError
 from hawork.core.jobs import JobStatus
 from hawork.core.types import JobID
@@ -24,6 +25,7 @@ JOB_POLL = 0.1
 """Seconds between looks at a job: each one is a REST call to the leader."""
 
 
+@checked_calls
 class Job:
     """A submitted job. Made by ``LabCluster.submit``.
 

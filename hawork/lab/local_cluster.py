@@ -17,11 +17,13 @@ from hawork.client.cluster_client import ClusterClient
 from hawork.client.flink_rest import in_full
 from hawork.client.job_details import JobDetails
 from hawork.client.waiting import Waiting
+from hawork.core.calls import checked_calls
 from hawork.core.configuration import Configuration, flatten
 from hawork.core.errors import HaworkError, LabError
 from hawork.core.events import Event
 from hawork.core.steps import disarm
 from hawork.core.types import LeaderInformation, ProcessState
+from hawork.lab.closing import tell_running
 from hawork.lab.cluster_view import ClusterView
 from hawork.lab.faults import Faults
 from hawork.lab.hosted import tell_limits
@@ -56,6 +58,7 @@ def fault(
     return verb
 
 
+@checked_calls
 class LocalCluster(ClusterView, Generic[J]):
     """What ``LabCluster`` and ``FlinkCluster`` share: processes, their HA store, and faults.
 
@@ -135,10 +138,16 @@ class LocalCluster(ClusterView, Generic[J]):
     def start(self) -> Self:
         """Start all processes, wait until one leads and every TaskManager is registered.
 
-        Repeatable. ``with LabCluster() as lab`` does it by itself.
+        Repeatable. ``with LabCluster() as lab`` does it by itself. A notebook is told when labs
+        that it started before are still running.
 
         >>> lab = LabCluster(job_managers=3, task_managers=2).start()      # doctest: +SKIP
         """
+        if self._processes is None:
+            tell_running(self)
+        return self._start()
+
+    def _start(self) -> Self:
         self._check_open()
         if self._processes is not None:
             return self
@@ -169,7 +178,7 @@ class LocalCluster(ClusterView, Generic[J]):
         atexit.unregister(self.close)
 
     def __enter__(self) -> Self:
-        return self.start()
+        return self._start()
 
     def _secrets(self) -> tuple[str, ...]:
         if not self._known_secrets or not self._closed:

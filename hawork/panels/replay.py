@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from hawork.core.calls import checked
 from hawork.core.errors import LabError
 from hawork.core.events import Event, EventKind, read_events
 from hawork.core.jobs import JobStatus
@@ -21,6 +22,7 @@ from hawork.panels.feed import Json, merge_patch
 from hawork.panels.job_rows import MOST_JOBS
 from hawork.panels.live_timeline import LiveTimeline
 from hawork.panels.panel import Panel
+from hawork.story.recorded import Recorded
 from hawork.story.run_bundle import RunBundle
 from hawork.story.terms import Terms
 from hawork.story.timeline import Timeline, as_text, mimebundle
@@ -35,8 +37,9 @@ _ENDED = {status.value for status in JobStatus if status.globally_terminal}
 _NEWS = 5
 
 
-def replay(run: RunBundle | Sequence[Event] | Path | str, *, ha: str = "") -> Panel:
-    """A run that is over: a bundle, its events, its directory, or its folder of events.
+@checked
+def replay(run: Recorded | Sequence[Event] | Path | str, *, ha: str = "") -> Panel:
+    """A recorded run: a bundle, a cluster so far, events, a run directory or its events folder.
 
     The slider goes through it: the timeline, the cards of the cluster and the jobs show what
     was known at that moment. ``ha`` is the type of the HA store, which events do not tell.
@@ -48,6 +51,7 @@ def replay(run: RunBundle | Sequence[Event] | Path | str, *, ha: str = "") -> Pa
     """
     if isinstance(run, RunBundle):
         ha = ha or run.ha
+    if isinstance(run, Recorded):
         run = run.event_list()
     events = _events_of(run)
 

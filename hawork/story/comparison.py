@@ -7,6 +7,8 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from hawork.core.calls import checked
+
 if TYPE_CHECKING:
     import pandas
 
@@ -47,6 +49,7 @@ class Exactness:
         )
 
 
+@checked
 def compare_values(found: Iterable[Hashable], expected: Iterable[Hashable]) -> Exactness:
     """Compare what a job wrote with what it should have written, in any order.
 

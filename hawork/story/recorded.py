@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from hawork.core.calls import checked_calls
 from hawork.core.events import Event
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from hawork.story.verdict import Verdict
 
 
+@checked_calls
 class Recorded(ABC):
     """A run that is going on or over, told by its events alone."""
 

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hawork
+from hawork.core.calls import checked
 from hawork.core.errors import LabError
 from hawork.core.events import Event
 from hawork.core.options import HA_TYPE
@@ -92,6 +93,7 @@ class RunBundle(Recorded):
         return f"RunBundle({self.cluster}, {moment}, {len(self._events)} events)"
 
 
+@checked
 def open_bundle(path: Path | str) -> RunBundle:
     """Read a run that ``export_bundle`` has written.
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hawork.core.calls import checked
 from hawork.core.events import Event
 from hawork.story.rules import RULES, Rule, Violation
 from hawork.story.rules.history import History
@@ -193,6 +194,7 @@ class Verdict:
         )
 
 
+@checked
 def judge(events: Iterable[Event], rules: Sequence[Rule] = RULES) -> Verdict:
     """The verdict over any run's events, also of one that ended long ago.
 

@@ -115,6 +115,32 @@ def test_cells_run_twice_or_half_are_mended_by_one_call(
     execute(kernel, f"{START}assert lab.leader()\nlab.close()")
 
 
+@pytest.mark.slow
+def test_what_goes_wrong_in_a_cell_is_one_sentence(kernel: KernelManager) -> None:
+    execute(kernel, START)
+    assert "still runs 1 lab(s) from before: LabCluster (4 processes" in shown(kernel, START)
+    wrong = answer(kernel, "x = 1\nlab.kill('jm-9')", status="error")
+    sentence, where = wrong["traceback"]
+    assert "LabError" in sentence and "the lab has no process 'jm-9'" in sentence
+    assert "line 2: lab.kill('jm-9') · %tb shows the traceback" in where
+    assert "faults.py" in shown(kernel, "%tb")
+    for cell in ("lab.wait_for_event('error').wait()", "await lab.wait_for_event('error')"):
+        client: BlockingKernelClient = kernel.client()
+        client.start_channels()
+        try:
+            client.wait_for_ready(timeout=60)
+            client.execute(f"print('begun', flush=True)\n{cell}")
+            until_printed(client, "begun")
+            kernel.interrupt_kernel()
+            content = client.get_shell_msg(timeout=60)["content"]
+        finally:
+            client.stop_channels()
+        sentence, where = content["traceback"]
+        assert "Interrupted" in sentence and "waiting for event error; the cluster" in sentence
+        assert f"line 2: {cell}" in where
+    execute(kernel, "from hawork.lab import reset\nassert reset() == 2")
+
+
 SHOW = "[str(lab.directory), lab.leader(), sorted(each.pid for each in lab.processes.values())]"
 NAMED = "from hawork.lab import LabCluster\nkept = LabCluster(1, 0, directory='kept')"
 
@@ -181,6 +207,30 @@ def refused(manager: KernelManager, code: str) -> str:
     content = answer(manager, code, status="error")
     assert content["ename"] == "LabError"
     return str(content["evalue"])
+
+
+def shown(manager: KernelManager, code: str) -> str:
+    """What a cell displays or prints, or the traceback that it ends with."""
+    told: list[str] = []
+
+    def hear(message: dict[str, Any]) -> None:
+        content = message["content"]
+        told.append(content.get("data", {}).get("text/plain", "") + content.get("text", ""))
+        told.extend(content.get("traceback", ()))
+
+    client: BlockingKernelClient = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=60)
+        client.execute_interactive(code, timeout=60, output_hook=hear)
+        return "\n".join(told)
+    finally:
+        client.stop_channels()
+
+
+def until_printed(client: BlockingKernelClient, word: str) -> None:
+    while word not in str(client.get_iopub_msg(timeout=60)["content"]):
+        pass
 
 
 def answer(

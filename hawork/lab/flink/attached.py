@@ -17,6 +17,7 @@ from hawork.client.tls import SYSTEM_TRUST, RestTrust
 from hawork.client.waiting import Waiting
 from hawork.core import options
 from hawork.core.addresses import host_and_port, rest_address
+from hawork.core.calls import checked_calls
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration, flatten
 from hawork.core.errors import LabError, RestError
@@ -55,6 +56,7 @@ _NOT_OURS = (
 _NO_STEPS = "steps are of hawork's own processes; see the protocol step by step in a LabCluster"
 
 
+@checked_calls
 class AttachedCluster(ClusterView):
     """A running Flink cluster, seen from outside; made by ``FlinkCluster.attach``.
 

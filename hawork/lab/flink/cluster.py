@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hawork.backends.kubernetes.rights import FLINK_JOB_MANAGER_VERBS
 from hawork.core import options
+from hawork.core.calls import checked_calls
 from hawork.core.configuration import flatten
 from hawork.core.errors import LabError, LeaderRetrievalError
 from hawork.core.jobs import RestartStrategy
@@ -44,6 +45,7 @@ _DISCOVERY = (
 """What a client needs to find the leader. On Kubernetes it wants a storageDir, too."""
 
 
+@checked_calls
 class FlinkCluster(LocalCluster[FlinkJob]):
     """JobManagers and TaskManagers of real Apache Flink, and everything to do with them.
 

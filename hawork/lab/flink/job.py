@@ -13,6 +13,7 @@ from hawork.client.cluster_client import ClusterClient
 from hawork.client.flink_rest import job_details, stored_result
 from hawork.client.job_details import JobDetails
 from hawork.client.waiting import Waiting
+from hawork.core.calls import checked_calls
 from hawork.core.configuration import Configuration
 from hawork.core.errors import JobNotFoundError, LabError, RestError
 from hawork.core.types import JobID
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import pandas
 
 
+@checked_calls
 class FlinkJob(Job):
     """A submitted SQL script or jar. Made by ``FlinkCluster.submit``.
 
