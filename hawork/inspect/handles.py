@@ -76,7 +76,7 @@ class OperatorFacts:
     name: str | None = None
     uid: str | None = None
     directories: tuple[str, ...] = ()
-    keyed: frozenset[str] = frozenset()
+    keyed: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 # --- names -----------------------------------------------------------------------------------

@@ -31,6 +31,8 @@ from tests.interop.flink_stores import Entries, FlinkStore
 SECONDS = 120  # for anything that a JVM does on a busy machine
 SETTLED = 4.0
 """Seconds in which a job has to stay RUNNING to be taken for restored."""
+REFRESHED = 0.5
+"""Seconds after which REST surely says what a RUNNING job was restored from."""
 LOOK = 40.0
 """Seconds after which a JobManager that does not lead is taken never to lead."""
 
@@ -299,6 +301,7 @@ class _Job:
         self._since = 0.0
         self._restarts = 0
         self._restored: int | None = None
+        self._began = False
 
     def look(self, address: str) -> None:
         now = time.monotonic()
@@ -316,8 +319,10 @@ class _Job:
             self._state, self._since = state, now
         checkpoints = get(address, f"jobs/{self._id}/checkpoints") or {}
         restored = (checkpoints.get("latest") or {}).get("restored")
-        if restored and self._restored is None:  # the first: later ones are its own
+        if restored and self._restored is None and not self._began:
             self._restored = restored["id"]
+        # What it restores later is its own: it may run from nothing, fail and begin again.
+        self._began |= state == "RUNNING" and now - self._since >= REFRESHED
 
     @property
     def is_clear(self) -> bool:
