@@ -300,7 +300,7 @@ class Cluster:
     """The store as it was given, whole: ConfigMaps, or a tree."""
     tree: ZooKeeperTree | None = None
     store_moment: float | None = None
-    """When the store did its last transaction, as far as the source tells."""
+    """When the store was looked at, at the earliest: storageDir is dumped before or after it."""
     moment: Moment = field(default_factory=Moment)
     live: bool = False
     versions: FlinkVersions = field(default_factory=FlinkVersions)

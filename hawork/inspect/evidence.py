@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hawork.inspect.cluster import Cluster, Moment
+from hawork.inspect.cluster import Checkpoint, Cluster, Moment
 from hawork.inspect.pointers import MARKER_UID_1_15, MARKER_UID_1_19
 from hawork.inspect.versions import FlinkVersions
 
-__all__ = ["find_moment", "find_versions"]
+__all__ = ["find_moment", "find_store_moment", "find_versions"]
 
 _ONLY_1_20 = (
     "execution.checkpointing.dir",
@@ -19,17 +19,38 @@ _ONLY_1_20 = (
 """Options that have these names since Flink 1.20."""
 
 
+_SKEW = 60.0
+"""Seconds by which the clocks of those who wrote a time and a dump may differ."""
+
+
 def find_moment(cluster: Cluster, latest: float) -> Moment:
     """Between what moments the data was taken. ``latest``: when the dump was there for sure.
 
-    The newest time in the data is the earliest moment, but for a time after ``latest``, which
+    The newest time in the data is the earliest moment, but for a time well after ``latest``, which
     can only come of a wrong clock.
     """
-    times = [time for time in _times(cluster) if time <= latest]
-    return Moment(max(times, default=None), latest)
+    times = [time for time in _times(cluster) if time <= latest + _SKEW]
+    earliest = max(times, default=None)
+    return Moment(earliest, latest if earliest is None else max(latest, earliest))
+
+
+def find_store_moment(cluster: Cluster, latest: float) -> float | None:
+    """The earliest moment at which the store can have been dumped: storageDir may be much later.
+
+    Besides its own times: a file that it points to was there already.
+    """
+    return max((time for time in _store_times(cluster) if time <= latest + _SKEW), default=None)
 
 
 def _times(cluster: Cluster) -> Iterator[float]:
+    yield from _store_times(cluster)
+    if cluster.files is not None:
+        for file in cluster.files:
+            if file.modified is not None:
+                yield file.modified
+
+
+def _store_times(cluster: Cluster) -> Iterator[float]:
     if cluster.store_moment is not None:
         yield cluster.store_moment
     leadership = cluster.leadership
@@ -45,13 +66,11 @@ def _times(cluster: Cluster) -> Iterator[float]:
                 yield address.entry.changed
     for stored in cluster.pointers:
         yield from (time for time in (stored.entry.created, stored.entry.changed) if time)
+        if isinstance(stored, Checkpoint) and stored.content is not None:
+            yield stored.content.completion_timestamp / 1000
     for job in cluster.jobs.values():
         if job.counter is not None and job.counter.entry.changed is not None:
             yield job.counter.entry.changed
-    if cluster.files is not None:
-        for file in cluster.files:
-            if file.modified is not None:
-                yield file.modified
 
 
 def find_versions(cluster: Cluster) -> tuple[FlinkVersions, list[str]]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hawork.inspect.cluster import Cluster, Moment
-from hawork.inspect.evidence import find_moment, find_versions
+from hawork.inspect.evidence import find_moment, find_store_moment, find_versions
 from hawork.inspect.follow import Progress, follow
 from hawork.inspect.inspection import Inspection
 from hawork.inspect.questions.facts import Facts
@@ -52,6 +52,7 @@ def inspect(
     latest = at if at is not None else min(time.time(), sources.newest_change())
     if at is not None or cluster.live:
         cluster.moment = Moment(latest, latest)
+        cluster.store_moment = latest
     found = judge(cluster, latest, target_version, progress)
     return replace(found, seconds=time.monotonic() - started)
 
@@ -66,6 +67,7 @@ def judge(
     follow(cluster, progress)
     if cluster.moment.earliest is None:
         cluster.moment = find_moment(cluster, latest)
+    cluster.store_moment = find_store_moment(cluster, cluster.moment.latest or latest)
     cluster.versions, cluster.versions_because = find_versions(cluster)
     recovery = predict(cluster, target_version)
     facts = Facts(cluster, recovery, running_versions(cluster, target_version))

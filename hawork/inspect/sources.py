@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import posixpath
 import time
@@ -34,6 +35,7 @@ Raw = Dump | ZooKeeperTree
 """What a store holds, not yet understood."""
 FORMAT: Final = 1
 """Of a saved case."""
+_MOST: Final = 10_000
 STORAGE: Final = "storage/"
 """Where in it the files of storageDir are."""
 
@@ -72,12 +74,14 @@ class Sources:
     def newest_change(self) -> float:
         """When the store's dump was written; it is not older than what is in it."""
         times = []
-        for path in (self.configmaps, self.zookeeper_dump, self.zookeeper_data):
-            try:
-                if path is not None:
-                    times.append(Path(path).stat().st_mtime)
-            except OSError:
+        for given in (self.configmaps, self.zookeeper_dump, self.zookeeper_data):
+            if given is None:
                 continue
+            path = Path(given)
+            with contextlib.suppress(OSError):
+                # A folder is as old as its newest name, its files go on being written.
+                inside = sorted(path.iterdir())[:_MOST] if path.is_dir() else []
+                times += [each.stat().st_mtime for each in (path, *inside)]
         return max(times, default=time.time())
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+import yaml
+
 from hawork.lab.flink.client import FlinkClient as LabClient
 from hawork.lab.flink.distribution import FlinkDistribution
 from hawork.lab.flink.memory import TASK_MANAGER_OPTIONS, jvm_flags
@@ -71,6 +73,7 @@ class FlinkProcesses(FlinkClient):
         }
         super().__init__(directory, lines, flink)
         (directory / "tmp").mkdir()
+        self._in_old_form(self.config_file)
         self._control = ProcessControl(directory, {}, release=False)
 
     def __enter__(self) -> FlinkProcesses:
@@ -101,11 +104,19 @@ class FlinkProcesses(FlinkClient):
             "taskmanager.numberOfTaskSlots": str(slots),
         }
         write_conf(conf, self.config_file, own)
+        self._in_old_form(conf / "config.yaml")
         memory = jvm_flags(TASK_MANAGER, {})
         argv = self.flink.command(
             TASK_MANAGER_MAIN, "--configDir", str(conf), memory=memory, conf=conf
         )
         self._control.start(name, argv, log=self.directory / "logs" / f"{name}.log")
+
+    def _in_old_form(self, config_file: Path) -> None:
+        """Flink before 1.19 reads ``flink-conf.yaml``, in which quotes stand for themselves."""
+        if tuple(map(int, self.flink.version.split(".")[:2])) < (1, 19):
+            values = yaml.safe_load(config_file.read_text())
+            lines = "".join(f"{key}: {value}\n" for key, value in values.items())
+            config_file.with_name("flink-conf.yaml").write_text(lines)
 
     def kill(self, name: str, signal: str = "KILL") -> None:
         self._control.signal(name, signal)

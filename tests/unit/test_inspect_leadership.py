@@ -147,6 +147,40 @@ def test_job_graphs_locked_in_a_dump_may_be_those_of_a_dead_process(cluster: str
     ]
 
 
+NEWEST = {"zk119": 1795972270.0, "zk120": 1795970882.0}
+"""When the data was made."""
+
+
+@pytest.mark.parametrize("cluster", ON_ZOOKEEPER)
+def test_a_fresh_dump_of_a_cluster_that_runs_has_nothing_to_tell(cluster: str) -> None:
+    """The session that holds the locks stands in the latch, and its jobs make checkpoints."""
+    assert led(cluster).look(latest=NEWEST[cluster] + 60).findings == []
+
+
+@pytest.mark.parametrize("cluster", ON_ZOOKEEPER)
+def test_a_lock_of_a_session_that_is_no_contender_is_that_of_a_dead_owner(cluster: str) -> None:
+    made = led(cluster)
+    lock: Name = ("znode", f"{made.graph('inlined')[1]}/locks/726ecef1-1764-4190-9027-cd7f6a327c45",
+                  None)  # fmt: skip
+    made.put(lock, b"127.0.0.1", "0x10000462f4a0009")
+    found = made.look(latest=NEWEST[cluster] + 60)
+    assert said(found) == [("lock-of-dead-owner", "warning", {lock})]
+
+
+def test_files_that_were_dumped_long_after_the_store_do_not_end_its_lease() -> None:
+    """The cluster ran on; a pointer of the store is what proves how young the store is."""
+    made = led("k8s120")
+    made.files["ha/flights-prod/later"] = (b"", 1795970979.0 + 3600)
+    assert made.look().alarms == []
+    made.record(acquireTime="2026-11-29T17:49:30.000000Z", renewTime="2026-11-29T17:49:39.000000Z")
+    for component in made.components():
+        made.remove(made.address(component))
+    found = made.look()
+    assert [(each.name, each.severity) for each in found.findings] == [
+        ("leader-without-address", "info")
+    ]
+
+
 def test_an_annotation_that_is_no_lock_record_is_named() -> None:
     made = led("k8s120")
     made.store[made.cluster_map]["metadata"]["annotations"] = {

@@ -31,6 +31,11 @@ class Facts:
         """The moment of the data, at the earliest."""
         return self.cluster.moment.earliest
 
+    @property
+    def store_now(self) -> float | None:
+        """The moment of the store, at the earliest: files may have been dumped much later."""
+        return self.cluster.store_moment
+
 
 Check: TypeAlias = Callable[[Facts], Iterable[Finding]]
 

@@ -14,6 +14,8 @@ __all__ = ["CHECKS"]
 
 _TAKEOVER = 15.0
 """Seconds that a takeover may take until every address is published."""
+_QUIET = 600.0
+"""Seconds between the newest trace of a leader and its dump from which on it may be dead."""
 _FLAPPING = 5
 """Terms from which on one speaks of flapping ..."""
 _SHORT_TERM = 600.0
@@ -21,15 +23,15 @@ _SHORT_TERM = 600.0
 
 
 def _held_for(facts: Facts, leadership: Leadership) -> float | None:
-    """Seconds since the lock was taken, at the moment of the data."""
+    """Seconds since the lock was taken, at the moment of the store."""
     since = None
     if leadership.record is not None:
         since = leadership.record.acquire_time
     elif leadership.latch:
         since = leadership.latch[0].entry.created
-    if since is None or facts.now is None:
+    if since is None or facts.store_now is None:
         return None
-    return max(0.0, facts.now - since)
+    return max(0.0, facts.store_now - since)
 
 
 def _lock(leadership: Leadership) -> Object:
@@ -39,9 +41,9 @@ def _lock(leadership: Leadership) -> Object:
 def _expired(facts: Facts, leadership: Leadership) -> float | None:
     """Seconds since the lease certainly ran out."""
     record = leadership.record
-    if record is None or not record.holder or record.renew_time is None or facts.now is None:
+    if record is None or not record.holder or record.renew_time is None or facts.store_now is None:
         return None
-    over = facts.now - (record.renew_time + record.lease_duration)
+    over = facts.store_now - (record.renew_time + record.lease_duration)
     return over if over > 0 else None
 
 
@@ -204,9 +206,9 @@ def unreadable(facts: Facts) -> Iterator[Finding]:
 def flapping(facts: Facts) -> Iterator[Finding]:
     """Does the leader change again and again?"""
     leadership = facts.cluster.leadership
-    if leadership is None or leadership.created is None or facts.now is None:
+    if leadership is None or leadership.created is None or facts.store_now is None:
         return
-    lasted = facts.now - leadership.created
+    lasted = facts.store_now - leadership.created
     if leadership.record is not None:
         terms = leadership.record.transitions
         shown = f"leaderTransitions is {terms}"
@@ -292,29 +294,68 @@ def owners(facts: Facts) -> Iterator[Finding]:
     """
     cluster, leadership = facts.cluster, facts.cluster.leadership
     held = [lock for lock in cluster.locks if lock.entry.owner is not None and lock.of_job_graph]
-    if not held or leadership is None or cluster.live:
+    if not held or leadership is None:
         return
     others = (never, addresses, two_leaders, unreadable, flapping, locks)
     if any(is_alarm(finding) for check in others for finding in check(facts)):
         return
-    sessions = dict.fromkeys(lock.entry.owner or "" for lock in held)
+    contenders = {node.entry.owner for node in leadership.latch}
+    apart = [lock for lock in held if lock.entry.owner not in contenders]
     leader = leadership.latch[0].entry.owner if leadership.latch else None
+    that_of = f"that of the leader is {leader or 'not there'}"
+    if apart:
+        since = _held_for(facts, leadership)
+        if since is not None and since < _TAKEOVER:
+            return  # the former leader lets go
+        sessions = dict.fromkeys(lock.entry.owner or "" for lock in apart)
+        evidence = (
+            f"session {named(sessions)}; {that_of}",
+            "a JobManager that lives stands in the latch with its session",
+        )
+    else:
+        silence = _silence(facts)
+        if silence is None:
+            return
+        apart, sessions = held, dict.fromkeys(lock.entry.owner or "" for lock in held)
+        evidence = (
+            f"session {named(sessions)}; {that_of}",
+            f"its jobs made no checkpoint for {age(silence)}; from a dump alone it cannot be known "
+            "whether the session lives",
+        )
     yield Finding(
         "lock-of-dead-owner",
         "warning",
         (14, 6),
-        tuple(lock.entry.object for lock in held),
-        f"{several(len(held), 'job graph')} locked by {several(len(sessions), 'session')}, which "
+        tuple(lock.entry.object for lock in apart),
+        f"{several(len(apart), 'job graph')} locked by {several(len(sessions), 'session')}, which "
         "may be that of a dead process",
-        (
-            f"session {named(sessions)}; that of the leader is {leader or 'not there'}",
-            "from a dump alone it cannot be known whether the session lives",
-        ),
+        evidence,
         "the locks of a dead process stay until its session runs out; until then its job graphs "
         "cannot be removed",
         safe="if its process is dead: wait for the session timeout; if it lives: nothing",
         unsafe="delete lock nodes of a session that may live",
     )
+
+
+def _silence(facts: Facts) -> float | None:
+    """Seconds for which a leader has left no trace that would have left one by then.
+
+    ``None`` while its jobs may just not have made their next checkpoint, and when the store itself
+    was asked: a session is there only as long as its server hears of it.
+    """
+    cluster, moment = facts.cluster, facts.cluster.moment
+    if cluster.live or moment.earliest is None or moment.latest is None:
+        return None
+    intervals = [
+        graph.content.checkpoint_interval / 1000
+        for job in cluster.jobs.values()
+        for graph in job.graphs
+        if graph.content is not None and graph.content.checkpoint_interval is not None
+    ]
+    silence = moment.latest - moment.earliest
+    if not intervals or silence <= max(_QUIET, 3 * min(intervals)):
+        return None
+    return silence
 
 
 CHECKS: tuple[Check, ...] = (

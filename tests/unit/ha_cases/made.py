@@ -34,6 +34,8 @@ from hawork.inspect.zookeeper_dumps import read_zookeeper_dump
 ROOT = "/srv/flink"
 SESSION = "0x10000462f4a0001"
 LOCK = "control-plane.alpha.kubernetes.io/leader"
+LATEST = 1795980000.0
+"""Hours after the clusters died."""
 LEADER = "org.apache.flink.k8s.leader."
 
 TERM = "2e3aa11b-aaf6-4586-8903-9b4340de0ee3"
@@ -222,8 +224,10 @@ class Made:
 
     # --- the answer --------------------------------------------------------------------
 
-    def look(self, target: str | None = None, *, config: bool = True) -> ShownInspection:
-        """What the inspector says of it."""
+    def look(
+        self, target: str | None = None, *, config: bool = True, latest: float = LATEST
+    ) -> ShownInspection:
+        """What the inspector says of a dump that was written at ``latest``."""
         lines = "\n".join(f"{key}: {value}" for key, value in self.config.items())
         cluster = Cluster(settings=parse_settings(lines, "config.yaml")) if config else Cluster()
         if self.backend == "zookeeper":
@@ -238,7 +242,7 @@ class Made:
             listing, lambda name: self.files[name][0], {f"file:{ROOT}": "."}
         )
         cluster.moment = Moment()
-        return judge(cluster, latest=1795980000.0, target_version=target)
+        return judge(cluster, latest=latest, target_version=target)
 
 
 def real(base: str) -> Made:
