@@ -112,6 +112,8 @@ class Checkpoint(StoredPointer):
     metadata_differs: str = ""
     only_in_metadata: list[str] = field(default_factory=list)
     """Files of state that ``_metadata`` names and the file in storageDir does not."""
+    moment: Literal["of its files", "before its files", "after its files"] = "of its files"
+    """When the pointer was looked at: a leader may have gone on in between (``moments``)."""
 
     @property
     def whole(self) -> bool:
@@ -173,6 +175,8 @@ class JobView:
     place_exists: bool = False
     dirty: ResultFile | None = None
     clean: ResultFile | None = None
+    replaced_by: int | None = None
+    """The newest checkpoint in a storage that was dumped after the store (``moments``)."""
 
     @property
     def object(self) -> Object:

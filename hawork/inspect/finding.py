@@ -67,6 +67,7 @@ CODES: Final[dict[str, str]] = {
     "HA503": "files-of-another-cluster",
     "HA504": "abandoned-configmaps",
     "HA505": "another-cluster",
+    "HA506": "dump-of-two-moments",
     "HA601": "configmap-near-limit",
     "HA602": "more-than-retained",
     "HA603": "timeouts-do-not-fit",

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from hawork.inspect.cluster import Cluster, Moment
 from hawork.inspect.evidence import find_moment, find_store_moment, find_versions
+from hawork.inspect.finding import Object
 from hawork.inspect.follow import Progress, follow
 from hawork.inspect.inspection import Inspection
+from hawork.inspect.moments import files_are_missing
 from hawork.inspect.questions.facts import Facts
 from hawork.inspect.questions.table import answers, ask
 from hawork.inspect.recovery import predict, running_versions
@@ -22,6 +24,10 @@ from hawork.inspect.report_html import as_fragment
 from hawork.inspect.sources import Sources, read_sources
 
 __all__ = ["ShownInspection", "Sources", "inspect", "inspect_paths", "judge"]
+
+
+_LOOKS = 3
+"""How often a living cluster is looked at until its store and its files agree, or do not twice."""
 
 
 class ShownInspection(Inspection):
@@ -48,13 +54,37 @@ def inspect(
     source that is not there at all; whatever else cannot be read is in ``not_looked_at``.
     """
     started = time.monotonic()
+    found = _look(sources, target_version, at, progress)
+    for _ in range(_LOOKS - 1):
+        before = _gone(found.cluster)
+        if not found.cluster.live or not before:
+            break
+        found = _look(sources, target_version, at, progress)
+        if before & _gone(found.cluster):
+            break
+    return replace(found, seconds=time.monotonic() - started)
+
+
+def _look(
+    sources: Sources, target_version: str | None, at: float | None, progress: Progress | None
+) -> ShownInspection:
     cluster = read_sources(sources)
     latest = at if at is not None else min(time.time(), sources.newest_change())
     if at is not None or cluster.live:
         cluster.moment = Moment(latest, latest)
         cluster.store_moment = latest
-    found = judge(cluster, latest, target_version, progress)
-    return replace(found, seconds=time.monotonic() - started)
+    return judge(cluster, latest, target_version, progress)
+
+
+def _gone(cluster: Cluster) -> set[Object]:
+    """Pointers without their files: a leader may have removed both while we looked."""
+    return {
+        each.entry.object
+        for job in cluster.jobs.values()
+        for each in job.checkpoints
+        if each.moment == "of its files"
+        and (files_are_missing(each) or (each.file is not None and not each.file.looked))
+    }
 
 
 def judge(

@@ -361,6 +361,13 @@ class _Machine:
                 readable.append(checkpoint)
             else:
                 skipped.append(checkpoint)
+        if job.replaced_by is not None and not any(
+            each.moment == "of its files" for each in readable
+        ):
+            return JobRecovery(
+                job.job_id, "restored", job.replaced_by, decided_by=job.place,
+                because="the storage was dumped after the store, when it had newer checkpoints",
+            )  # fmt: skip
         if not readable:
             return self._without_checkpoint(job, graph, skipped)
         chosen = readable[-1]
@@ -371,7 +378,7 @@ class _Machine:
             )  # fmt: skip
         number = chosen.content.checkpoint_id if chosen.content else chosen.checkpoint_id
         place = chosen.entry.object
-        if chosen.missing:
+        if chosen.missing and chosen.moment == "of its files":
             gone = chosen.missing[0]
             return JobRecovery(
                 job.job_id, "restart-loop", number, decided_by=Object("file", gone.name),
@@ -418,7 +425,7 @@ class _Machine:
         fate = fate_of(checkpoint, self._versions)
         if fate == "fatal":
             return "a checkpoint's pointer is not base64"
-        if fate != "read" or checkpoint.file is None:
+        if fate != "read" or checkpoint.file is None or checkpoint.moment != "of its files":
             return ""
         number = checkpoint.checkpoint_id
         if checkpoint.file.missing:

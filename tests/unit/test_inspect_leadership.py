@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import struct
 
 import pytest
-from ha_cases.made import SESSION, Made, Name, clusters
+from ha_cases.made import LATEST, SESSION, Made, Name, clusters
 
 from hawork.inspect.inspection import Inspection
 
@@ -179,6 +180,78 @@ def test_files_that_were_dumped_long_after_the_store_do_not_end_its_lease() -> N
     assert [(each.name, each.severity) for each in found.findings] == [
         ("leader-without-address", "info")
     ]
+
+
+def led_on(made: Made, job: str, steps: int) -> None:
+    """A leader made so many checkpoints after the store was dumped, and removed as many."""
+    ids = made.ids(job)
+    newest = made.file(made.checkpoint(job, ids[-1]))
+    content, modified = made.files[newest]
+    chk = f"checkpoints/{made.jobs[job]}/chk-"
+    metadata = made.files[f"{chk}{ids[-1]}/_metadata"]
+    for step in range(1, steps + 1):
+        number = ids[-1] + step
+        old = content.replace(struct.pack(">q", ids[-1]), struct.pack(">q", number), 1)
+        made.files[f"ha/flights-prod/completedCheckpoint{number:012x}"] = (old, modified + step)
+        made.files[f"{chk}{number}/_metadata"] = metadata
+    for number in ids[:steps]:
+        del made.files[made.file(made.checkpoint(job, number))]
+        for name in [each for each in made.files if each.startswith(f"{chk}{number}/")]:
+            del made.files[name]
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_checkpoints_that_a_leader_replaced_between_two_dumps_are_no_damage(
+    cluster: str, steps: int
+) -> None:
+    made = led(cluster)
+    newest = made.ids("exclusive")[-1]
+    led_on(made, "exclusive", steps)
+    found = made.look(latest=NEWEST.get(cluster, LATEST) + 60)
+    assert found.alarms == []
+    assert "dump-of-two-moments" in [each.name for each in found.findings]
+    outcome = found.recovery.jobs[made.jobs["exclusive"]]
+    assert (outcome.outcome, outcome.checkpoint) == (
+        "restored", newest + 2 if steps == 2 else newest,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("cluster", ON_ZOOKEEPER)
+def test_without_a_leader_the_same_is_a_store_that_was_set_back(cluster: str) -> None:
+    made = copy.deepcopy(CLUSTERS[cluster])
+    led_on(made, "exclusive", 2)
+    found = made.look()
+    assert found.recovery.jobmanager == "crash-loops"
+    assert [each.name for each in found.alarms] == ["checkpoint-file-missing"] * 2
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_pointers_that_are_younger_than_the_storage_are_no_damage(cluster: str) -> None:
+    made = led(cluster)
+    older, newest = made.ids("inlined")
+    chk = f"checkpoints/{made.jobs['inlined']}/chk-"
+    content, modified = made.files[made.file(made.checkpoint("inlined", older))]
+    before = content.replace(struct.pack(">q", older), struct.pack(">q", older - 1), 1)
+    made.files["ha/flights-prod/completedCheckpoint00000000000a"] = (before, modified)
+    del made.files[made.file(made.checkpoint("inlined", newest))]
+    for name in [each for each in made.files if each.startswith(f"{chk}{newest}/")]:
+        del made.files[name]
+    found = made.look(latest=NEWEST.get(cluster, LATEST) + 60)
+    assert found.alarms == []
+    outcome = found.recovery.jobs[made.jobs["inlined"]]
+    assert (outcome.outcome, outcome.checkpoint) == ("restored", newest)
+
+
+@pytest.mark.parametrize("cluster", ON_KUBERNETES)
+def test_the_first_checkpoints_of_a_job_may_come_after_the_store_was_dumped(cluster: str) -> None:
+    made = led(cluster)
+    for number in made.ids("inlined"):
+        made.remove(made.checkpoint("inlined", number))
+    made.set_counter("inlined", 1)
+    assert made.look().alarms == []
+    made.set_counter("inlined", 40)
+    assert [each.name for each in made.look().alarms] == ["checkpoints-lost"]
 
 
 def test_an_annotation_that_is_no_lock_record_is_named() -> None:

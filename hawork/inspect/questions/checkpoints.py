@@ -53,6 +53,8 @@ def checkpoint_files(facts: Facts) -> Iterator[Finding]:
             file = checkpoint.file
             if file is None or facts.fate(checkpoint) != "read" or not file.looked:
                 continue
+            if checkpoint.moment != "of its files":
+                continue
             number, what = checkpoint.checkpoint_id, job_name(job)
             assert checkpoint.pointer is not None
             wanted = checkpoint.pointer.size
@@ -125,7 +127,8 @@ def _unread(facts: Facts, checkpoint: Checkpoint) -> bool:
 def marked_checkpoints(facts: Facts) -> Iterator[Finding]:
     """Is a checkpoint pointer marked for deletion that should be the newest?"""
     for job in facts.cluster.jobs.values():
-        marked = [each for each in job.checkpoints if facts.fate(each) == "marked"]
+        marked = [each for each in job.checkpoints if facts.fate(each) == "marked"
+                  and each.moment == "of its files"]  # fmt: skip
         if not marked or job.job_id not in facts.recovery.loading:
             continue
         # Flink removes the oldest first: a marked one behind which nothing is kept is abnormal.
@@ -235,7 +238,8 @@ def operators(facts: Facts) -> Iterator[Finding]:
 def state_files(facts: Facts) -> Iterator[Finding]:
     """Is every file of state there that a checkpoint names?"""
     for job in facts.cluster.jobs.values():
-        affected = [each for each in job.checkpoints if each.missing]
+        affected = [each for each in job.checkpoints if each.missing
+                    and each.moment == "of its files"]  # fmt: skip
         if not affected:
             continue
         readable = [each for each in job.checkpoints if facts.fate(each) == "read"]
@@ -283,6 +287,8 @@ def metadata_files(facts: Facts) -> Iterator[Finding]:
         for checkpoint in job.checkpoints:
             if checkpoint.content is None or checkpoint.content.job_id != job.job_id:
                 continue
+            if checkpoint.moment != "of its files":
+                continue
             objects: tuple[Object, ...] = (Object("file", checkpoint.metadata_name), job.object)
             what = f"checkpoint {checkpoint.checkpoint_id} of {job_name(job)}"
             if checkpoint.metadata == "missing":
@@ -307,12 +313,35 @@ def metadata_files(facts: Facts) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+def moments(facts: Facts) -> Iterator[Finding]:
+    """Were store and storage dumped one after the other, while a JobManager went on?"""
+    for job in facts.cluster.jobs.values():
+        apart = [each for each in job.checkpoints if each.moment != "of its files"]
+        if not apart:
+            continue
+        ids = [each.checkpoint_id for each in apart]
+        later = job.replaced_by is not None
+        yield Finding(
+            "dump-of-two-moments", "info", (1, 24),
+            (*(each.entry.object for each in apart), job.object),
+            f"store and storage of {job_name(job)} were dumped one after the other, and a leader "
+            "went on in between",
+            (f"the files of checkpoints {ids} are gone, and those of {job.replaced_by} are there"
+             if later else f"the files of checkpoints {ids} are not there yet, older ones are",),
+            "a leader adds a checkpoint and removes the oldest all the time; this is no damage",
+            safe="stop the JobManagers, or look at the living cluster, to see one moment",
+            unsafe="remove pointers because of it", job_id=job.job_id,
+        )  # fmt: skip
+
+
 def checkpoints_lost(facts: Facts) -> Iterator[Finding]:
     """Are a job's checkpoint pointers gone although it had checkpoints?"""
     cluster = facts.cluster
     for job in cluster.jobs.values():
         if job.checkpoints or job.job_id not in facts.recovery.loading:
             continue
+        if job.replaced_by is not None:
+            continue  # the first ones came after the store was dumped
         files = list(loose_checkpoints(cluster, job.job_id))
         begun = (job.counter.value or 1) - 1 if job.counter is not None else 0
         folders = cluster.checkpoint_folders.get(job.job_id, [])
@@ -399,5 +428,5 @@ def counters(facts: Facts) -> Iterator[Finding]:
 
 CHECKS: tuple[Check, ...] = (
     checkpoint_files, checkpoint_pointers, marked_checkpoints, other_content, operators,
-    state_files, metadata_files, checkpoints_lost, counters,
+    state_files, metadata_files, moments, checkpoints_lost, counters,
 )  # fmt: skip

@@ -1,0 +1,73 @@
+"""A store and a storage that were dumped one after the other, while a JobManager went on.
+
+It adds a checkpoint (file, then pointer) and then removes the oldest (pointer, then its files): a
+pointer without its files, beside newer checkpoints that no pointer names, is not damaged but
+older than the storage; and the reverse. Only where a leader was there at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hawork.inspect.cluster import Checkpoint, Cluster, JobView
+
+__all__ = ["files_are_missing", "mark_moments"]
+
+
+def mark_moments(cluster: Cluster) -> None:
+    """Say of every checkpoint whose files are of another moment than its pointer."""
+    leadership = cluster.leadership
+    if leadership is None or not leadership.held or cluster.files is None:
+        return
+    for job in cluster.jobs.values():
+        pointers = {each.checkpoint_id: each for each in job.checkpoints
+                    if each.checkpoint_id is not None}  # fmt: skip
+        if pointers:
+            _of_job(cluster, job, dict(sorted(pointers.items())))
+        elif job.counter is not None and job.counter.value is not None:
+            known = _known(cluster, job)
+            if known and min(known) >= job.counter.value:
+                job.replaced_by = max(known)
+
+
+def _of_job(cluster: Cluster, job: JobView, pointers: Mapping[int, Checkpoint]) -> None:
+    folders, loose = _folders(cluster, job), _loose(cluster, job)
+    oldest, newest = min(pointers), max(pointers)
+    newer = {each for each in folders | loose if each > newest}
+    surplus = max(0, len(pointers) - (cluster.settings.retained or len(pointers)))
+    for at, (number, checkpoint) in enumerate(pointers.items()):
+        # The one that is just being removed, besides those that newer ones replaced.
+        going = at < len(newer) + surplus and number not in folders and bool(folders)
+        if (at < len(newer) or going) and (checkpoint.marked or files_are_missing(checkpoint)):
+            checkpoint.moment = "before its files"
+            job.replaced_by = max(newer, default=newest)
+    gone = []
+    for number, checkpoint in reversed(list(pointers.items())):
+        if checkpoint.file is None or not checkpoint.file.missing or number in folders:
+            break
+        gone.append(checkpoint)
+    if folders and len(gone) <= sum(each < oldest for each in loose):
+        for checkpoint in gone:
+            checkpoint.moment = "after its files"
+
+
+def _known(cluster: Cluster, job: JobView) -> set[int]:
+    return _folders(cluster, job) | _loose(cluster, job)
+
+
+def _folders(cluster: Cluster, job: JobView) -> set[int]:
+    return set(cluster.checkpoint_folders.get(job.job_id, ()))
+
+
+def _loose(cluster: Cluster, job: JobView) -> set[int]:
+    files = cluster.loose_of(job.job_id, graphs=False)
+    return {file.checkpoint_id for file in files if file.checkpoint_id is not None}
+
+
+def files_are_missing(checkpoint: Checkpoint) -> bool:
+    """Whether a file that the checkpoint names is not there, its ``_metadata`` included."""
+    return (
+        (checkpoint.file is not None and checkpoint.file.missing)
+        or bool(checkpoint.missing)
+        or checkpoint.metadata == "missing"
+    )
