@@ -328,7 +328,7 @@ def moments(facts: Facts) -> Iterator[Finding]:
             "went on in between",
             (f"the files of checkpoints {ids} are gone, and those of {job.replaced_by} are there"
              if later else f"the files of checkpoints {ids} are not there yet, older ones are",),
-            "a leader adds a checkpoint and removes the oldest all the time; this is no damage",
+            "a leader adds a checkpoint and removes the oldest all the time; both are whole",
             safe="stop the JobManagers, or look at the living cluster, to see one moment",
             unsafe="remove pointers because of it", job_id=job.job_id,
         )  # fmt: skip
