@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import uuid
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import yaml
 
@@ -111,9 +112,28 @@ class FlinkProcesses(FlinkClient):
         )
         self._control.start(name, argv, log=self.directory / "logs" / f"{name}.log")
 
+    @property
+    def _is_old(self) -> bool:
+        return tuple(map(int, self.flink.version.split(".")[:2])) < (1, 19)
+
+    def _execute(
+        self, flink: Any, statements: Sequence[str], values: Mapping[str, str]
+    ) -> list[str]:
+        """Before 1.19 the Table API heeds ``execution.target`` only of a context."""
+        if self._is_old:
+            config = flink.configuration.GlobalConfiguration.loadConfiguration(str(self._conf))
+            for key, value in values.items():
+                config.setString(key, value)
+            thread = self._connected().jvm.java.lang.Thread.currentThread()
+            flink.client.program.StreamContextEnvironment.setAsContext(
+                flink.core.execution.DefaultExecutorServiceLoader(), config,
+                thread.getContextClassLoader(), False, False,
+            )  # fmt: skip
+        return super()._execute(flink, statements, values)
+
     def _in_old_form(self, config_file: Path) -> None:
         """Flink before 1.19 reads ``flink-conf.yaml``, in which quotes stand for themselves."""
-        if tuple(map(int, self.flink.version.split(".")[:2])) < (1, 19):
+        if self._is_old:
             values = yaml.safe_load(config_file.read_text())
             lines = "".join(f"{key}: {value}\n" for key, value in values.items())
             config_file.with_name("flink-conf.yaml").write_text(lines)
