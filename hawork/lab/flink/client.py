@@ -15,7 +15,6 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from hawork.core.errors import JobSubmissionError, LabError
@@ -66,12 +65,7 @@ class FlinkClient:
     def __enter__(self) -> FlinkClient:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def submit(self, script: SqlScript, settings: Mapping[str, str], job_id: str) -> list[str]:

@@ -79,6 +79,19 @@ class History:
         """
         return self._late.get(id(accepted), ())
 
+    def objection(self, accepted: Accepted) -> tuple[str, tuple[Event, ...]] | None:
+        """Why ``accepted`` was not its process's to do, as the end of a sentence, and the proof."""
+        event = accepted.event
+        under = f"under session {event.session_id}"
+        grant = self.grants.get(accepted.session_id)
+        if grant is None:
+            return f"{under}, which was never granted", (event,)
+        if grant.process != event.process:
+            return f"{under}, which had been granted to {grant.process}", (grant, event)
+        if proof := self.proof_of_another_leader(accepted):
+            return f"{under} although {proof[1].process} had led since", (*proof, event)
+        return None
+
     def _find_late(self) -> dict[int, tuple[Event, ...]]:
         """The proofs. What came late itself proves nothing against the leader that it hit."""
         late: dict[int, tuple[Event, ...]] = {}

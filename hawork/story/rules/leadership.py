@@ -24,26 +24,11 @@ def _broken(history: History) -> Iterator[Violation]:
                 (first, event),
             )
     for published in history.publications:
-        event = published.event
-        grant = history.grants.get(published.session_id)
-        if grant is None:
-            yield Violation(
-                f"{event.process} was published as leader under session {event.session_id}, "
-                "which was never granted",
-                (event,),
-            )
-        elif grant.process != event.process:
-            yield Violation(
-                f"{event.process} was published as leader under session {event.session_id}, "
-                f"which had been granted to {grant.process}",
-                (grant, event),
-            )
-        elif proof := history.proof_of_another_leader(published):
-            yield Violation(
-                f"{event.process} was published as {event.facts.get('component')} under session "
-                f"{event.session_id} although {proof[1].process} had led since",
-                (*proof, event),
-            )
+        if objection := history.objection(published):
+            why, proof = objection
+            event = published.event
+            what = event.facts.get("component", "leader")
+            yield Violation(f"{event.process} was published as {what} {why}", proof)
 
 
 def _looked_at(history: History) -> str:

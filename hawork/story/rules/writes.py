@@ -11,26 +11,10 @@ from hawork.story.rules.rule import Rule, Violation, count
 
 def _broken(history: History) -> Iterator[Violation]:
     for write in history.writes:
-        event = write.event
-        grant = history.grants.get(write.session_id)
-        if grant is None:
-            yield Violation(
-                f"{event.process} wrote {_what(write)} under session {event.session_id}, which "
-                "was never granted",
-                (event,),
-            )
-        elif grant.process != event.process:
-            yield Violation(
-                f"{event.process} wrote {_what(write)} under session {event.session_id}, which "
-                f"had been granted to {grant.process}",
-                (grant, event),
-            )
-        elif proof := history.proof_of_another_leader(write):
-            yield Violation(
-                f"{event.process} wrote {_what(write)} under session {event.session_id} although "
-                f"{proof[1].process} had led since: the store should have refused it",
-                (*proof, event),
-            )
+        if objection := history.objection(write):
+            why, proof = objection
+            told = f"{write.process} wrote {_what(write)} {why}: the store should have refused it"
+            yield Violation(told, proof)
 
 
 def _what(write: Accepted) -> str:
