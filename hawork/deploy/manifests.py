@@ -80,19 +80,26 @@ class Manifests:
         return options.checked(
             {
                 options.HA_TYPE.key: "kubernetes",
+                # Flink's deployer on Kubernetes sets it so; else it is /default for all clusters.
                 options.CLUSTER_ID.key: f"/{self.cluster_id}",
                 options.STORAGE_DIR.key: self.storage_dir,
                 options.K8S_CLUSTER_ID.key: self.cluster_id,
                 options.K8S_NAMESPACE.key: self.namespace,
                 options.REST_BIND_ADDRESS.key: "0.0.0.0",
                 options.REST_PORT.key: REST_PORT,
-                options.REST_TOKEN_FILE.key: f"{_TOKEN}/token",
-                # A volume is root's and its group's; there are no other users in a pod.
-                options.STORAGE_SHARED.key: "true",
-                **self._tls_options(),
+                **self._more_options(),
                 **self.options,
             }
         )
+
+    def _more_options(self) -> dict[str, Any]:
+        """What a cluster of this program needs besides."""
+        return {
+            options.REST_TOKEN_FILE.key: f"{_TOKEN}/token",
+            # A volume is root's and its group's; there are no other users in a pod.
+            options.STORAGE_SHARED.key: "true",
+            **self._tls_options(),
+        }
 
     def objects(self) -> list[dict[str, Any]]:
         """All of them, in the order in which they are to be applied."""

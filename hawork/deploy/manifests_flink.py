@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from hawork.backends.kubernetes.rights import FLINK_JOB_MANAGER_VERBS, TASK_MANAGER_VERBS
-from hawork.core import options
-from hawork.core.configuration import Configuration
 from hawork.core.errors import ConfigurationError
 from hawork.core.flink import LOGGING, TESTED_VERSION
 from hawork.core.units import parse_size
@@ -40,34 +38,22 @@ class FlinkManifests(Manifests):
     USER: ClassVar[int] = 9999  # that of the official image
     RIGHTS = {JOB_MANAGER: FLINK_JOB_MANAGER_VERBS, TASK_MANAGER: TASK_MANAGER_VERBS}
 
-    def config(self) -> Configuration:
-        """The cluster's configuration, checked as far as it is hawork's, too."""
-        return options.checked(
-            {
-                options.HA_TYPE.key: "kubernetes",
-                # Flink's deployer on Kubernetes sets it so; else it is /default for all clusters.
-                options.CLUSTER_ID.key: f"/{self.cluster_id}",
-                options.STORAGE_DIR.key: self.storage_dir,
-                options.K8S_CLUSTER_ID.key: self.cluster_id,
-                options.K8S_NAMESPACE.key: self.namespace,
-                options.REST_BIND_ADDRESS.key: "0.0.0.0",
-                options.REST_PORT.key: REST_PORT,
-                "jobmanager.bind-host": "0.0.0.0",
-                "jobmanager.rpc.port": RPC_PORT,
-                "blob.server.port": BLOB_PORT,
-                "taskmanager.bind-host": "0.0.0.0",
-                "taskmanager.rpc.port": TASK_RPC_PORT,
-                "taskmanager.numberOfTaskSlots": "2",
-                _MEMORY[JOB_MANAGER]: "1600m",
-                _MEMORY[TASK_MANAGER]: "1728m",
-                "execution.checkpointing.dir": f"{self.storage_dir.rstrip('/')}/checkpoints",
-                "execution.checkpointing.savepoint-dir":
-                    f"{self.storage_dir.rstrip('/')}/savepoints",
-                # How a job ended is forgotten by the next leader, but not by a holder of the file.
-                "job-result-store.delete-on-commit": "false",
-                **self.options,
-            }
-        )  # fmt: skip
+    def _more_options(self) -> dict[str, Any]:
+        root = self.storage_dir.rstrip("/")
+        return {
+            "jobmanager.bind-host": "0.0.0.0",
+            "jobmanager.rpc.port": RPC_PORT,
+            "blob.server.port": BLOB_PORT,
+            "taskmanager.bind-host": "0.0.0.0",
+            "taskmanager.rpc.port": TASK_RPC_PORT,
+            "taskmanager.numberOfTaskSlots": "2",
+            _MEMORY[JOB_MANAGER]: "1600m",
+            _MEMORY[TASK_MANAGER]: "1728m",
+            "execution.checkpointing.dir": f"{root}/checkpoints",
+            "execution.checkpointing.savepoint-dir": f"{root}/savepoints",
+            # How a job ended is forgotten by the next leader, but not by a holder of the file.
+            "job-result-store.delete-on-commit": "false",
+        }
 
     # --- objects --------------------------------------------------------------------------
 

@@ -50,24 +50,6 @@ class LabCluster(LocalCluster[Job]):
     }
     _docked = ("cluster", "timeline", "jobs", "stepper", "store")
 
-    def __init__(
-        self,
-        job_managers: int = 3,
-        task_managers: int = 2,
-        ha: str = "embedded",
-        directory: Path | str | None = None,
-        options: Mapping[str, Any] | None = None,
-        slots: int = 2,
-        supervisor: bool = True,
-        *,
-        keep: bool = False,
-        store_servers: int = 1,
-    ) -> None:
-        super().__init__(
-            job_managers, task_managers, ha, directory, options, slots, supervisor,
-            keep=keep, store_servers=store_servers,
-        )  # fmt: skip
-
     # --- jobs ----------------------------------------------------------------------------
     def submit(
         self,

@@ -87,16 +87,16 @@ class LocalCluster(ClusterView, Generic[J]):
 
     def __init__(
         self,
-        job_managers: int,
-        task_managers: int,
-        ha: str,
-        directory: Path | str | None,
-        options: Mapping[str, Any] | None,
-        slots: int,
-        supervisor: bool,
+        job_managers: int = 3,
+        task_managers: int = 2,
+        ha: str = "embedded",
+        directory: Path | str | None = None,
+        options: Mapping[str, Any] | None = None,
+        slots: int = 2,
+        supervisor: bool = True,
         *,
-        keep: bool,
-        store_servers: int,
+        keep: bool = False,
+        store_servers: int = 1,
     ) -> None:
         if job_managers < 1 or task_managers < 0:
             raise LabError(

@@ -14,7 +14,7 @@ import pytest
 from hawork.core.errors import LabError
 from hawork.lab import LabCluster, reset
 from hawork.lab.closing import Shutdown
-from hawork.lab.stores.store import _FileStore
+from hawork.lab.stores.given import GivenStore
 from hawork.runtime.process_control import ProcessControl
 from hawork.servers.kubernetes.control_plane import ControlPlane
 from hawork.servers.zookeeper.ensemble import ZooKeeperServers
@@ -85,7 +85,7 @@ def test_a_close_that_was_interrupted_is_ended_by_the_next(
 ) -> None:
     reset()
     if where == "the store":
-        monkeypatch.setattr(_FileStore, "stop", Interrupted(lambda: None, KeyboardInterrupt()))
+        monkeypatch.setattr(GivenStore, "stop", Interrupted(lambda: None, KeyboardInterrupt()))
     lab: Any = LabCluster(1, 0, directory=tmp_path / "lab").start()
     lab.cluster_panel()
     pids = [state.pid for state in lab.processes.values()]

@@ -11,8 +11,8 @@ from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import HaworkError, LabError
 from hawork.lab.run_directory import RunDirectory
+from hawork.lab.stores.given import GivenStore
 from hawork.lab.stores.network import (
-    NO_CONTROL_PLANE,
     PreparedFault,
     break_network,
     check_outage,
@@ -106,25 +106,22 @@ class KubernetesStore:
         raise LabError(self.no_sessions)
 
 
-class GivenKubernetesStore:
+class GivenKubernetesStore(GivenStore):
     """The API server of a kubeconfig that the options name. The lab removes what it leaves."""
 
-    no_sessions = _NO_SESSIONS
-    own = False
-    secrets: Sequence[str] = ()
-
     def __init__(self, run: RunDirectory, given: Mapping[str, object]) -> None:
-        self._run = run
+        super().__init__(
+            run,
+            f"is not for a cluster that was given: leave out options {options.K8S_CONFIG_FILE.key} "
+            f"and {options.K8S_CONTEXT.key}, and the lab starts a control plane of its own",
+            _NO_SESSIONS,
+        )
         # A name of its own: others may have a lab on the same cluster.
         own = {**SHORT_LEASE, options.K8S_CLUSTER_ID.key: f"{LAB}-{secrets.token_hex(4)}"}
-        self.options: Mapping[str, str] = own
+        self.options = own
         self._config = Configuration({**own, **{key: str(given[key]) for key in given}})
         self._ours = options.K8S_CLUSTER_ID.key not in given
         self._used = False
-
-    @property
-    def control_plane(self) -> ControlPlane:
-        raise LabError(NO_CONTROL_PLANE)
 
     def start(self) -> None:
         self._used = True
@@ -144,25 +141,3 @@ class GivenKubernetesStore:
                 backend.close()
         except HaworkError:
             return  # the cluster is gone; a lab that is closed has no reader for an error
-
-    def config_file(self, process: str) -> Path:
-        return self._run.config_file
-
-    def partition(self, process: str, how: str) -> PreparedFault:
-        raise self._impossible("partition")
-
-    def outage(self, server: str | None, how: str) -> PreparedFault:
-        raise self._impossible("store_outage")
-
-    def heal(self) -> PreparedFault:
-        raise self._impossible("heal")
-
-    def expire_session(self, config: Configuration, session: str) -> None:
-        raise LabError(self.no_sessions)
-
-    def _impossible(self, verb: str) -> LabError:
-        return LabError(
-            f"{verb} is not for a cluster that was given: leave out options "
-            f"{options.K8S_CONFIG_FILE.key} and {options.K8S_CONTEXT.key}, and the lab starts a "
-            "control plane of its own"
-        )

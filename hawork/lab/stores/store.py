@@ -9,13 +9,10 @@ from typing import Any, Protocol
 from hawork.backends.kubernetes.rights import JOB_MANAGER_VERBS
 from hawork.core import options
 from hawork.core.configuration import Configuration, flatten
-from hawork.core.errors import LabError
 from hawork.lab.run_directory import RunDirectory
+from hawork.lab.stores.given import GivenStore
 from hawork.lab.stores.kubernetes import GivenKubernetesStore, KubernetesStore
-from hawork.lab.stores.network import (
-    NO_CONTROL_PLANE,
-    PreparedFault,
-)
+from hawork.lab.stores.network import PreparedFault
 from hawork.lab.stores.zookeeper import ZooKeeperStore as ZooKeeperStore
 from hawork.servers.kubernetes.control_plane import ControlPlane
 
@@ -74,50 +71,9 @@ def lab_store(
         named = any(key.key in values for key in (options.K8S_CONFIG_FILE, options.K8S_CONTEXT))
         return GivenKubernetesStore(run, values) if named else KubernetesStore(run, verbs)
     if ha.lower() != "zookeeper":
-        return _FileStore(run, ha)
+        return GivenStore(
+            run,
+            f'needs a store that is a server: use ha="zookeeper" or "kubernetes", not {ha}',
+        )
     quorum = values.get(options.ZK_QUORUM.key)
     return ZooKeeperStore(run, None if quorum is None else str(quorum), servers)
-
-
-class _FileStore:
-    """Nothing to start, and no network between a process and its store."""
-
-    options: Mapping[str, str] = {}
-    own = False
-    secrets: Sequence[str] = ()
-
-    def __init__(self, run: RunDirectory, ha: str) -> None:
-        self._run = run
-        self._ha = ha
-        self.no_sessions = str(self._impossible("expire_session"))
-
-    @property
-    def control_plane(self) -> ControlPlane:
-        raise LabError(NO_CONTROL_PLANE)
-
-    def start(self) -> None:
-        return
-
-    def stop(self) -> None:
-        return
-
-    def config_file(self, process: str) -> Path:
-        return self._run.config_file
-
-    def partition(self, process: str, how: str) -> PreparedFault:
-        raise self._impossible("partition")
-
-    def outage(self, server: str | None, how: str) -> PreparedFault:
-        raise self._impossible("store_outage")
-
-    def heal(self) -> PreparedFault:
-        raise self._impossible("heal")
-
-    def expire_session(self, config: Configuration, session: str) -> None:
-        raise LabError(self.no_sessions)
-
-    def _impossible(self, verb: str) -> LabError:
-        return LabError(
-            f'{verb} needs a store that is a server: use ha="zookeeper" or "kubernetes", '
-            f"not {self._ha}"
-        )
