@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from pathlib import Path
 
 from hawork.core import options
-from hawork.core.errors import ConfigurationError, StoreUnavailableError, UntrustedPathError
+from hawork.core.errors import (
+    ConfigurationError,
+    NotExistError,
+    StoreUnavailableError,
+    UntrustedPathError,
+)
 from hawork.core.private_files import check_way
 from hawork.ha.local_storage import LocalStateStorage
 from hawork.ha.state_storage import StateStorage
+
+_PROBE = ".probe-"
+_TRIES = 3
 
 
 def local_path(url: str) -> Path | None:
@@ -80,9 +89,24 @@ def check_owners(url: str) -> None:
 def check_storage(storage: StateStorage, url: str) -> None:
     """Write, read and delete a small file, so that a wrong storageDir shows at the start.
 
-    A directory that does not exist is created. ``StoreUnavailableError`` names the reason.
+    A directory that does not exist is created. What a process left that died in here goes, too.
+    ``StoreUnavailableError`` names the reason.
     """
-    name, data = f".probe-{secrets.token_hex(6)}", b"hawork"
+    for left in storage.list("", unfinished=True):
+        if left.startswith(_PROBE):
+            storage.delete(left)
+    for _ in range(_TRIES):
+        with contextlib.suppress(NotExistError):  # another one that starts took it for such a file
+            _probe(storage, url)
+            return
+    raise StoreUnavailableError(
+        f"storageDir {url} lost the files just written, {_TRIES} times: choose a file system that "
+        "keeps what was written"
+    )
+
+
+def _probe(storage: StateStorage, url: str) -> None:
+    name, data = f"{_PROBE}{secrets.token_hex(6)}", b"hawork"
     storage.write(name, data)
     found = storage.read(name)
     storage.delete(name)

@@ -364,3 +364,23 @@ def test_a_missing_driver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
 
 def test_join_url() -> None:
     assert join_url("s3://bucket/ha/", "a/b") == "s3://bucket/ha/a/b"
+
+
+def test_check_storage_removes_what_a_process_left_that_died_in_it(storage: StateStorage) -> None:
+    storage.write(".probe-000000000000", b"hawork")
+    check_storage(storage, "file:/x")
+    assert storage.list("", unfinished=True) == []
+
+
+def test_check_storage_does_not_mind_another_process_that_removes_its_file() -> None:
+    class Shared(InMemoryStorage):
+        taken = 0
+
+        def read(self, path: str, most: int | None = None) -> bytes:
+            if self.taken < 2:
+                self.taken += 1
+                self.delete(path)
+            return super().read(path, most)
+
+    check_storage(Shared(), "file:/x")
+    assert Shared.taken == 0
