@@ -1,0 +1,249 @@
+"""Three JobManagers, a TaskManager and a client, in one simulated world."""
+
+from __future__ import annotations
+
+import functools
+import io
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import hawork
+from hawork.backends import registry
+from hawork.core.configuration import Configuration
+from hawork.core.errors import HaworkError
+from hawork.core.events import EventKind, NullEventSink
+from hawork.core.options import checked
+from hawork.core.types import REST_SERVER, JobID, LeaderInformation
+from hawork.ha import services
+from hawork.simulation import job_manager
+from hawork.simulation.audit import AuditedBackend, Grants
+from hawork.simulation.faults import Faults
+from hawork.simulation.job_manager import JobManager
+from hawork.simulation.scheduler import Scheduler, SimulatedProcess
+from hawork.simulation.storage import SimulatedStorage
+from hawork.simulation.stores.store import Store
+from hawork.simulation.task_manager import TaskManager
+from hawork.simulation.world import World
+from hawork.testing.in_memory import InMemoryStorage
+
+_OPTIONS: Mapping[str, object] = {
+    "high-availability.storageDir": "file:/simulated/storage",
+    "heartbeat.interval": "10 s",
+    "execution.checkpointing.interval": "300 ms",
+    "cleanup-strategy.exponential-delay.initial-backoff": "200 ms",
+    "hawork.storage.shared": "true",
+}
+_RESTART = 0.7  # seconds until a dead JobManager is started again, at least
+_PATIENCE = 2.5
+"""Seconds for which the client waits for an answer before it sends the submission again."""
+
+
+@dataclass
+class Submission:
+    """A job that the client submits until it is acknowledged."""
+
+    job_id: JobID
+    records: int
+    rate: float
+    parallelism: int
+    at: float
+    acknowledged: bool = False
+    tries: int = 0
+    refusals: list[str] = field(default_factory=list)
+
+
+class Cluster:
+    """The processes, their HA store and storageDir, and the client's jobs."""
+
+    def __init__(
+        self,
+        open_store: Callable[[World], Store],
+        random: Random,
+        faults: Faults,
+        *,
+        job_managers: int = 3,
+    ) -> None:
+        self.world = world = World(random, faults)
+        self.store = open_store(world)
+        self.files = InMemoryStorage()
+        self.result_files = InMemoryStorage()
+        self.grants = Grants(world)
+        self.keeps_results = random.random() < 0.5
+        self.config: Configuration = checked(
+            {
+                **_OPTIONS,
+                **self.store.options,
+                "job-result-store.delete-on-commit": not self.keeps_results,
+            }
+        )
+        self.supervised = random.random() < 0.5
+        """Whether a supervisor gives up the leadership of the dead."""
+        self.managers: dict[str, JobManager] = {}
+        self.jobs = [self._submission(random, number) for number in range(random.choice((1, 2)))]
+        self._incarnations = 0
+        self._names = [f"jm-{number}" for number in range(1, job_managers + 1)]
+        self._restarting = 0
+        self._look_again = 0.0
+        self._open = len(self.jobs)
+        """Jobs that are not acknowledged."""
+        self._leader: LeaderInformation | None = None
+        self.task_manager = TaskManager(world, self._at_address)
+        self._client = world.scheduler.process("client")
+        self._supervisor = world.scheduler.process("supervisor")
+        world.crashed = self._crashed
+
+    def start(self) -> None:
+        scheduler = self.world.scheduler
+        scheduler.spawn(self._client, self._retrieve, "client")
+        for name in self._names:
+            scheduler.at(self.world.random.random() * 0.3, functools.partial(self._start, name))
+        for job in self.jobs:
+            scheduler.at(job.at, functools.partial(self._submit, job))
+
+    def substitutes(self) -> dict[tuple[Any, str], Callable[..., Any]]:
+        """What of hawork's surroundings is simulated, by module and name."""
+        real = registry.open_backend
+
+        def open_backend(_: Scheduler, *args: Any) -> AuditedBackend:
+            return AuditedBackend(real(*args), self.world, self.grants)
+
+        def open_storage(_: Scheduler, url: str) -> SimulatedStorage:
+            files = self.result_files if "job-result-store" in url else self.files
+            return SimulatedStorage(self.world, files)
+
+        return {
+            (registry, "open_backend"): open_backend,
+            (services, "open_storage"): open_storage,
+            **job_manager.substitutes(self.world),
+            **self.store.substitutes(),
+        }
+
+    def settled(self) -> bool:
+        """Whether every job is over and cleaned up, and nothing is about to happen."""
+        if self._restarting or self._open:
+            return False
+        cleaned = self.world.cleaned
+        return (all(job.job_id in cleaned for job in self.jobs) or self._looks_clean()) and all(
+            manager.serving for manager in self.managers.values()
+        )
+
+    def _looks_clean(self) -> bool:
+        """The same without the step that says so: its process may not have come that far."""
+        now = self.world.scheduler.now
+        if now < self._look_again:
+            return False
+        self._look_again = now + 1.0
+        return (
+            self.store.leading() is not None
+            and not self.store.pointers_left()
+            and not self.files.files
+            and not any(name.endswith("_DIRTY.json") for name in self.result_files.files)
+        )
+
+    # --- JobManagers ------------------------------------------------------------------------
+
+    def _start(self, name: str) -> None:
+        self._incarnations += 1
+        address = f"http://{name}:{8000 + self._incarnations}"
+        self.managers[name] = JobManager(self.world, name, self.config, address)
+
+    def _at_address(self, address: str) -> JobManager | None:
+        return next((each for each in self.managers.values() if each.address == address), None)
+
+    def _crashed(self, process: SimulatedProcess) -> None:
+        manager = self.managers.get(process.name)
+        if manager is None or manager.process is not process or process.dead:
+            return
+        scheduler = self.world.scheduler
+        self.world.record(process.name, EventKind.PROCESS_EXITED, status=-9)
+        self.store.process_died(process)
+        self._restarting += 1
+        if self.supervised and manager.ticket:
+            ticket = dict(manager.ticket)
+            scheduler.at(0.05, lambda: self._release(ticket))
+        scheduler.at(self.world.latency(), lambda: self.task_manager.leader_died(manager))
+        scheduler.at(_RESTART + self.world.random.random() * 2, lambda: self._restart(process.name))
+
+    def _restart(self, name: str) -> None:
+        self._restarting -= 1
+        self._start(name)
+
+    def _release(self, ticket: dict[str, str]) -> None:
+        def release() -> None:
+            try:
+                registry.release_leadership(self.config, ticket)
+            except HaworkError as error:
+                self.world.record("supervisor", EventKind.ERROR, message=str(error))
+
+        self.world.scheduler.spawn(self._supervisor, release, "release")
+
+    # --- the client -----------------------------------------------------------------------------
+
+    def _retrieve(self) -> None:
+        # It must find the store; nothing strikes this process.
+        ha = hawork.open_ha_services(self.config, events=NullEventSink())
+        ha.leader_retrieval(REST_SERVER, self)
+
+    def notify_leader(self, information: LeaderInformation | None) -> None:
+        self._leader = information
+        self.task_manager.leader_changed(information)
+
+    def handle_error(self, error: Exception) -> None:
+        self.world.record("client", EventKind.ERROR, message=str(error))
+
+    def _submission(self, random: Random, number: int) -> Submission:
+        return Submission(
+            job_id=JobID(f"{number + 1:032x}"),
+            records=random.choice((40, 90, 150)),
+            rate=100.0,
+            parallelism=random.choice((1, 1, 2)),
+            at=0.3 + random.random() * 1.5,
+        )
+
+    def _submit(self, job: Submission) -> None:
+        if job.acknowledged:
+            return
+        scheduler = self.world.scheduler
+        leader = self._leader
+        manager = None if leader is None else self._at_address(leader.address)
+        if manager is None or not manager.running:
+            scheduler.at(0.2, lambda: self._submit(job))
+            return
+        job.tries += 1
+        number = job.tries
+
+        def answered(found: Any) -> None:
+            if isinstance(found, HaworkError):
+                job.refusals.append(str(found))
+                if number == job.tries:
+                    scheduler.at(0.2, lambda: self._submit(job))
+            else:
+                self._open -= not job.acknowledged
+                job.acknowledged = True
+
+        def unanswered() -> None:
+            if number == job.tries:
+                self._submit(job)
+
+        manager.submit(self._request(job), _artifact(), answered)
+        scheduler.at(_PATIENCE, unanswered)
+
+    def _request(self, job: Submission) -> dict[str, Any]:
+        return {
+            "job_id": job.job_id,
+            "name": "simulated",
+            "entry_point": "job:build",
+            "parallelism": job.parallelism,
+            "config": {"records": job.records, "rate": job.rate},
+        }
+
+
+@functools.cache
+def _artifact() -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("job.py", "def build(config): ...\n")
+    return packed.getvalue()

@@ -1,0 +1,123 @@
+"""asyncio's own event loop, waiting on the simulated clock instead of on sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import events
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Any, TypeVar
+
+from greenlet import GreenletExit
+
+from hawork.simulation.scheduler import Scheduler, SimulatedThread
+
+T = TypeVar("T")
+
+
+class SimulatedEventLoop(asyncio.BaseEventLoop):
+    """Runs on one simulated thread. Other threads reach it by ``call_soon_threadsafe``."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        super().__init__()
+        self._scheduler = scheduler
+        self._selector = self  # what BaseEventLoop waits with
+        self._thread: SimulatedThread | None = None
+        self._called = False
+        self._selecting = False
+        self.set_exception_handler(self._keep)
+        self.errors: list[str] = []
+
+    _run_once: Callable[[], None]
+    _ready: Any
+    _scheduled: Any
+
+    def run(self, main: Any) -> Any:
+        """Run a coroutine to its end, on the thread that calls this."""
+        self._thread = self._scheduler.current
+        assert self._thread is not None
+        self._thread.loop = self
+        events._set_running_loop(self)
+        task = self.create_task(main)
+        try:
+            while not task.done():
+                self._run_once()
+        finally:
+            self._thread.loop = None
+            events._set_running_loop(None)
+        return task.result()
+
+    def select(self, timeout: float | None) -> list[Any]:
+        """A selector's method: wait for another thread's call, at most until the next timer."""
+        if not self._called and timeout != 0:
+            self._selecting = True
+            try:
+                self._scheduler.park(timeout)
+            finally:
+                self._selecting = False
+        elif self._thread is not None and self._thread.process.dead:
+            raise GreenletExit
+        self._called = False
+        return []
+
+    def _process_events(self, event_list: list[Any]) -> None:
+        """There are no sockets."""
+
+    def _write_to_self(self) -> None:
+        self._called = True
+        if self._selecting and self._thread is not None:
+            self._scheduler.wake(self._thread)
+
+    def abandon(self) -> None:
+        """Let go of all that was going on, when the process is dead: it waits for nothing more."""
+        events._set_running_loop(self)
+        try:
+            for task in asyncio.all_tasks(self):
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                for _ in range(20):  # a coroutine may go on waiting in its finally blocks
+                    try:
+                        task.get_coro().close()
+                        break
+                    except BaseException:  # noqa: BLE001 - it says so by any error
+                        continue
+            self._ready.clear()
+            self._scheduled.clear()
+        finally:
+            events._set_running_loop(None)
+
+    def _keep(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        self.errors.append(f"{context.get('message')}: {error!r}")
+
+    def __del__(self) -> None:
+        """Nothing is held that must be closed."""
+
+
+class SimulatedExecutor(Executor):
+    """A pool in which there is always a thread left."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        future: Future[T] = Future()
+        scheduler = self._scheduler
+        assert scheduler.current is not None
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = fn(*args, **kwargs)
+            except GreenletExit:
+                raise
+            except BaseException as error:  # noqa: BLE001 - it is the future's business
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        scheduler.spawn(scheduler.current.process, run, "io")
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Its threads have ended, each with its action."""

@@ -1,0 +1,108 @@
+"""Which fault strikes where: decided by the seed alone, or by an order that a seed names."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from random import Random
+
+from hawork.core.errors import ConfigurationError
+from hawork.core.steps import STEPS
+
+KINDS = (
+    "crash", "crash-after", "pause", "long-pause", "pause-after", "long-pause-after",
+    "refused", "lost", "delay", "cut", "stop",
+)  # fmt: skip
+"""What may happen to a JobManager at a point of its way.
+
+``crash`` and ``crash-after``: it dies, before or after what it does there has landed. ``pause`` and
+``long-pause``: it stands still for less and for more than its lease, as a host that stalls does;
+``-after`` between the landing and the answer. ``refused``: the request does not arrive. ``lost``:
+it lands, and its answer does not come. ``delay``: both take long. ``cut``: nothing gets through
+for a while. ``stop``: SIGTERM. A fault that a point does not know is a pause there.
+"""
+_WEIGHTS = (4, 3, 1, 4, 1, 3, 2, 5, 2, 2, 1)
+_ORDER = re.compile(r"([a-z-]+)@([a-z]+[.a-z_]*)(?:#([0-9]{1,4}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """``kind`` strikes when a point of this ``label`` is reached for the ``nth`` time."""
+
+    kind: str
+    label: str
+    nth: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.kind}@{self.label}" + (f"#{self.nth}" if self.nth > 1 else "")
+
+    @classmethod
+    def parse(cls, text: str) -> Order:
+        """``ConfigurationError`` when ``text`` is not ``kind@label#n``."""
+        found = _ORDER.fullmatch(text)
+        if found is None or found[1] not in KINDS:
+            raise ConfigurationError(
+                f"{text!r} is not an order of a fault: write kind@label or kind@label#n, with one "
+                f"of {', '.join(KINDS)}, for example crash@checkpoint.written#2"
+            )
+        return cls(found[1], found[2], int(found[3] or 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """A fault that happened, for the story."""
+
+    at: float
+    process: str
+    kind: str
+    label: str
+
+
+class Faults:
+    """Asked at each point of a JobManager what happens there.
+
+    Without orders, up to four faults strike at points drawn from the seed; with orders these and
+    no others. ``expected_points`` is how many points a schedule has without any.
+    """
+
+    def __init__(self, random: Random, orders: tuple[Order, ...], expected_points: int) -> None:
+        self._orders = list(orders)
+        self._seen: Counter[str] = Counter()
+        self._points = 0
+        self._at: dict[int, str] = {}
+        if not orders:
+            for _ in range(random.choices((0, 1, 2, 3, 4), (1, 8, 8, 4, 3))[0]):
+                kind = random.choices(KINDS, _WEIGHTS)[0]
+                self._at[int(random.random() * expected_points)] = kind
+            for _ in range(random.choices((0, 1, 2), (4, 4, 2))[0]):
+                # Steps are where the protocol is in between; most points are plain reads.
+                kind = random.choices(("crash", "long-pause", "pause", "stop"), (6, 5, 1, 1))[0]
+                step = random.choice(JOB_MANAGER_STEPS)
+                self._orders.append(Order(kind, step, random.choices((1, 2, 3), (6, 3, 1))[0]))
+        self.struck: list[Struck] = []
+
+    @property
+    def pending(self) -> bool:
+        """Whether a fault that was drawn for a moment is still to come."""
+        return bool(self._at) and self._points < max(self._at)
+
+    def at(self, process: str, label: str, now: float) -> str | None:
+        """The fault that strikes now, if one does."""
+        number = self._points
+        self._points = number + 1
+        kind = self._at.pop(number, None) if self._at else None
+        if kind is None and self._orders:
+            seen = self._seen[label] = self._seen[label] + 1
+            for order in self._orders:
+                if order.label == label and order.nth == seen:
+                    self._orders.remove(order)
+                    kind = order.kind
+                    break
+        if kind is not None:
+            self.struck.append(Struck(now, process, kind, label))
+        return kind
+
+
+JOB_MANAGER_STEPS = tuple(name for name in STEPS if not name.startswith("task."))
+"""The steps that a JobManager reaches; the others are a TaskManager's."""

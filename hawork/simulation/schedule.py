@@ -1,0 +1,138 @@
+"""One schedule: from a seed to what happened, and whether it was right."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import sys
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from random import Random
+
+from hawork.core.errors import ConfigurationError
+from hawork.core.events import Event
+from hawork.simulation.checker import check
+from hawork.simulation.cluster import Cluster
+from hawork.simulation.faults import Faults, Struck
+from hawork.simulation.scheduler import Stuck
+from hawork.simulation.seed import Seed
+from hawork.simulation.stores.embedded import EmbeddedStore
+from hawork.simulation.stores.store import Store
+from hawork.simulation.substitution import simulated
+
+STORES: Mapping[str, type[Store]] = {"embedded": EmbeddedStore}
+"""The simulated HA stores, by backend."""
+HEALED = 90.0
+"""Simulated seconds after which everything must be over, whatever happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a schedule came to. ``violations`` says in sentences what never may happen."""
+
+    seed: Seed
+    violations: tuple[str, ...]
+    faults: tuple[Struck, ...]
+    steps: tuple[tuple[str, str, str | None], ...]
+    seconds: float
+    turns: int
+    trace: int
+    """The same for the same schedule, another one for any other."""
+    recorded: tuple[Event, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return not self.violations
+
+    def __str__(self) -> str:
+        faults = ", ".join(f"{each.kind} of {each.process} at {each.label}" for each in self.faults)
+        verdict = "; ".join(self.violations) or "all is right"
+        return f"{self.seed} ({faults or 'no fault'}): {verdict}"
+
+
+def replay(seed: Seed | str, *, any_version: bool = False) -> Outcome:
+    """Run the schedule of a seed again, with all its events.
+
+    ``AssertionError`` says what is wrong in it, ``ForeignSeedError`` that the seed was made by
+    another version of the code.
+    """
+    if isinstance(seed, str):
+        seed = Seed.parse(seed, any_version=any_version)
+    outcome = run(seed, record=True)
+    if not outcome.ok:
+        raise AssertionError(str(outcome))
+    return outcome
+
+
+def run(seed: Seed, *, record: bool = False) -> Outcome:
+    """Run the schedule of a seed; takes no simulated time of anybody's."""
+    open_store = STORES.get(seed.backend)
+    if open_store is None:
+        raise ConfigurationError(
+            f"backend {seed.backend!r} is not simulated: choose one of {', '.join(STORES)}"
+        )
+    random = Random(f"{seed.backend}:{seed.number}")
+    faults = Faults(random, seed.orders, open_store.expected_points)
+    cluster = Cluster(open_store, random, faults)
+    world = cluster.world
+    scheduler = world.scheduler
+    with _own_garbage():
+        with simulated(scheduler, cluster.substitutes()):
+            try:
+                cluster.start()
+                settled = scheduler.run(1000.0 + HEALED, cluster.settled)
+            except Stuck as error:
+                world.violated(str(error))
+                settled = False
+            violations = tuple(dict.fromkeys(check(cluster, settled)))
+            seconds = scheduler.now - 1000.0
+            world.close()
+            cluster.store.close()
+        outcome = _outcome(seed, cluster, violations, seconds, record)
+        del cluster, world, scheduler, faults
+    return outcome
+
+
+def _outcome(
+    seed: Seed, cluster: Cluster, violations: tuple[str, ...], seconds: float, record: bool
+) -> Outcome:
+    world = cluster.world
+    trace = zlib.crc32(
+        repr([(each[0], each[1], each[2].value, each[5]) for each in world.recorded]).encode()
+    )
+    return Outcome(
+        seed,
+        violations,
+        tuple(world.faults.struck),
+        tuple(world.steps),
+        seconds,
+        world.scheduler.turns,
+        trace,
+        tuple(world.events()) if record else (),
+    )
+
+
+@contextlib.contextmanager
+def _own_garbage() -> Iterator[None]:
+    """Collect what a schedule leaves behind at its end, and at no other moment.
+
+    What was going on when it ended goes then: coroutines that wait for something that never comes
+    have nothing to tell any more.
+    """
+    collecting, hook = gc.isenabled(), sys.unraisablehook
+    gc.disable()
+    gc.freeze()  # what was there before costs nothing
+    sys.unraisablehook = _silent
+    try:
+        yield
+    finally:
+        gc.collect()
+        sys.unraisablehook = hook
+        gc.unfreeze()
+        if collecting:
+            gc.enable()
+
+
+def _silent(_: object) -> None:
+    """Said of a schedule that is over."""

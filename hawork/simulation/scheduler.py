@@ -1,0 +1,262 @@
+"""The simulated scheduler and clock: threads of which one runs at a time, handed over by a seed.
+
+A simulated thread is a greenlet. It runs until it waits (for a lock, for time, for the network) and
+then hands over to the scheduler, which picks the next of those that may run, at random from the
+seed. When none may run, the clock goes to the next moment for which a thread waits. So nothing
+takes real time, and the same seed gives the same run.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from asyncio import AbstractEventLoop, events
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from greenlet import GreenletExit, getcurrent, greenlet
+
+BEGINNING = 1_700_000_000.0
+"""Wall-clock time at which each simulation begins."""
+
+
+class Stuck(Exception):
+    """The simulation took more turns than any schedule should: something runs in a circle."""
+
+
+class SimulatedProcess:
+    """A process: its threads stop, go on and die together."""
+
+    def __init__(self, scheduler: Scheduler, name: str) -> None:
+        self.scheduler = scheduler
+        self.name = name
+        self.dead = False
+        self.frozen = False
+        self.threads: list[SimulatedThread] = []
+        self.held: list[SimulatedThread] = []
+
+    def __repr__(self) -> str:
+        return f"SimulatedProcess({self.name!r})"
+
+
+class SimulatedThread:
+    """One thread of a process. ``loop`` is the event loop that it runs, if it runs one."""
+
+    __slots__ = (
+        "daemon", "done", "greenlet", "handle", "joiners", "loop", "name", "parked", "process",
+        "token", "woken", "writing",
+    )  # fmt: skip
+
+    def __init__(
+        self, process: SimulatedProcess, name: str, run: Callable[[], Any], hub: greenlet
+    ) -> None:
+        self.process = process
+        self.name = name
+        self.daemon = True
+        self.done = False
+        self.parked = False
+        self.woken = False
+        self.token = 0
+        self.loop: AbstractEventLoop | None = None
+        self.joiners: list[SimulatedThread] = []
+        self.handle: Any = None
+        self.writing: str | None = None
+        """The leadership under which it has a store write just now."""
+        self.greenlet = greenlet(run, hub)  # where it goes when it ends
+
+    def __repr__(self) -> str:
+        return f"{self.process.name}/{self.name}"
+
+
+class Scheduler:
+    """Runs simulated threads in an order that ``random`` decides, on a clock of its own."""
+
+    def __init__(self, random: Random, chance: Random, most_turns: int = 400_000) -> None:
+        self.now = 1000.0
+        self.random = random
+        self.chance = chance
+        """Where ids and jitter come from, which must not shift with the order of threads."""
+        self.turns = 0
+        self.current: SimulatedThread | None = None
+        self.crashes: list[tuple[SimulatedThread, BaseException]] = []
+        """Threads that ended by an exception that was raised to their very top."""
+        self._most_turns = most_turns
+        self._ready: list[SimulatedThread] = []
+        self._timers: list[tuple[float, int, Any, int]] = []
+        self._count = itertools.count()
+        self._hub = getcurrent()
+        self._processes: list[SimulatedProcess] = []
+
+    # --- processes and threads ------------------------------------------------------------
+
+    def process(self, name: str) -> SimulatedProcess:
+        made = SimulatedProcess(self, name)
+        self._processes.append(made)
+        return made
+
+    def spawn(
+        self, process: SimulatedProcess, action: Callable[[], Any], name: str
+    ) -> SimulatedThread:
+        """A thread that begins with ``action`` when its turn comes."""
+
+        def run() -> None:
+            try:
+                if not process.dead:
+                    action()
+            except GreenletExit:
+                pass
+            except BaseException as error:  # noqa: BLE001 - the checker is told of it
+                self.crashes.append((thread, error))
+            thread.done = True
+            joiners, thread.joiners = thread.joiners, []
+            for joiner in joiners:
+                self.wake(joiner)
+
+        thread = SimulatedThread(process, name, run, self._hub)
+        process.threads.append(thread)
+        if len(process.threads) > 64:
+            process.threads = [each for each in process.threads if not each.done]
+        self._ready.append(thread)
+        return thread
+
+    def freeze(self, process: SimulatedProcess, seconds: float) -> None:
+        """Stop the process, as SIGSTOP does, and let it go on after ``seconds``."""
+        process.frozen = True
+        self.at(seconds, lambda: self.thaw(process))
+
+    def thaw(self, process: SimulatedProcess) -> None:
+        process.frozen = False
+        held, process.held = process.held, []
+        self._ready += held
+
+    def kill(self, process: SimulatedProcess) -> None:
+        """End the process as SIGKILL does: none of its threads does anything any more."""
+        process.dead = True
+        if self.current is not None and self.current.process is process:
+            raise GreenletExit
+
+    def bury(self) -> None:
+        """Free the threads of dead processes, from the scheduler's own turn."""
+        for process in self._processes:
+            if process.dead and process.threads:
+                threads, process.threads = process.threads, []
+                process.held = []
+                for thread in threads:
+                    self._unwind(thread)
+
+    def _unwind(self, thread: SimulatedThread) -> None:
+        """Let a thread's stack go; every wait in it raises again at once."""
+        self.current = thread
+        try:
+            for _ in range(100):
+                if thread.greenlet.dead or not thread.greenlet:
+                    break
+                events._set_running_loop(thread.loop)
+                thread.greenlet.throw(GreenletExit)
+        finally:
+            self.current = None
+            events._set_running_loop(None)
+
+    # --- waiting, called by threads ---------------------------------------------------------
+
+    def park(self, seconds: float | None = None) -> bool:
+        """Wait to be woken, for at most ``seconds``; whether it was."""
+        thread = self.current
+        if thread is None:
+            raise RuntimeError("only a simulated thread can wait")
+        if thread.process.dead:
+            raise GreenletExit
+        thread.token += 1
+        thread.parked = True
+        thread.woken = False
+        if seconds is not None:
+            moment = self.now + seconds if seconds > 0.0 else self.now
+            heapq.heappush(self._timers, (moment, next(self._count), thread, thread.token))
+        self._hub.switch()
+        if thread.process.dead:
+            raise GreenletExit
+        return thread.woken
+
+    def wake(self, thread: SimulatedThread) -> None:
+        """Let a waiting thread go on, when its turn comes."""
+        if thread.parked:
+            thread.parked = False
+            thread.woken = True
+            self._ready.append(thread)
+
+    def hand_over(self) -> None:
+        """Let any other thread that may run go first."""
+        thread = self.current
+        assert thread is not None
+        thread.parked = False
+        self._ready.append(thread)
+        self._hub.switch()
+        if thread.process.dead:
+            raise GreenletExit
+
+    def at(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
+        """Call ``action`` in ``seconds``, on no thread, unless the returned function was called."""
+        entry: list[Callable[[], None] | None] = [action]
+        moment = self.now + max(0.0, seconds)
+        heapq.heappush(self._timers, (moment, next(self._count), entry, 0))
+        return entry.clear
+
+    # --- the scheduler's own turn -----------------------------------------------------------
+
+    def run(self, until: float, finished: Callable[[], bool]) -> bool:
+        """Run until ``finished``, or the clock says ``until``; whether it finished."""
+        ready, timers, random = self._ready, self._timers, self.random.random
+        while True:
+            if not ready:
+                if finished():
+                    return True
+                if not timers or timers[0][0] > until:
+                    return finished()
+                self._pass_time()
+                continue
+            index = int(random() * len(ready))
+            thread = ready[index]
+            last = ready.pop()
+            if thread is not last:
+                ready[index] = last
+            process = thread.process
+            if process.dead:
+                continue
+            if process.frozen:
+                process.held.append(thread)
+                continue
+            self.turns += 1
+            if self.turns > self._most_turns:
+                raise Stuck(f"{self.turns} turns at {self.now - 1000:.3f} s, last {thread}")
+            self.current = thread
+            events._set_running_loop(thread.loop)
+            thread.greenlet.switch()
+            self.current = None
+            events._set_running_loop(None)
+            if process.dead:
+                self.bury()
+            ready = self._ready
+
+    def _pass_time(self) -> None:
+        """Go to the next moment for which something waits, and let all of that go on."""
+        timers = self._timers
+        moment = timers[0][0]
+        if moment > self.now:
+            self.now = moment
+        while timers and timers[0][0] <= moment:
+            _, _, waiting, token = heapq.heappop(timers)
+            if isinstance(waiting, list):
+                if waiting:
+                    waiting[0]()
+            elif waiting.parked and waiting.token == token:
+                waiting.parked = False
+                self._ready.append(waiting)
+
+    def close(self) -> None:
+        """End everything."""
+        for process in self._processes:
+            process.dead = True
+        self._ready.clear()
+        self._timers.clear()
+        self.bury()

@@ -1,0 +1,1 @@
+"""The simulated HA stores: what SQLite, ZooKeeper and Kubernetes do below the drivers."""

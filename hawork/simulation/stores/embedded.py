@@ -1,0 +1,310 @@
+"""The embedded backend's SQLite file: real SQLite in memory, behind simulated locks and disks.
+
+hawork's ``Database`` runs as it is, with its transactions, time limits and error messages. Its
+connections are simulated: ``BEGIN IMMEDIATE`` waits for the write lock on the simulated clock, a
+process may stop or die while it holds it, and a commit may land without saying so. All statements
+are run by one real SQLite connection. Between the first statement of a transaction and its end no
+other thread runs, which no process could tell from SQLite's own isolation: the lock is held before
+the first statement, and readers see what was committed.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hawork.backends.embedded import (
+    database,
+    election_driver,
+    holder_watch,
+    layout,
+    store,
+    store_watcher,
+    supervision,
+)
+from hawork.backends.embedded.database import Database
+from hawork.backends.embedded.holder_watch import HolderWatch
+from hawork.simulation.primitives import Event
+from hawork.simulation.scheduler import Scheduler, SimulatedProcess
+from hawork.simulation.stores.store import Store
+from hawork.simulation.world import World
+
+_OPTIONS = {
+    "high-availability.type": "embedded",
+    "high-availability.embedded.directory": "/simulated/ha",
+    "high-availability.embedded.leader-election.lease-duration": "2 s",
+    "high-availability.embedded.leader-election.renew-deadline": "1500 ms",
+    "high-availability.embedded.leader-election.retry-period": "500 ms",
+}
+_NOTICED = 0.02
+"""Seconds within which a watcher notices a commit. It is told, instead of looking all the time."""
+_LOOKS = 0.5
+"""Seconds after which it looks anyway."""
+
+
+class EmbeddedStore(Store):
+    """The file and the lock files of one simulated cluster."""
+
+    options = _OPTIONS
+    expected_points = 420
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.file = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self.file.executescript(layout._SCHEMA)
+        self.commits = 0
+        self.writer: SimulatedConnection | None = None
+        self.waiting: list[Any] = []
+        self.watchers: list[SimulatedWakeup] = []
+        self.locks: dict[str, SimulatedProcess] = {}
+
+    def substitutes(self) -> dict[tuple[Any, str], Callable[..., Any]]:
+        """What stands for hawork's way to files and descriptors while this is simulated."""
+
+        def connected(scheduler: Scheduler, *args: Any, **kwargs: Any) -> Database:
+            return SimulatedDatabase(self, *args, **kwargs)
+
+        def crash_lock(scheduler: Scheduler, directory: Path, contender: str) -> SimulatedLock:
+            return SimulatedLock(self, contender)
+
+        return {
+            (store, "Database"): connected,
+            (supervision, "Database"): connected,
+            (store, "prepare_directory"): lambda _, path: None,
+            (database, "create_database"): self._create,
+            (election_driver, "start_time_of"): lambda _, pid: "",
+            (election_driver, "CrashLock"): crash_lock,
+            (election_driver, "sweep"): self._sweep,
+            (supervision, "sweep"): self._sweep,
+            (election_driver, "HolderWatch"): lambda _, where: SimulatedHolderWatch(where),
+            (election_driver, "Wakeup"): SimulatedWakeup,
+            (store_watcher, "Wakeup"): self._watcher,
+            (holder_watch, "is_dead"): self._is_dead,
+            (supervision, "is_dead"): self._is_dead,
+            (holder_watch, "watch_process"): lambda _, pid, start_time: None,
+        }
+
+    def leading(self) -> str | None:
+        """The session id that the store would let write now."""
+        row = self.file.execute("SELECT session_id FROM lease").fetchone()
+        return None if row is None else str(row[0])
+
+    def expire(self) -> None:
+        """The lease row goes, under its holder's feet."""
+        self.file.execute("DELETE FROM lease")
+        self.committed()
+
+    def committed(self) -> None:
+        self.commits += 1
+        scheduler, random = self.world.scheduler, self.world.random.random
+        for watcher in self.watchers:
+            scheduler.at(random() * _NOTICED, watcher.wake)
+
+    def _watcher(self, scheduler: Scheduler) -> SimulatedWakeup:
+        made = SimulatedWakeup(scheduler, _LOOKS)
+        self.watchers.append(made)
+        return made
+
+    def pointers_left(self) -> list[str]:
+        return [
+            f"{namespace} {name}"
+            for namespace, name in self.file.execute("SELECT namespace, name FROM pointer")
+        ]
+
+    def process_died(self, process: SimulatedProcess) -> None:
+        """Its locks go with it; see ``abandoned`` and ``_is_dead``."""
+
+    def close(self) -> None:
+        self.file.close()
+
+    def _create(self, _: Scheduler, path: Path, cluster_id: str) -> None:
+        if self.file.execute("SELECT 1 FROM meta").fetchone() is None:
+            self.file.execute(
+                "INSERT INTO meta VALUES (1, ?, ?, ?, 0)",
+                (cluster_id, layout.FORMAT, os.geteuid()),
+            )
+
+    def _is_dead(self, _: Scheduler, contenders: Path, contender: str) -> bool:
+        holder = self.locks.get(contender)
+        return holder is not None and holder.dead
+
+    def _sweep(self, _: Scheduler, contenders: Path) -> None:
+        for contender in [each for each, holder in self.locks.items() if holder.dead]:
+            del self.locks[contender]
+
+
+class SimulatedDatabase(Database):
+    """hawork's ``Database`` on a simulated connection."""
+
+    def __init__(self, file: EmbeddedStore, *args: Any, **kwargs: Any) -> None:
+        self._simulated = file
+        super().__init__(*args, **kwargs)
+
+    def _current(self) -> Any:
+        if self._connection is None or self._closed:
+            if self._closed:
+                return super()._current()
+            self._connection = SimulatedConnection(self._simulated)  # type: ignore[assignment]
+        return self._connection
+
+    def _disconnect(self) -> None:
+        self._connection = None
+
+    def header_reader(self) -> Callable[[], bytes]:
+        file = self._simulated
+        return lambda: file.commits.to_bytes(8)
+
+
+class SimulatedConnection:
+    """The part of ``sqlite3.Connection`` that hawork uses."""
+
+    def __init__(self, file: EmbeddedStore) -> None:
+        self._file = file
+        self._patience = 0.0
+        self._own_commits = 0
+        self._process: SimulatedProcess | None = None
+        current = file.world.scheduler.current
+        self._reader = current is not None and current.name == "embedded-store-watcher"
+
+    def execute(self, sql: str, values: Any = ()) -> Any:
+        file = self._file
+        if file.writer is self:
+            if sql == "COMMIT":
+                return self._commit()
+            if sql == "ROLLBACK":
+                return self._roll_back()
+            return file.file.execute(sql, values)
+        match sql:
+            case "BEGIN IMMEDIATE":
+                return self._begin()
+            case "BEGIN" | "COMMIT" | "ROLLBACK":
+                return None
+            case "PRAGMA data_version":
+                return _Rows((file.commits - self._own_commits,))
+        if sql.startswith("PRAGMA busy_timeout"):
+            self._patience = int(sql.rpartition(" ")[2]) / 1000
+            return None
+        if self._reader:
+            return file.file.execute(sql, values)
+        return file.world.request(
+            "sqlite.read",
+            lambda: file.file.execute(sql, values),
+            refused=lambda text: _error(text, sqlite3.SQLITE_IOERR),
+        )
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _begin(self) -> None:
+        file, scheduler = self._file, self._file.world.scheduler
+        until = scheduler.now + self._patience
+        while file.writer is not None and not file.writer.abandoned():
+            left = until - scheduler.now
+            if left <= 0:
+                raise _error("database is locked", sqlite3.SQLITE_BUSY)
+            file.waiting.append(scheduler.current)
+            scheduler.park(min(left, 0.1))
+            if scheduler.current in file.waiting:
+                file.waiting.remove(scheduler.current)
+        file.writer = self
+        current = scheduler.current
+        self._process = None if current is None else current.process
+        try:
+            # A process that stops here keeps the lock; one that dies leaves it.
+            file.world.request(
+                "sqlite.begin",
+                lambda: None,
+                refused=lambda text: _error(text, sqlite3.SQLITE_IOERR),
+            )
+        except BaseException:
+            self._let_go()
+            raise
+        file.file.execute("BEGIN")
+
+    def _commit(self) -> None:
+        file = self._file
+        file.world.audit(file.leading)
+        file.file.execute("COMMIT")
+        file.committed()
+        self._own_commits += 1
+        self._let_go()
+        file.world.request(
+            "sqlite.commit",
+            lambda: None,
+            lost=lambda text: _error(text, sqlite3.SQLITE_IOERR),
+            refused=lambda text: _error(text, sqlite3.SQLITE_IOERR),
+        )
+
+    def _roll_back(self) -> None:
+        if self._file.file.in_transaction:
+            self._file.file.execute("ROLLBACK")
+        self._let_go()
+
+    def _let_go(self) -> None:
+        file = self._file
+        if file.writer is self:
+            file.writer = None
+            for thread in file.waiting:
+                file.world.scheduler.wake(thread)
+
+    def abandoned(self) -> bool:
+        """Whether the process that holds the write lock has died, which frees it."""
+        return self._process is not None and self._process.dead
+
+
+class _Rows:
+    def __init__(self, row: tuple[Any, ...]) -> None:
+        self._row = row
+
+    def fetchone(self) -> tuple[Any, ...]:
+        return self._row
+
+
+def _error(text: str, code: int) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError(text)
+    error.sqlite_errorcode = code
+    return error
+
+
+class SimulatedLock:
+    """A contender's file lock, which dies with its process."""
+
+    def __init__(self, file: EmbeddedStore, contender: str) -> None:
+        self._file, self._contender = file, contender
+        current = file.world.scheduler.current
+        assert current is not None
+        file.locks[contender] = self._process = current.process
+
+    def release(self) -> None:
+        if not self._process.dead:
+            self._file.locks.pop(self._contender, None)
+
+
+class SimulatedHolderWatch(HolderWatch):
+    """Looks at the lock file now and then; there are no process descriptors."""
+
+    def interval(self) -> float:
+        return 0.25 if self._row is not None and not self._dead else math.inf
+
+
+class SimulatedWakeup:
+    """A ``Wakeup`` without a pipe. ``least``: seconds that it waits at least."""
+
+    def __init__(self, scheduler: Scheduler, least: float = 0.0) -> None:
+        self._event = Event(scheduler)
+        self._least = least
+
+    def wake(self) -> None:
+        self._event.set()
+
+    def wait(self, seconds: float, descriptor: int | None = None) -> bool:
+        woken = self._event.wait(max(self._least, seconds))
+        self._event.clear()
+        return woken
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,219 @@
+"""What the simulated processes share: scheduler, network, faults, and what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, TypeVar
+
+from greenlet import GreenletExit
+
+from hawork.core.errors import StoreUnavailableError
+from hawork.core.events import Event, EventKind
+from hawork.simulation.event_loop import SimulatedEventLoop
+from hawork.simulation.faults import Faults
+from hawork.simulation.scheduler import BEGINNING, Scheduler, SimulatedProcess
+
+T = TypeVar("T")
+
+PAUSE = 0.6
+"""Seconds; less than a lease, and longer than a try to renew it."""
+LONG_PAUSE = 6.0
+"""Seconds; longer than each backend's lease or session."""
+DELAY = 0.8
+CUT = 3.5
+
+_Recorded = tuple[float, str, EventKind, object, str | None, str | None, dict[str, Any]]
+
+
+class World:
+    """One simulated cluster's surroundings."""
+
+    def __init__(self, random: Random, faults: Faults) -> None:
+        self.scheduler = Scheduler(random, Random(random.random()))
+        self.faults = faults
+        self.random = random
+        self.recorded: list[_Recorded] = []
+        self.steps: list[tuple[str, str, str | None]] = []
+        """Process, step and job of each step of the registry, in order."""
+        self.cleaned: set[str] = set()
+        """Jobs of which nothing but the result is left."""
+        self.violations: list[str] = []
+        self.stop: dict[str, Callable[[], None]] = {}
+        """By process: what SIGTERM does."""
+        self.hosts: dict[SimulatedProcess, Any] = {}
+        """The JobManager of a process, for what is made deep in production code."""
+        self.crashed: Callable[[SimulatedProcess], None] = lambda process: None
+        self.loops: list[SimulatedEventLoop] = []
+        self._cut: dict[str, float] = {}
+
+    def close(self) -> None:
+        """End everything, and let go of what was going on."""
+        self.scheduler.close()
+        for loop in self.loops:
+            loop.abandon()
+
+    # --- what happened ----------------------------------------------------------------------
+
+    def sink(self, process: SimulatedProcess) -> Sink:
+        return Sink(self, process)
+
+    def violated(self, sentence: str) -> None:
+        """Note that something happened that never may."""
+        if sentence not in self.violations:
+            self.violations.append(sentence)
+            self.record("simulation", EventKind.ERROR, message=f"violated: {sentence}")
+
+    def record(self, process: str, kind: EventKind, **facts: Any) -> None:
+        self.recorded.append(
+            (self.scheduler.now, process, kind, facts.pop("session_id", None),
+             facts.pop("job_id", None), facts.pop("step", None), facts)
+        )  # fmt: skip
+
+    def events(self) -> list[Event]:
+        """What the processes told, in the lab's own format."""
+        return [
+            Event(
+                kind, process, BEGINNING + now, now,
+                None if session_id is None else str(session_id), job_id, step, facts,
+            )
+            for now, process, kind, session_id, job_id, step, facts in self.recorded
+        ]  # fmt: skip
+
+    def audit(self, leading: Callable[[], str | None]) -> None:
+        """A store carries a write out: whose leadership is it, and who leads?"""
+        current = self.scheduler.current
+        if current is None or current.writing is None:
+            return
+        leader = leading()
+        if leader != current.writing:
+            self.violated(
+                f"a write of {current.process.name} under {current.writing} was accepted while "
+                f"{leader or 'no one'} led"
+            )
+
+    # --- points where something may happen --------------------------------------------------
+
+    def request(
+        self,
+        label: str,
+        land: Callable[[], T],
+        *,
+        lost: Callable[[str], Exception] | None = None,
+        refused: Callable[[str], Exception] = StoreUnavailableError,
+    ) -> T:
+        """Send a request to a server or a disk, which ``land`` carries out, and get its answer.
+
+        Outside of a simulation, and for processes that no fault strikes, only that is done.
+        """
+        scheduler = self.scheduler
+        current = scheduler.current
+        if current is None:
+            return land()
+        process = current.process
+        if process.dead:
+            raise GreenletExit
+        name = process.name
+        fault = self.faults.at(name, label, scheduler.now) if name[:3] == "jm-" else None
+        scheduler.park(self.latency())
+        if self._cut and self.is_cut(name):
+            scheduler.park(0.2)
+            raise refused(f"{label}: {name} is cut off")
+        if fault is None:
+            return land()
+        if fault == "refused":
+            raise refused(f"{label}: the request did not arrive")
+        if fault in _BEFORE:
+            self._strike(process, fault)
+            if self.is_cut(name):
+                raise refused(f"{label}: {name} is cut off")
+        result = land()
+        if fault == "lost" and lost is not None:
+            raise lost(f"{label}: the answer was lost")
+        if fault not in _BEFORE:
+            self._strike(process, fault)
+        return result
+
+    def step(self, process: SimulatedProcess, name: str, job_id: str | None) -> None:
+        """A step of the registry was reached."""
+        self.steps.append((process.name, name, job_id))
+        if job_id is not None and name == "result.clean":
+            self.cleaned.add(job_id)
+        scheduler = self.scheduler
+        if scheduler.current is None:
+            return
+        fault = self.faults.at(process.name, name, scheduler.now)
+        scheduler.park(self.latency())
+        if fault is not None:
+            self._strike(process, fault)
+
+    def latency(self) -> float:
+        """Seconds that a message is under way: short, and now and then not."""
+        chance = self.random.random()
+        return 0.0004 + (chance * 0.002 if chance < 0.93 else (chance - 0.93) * 1.2)
+
+    def is_cut(self, name: str) -> bool:
+        return self._cut.get(name, 0.0) > self.scheduler.now
+
+    def _strike(self, process: SimulatedProcess, fault: str) -> None:
+        scheduler = self.scheduler
+        self.record("simulation", EventKind.FAULT, verb=_VERBS[fault], target=process.name)
+        if fault in ("crash", "crash-after"):
+            self.kill(process)
+        elif fault == "delay":
+            scheduler.park(DELAY)
+        elif fault == "cut":
+            self._cut[process.name] = scheduler.now + CUT * (0.2 + self.random.random())
+        elif fault == "stop":
+            stop = self.stop.get(process.name)
+            if stop is not None:
+                stop()
+        else:
+            seconds = LONG_PAUSE if fault.startswith("long") else PAUSE
+            scheduler.freeze(process, seconds * (0.7 + 0.6 * self.random.random()))
+            scheduler.hand_over()
+
+    def kill(self, process: SimulatedProcess) -> None:
+        """SIGKILL; does not return to a thread of the process."""
+        self.crashed(process)
+        self.scheduler.kill(process)
+
+
+_BEFORE = frozenset({"crash", "pause", "long-pause", "delay", "cut", "stop"})
+_VERBS = {
+    "crash": "kill", "crash-after": "kill", "pause": "pause", "long-pause": "pause",
+    "pause-after": "pause", "long-pause-after": "pause", "delay": "delay", "cut": "partition",
+    "stop": "stop", "lost": "pause", "refused": "pause",
+}  # fmt: skip
+
+
+class Sink:
+    """The event log and the step gate of a simulated process."""
+
+    def __init__(self, world: World, process: SimulatedProcess) -> None:
+        self._world = world
+        self._process = process
+        self.process = process.name
+
+    def emit(
+        self,
+        kind: EventKind,
+        *,
+        session_id: object = None,
+        job_id: str | None = None,
+        step: str | None = None,
+        **facts: Any,
+    ) -> None:
+        if not self._process.dead:
+            world = self._world
+            world.recorded.append(
+                (world.scheduler.now, self.process, kind, session_id, job_id, step, facts)
+            )
+
+    def reached(
+        self, name: str, *, session_id: object = None, job_id: str | None = None, **facts: Any
+    ) -> None:
+        if self._process.dead:
+            raise GreenletExit
+        self.emit(EventKind.STEP_REACHED, session_id=session_id, job_id=job_id, step=name, **facts)
+        self._world.step(self._process, name, job_id)
