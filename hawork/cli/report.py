@@ -16,11 +16,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the verdict and the story; status 1 when the run was not valid."""
+    """Print the verdict and the story; status 1 when it was not valid, or ends in silence."""
     recorded = open_bundle(arguments.bundle)
     verdict = recorded.verdict()
     sys.stdout.write(f"{recorded!r}\n\n{verdict}\n\n{recorded.timeline()}\n")
     if arguments.html:
         Path(arguments.html).write_text(report(recorded), encoding="utf-8")
         sys.stdout.write(f"\nThe report is in {arguments.html}.\n")
-    return 0 if verdict.valid else 1
+    return 0 if verdict.valid and verdict.unheard_since is None else 1

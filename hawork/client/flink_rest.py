@@ -99,14 +99,18 @@ def with_records(details: JobDetails, job: Mapping[str, Any]) -> JobDetails:
 
     ``job`` is Flink's ``GET /v1/jobs/<id>``. A restart counts from zero again.
     """
+    return replace(details, records=records_of(job))
+
+
+def records_of(job: Mapping[str, Any]) -> int:
+    """The records that a job's sources have sent on, from Flink's ``GET /v1/jobs/<id>``."""
     nodes = (job.get("plan") or {}).get("nodes", ())
     sources = {str(node.get("id")) for node in nodes if not node.get("inputs")}
-    records = sum(
+    return sum(
         int(vertex.get("metrics", {}).get("write-records", 0))
         for vertex in job.get("vertices", ())
         if vertex.get("id") in sources
     )
-    return replace(details, records=records)
 
 
 def with_checkpoints(details: JobDetails, checkpoints: Mapping[str, Any]) -> JobDetails:

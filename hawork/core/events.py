@@ -47,6 +47,8 @@ class EventKind(str, enum.Enum):
     STATE_SET_ASIDE = "state.set_aside"  # what, reason
     JOB_ACKNOWLEDGED = "job.acknowledged"  # name
     JOB_STATUS = "job.status"  # status, reason
+    # moves, records (of this attempt), rate (records per second), seconds (since the last progress)
+    JOB_PROGRESS = "job.progress"
     JOB_RESTORED = "job.restored"  # checkpoint_id, records, skipped
     CHECKPOINT_TRIGGERED = "checkpoint.triggered"  # checkpoint_id
     CHECKPOINT_COMPLETED = "checkpoint.completed"  # checkpoint_id, records, bytes, milliseconds

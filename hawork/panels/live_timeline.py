@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from itertools import groupby
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from hawork.core.events import Event
 from hawork.story.beliefs import BELIEF_LANE, CLIENT_LANE, HOLDER_LANE, Beliefs
 from hawork.story.facts import Facts
+from hawork.story.job_lanes import progress_of
 from hawork.story.segments import DOWN, LEADER_LANE, PAUSED, Mark, Segment
 from hawork.story.timeline_builder import TimelineBuilder
 
@@ -151,7 +153,7 @@ class LiveTimeline:
         moment = now - self.started
         lanes = [lane for lane in self._builder.lanes() if lane not in _TRUTH]
         jobs = [lane for lane in lanes if self._builder.role(lane) == "job"]
-        hidden = set(jobs[:-MOST_JOBS])
+        hidden = {each for lane in jobs[:-MOST_JOBS] for each in (lane, progress_of(lane))}
         going_on: dict[str, Row] = {}
         for segment in (*self._builder.going_on(moment), *self._beliefs.going_on(moment)):
             if segment.lane in hidden:
@@ -166,7 +168,15 @@ class LiveTimeline:
             [each.process, round(each.lost_at * 1000), round(each.published_at * 1000), each.cause]
             for each in self._builder.takeovers[-200:]
         ]
-        return {"lanes": shown, "open": going_on, "takeovers": takeovers}
+        return {
+            "lanes": shown, "open": going_on, "takeovers": takeovers, "wall": self._wall_ms(),
+        }  # fmt: skip
+
+    def _wall_ms(self) -> int:
+        """This machine's clock at the start, as if it stood in UTC: a browser may be elsewhere."""
+        wall = self._builder.wall
+        offset = time.localtime(wall).tm_gmtoff
+        return round((wall + offset) * 1000)
 
     def lists(self) -> dict[str, list[Row]]:
         """What a keyframe holds besides the section: everything that was told so far."""

@@ -199,6 +199,9 @@ class _Jobs:
             number = _number(facts.get("checkpoint_id"))
             if number is not None:
                 row["latest"] = number
+        elif kind is EventKind.JOB_PROGRESS:
+            row["records"] = _number(facts.get("records")) or row["records"]
+            row["rate"] = round(facts.get("rate") or 0)
         elif kind is EventKind.JOB_RESULT:
             row["result"] = f"{facts.get('application_status')}, {facts.get('state')}"
 

@@ -57,7 +57,7 @@ def _status(job: Json) -> str:
 def _store(section: Json) -> Table:
     rows = [section["rows"][key] for key in section.get("order", ())]
     shown: list[Sequence[str]] = [(row[1], row[2], row[3], row[4][:120], row[6]) for row in rows]
-    title = _title("HA store and storageDir", section)
+    title = " ".join((_title("HA store and storageDir", section), *section.get("trouble", ())))
     return title, ("place", "name", "version", "value", "file"), shown
 
 

@@ -22,6 +22,7 @@ from hawork.panels.cluster_source import StoreSource
 MOST_ROWS = 300
 """Rows and files that are sent; ``lab.store_rows()`` has all of them."""
 
+_MISSING = "the file is missing"
 RENEWALS = r'"renewals": \d+(, )?'
 """A lease that is renewed is not a change that a reader looks for."""
 
@@ -40,6 +41,7 @@ class StoreRows:
         self._gone: dict[str, tuple[float, list[Any]]] = {}
         self._shown: dict[str, list[Any]] = {}
         self._verdicts: dict[tuple[str, int, int, str], str] = {}
+        self._suspected: dict[str, str] = {}
 
     def look(self) -> dict[str, Any]:
         """Rows as ``[kind, place, name, version, text, link, verdict, changed]``.
@@ -50,8 +52,10 @@ class StoreRows:
         rows = dict(self._pointers(self.root))
         if self.root is not None:
             rows.update(self._files(rows))
+        trouble = self._trouble(rows)
         # All are compared: what only falls behind the limit is not gone.
         self._compare(rows, now)
+        rows = {**{key: rows[key] for key in trouble}, **rows}
         shown = dict(list(rows.items())[:MOST_ROWS])
         for key, row in shown.items():
             row.append(round(self._changed.get(key, 0.0) * 1000))
@@ -63,7 +67,24 @@ class StoreRows:
         self._shown = shown
         cut = len(rows) > MOST_ROWS
         note = f"These are the first {MOST_ROWS} of {len(rows)} entries." if cut else ""
-        return {"rows": shown, "gone": gone, "order": list(shown), "note": note}
+        return {
+            "rows": shown, "gone": gone, "order": list(shown), "note": note,
+            "trouble": sentences(trouble.values()),
+        }  # fmt: skip
+
+    def _trouble(self, rows: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        """Pointers whose file was not the right one twice: a file may go while it is looked for."""
+        bad = {
+            key: row for key, row in rows.items()
+            if row[0] == "row" and row[6] and not row[6].endswith(" verified")
+        }  # fmt: skip
+        said = {key: f"{row[3]} {row[4]} {row[6]}" for key, row in bad.items()}
+        found = {key: row for key, row in bad.items() if self._suspected.get(key) == said[key]}
+        for key, row in bad.items():
+            if key not in found:
+                row[6] = ""  # not yet
+        self._suspected = said
+        return found
 
     def _pointers(self, root: Path | None) -> Iterable[tuple[str, list[Any]]]:
         try:
@@ -114,7 +135,7 @@ class StoreRows:
         """The file that a pointer names, relative to storageDir, and whether it is that file."""
         found = files.get(Path(pointer.path).name)
         if found is None:
-            return pointer.path, "the file is missing"
+            return pointer.path, _MISSING
         link = found.relative_to(root).as_posix()
         try:
             status = found.stat()
@@ -122,8 +143,29 @@ class StoreRows:
             if key not in self._verdicts:
                 self._verdicts[key] = _check(found, status.st_size, pointer)
         except FileNotFoundError:
-            return link, "the file is missing"
+            return link, _MISSING
         return link, self._verdicts[key]
+
+
+def sentences(rows: Iterable[list[Any]]) -> list[str]:
+    """What it means to the job that a pointer's file is missing or altered, one sentence each."""
+    told = []
+    for _, place, name, _, _, link, said, *_ in rows:
+        file = link.rpartition("/")[2]
+        if said.startswith("altered") or said == _MISSING:
+            what, meant = _meaning(place, name, file)
+            told.append(f"{what}: {said} ({file}){meant}")
+    return told
+
+
+def _meaning(place: str, name: str, file: str) -> tuple[str, str]:
+    jobs = re.findall(r"[0-9a-f]{32}", f"{place} {name}")
+    job = f"job {jobs[-1][:8]}…" if jobs else name
+    if file.startswith(("submittedJobGraph", "submittedExecutionPlan")):
+        return f"the graph of {job}", ": the next leader of Flink cannot start with it"
+    if file.startswith("completedCheckpoint"):
+        return f"a checkpoint of {job}", ": it cannot be restored from"
+    return f"{place} {name}", ""
 
 
 def _check(path: Path, found: int, pointer: StateHandle) -> str:

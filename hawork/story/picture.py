@@ -8,14 +8,17 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+from hawork.story.display import clock_time
 from hawork.story.segments import (
     DOWN,
     LEADER_LANE,
     LEADING,
     NOT_KNOWN,
     PAUSED,
+    PROGRESS,
     SILENT,
     STANDBY,
+    STILL,
     TAKING_OVER,
     UP,
     Lanes,
@@ -37,6 +40,8 @@ STYLES: dict[str, tuple[str, str]] = {
     DOWN: ("white", "xx"),
     SILENT: ("white", "////"),
     NOT_KNOWN: ("white", "...."),
+    PROGRESS: (SKY, ""),
+    STILL: (ORANGE, "////"),
     "INITIALIZING": (YELLOW, "...."),
     "CREATED": (YELLOW, "...."),
     "RESTARTING": (ORANGE, "\\\\\\\\"),
@@ -72,7 +77,8 @@ def as_png(timeline: Lanes) -> bytes:
     axes.set_yticks(range(len(lanes)), list(reversed(lanes)))
     axes.set_ylim(-0.6, len(lanes) - 0.2)
     axes.set_xlim(timeline.begin, timeline.begin + max(_length(timeline), 0.1) * 1.01)
-    axes.set_xlabel("seconds since the lab's start")
+    since = "the start" if timeline.wall is None else clock_time(timeline.wall)
+    axes.set_xlabel(f"seconds since {since}")
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(axis="y", length=0)

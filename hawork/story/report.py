@@ -29,7 +29,8 @@ img { max-width: 100%; background: white; } .good { color: #009e73; } .bad { col
 def report(run: RunBundle) -> str:
     """The page: verdict, timeline, jobs, faults, HA store, storageDir, options."""
     verdict = run.verdict()
-    look = "bad" if not verdict.valid else "good" if verdict.judged else "open"
+    open_end = not verdict.judged or verdict.unheard_since is not None
+    look = "bad" if not verdict.valid else "open" if open_end else "good"
     moment = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(run.created))
     events = run.event_list()
     parts = [

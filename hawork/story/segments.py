@@ -14,6 +14,9 @@ SILENT = "no answer"
 """It is asked, and gives no answer; something may listen there."""
 NOT_KNOWN = "not known"
 """Of jobs and TaskManagers: who told of them last is gone, and no other has told since."""
+PROGRESS = "progress"
+STILL = "no progress"
+"""Of a job: neither a record nor a checkpoint came for a while."""
 
 LEADER_LANE = "published leader"
 STORE_LANE = "HA store"
@@ -74,6 +77,8 @@ class Lanes:
     started: float
     end: float
     begin: float = 0.0
+    wall: float | None = None
+    """The clock at ``started``, in seconds since 1970."""
 
     def of_lane(self, lane: str) -> list[Segment]:
         return [segment for segment in self.segments if segment.lane == lane]

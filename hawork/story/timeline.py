@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hawork.core.events import Event
-from hawork.story.display import html_table, in_notebook, show
+from hawork.story.display import clock_time, html_table, in_notebook, show
 from hawork.story.picture import as_png
-from hawork.story.segments import LEADER_LANE, LEADING, SILENT, Lanes
+from hawork.story.segments import LEADER_LANE, LEADING, SILENT, STILL, Lanes
 from hawork.story.timeline_builder import TimelineBuilder
 
 
@@ -43,6 +43,7 @@ class Timeline(Lanes):
             takeovers=tuple(builder.takeovers),
             started=started,
             end=end,
+            wall=events[0].wall,
         )
 
     def _repr_mimebundle_(
@@ -90,6 +91,9 @@ def moments(timeline: Timeline) -> list[Moment]:
         elif segment.lane.startswith("job "):
             before = f" ({segment.label})" if segment.label else ""
             told.append(Moment(segment.start, segment.lane, f"{segment.state}{before}"))
+        elif segment.state == STILL:
+            said = f"no progress for {segment.end - segment.start:.3f} s"
+            told.append(Moment(segment.start, segment.lane, said))
         elif segment.state == "down":
             told.append(Moment(segment.start, segment.lane, "is down"))
     return sorted(told, key=lambda moment: moment.time)
@@ -101,13 +105,23 @@ def as_text(timeline: Timeline) -> str:
     if not told:
         return "nothing happened yet"
     width = max(len(moment.lane) for moment in told)
-    return "\n".join(f"{each.time:8.3f} s  {each.lane:<{width}}  {each.text}" for each in told)
+    return "\n".join(
+        f"{each.time:8.3f} s  {_clock(timeline, each.time)}  {each.lane:<{width}}  {each.text}"
+        for each in told
+    )
 
 
 def as_table(timeline: Timeline) -> str:
     """The story as a table of HTML."""
-    rows = [(f"{each.time:.3f} s", each.lane, each.text) for each in moments(timeline)]
-    return html_table(("time", "who", "what"), rows)
+    rows = [
+        (f"{each.time:.3f} s", _clock(timeline, each.time), each.lane, each.text)
+        for each in moments(timeline)
+    ]
+    return html_table(("time", "clock", "who", "what"), rows)
+
+
+def _clock(timeline: Timeline, moment: float) -> str:
+    return "" if timeline.wall is None else clock_time(timeline.wall + moment)
 
 
 def mimebundle(timeline: Timeline) -> dict[str, object]:

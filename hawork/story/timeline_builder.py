@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hawork.core.events import Event, EventKind
-from hawork.core.jobs import JobStatus
 from hawork.core.types import REST_SERVER
+from hawork.story.job_lanes import JobLanes, is_progress
 from hawork.story.segments import (
     DOWN,
     LEADER_LANE,
@@ -27,7 +27,6 @@ from hawork.story.terms import Terms
 
 _COST_LEADERSHIP = ("kill", "terminate", "pause", "restart", "expire_session", "partition")
 _UNDONE_BY = {"resume": "pause", "heal": "partition"}
-_ENDED = {status.value for status in JobStatus if status.globally_terminal}
 
 
 @dataclass
@@ -74,24 +73,6 @@ class _Lost:
     """Known from outside: then the same process may lead again, and take over from itself."""
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What was told of a job last, and by which process."""
-
-    status: str
-    session_id: str
-    since: float
-    told_by: str
-    label: str = ""
-
-    @property
-    def ended(self) -> bool:
-        return self.status in _ENDED
-
-    def segment(self, lane: str, end: float) -> Segment:
-        return Segment(lane, self.status, self.since, end, self.session_id, self.label)
-
-
 class TimelineBuilder:
     """Reads events one by one; what is over is in ``segments``, what goes on is asked for.
 
@@ -103,14 +84,15 @@ class TimelineBuilder:
         self.marks: list[Mark] = []
         self.takeovers: list[Takeover] = []
         self.started: float | None = None
-        self.renamed: dict[str, str] = {}
+        self.wall = 0.0
+        """The clock at ``started``, in seconds since 1970."""
         self._lanes: dict[str, _Lane] = {}
-        self._jobs: dict[str, _Job] = {}
-        self._names: dict[str, str] = {}
         self._leader: tuple[str, str, float] | None = None
         self._leader_state = LEADING
         self._lost: _Lost | None = None
         self._terms = Terms()
+        self._jobs = JobLanes(self.segments, self.marks, self._terms)
+        self.renamed = self._jobs.renamed
         self._handlers: dict[EventKind, Callable[[Event, float], None]] = {
             EventKind.PROCESS_STARTED: self._on_process_started,
             EventKind.PROCESS_STOPPED: self._on_process_stopped,
@@ -124,17 +106,14 @@ class TimelineBuilder:
             EventKind.REST_ANSWERED: self._on_rest_answered,
             EventKind.TASKMANAGER_REGISTERED: self._on_taskmanager_registered,
             EventKind.HOST_STALLED: self._on_host_stalled,
-            EventKind.JOB_ACKNOWLEDGED: self._on_job_acknowledged,
-            EventKind.JOB_STATUS: self._on_job_status,
-            EventKind.CHECKPOINT_COMPLETED: self._on_checkpoint_completed,
-            EventKind.JOB_RESTORED: self._on_job_restored,
             EventKind.STEP_ARMED: self._on_step_armed,
             EventKind.STEP_CONTINUED: self._on_step_continued,
+            **self._jobs.handlers,
         }
 
     def see(self, event: Event) -> None:
         if self.started is None:
-            self.started = event.monotonic
+            self.started, self.wall = event.monotonic, event.wall
         self._terms.see(event)
         handler = self._handlers.get(event.kind)
         if handler is not None:
@@ -145,8 +124,7 @@ class TimelineBuilder:
         for lane in self._lanes.values():
             if lane.shown is not None and now > lane.since:
                 yield Segment(lane.name, lane.shown, lane.since, now, lane.shown_session)
-        for name, job in self._jobs.items():
-            yield job.segment(name, now)
+        yield from self._jobs.going_on(now)
         if self._leader is not None:
             name, session, since = self._leader
             yield Segment(LEADER_LANE, self._leader_state, since, now, session, name)
@@ -156,13 +134,15 @@ class TimelineBuilder:
         known = sorted(self._lanes.values(), key=lambda lane: (lane.role, _natural(lane.name)))
         managers = [lane.name for lane in known if lane.role == "jobmanager"]
         others = [lane.name for lane in known if lane.role != "jobmanager"]
-        return (LEADER_LANE, *managers, *others, *self._jobs)
+        return (LEADER_LANE, *managers, *others, *self._jobs.lanes())
 
     def role(self, lane: str) -> str:
-        """``jobmanager``, ``taskmanager``, ``store``, ``job`` or ``leader``."""
+        """``jobmanager``, ``taskmanager``, ``store``, ``job``, ``progress`` or ``leader``."""
         if lane in self._lanes:
             return self._lanes[lane].role
-        return "leader" if lane == LEADER_LANE else "job"
+        if lane == LEADER_LANE:
+            return "leader"
+        return "progress" if is_progress(lane) else "job"
 
     def state(self, process: str) -> tuple[str, str | None] | None:
         """What a process is, and under which session id; ``None``: never heard of it."""
@@ -334,9 +314,7 @@ class TimelineBuilder:
 
     def _forget_told(self, process: str, moment: float) -> None:
         """Jobs, and TaskManagers that are known by their leader only, of one that is not heard."""
-        for name, job in self._jobs.items():
-            if job.told_by == process and not job.ended and job.status != NOT_KNOWN:
-                self._turn(name, NOT_KNOWN, job.session_id, moment, process, f"{job.status} before")
+        self._jobs.forget_told_by(process, moment)
         for lane in self._lanes.values():
             if lane.told_by == process and lane.known:
                 lane.known = False
@@ -349,55 +327,7 @@ class TimelineBuilder:
             return  # it was paused on purpose: the machine went on
         self.marks.append(Mark(event.process, "stalled", now, f"host stalled for {seconds:g} s"))
 
-    # --- jobs --------------------------------------------------------------------------
-    def _on_job_acknowledged(self, event: Event, now: float) -> None:
-        job_id = event.job_id or ""
-        name = str(event.facts.get("name") or job_id[:8])
-        if name in (known for other, known in self._names.items() if other != job_id):
-            name = f"{name} ({job_id[:4]})"
-        if job_id in self._names:
-            return
-        # A job may be CREATED before its submission is acknowledged and its name is told.
-        before = self._job_lane(event)
-        self._names[job_id] = name
-        if before in self._jobs:
-            self._rename(before, self._job_lane(event))
-
-    def _rename(self, before: str, lane: str) -> None:
-        self._jobs = {lane if name == before else name: job for name, job in self._jobs.items()}
-        self.renamed[before] = lane
-        for index, segment in enumerate(self.segments):
-            if segment.lane == before:
-                self.segments[index] = replace(segment, lane=lane)
-        for index, mark in enumerate(self.marks):
-            if mark.lane == before:
-                self.marks[index] = replace(mark, lane=lane)
-
-    def _on_job_status(self, event: Event, now: float) -> None:
-        if self._terms.deposed(event.session_id):
-            return  # a deposed leader suspends what is no longer its own
-        status = str(event.facts.get("status"))
-        self._turn(self._job_lane(event), status, event.session_id or "", now, event.process)
-
-    def _turn(
-        self, lane: str, status: str, session_id: str, moment: float, told_by: str, label: str = ""
-    ) -> None:
-        known = self._jobs.get(lane)
-        if known is not None:
-            moment = max(moment, known.since)
-            self.segments.append(known.segment(lane, moment))
-        self._jobs[lane] = _Job(status, session_id, moment, told_by, label)
-
-    def _on_checkpoint_completed(self, event: Event, now: float) -> None:
-        number = event.facts.get("checkpoint_id")
-        self.marks.append(Mark(self._job_lane(event), "checkpoint", now, f"checkpoint {number}"))
-
-    def _on_job_restored(self, event: Event, now: float) -> None:
-        number = event.facts.get("checkpoint_id")
-        if number is not None:
-            label = f"restored from checkpoint {number}"
-            self.marks.append(Mark(self._job_lane(event), "restored", now, label))
-
+    # --- steps -------------------------------------------------------------------------
     def _on_step_armed(self, event: Event, now: float) -> None:
         action = event.facts.get("action")
         self.marks.append(Mark(event.process, "step", now, f"{action} at {event.step}"))
@@ -413,10 +343,6 @@ class TimelineBuilder:
         if lane is not None and lane.paused:
             lane.paused, lane.woken = False, now
             self._show(lane, now)
-
-    def _job_lane(self, event: Event) -> str:
-        job_id = event.job_id or ""
-        return f"job {self._names.get(job_id, job_id[:8])}"
 
     # --- lanes -------------------------------------------------------------------------
     def _show(self, lane: _Lane, now: float) -> None:

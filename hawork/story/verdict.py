@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from hawork.core.calls import checked
 from hawork.core.events import Event
+from hawork.story.display import clock_time
+from hawork.story.hearing import unheard_since
 from hawork.story.rules import RULES, Rule, Violation
 from hawork.story.rules.history import History
 from hawork.story.segments import LEADER_LANE, STORE_LANE
@@ -78,6 +80,14 @@ class Verdict:
         return not self.violations
 
     @property
+    def unheard_since(self) -> float | None:
+        """When a JobManager answered last (seconds since 1970), if none does at the end.
+
+        Of what was watched from outside nothing is judged from then on.
+        """
+        return unheard_since(self.events)
+
+    @property
     def judged(self) -> int:
         """How many rules there was something to judge for."""
         return sum(finding.state != NOT_JUDGED for finding in self.findings)
@@ -90,14 +100,17 @@ class Verdict:
         'not judged: nothing happened that could have broken any of the 5 rules'
         """
         states = [finding.state for finding in self.findings]
+        since = self.unheard_since
+        silence = f", and no JobManager answers since {clock_time(since)}" if since else ""
         if not self.judged:
             nothing = "nothing happened that could have broken any of the"
-            return f"{NOT_JUDGED}: {nothing} {len(states)} rules"
+            return f"{NOT_JUDGED}: {nothing} {len(states)} rules{silence}"
         kept, broken, left = (states.count(state) for state in (KEPT, BROKEN, NOT_JUDGED))
         counted = [f"{kept} {'rule' if kept == 1 else 'rules'} kept"]
         counted += [f"{broken} broken"] if broken else []
         counted += [f"{left} not judged"] if left else []
-        return f"{'NOT valid' if broken else 'valid'}: {', '.join(counted)}"
+        said = "NOT valid" if broken else "not judged to the end" if silence else "valid"
+        return f"{said}: {', '.join(counted)}{silence}"
 
     def rules_frame(self) -> pandas.DataFrame:
         """Each rule with its state and how much there was to judge, as a frame."""

@@ -10,6 +10,7 @@ from lab_story import SESSIONS, Story, killed_leader, paused_leader
 
 from hawork.core.events import EventKind
 from hawork.story.frames import events_frame
+from hawork.story.job_lanes import JobLanes
 from hawork.story.picture import as_png
 from hawork.story.segments import (
     DOWN,
@@ -167,7 +168,8 @@ def test_an_armed_step_shows_as_a_mark_and_a_pause() -> None:
 def test_every_handler_is_asked() -> None:
     handlers = {
         handler
-        for name, handler in inspect.getmembers(TimelineBuilder, inspect.isfunction)
+        for kind in (TimelineBuilder, JobLanes)
+        for name, handler in inspect.getmembers(kind, inspect.isfunction)
         if name.startswith("_on_")
     }
     assert len(handlers) >= 10

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
+import pytest
 from lab_story import SESSIONS, Story
 
 from hawork.core.events import EventKind
 from hawork.core.types import REST_SERVER
+from hawork.lab.flink.progress import ProgressWatch
 from hawork.story.beliefs import BELIEF_LANE, HOLDER_LANE, Beliefs
 from hawork.story.facts import Facts
 from hawork.story.segments import LEADER_LANE
 from hawork.story.timeline import Timeline, as_text, mimebundle
+from hawork.story.verdict import judge
+from hawork.testing import ManualClock
 
 JOB = "a" * 32
 TASKS = "10.0.0.7:6122-ab12cd"
@@ -34,7 +41,7 @@ def tells(story: Story, at: float, name: str) -> None:
 
 def silent(story: Story, at: float, name: str, heard: float | None, listens: bool = False) -> None:
     story.add(
-        at, name, EventKind.REST_SILENT, session_id=SESSIONS[name], address=f"http://{name}",
+        at, name, EventKind.REST_SILENT, session_id=SESSIONS.get(name), address=f"http://{name}",
         reason="nothing listens there", listens=listens, heard=heard,
     )  # fmt: skip
 
@@ -140,3 +147,112 @@ def test_a_dead_leader_holds_the_lock_and_thinks_nothing() -> None:
     assert [each.lane for each in beliefs.segments] == [BELIEF_LANE]
     assert list(facts.silent) == ["jm-1"]
     assert facts.news[-1][1] == "jm-1 gives no answer: nothing listens there"
+
+
+def test_a_verdict_over_a_dead_cluster_is_not_a_good_one() -> None:
+    whole = judge(outage().events)
+    assert whole.headline.startswith("valid: ") and whole.unheard_since is None
+    dead = judge(outage().events[:7])
+    assert dead.headline.startswith("not judged to the end: 1 rule kept, 4 not judged, and no ")
+    assert dead.unheard_since == 5e9 + 5.0
+    story = Story()
+    silent(story, 3, "10.0.0.1:8081", heard=1.0)
+    assert "no JobManager answers since" in judge(story.events).headline, "attached by its URL"
+
+
+def test_a_leader_that_left_in_order_is_not_heard_either() -> None:
+    story = Story()
+    leads(story, 0, "jm-1")
+    revoked(story, 9, "jm-1", heard=0.25)
+    assert judge(story.events).unheard_since == 5e9 + 8.75
+
+
+def progress(story: Story, at: float, moves: bool, rate: float = 0.0, seconds: float = 0.0) -> None:
+    story.add(
+        at, "jm-1", EventKind.JOB_PROGRESS, session_id=SESSIONS["jm-1"], job_id=JOB, moves=moves,
+        rate=rate, records=100, seconds=seconds,
+    )  # fmt: skip
+
+
+def test_progress_is_a_lane_below_its_job() -> None:
+    story = Story()
+    leads(story, 0, "jm-1")
+    tells(story, 1, "jm-1")
+    progress(story, 2, moves=True, rate=1234.0)
+    progress(story, 30, moves=False, seconds=15)
+    progress(story, 40, moves=True)
+    silent(story, 50.5, "jm-1", heard=0.5)
+    story.add(60, "jm-1", EventKind.JOB_STATUS, job_id=JOB, status="FINISHED")
+    lane = "progress aaaaaaaa"
+    assert of_lane(story, lane) == [
+        ("progress", 2, 15), ("no progress", 15, 40), ("progress", 40, 50), ("not known", 50, 60),
+    ]  # fmt: skip
+    timeline = Timeline.of(story.events[:-1])
+    assert timeline.lanes[-2:] == ("job aaaaaaaa", lane)
+    assert timeline.of_lane(lane)[0].label == "1,234 records/s"
+    assert "no progress for 25.000 s" in as_text(timeline)
+
+
+def test_the_clock_stands_beside_the_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    story = Story()
+    leads(story, 0, "jm-1")
+    assert as_text(Timeline.of(story.events)).startswith("   0.100 s  08:53:20  jm-1  leads")
+    monkeypatch.undo()
+    time.tzset()
+
+
+class Told:
+    """What a progress watch writes."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.written: list[dict[str, Any]] = []
+        self.watch = ProgressWatch(self, self.clock)  # type: ignore[arg-type]
+
+    def write(self, kind: EventKind, process: str, **facts: Any) -> None:
+        assert (kind, process) == (EventKind.JOB_PROGRESS, "jm-1")
+        self.written.append(facts)
+
+    def look(self, records: int, checkpoint: int | None = None) -> None:
+        completed = None if checkpoint is None else {"id": checkpoint}
+        self.watch.look(JOB, records, {"latest": {"completed": completed}}, "jm-1", None)
+        self.clock.advance(1.0)
+
+    def moves(self) -> list[bool]:
+        return [facts["moves"] for facts in self.written]
+
+
+def test_standing_still_is_told_after_a_while_and_with_its_beginning() -> None:
+    told = Told()
+    for second in range(100):
+        told.look(records=1000 * min(second // 10, 4))  # Flink gathers them every 10 s
+    assert told.moves()[-2:] == [True, False]
+    assert told.written[-1]["seconds"] == 15.0
+    told.look(records=5000)
+    assert told.moves()[-1] is True
+
+
+def test_checkpoints_are_progress_too() -> None:
+    """A job without input goes on when its checkpoints complete."""
+    told = Told()
+    for second in range(100):
+        told.look(records=7, checkpoint=second // 10)
+    assert told.moves() == [True]
+
+
+def test_a_new_attempt_counts_from_zero() -> None:
+    told = Told()
+    for records in (0, 900, 1000, 0, 10):
+        told.look(records=records)
+    assert told.moves() == [True, True]
+    told.watch.forget()
+    assert told.watch.due(JOB)
+
+
+def test_a_rate_is_told_again_when_it_has_changed() -> None:
+    told = Told()
+    for second in range(60):
+        told.look(records=100 * second)
+    assert [round(facts["rate"]) for facts in told.written] == [0, 100]

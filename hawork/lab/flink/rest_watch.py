@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hawork.client.flink_rest import ask
+from hawork.client.flink_rest import ask, records_of
 from hawork.client.tls import RestTrust
 from hawork.core.errors import RestError
 from hawork.core.events import EventKind
 from hawork.lab.flink.endpoints import Endpoints, gives_no_answer
 from hawork.lab.flink.events import FlinkEvents
 from hawork.lab.flink.foreign import ForeignProcesses
+from hawork.lab.flink.progress import ProgressWatch
 
 ANSWER_SECONDS = 3.0
 """A leader that takes no request for longer is silent."""
@@ -37,6 +38,7 @@ class RestWatch:
         self._events = events
         self._endpoints = endpoints
         self._foreign = foreign
+        self._progress = ProgressWatch(events)
         self._teller: tuple[str, str | None] | None = None
         self._told_anew = False
         self._status: dict[str, tuple[str | None, str]] = {}
@@ -53,6 +55,7 @@ class RestWatch:
         if self._teller != (process, session_id):
             self._teller = (process, session_id)
             self._registered.clear()
+            self._progress.forget()
         try:
             self._look(address, process, session_id)
         except RestError as error:
@@ -60,6 +63,7 @@ class RestWatch:
                 self._endpoints.silent(process, address, session_id, error)
                 # What it told holds no more, and is told anew when it answers again.
                 self._told_anew = True
+                self._progress.forget()
                 self._status.clear()
                 self._registered.clear()
             raise
@@ -80,11 +84,14 @@ class RestWatch:
             self._job(job, process, session_id)
             try:
                 checkpoints = get(f"/jobs/{job['jid']}/checkpoints")
+                self._checkpoints(job["jid"], checkpoints, process, session_id)
+                if job["state"] == "RUNNING" and self._progress.due(job["jid"]):
+                    records = records_of(get(f"/jobs/{job['jid']}"))
+                    self._progress.look(job["jid"], records, checkpoints, process, session_id)
             except RestError as error:
                 if gives_no_answer(error):
                     raise
-                continue  # while the job is initializing it has none
-            self._checkpoints(job["jid"], checkpoints, process, session_id)
+                # While the job is initializing it has none.
         self._told_anew = False
         self.taskmanagers = get("/taskmanagers").get("taskmanagers", [])
         found = {str(each["id"]): int(each["slotsNumber"]) for each in self.taskmanagers}

@@ -202,6 +202,11 @@ export function textFits(text, width) {
   return text.length * 6.4 + 8 < width;
 }
 
+// "03:12:44": the kernel's clock, which `wall` tells for the start, `time` milliseconds later.
+export function clock(wall, time) {
+  return wall ? new Date(wall + time).toISOString().slice(11, 19) : "";
+}
+
 export function seconds(time) {
   return `${(time / 1000).toFixed(3)} s`;
 }

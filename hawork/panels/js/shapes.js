@@ -7,6 +7,7 @@ export const PATTERN_OF = {
   "taking over": "dots", paused: "stripes", down: "cross", INITIALIZING: "dots", CREATED: "dots",
   RESTARTING: "stripes", SUSPENDED: "cross", FAILING: "dots", CANCELLING: "dots",
   "no longer true": "stripes", merged: "bars", "no answer": "stripes", "not known": "dots",
+  "no progress": "stripes",
 };
 export const SHAPES = {
   fault: "M-5-5L5 5M-5 5L5-5", checkpoint: "M-3.5-3L3.5-3L0 3Z", restored: "M-5 4L5 4L0-5Z",

@@ -7,14 +7,17 @@ const FRESH = 4000;
 
 export function storeView() {
   const note = el("p", { class: "hw-note" });
+  const trouble = el("ul", { class: "hw-alarm", role: "status", "aria-label": "What is wrong" });
   const [rows, rowsBody] = tableOf("HA store", ["place", "name", "version", "says", "its file"]);
   const [files, filesBody] = tableOf("storageDir", ["what", "path", "size", "says", "pointer"]);
-  const root = el("div", {}, note, rows, files);
+  const root = el("div", {}, note, trouble, rows, files);
   let timer = 0;
 
   function update(model) {
     const store = model.state.store ?? {};
     say(note, store.error || store.note || (store.rows || isClosed(model) ? "" : "Looking …"));
+    put(trouble, "hidden", !store.trouble?.length);
+    keyed(trouble, store.trouble ?? [], (sentence) => el("li", {}, `⚠ ${sentence}`), () => {});
     const known = store.rows ?? {};
     const gone = store.gone ?? {};
     // By the clock of the kernel's last message, so that two machines need not agree.
@@ -63,6 +66,7 @@ function storeRow(root) {
     const row = el("tr", { "data-key": key, tabindex: "-1" }, ...cells);
     row.show = ([, place, name, version, text, path, said], change) => {
       put(row, "data-change", change);
+      put(row, "data-good", said && !said.endsWith(" verified") && said !== "nothing points to it" ? "false" : null);
       const mark = { gone: "− ", changed: "● " }[change] ?? "";
       [place, mark + elided(name), version].forEach((each, at) => say(cells[at], each));
       put(cells[1], "title", name);

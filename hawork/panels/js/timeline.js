@@ -2,7 +2,7 @@
 
 import { el, put, say, svg } from "./dom.js";
 import {
-  fit, follow, laneRows, marksUntil, offset, pan, rebase, rectsOf, scaleOf, seconds, segmentsUntil, textFits,
+  clock, fit, follow, laneRows, marksUntil, offset, pan, rebase, rectsOf, scaleOf, seconds, segmentsUntil, textFits,
   thinMarks, tickLabel, ticks, zoom,
 } from "./layout.js";
 import {
@@ -259,13 +259,13 @@ export function timelineView(send, model) {
 
   function drawAxis(height) {
     const scale = scaleOf(view, width);
-    const times = ticks(view, Math.max(2, Math.floor(width / 90))).filter((time) => time >= 0);
+    const times = ticks(view, Math.max(2, Math.floor(width / 120))).filter((time) => time >= 0);
     const step = times.length > 1 ? times[1] - times[0] : 1000;
     reuse(grid, times, () => svg("g", {}, svg("line", {}), svg("text", {})), (group, time) => {
       const x = (time - view.base) * scale;
       place(group.firstChild, { x1: x, x2: x, y1: TOP, y2: TOP + height });
       place(group.lastChild, { x: x + 2, y: TOP + height + 15 });
-      say(group.lastChild, tickLabel(time, step));
+      say(group.lastChild, `${tickLabel(time, step)} · ${clock(model.state.timeline.wall, time)}`);
     });
   }
 
@@ -277,15 +277,16 @@ export function timelineView(send, model) {
     const more = marksUntil(model, present).filter((mark) => mark.kind !== "checkpoint")
       .map((mark) => ({ time: mark.time, lane: mark.lane, words: mark.label }));
     const lines = [...told, ...more].sort((one, other) => other.time - one.time).slice(0, 200);
-    reuse(table, lines, () => el("tr", {}, el("td", {}), el("td", {}), el("td", {})),
+    const wall = model.state.timeline.wall;
+    reuse(table, lines, () => el("tr", {}, ...[0, 1, 2, 3].map(() => el("td", {}))),
       (row, line) => {
-        [seconds(line.time), line.lane, line.words].forEach((text, at) => say(row.children[at], text));
+        [seconds(line.time), clock(wall, line.time), line.lane, line.words].forEach((text, at) => say(row.children[at], text));
       });
   }
 
   function tell(rect) {
     focused = rect.key;
-    say(detail, describe(rect));
+    say(detail, `${describe(rect)}, at ${clock(model.state.timeline.wall, rect.start)}`);
   }
 
   // One stop for Tab; arrows go from state to state and from lane to lane.
