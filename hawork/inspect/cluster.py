@@ -17,6 +17,7 @@ from hawork.inspect.entries import Entry
 from hawork.inspect.finding import Object
 from hawork.inspect.job_graphs import JobGraphFacts
 from hawork.inspect.pointers import FlinkPointer, LockRecord
+from hawork.inspect.probes import Probes
 from hawork.inspect.settings import Settings
 from hawork.inspect.stored_files import StoredFiles
 from hawork.inspect.versions import FlinkVersions
@@ -133,6 +134,8 @@ class JobGraph(StoredPointer):
 
     plan: bool = False
     content: JobGraphFacts | None = None
+    artifacts: list[PointedFile] = field(default_factory=list)
+    """The jars of the job."""
 
 
 @dataclass(slots=True)
@@ -311,6 +314,7 @@ class Cluster:
     """Which releases may have run this cluster."""
     versions_because: list[str] = field(default_factory=list)
     not_looked_at: list[NotLooked] = field(default_factory=list)
+    probes: Probes = field(default_factory=Probes)
 
     def job(self, job_id: str) -> JobView:
         """The view of a job, made if need be."""

@@ -44,6 +44,8 @@ CODES: Final[dict[str, str]] = {
     "HA210": "counter-unreadable",
     "HA211": "stored-for-another-version",
     "HA212": "checkpoint-marked-for-deletion",
+    "HA213": "artifact-missing",
+    "HA214": "artifact-damaged",
     "HA301": "dirty-result",
     "HA302": "dirty-result-unreadable",
     "HA303": "clean-result-with-job-graph",
@@ -71,6 +73,9 @@ CODES: Final[dict[str, str]] = {
     "HA601": "configmap-near-limit",
     "HA602": "more-than-retained",
     "HA603": "timeouts-do-not-fit",
+    "HA604": "rights-missing",
+    "HA605": "storage-not-shared",
+    "HA606": "storage-not-durable",
 }
 """Every code and its name. A code is never given to something else."""
 

@@ -6,6 +6,7 @@ handles and so is the only checksum there is.
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 import re
 from collections import Counter as Multiset
@@ -27,6 +28,7 @@ from hawork.inspect.cluster import (
 from hawork.inspect.errors import UndecodableError
 from hawork.inspect.handles import OperatorFacts
 from hawork.inspect.job_graph_json import read_job_graph
+from hawork.inspect.job_graphs import JobGraphFacts
 from hawork.inspect.metadata import decode_metadata
 from hawork.inspect.moments import mark_moments
 from hawork.inspect.results import decode_result
@@ -105,6 +107,7 @@ def follow_pointer(
             stored.content = decode_completed_checkpoint(data)
         elif isinstance(stored, JobGraph):
             stored.content = read_job_graph(data)
+            stored.artifacts = list(_artifacts(cluster, files, name, stored.content))
     except UndecodableError as error:
         stored.file.error, stored.file.offset = str(error), error.offset
     except (OSError, HaworkError) as error:
@@ -113,6 +116,25 @@ def follow_pointer(
     if isinstance(stored, Checkpoint) and stored.content is not None:
         _state_files(cluster, files, stored, stored.content)
         _metadata(files, stored, stored.content, compare=newest or bool(stored.missing))
+
+
+def _artifacts(
+    cluster: Cluster, files: StoredFiles, graph: str, content: JobGraphFacts
+) -> Iterator[PointedFile]:
+    """The jars of a job, beside its graph. Source: ``BlobUtils.getStorageLocationPath``."""
+    for key in content.artifacts:
+        name = posixpath.join(posixpath.dirname(graph), "blob", f"job_{content.job_id}", key)
+        found = files.get(name)
+        artifact = PointedFile(name, looked=found is not None or files.complete)
+        if found is not None:
+            artifact.size = found.size
+            try:
+                if hashlib.sha1(_read(files, found)).hexdigest() not in key:
+                    artifact.error = f"the SHA-1 of {name} is another than its name says"
+            except (OSError, HaworkError) as error:
+                artifact.looked = False
+                cluster.miss(f"file {name}", str(error))
+        yield artifact
 
 
 def _not_below(url: str) -> str:

@@ -33,6 +33,7 @@ def job_graph_to_json(graph: JobGraphFacts, redaction: Redaction) -> bytes:
         "checkpoint_interval": graph.checkpoint_interval,
         "retained": graph.retained,
         "state_backend": graph.state_backend,
+        "artifacts": list(graph.artifacts),
         "restore": [
             graph.restore_settings.path,
             graph.restore_settings.allow_non_restored,
@@ -72,6 +73,7 @@ def read_job_graph(data: bytes) -> JobGraphFacts:
             restore_settings=RestoreSettings(path, bool(allow), mode),
             flink_versions=FlinkVersions(first, last),
             state_backend=facts.get("state_backend"),
+            artifacts=tuple(map(str, facts.get("artifacts", ()))),
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UndecodableError(_WHAT, f"it is not as it was written ({error})") from None

@@ -83,6 +83,8 @@ class JobGraphFacts:
     flink_versions: FlinkVersions
     state_backend: str | None = None
     """As the program or its options name it; ``None``: that of the cluster's configuration."""
+    artifacts: tuple[str, ...] = ()
+    """The names of its jars in the blob store: ``blob_p-<SHA-1>-<random>``."""
 
     @property
     def operator_ids(self) -> frozenset[str]:
@@ -121,6 +123,7 @@ def _job_graph(graph: JavaObject) -> JobGraphFacts:
         restore_settings=_restore_settings(fields.get("savepointRestoreSettings")),
         flink_versions=_versions(graph, "jobConfiguration"),
         state_backend=_state_backend(fields.get("snapshotSettings"), fields),
+        artifacts=_artifacts(fields.get("userJarBlobKeys")),
     )
 
 
@@ -168,6 +171,7 @@ def _stream_graph(graph: JavaObject) -> JobGraphFacts:
         restore_settings=_restore_settings(fields.get("savepointRestoreSettings")),
         flink_versions=_versions(graph, "jobConfiguration") & FlinkVersions("2.0"),
         state_backend=_state_backend(settings, fields),
+        artifacts=_artifacts(fields.get("userJarBlobKeys")),
     )
 
 
@@ -238,6 +242,21 @@ def _state_backend(settings: JavaValue, fields: Mapping[str, JavaValue]) -> str 
     options = _options(fields.get("jobConfiguration"))
     option = options.get("state.backend.type", options.get("state.backend"))
     return backend_named(option) if isinstance(option, str) else None
+
+
+def _artifacts(keys: JavaValue) -> tuple[str, ...]:
+    """Source: ``BlobKey.toString``."""
+    found = []
+    for key in elements(keys, _WHAT):
+        if not isinstance(key, JavaObject):
+            raise _unfit(key, "a BlobKey was expected")
+        digest, kind = key.fields.get("key"), key.fields.get("type")
+        if not isinstance(digest, bytes) or not isinstance(kind, JavaEnum):
+            raise _unfit(key, "its hash or type is missing")
+        letter = "p" if kind.constant == "PERMANENT_BLOB" else "t"
+        random = abstract_id(key.fields.get("random"), _WHAT)
+        found.append(f"blob_{letter}-{digest.hex()}-{random}")
+    return tuple(found)
 
 
 def _restore_settings(settings: JavaValue) -> RestoreSettings:

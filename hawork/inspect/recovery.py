@@ -351,6 +351,10 @@ class _Machine:
                 decided_by=job.clean.object,
             )  # fmt: skip
         self.loading.add(job.job_id)
+        if any(each.missing or each.error for each in graph.artifacts):
+            self._block(
+                "a jar of a job is missing or damaged", graph.entry.object, job.job_id, True
+            )
         readable: list[Checkpoint] = []
         skipped: list[Checkpoint] = []
         for checkpoint in job.checkpoints:

@@ -18,6 +18,7 @@ from hawork.inspect.configmap_keys import read_config_maps
 from hawork.inspect.configmaps import Dump, parse_configmaps, read_configmaps
 from hawork.inspect.entries import Entry
 from hawork.inspect.live import live_storage, read_live_store
+from hawork.inspect.probes import probe
 from hawork.inspect.settings import Settings, parse_settings, read_settings
 from hawork.inspect.storage import Storage, StoredFile, read_file
 from hawork.inspect.stored_files import StoredFiles, comparable_url
@@ -139,6 +140,7 @@ def cluster_of(sources: Sources, raw: Raw | None, missed: str = "") -> Cluster:
         read_config_maps(cluster, raw.maps)
     if sources.live and raw is not None:
         cluster.live = True
+        cluster.probes = probe(sources.config or "", _local_path(settings.storage_dir))
         cluster.store_moment = cluster.store_moment or time.time()
     if sources.storage is not None:
         _storage(cluster, str(sources.storage), sources.mapping)
@@ -147,6 +149,12 @@ def cluster_of(sources: Sources, raw: Raw | None, missed: str = "") -> Cluster:
     else:
         cluster.miss("storageDir", "no storage was given: use --storage and --map")
     return cluster
+
+
+def _local_path(url: str | None) -> str | None:
+    """A directory of this machine; ``None`` for any other URL."""
+    whole = comparable_url(url) if url else ""
+    return whole.removeprefix("file:") if whole.startswith("file:") else None
 
 
 def _bytes(path: Path) -> bytes:

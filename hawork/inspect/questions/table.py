@@ -13,19 +13,30 @@ from typing import Final, Literal
 
 from hawork.inspect.finding import Finding, by_severity
 from hawork.inspect.questions import (
+    artifacts,
     checkpoints,
     job_graphs,
     leadership,
     leftovers,
     limits,
     results,
+    running,
 )
 from hawork.inspect.questions.facts import Check, Facts
 
 __all__ = ["CHECKS", "QUESTIONS", "Answer", "Question", "answers", "ask"]
 
 Need = Literal[
-    "store", "storage", "results", "config", "zookeeper", "kubernetes", "artifacts", "probe"
+    "store",
+    "storage",
+    "results",
+    "config",
+    "zookeeper",
+    "kubernetes",
+    "rights",
+    "watches",
+    "events",
+    "shared",
 ]
 
 
@@ -63,16 +74,16 @@ QUESTIONS: Final = (
     Question(13, "Are more checkpoints retained than configured?", ("store", "config")),
     Question(14, "Is an entry locked by a dead owner?", ("store", "zookeeper")),
     Question(15, "Do two clusters share a cluster-id or a root?", ("store", "storage")),
-    Question(16, "Are the rights (RBAC) enough?", ("probe",)),
-    Question(17, "Is a watch stale?", ("probe",)),
-    Question(18, "How many watches and connections has a JobManager?", ("probe",)),
+    Question(16, "Are the rights (RBAC) enough?", ("kubernetes", "rights")),
+    Question(17, "Is a watch stale?", ("events",)),
+    Question(18, "How many watches and connections has a JobManager?", ("zookeeper", "watches")),
     Question(19, "Do the timeouts fit each other and the server?", ("config",)),
     Question(20, "Which files are unreferenced?", ("store", "storage")),
-    Question(21, "Are a job's artifacts there and intact?", ("artifacts",)),
+    Question(21, "Are a job's artifacts there and intact?", ("store", "storage")),
     Question(22, "Can this version read what is stored?", ("store", "storage")),
     Question(23, "Is the checkpoint id counter ahead of every checkpoint?", ("store",)),
     Question(24, "Was an entry half written?", ("store", "storage")),
-    Question(25, "Is storageDir shared and durable?", ("probe",)),
+    Question(25, "Is storageDir shared and durable?", ("shared",)),
     Question(26, "Whose clock is wrong?", ("store", "kubernetes")),
 )
 """In the order of evidence and damage."""
@@ -83,18 +94,23 @@ CHECKS: Final[tuple[Check, ...]] = (
     *checkpoints.CHECKS,
     *results.CHECKS,
     *leftovers.CHECKS,
+    *artifacts.CHECKS,
     *limits.CHECKS,
+    *running.CHECKS,
 )
 
-_MISSING: Final[dict[Need, str]] = {
+_MISSING: Final[dict[str, str]] = {
     "store": "no HA store was given (--configmaps, --zookeeper-dump or --zookeeper-data)",
     "storage": "storageDir was not looked at (--storage and --map)",
     "results": "the job result store was not looked at (--storage and --map)",
     "config": "no configuration was given (--config)",
     "zookeeper": "it is asked of ZooKeeper only",
     "kubernetes": "it is asked of Kubernetes only",
-    "probe": "it takes a cluster that runs, and a probe of it that is not made",
-    "artifacts": "artifacts are not read: the SHA-1 of each is in its name, below blob/",
+    "rights": "only the API server knows them: give --config of a cluster that runs, and no dump",
+    "watches": "only the servers know them: give --config of a cluster that runs, and no dump",
+    "events": "a JobManager tells nowhere which change it saw last: compare the leader in its log "
+    "with the one above",
+    "shared": "",
 }
 
 
@@ -109,6 +125,9 @@ def ask(facts: Facts) -> list[Finding]:
 def answers(facts: Facts, findings: Sequence[Finding]) -> list[Answer]:
     """What became of each question."""
     cluster = facts.cluster
+    shared, why_shared = running.is_shared(cluster)
+    told = {18: running.loads_told(cluster), 25: why_shared}
+    reasons = {**_MISSING, **cluster.probes.why_not, "shared": why_shared}
     there: dict[Need, bool] = {
         "store": cluster.store_looked,
         "storage": cluster.storage_looked,
@@ -116,16 +135,20 @@ def answers(facts: Facts, findings: Sequence[Finding]) -> list[Answer]:
         "config": cluster.settings.source is not None,
         "zookeeper": cluster.backend == "zookeeper",
         "kubernetes": cluster.backend == "kubernetes",
-        "artifacts": False,
-        "probe": False,
+        "rights": bool(cluster.probes.rights),
+        "watches": bool(cluster.probes.loads),
+        "events": False,
+        "shared": shared,
     }
     given = []
     for question in QUESTIONS:
         found = any(question.number in finding.questions for finding in findings)
         missing = [need for need in question.needs if not there[need]]
         if missing and not found:
-            given.append(Answer(question, "not looked", _MISSING[missing[0]]))
+            given.append(Answer(question, "not looked", reasons[missing[0]]))
         else:
-            why = f"only in part: {_MISSING[missing[0]]}" if missing else ""
+            why = told.get(question.number, "")
+            if missing:
+                why = f"only in part: {reasons[missing[0]]}"
             given.append(Answer(question, "answered" if found else "clean", why))
     return given

@@ -1,0 +1,133 @@
+"""What only a cluster that runs can be asked: rights, connections and watches, and its mounts.
+
+Reads only: a ``SelfSubjectAccessReview`` is answered and not kept, ``mntr`` is a question.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from hawork.core import options
+from hawork.core.configuration import Configuration
+from hawork.core.errors import HaworkError
+from hawork.ha.configuration_file import load_configuration
+
+__all__ = ["SHARED_MOUNTS", "VERBS", "VOLATILE_MOUNTS", "Probes", "ServerLoad", "probe"]
+
+VERBS: Final = ("create", "delete", "get", "list", "patch", "update", "watch")
+"""What Flink's service account has to be allowed on ConfigMaps."""
+SHARED_MOUNTS: Final = frozenset((
+    "9p", "afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "smb3",
+    "virtiofs",
+))  # fmt: skip
+"""Types of file systems that several machines see; those of FUSE besides."""
+VOLATILE_MOUNTS: Final = frozenset(("overlay", "ramfs", "tmpfs"))
+"""Types that go with the machine, or with the container."""
+_SECONDS: Final = 2.0
+_OCTAL: Final = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLoad:
+    """What one ZooKeeper server says of its clients, all of them."""
+
+    server: str
+    connections: int
+    watches: int
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """Answers; ``why_not`` says by what is missing why there is none."""
+
+    rights: Mapping[str, bool] = field(default_factory=dict)
+    """By verb, on ConfigMaps, for the credentials of the configuration."""
+    loads: tuple[ServerLoad, ...] = ()
+    mount: str = ""
+    """The type of the file system that storageDir lies on, on this machine."""
+    why_not: Mapping[str, str] = field(default_factory=dict)
+
+
+def probe(path: Path | str, storage: str | None) -> Probes:
+    """Ask the servers of a configuration, and this machine for the mount of ``storage``, a path."""
+    why_not: dict[str, str] = {}
+    rights: Mapping[str, bool] = {}
+    loads: tuple[ServerLoad, ...] = ()
+    try:
+        config = load_configuration(path)
+        kind = str(config.get_option(options.HA_TYPE))
+        if kind == "kubernetes":
+            rights = _rights(config)
+        elif kind == "zookeeper":
+            loads, why_not["watches"] = _loads(config)
+    except (HaworkError, ImportError) as error:
+        why_not |= {"rights": str(error), "watches": str(error)}
+    return Probes(rights, loads, "" if storage is None else mount_of(storage), why_not)
+
+
+def _rights(config: Configuration) -> Mapping[str, bool]:
+    from hawork.backends.kubernetes.client import KubernetesClient
+    from hawork.backends.kubernetes.settings import KubernetesSettings
+
+    client = KubernetesClient(KubernetesSettings.of(config))
+    try:
+        return {verb: client.may(verb) for verb in VERBS}
+    finally:
+        client.close()
+
+
+def _loads(config: Configuration) -> tuple[tuple[ServerLoad, ...], str]:
+    from hawork.backends.zookeeper.settings import ZooKeeperSettings
+
+    settings = ZooKeeperSettings.of(config)
+    if settings.tls is not None:
+        return (), "the servers speak TLS, over which their command 'mntr' is not asked"
+    found, why = [], ""
+    for server in settings.servers:
+        answer = _four_letters(server, "mntr")
+        values = dict(line.partition("\t")[::2] for line in answer.splitlines())
+        try:
+            connections = int(values["zk_num_alive_connections"])
+            found.append(ServerLoad(server, connections, int(values["zk_watch_count"])))
+        except (KeyError, ValueError):
+            why = f"{server} does not answer 'mntr': add it to its 4lw.commands.whitelist"
+    return tuple(found), why
+
+
+def _four_letters(server: str, command: str) -> str:
+    host, _, port = server.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), _SECONDS) as connection:
+            connection.sendall(command.encode())
+            answer = b""
+            while len(answer) < 1 << 20 and (more := connection.recv(1 << 16)):
+                answer += more
+            return answer.decode("utf-8", "replace")
+    except (OSError, ValueError):
+        return ""
+
+
+def mount_of(path: str, table: Path = Path("/proc/self/mountinfo")) -> str:
+    """The type of the file system below ``path``; empty where this system does not tell.
+
+    Source: ``proc_pid_mountinfo(5)``: later lines lie over former ones.
+    """
+    try:
+        lines = table.read_text("utf-8", "surrogateescape").splitlines()
+        wanted = f"{Path(path).resolve()}/"
+    except (OSError, RuntimeError, ValueError):
+        return ""
+    best, kind = "", ""
+    for line in lines:
+        parts = line.split(" ")
+        if len(parts) < 10 or "-" not in parts:
+            continue
+        point = _OCTAL.sub(lambda found: chr(int(found[1], 8)), parts[4]).rstrip("/") + "/"
+        if wanted.startswith(point) and len(point) >= len(best):
+            best, kind = point, parts[parts.index("-") + 1]
+    return kind

@@ -1,0 +1,142 @@
+"""Questions that a dump does not answer: rights, load, mounts, jars."""
+
+from __future__ import annotations
+
+import copy
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from ha_cases.made import clusters
+
+from hawork.inspect import probes
+from hawork.inspect.cluster import Cluster, PointedFile
+from hawork.inspect.inspection import Inspection
+from hawork.inspect.inspector import judge
+from hawork.inspect.probes import Probes, ServerLoad, mount_of, probe
+from hawork.inspect.questions.artifacts import jars
+from hawork.inspect.questions.facts import Facts
+from hawork.inspect.recovery import predict, running_versions
+from hawork.inspect.settings import parse_settings
+
+CLUSTERS = clusters()
+MOUNTS = """\
+22 1 0:20 / / rw,relatime - ext4 /dev/vda rw
+23 22 0:21 / /mnt/my\\040ha rw shared:1 - nfs4 server:/ha rw
+24 22 0:22 / /tmp rw - tmpfs tmpfs rw
+no mount
+"""
+
+
+def answer(found: Inspection, number: int) -> tuple[str, str]:
+    return next((each.state, each.why) for each in found.answers if each.question.number == number)
+
+
+def judged(cluster: Cluster) -> Inspection:
+    cluster.store_looked = True
+    return judge(cluster, 1.0)
+
+
+def test_what_a_dump_does_not_tell_is_said_with_what_would() -> None:
+    found = copy.deepcopy(CLUSTERS["k8s120"]).look()
+    state, why = answer(found, 16)
+    assert state == "not looked" and "--config of a cluster that runs" in why
+    assert answer(found, 18) == ("not looked", "it is asked of ZooKeeper only")
+    state, why = answer(found, 25)
+    assert state == "not looked" and "on the JobManagers' machines" in why
+    assert answer(found, 17)[0] == "not looked"
+    assert answer(found, 21) == ("clean", "")
+
+
+@pytest.mark.parametrize("url", ["s3://prod/flink", "hdfs://nn/flink", "abfss://c@a/flink"])
+def test_an_object_store_is_shared(url: str) -> None:
+    settings = parse_settings(f"high-availability.storageDir: {url}", "config.yaml")
+    assert answer(judged(Cluster(settings=settings)), 25)[0] == "clean"
+
+
+def test_each_missing_right_is_named() -> None:
+    rights = {verb: verb not in ("watch", "patch") for verb in probes.VERBS}
+    cluster = Cluster(backend="kubernetes", probes=Probes(rights=rights))
+    (finding,) = judged(cluster).alarms
+    assert (finding.code, finding.questions) == ("HA604", (16,))
+    assert "may not patch, watch ConfigMaps" in finding.title
+    whole = Cluster(backend="kubernetes", probes=Probes(rights=dict.fromkeys(probes.VERBS, True)))
+    assert answer(judged(whole), 16) == ("clean", "")
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/mnt/my ha/flink", "nfs4"), ("/tmp/ha", "tmpfs"), ("/srv/flink", "ext4"), ("/tmp", "tmpfs")],
+)
+def test_the_mount_of_a_directory(path: str, kind: str, tmp_path: Path) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text(MOUNTS)
+    assert mount_of(path, table) == kind
+    assert mount_of(path, tmp_path / "none") == ""
+
+
+@pytest.mark.parametrize(
+    ("hosts", "kind", "code"),
+    [
+        (("10.0.0.1", "10.0.0.2"), "ext4", "HA605"),
+        (("10.0.0.1", "10.0.0.2"), "nfs4", None),
+        (("10.0.0.1", "10.0.0.1"), "ext4", None),
+        (("10.0.0.1", "10.0.0.1"), "tmpfs", "HA606"),
+    ],
+)
+def test_a_directory_of_one_machine_is_not_shared(
+    hosts: tuple[str, str], kind: str, code: str | None
+) -> None:
+    made = copy.deepcopy(CLUSTERS["k8s120"])
+    for component, host in zip(made.components(), hosts, strict=False):
+        term = "2e3aa11b-aaf6-4586-8903-9b4340de0ee3"
+        name = made.address(component)
+        made.put(name, f"{term},pekko.tcp://flink@{host}:6123/user/rpc/x".encode())
+    for component in made.components()[2:]:
+        made.remove(made.address(component))
+    cluster = made.look().cluster
+    cluster.probes = Probes(mount=kind)
+    found = judge(cluster, 1795980000.0)
+    assert [each.code for each in found.findings if 25 in each.questions] == [code] * bool(code)
+
+
+def test_a_server_says_how_many_clients_it_has(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                assert connection.recv(4) == b"mntr"
+                connection.sendall(b"zk_num_alive_connections\t3\nzk_watch_count\t41\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        config = tmp_path / "config.yaml"
+        config.write_text(
+            "high-availability.type: zookeeper\n"
+            f"high-availability.zookeeper.quorum: {address},127.0.0.1:1\n"
+        )
+        found = probe(config, None)
+        thread.join()
+    assert found.loads == (ServerLoad(address, 3, 41),)
+    assert "127.0.0.1:1 does not answer 'mntr'" in found.why_not["watches"]
+    told = answer(judged(Cluster(backend="zookeeper", probes=found)), 18)
+    assert told == ("clean", f"{address} has 3 connections and 41 watches of all its clients")
+
+
+def test_a_jar_that_is_missing_or_damaged_ends_the_jobmanager() -> None:
+    made = copy.deepcopy(CLUSTERS["zk120"])
+    cluster = made.look().cluster
+    job = cluster.jobs[made.jobs["inlined"]]
+    for artifact, code in (
+        (PointedFile("blob_p-00", looked=True), "HA213"),
+        (PointedFile("blob_p-00", looked=True, size=3, error="the SHA-1 is another"), "HA214"),
+    ):
+        for graph in job.graphs:
+            graph.artifacts = [artifact]
+        recovery = predict(cluster)
+        assert recovery.jobmanager == "crash-loops"
+        facts = Facts(cluster, recovery, running_versions(cluster, None))
+        assert [(each.code, each.severity) for each in jars(facts)] == [(code, "fatal")]
