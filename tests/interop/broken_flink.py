@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import http
+import http.client
 import io
 import json
 import re
@@ -33,6 +34,8 @@ SETTLED = 4.0
 """Seconds in which a job has to stay RUNNING to be taken for restored."""
 REFRESHED = 0.5
 """Seconds after which REST surely says what a RUNNING job was restored from."""
+FATAL = "Fatal error occurred in the cluster entrypoint"
+"""What ``ClusterEntrypoint.onFatalError`` logs before it ends the process."""
 LOOK = 40.0
 """Seconds after which a JobManager that does not lead is taken never to lead."""
 
@@ -112,7 +115,7 @@ class Case:
                  str(self.root), "--map", f"file:{self.root}=.", "--json", *more]
             )  # fmt: skip
         answer = json.loads(said.getvalue())
-        assert status in (0, 1), answer
+        assert status in (0, 1), answer.get("could_not_look") or answer["not_looked_at"]
         recovery = answer["recovery"]
         jobs = {
             name: (found["outcome"], found.get("checkpoint"))
@@ -237,7 +240,7 @@ def answer(address: str, path: str) -> Any:
         if error.code == http.HTTPStatus.NOT_FOUND:
             return None
         raise
-    except ValueError as error:
+    except (http.client.HTTPException, ValueError) as error:
         raise OSError(f"{address} broke off its answer") from error
 
 
@@ -274,6 +277,8 @@ def watch(processes: FlinkProcesses, jobs: Mapping[str, str]) -> Outcome:
         nonlocal address
         if not processes.is_alive("jm"):
             return Outcome("crash-loops", dict.fromkeys(jobs, ("not-recovered", None)))
+        if FATAL in processes.log("jm"):
+            return None  # it is on its way out, and may answer for a while
         address = address or leading(processes)
         waited = time.monotonic() - began
         if address is None:
