@@ -27,7 +27,8 @@ lab: $(VENV)/installed-lab compiled ## JupyterLab on the notebooks, beginning wi
 	@$(BIN)/hawork lab $(ARGS)
 
 test: packages $(VENV)/installed-test compiled ## all tests, also on real processes and in a real browser
-	$(WITH_KUBERNETES) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(WITH_KUBERNETES) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+		--durations=20 --durations-min=1 $(ARGS)
 
 check: $(VENV)/installed-dev ## formatting, types, layers, words and notebooks
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ import pytest
 
 from hawork.lab import LabCluster
 from tests.faults.scenario import FAST, Scenario
+from tests.faults.shared_lab import TASK_MANAGERS, passed, show
 from tests.faults.stores import store_options
 
 
@@ -20,18 +21,12 @@ def scenario(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scenari
     """Three JobManagers and two TaskManagers with two slots each."""
     ha, store = store_options()
     options = {**FAST, **store, **getattr(request, "param", {})}
-    with LabCluster(3, 2, ha=ha, directory=tmp_path / "lab", options=options, keep=True) as lab:
+    with LabCluster(
+        3, TASK_MANAGERS, ha=ha, directory=tmp_path / "lab", options=options, keep=True
+    ) as lab:
         yield Scenario(lab, tmp_path)
-        report = getattr(request.node, "report_of_call", None)
-        if report is not None and report.failed:
-            for event in lab.event_list()[-80:]:
-                job = (event.job_id or "")[:4]
-                print(
-                    f"{event.monotonic:.3f} {event.process:8} {event.kind} {event.step or ''} "
-                    f"{job} {event.facts}"[:240]
-                )
-            for log in sorted((lab.directory / "logs").glob("*.log")):
-                print(f"--- {log.name}\n{log.read_text()[-2000:]}")
+        if not passed(request):
+            show(lab)
 
 
 @pytest.hookimpl(wrapper=True)

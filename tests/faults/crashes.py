@@ -1,28 +1,28 @@
-"""A crash at every step of the protocol, once: the body that the stores with servers share."""
+"""A crash at every step of the protocol: what the files of all stores share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from hawork.lab import LabCluster
-from tests.faults.scenario import FAST, Scenario, check_reached
-from tests.faults.test_crash_at_every_step import JOB, TAKEOVER, run
+from hawork.core.events import EventKind
+from hawork.core.steps import STEPS
+from tests.faults.scenario import Scenario
+
+TAKEOVER = [step for step in STEPS if step.startswith("takeover.")]
+TASK = [step for step in STEPS if step.startswith("task.")]
+REVOCATION = ["leadership.revoked"]
+JOB = [step for step in STEPS if step not in TAKEOVER + TASK + REVOCATION]
 
 
-def scenario_on(ha: str, options: Callable[[], Mapping[str, str]]) -> Any:
-    """A fixture: three JobManagers and two TaskManagers on a server that files share."""
-
-    @pytest.fixture
-    def scenario(tmp_path: Path) -> Iterator[Scenario]:
-        given = {**FAST, **options()}
-        with LabCluster(3, 2, ha=ha, directory=tmp_path / "lab", options=given) as lab:
-            yield Scenario(lab, tmp_path)
-
-    return scenario
+def run(scenario: Scenario, *, fail_over: bool = False) -> None:
+    """A job from its submission to its end, with a failover in the middle if asked for."""
+    job = scenario.submit()
+    if fail_over:
+        scenario.wait_for_event(EventKind.CHECKPOINT_COMPLETED)
+        scenario.lab.kill("leader")
+    scenario.check_exact(job)
+    scenario.check_nothing_left(job)
+    scenario.check_verdict()
 
 
 @pytest.mark.slow
@@ -30,4 +30,4 @@ def scenario_on(ha: str, options: Callable[[], Mapping[str, str]]) -> Any:
 def crash_at_a_step(scenario: Scenario, step: str) -> None:
     scenario.lab.arm(step, "crash")
     run(scenario, fail_over=step in TAKEOVER)
-    check_reached(scenario.lab, step, "crash")
+    scenario.check_reached(step, "crash")

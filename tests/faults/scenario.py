@@ -51,6 +51,8 @@ class Scenario:
     lab: LabCluster
     directory: Path
     outputs: list[Path] = field(default_factory=list)
+    since: float = 0.0
+    """Monotonic seconds; what happened before in this cluster is another scenario's."""
 
     def submit(
         self, function: str = "counts", *, end: int = 3000, rate: int = 3000, **more: Any
@@ -98,6 +100,14 @@ class Scenario:
         verdict = self.lab.verdict()
         assert verdict.valid, str(verdict)
 
+    def wait_for_event(self, kind: EventKind, **wanted: Any) -> Event:
+        """The first event of a kind in this scenario."""
+        return wait_for_event(self.lab, kind, self.since, **wanted)
+
+    def check_reached(self, step: str, action: str) -> None:
+        """The armed step did its work; a test in which it did not would prove nothing."""
+        self.wait_for_event(EventKind.STEP_ARMED, step=step, action=action)
+
     def _result_files(self, job_id: str) -> list[str]:
         directory = self.lab.directory / "storage" / "job-result-store" / "lab"
         return sorted(path.name for path in directory.glob(f"{job_id}*.json"))
@@ -109,14 +119,18 @@ class Scenario:
         return self.lab.directory / "storage" / "lab" / "jobs" / job_id
 
 
-def wait_for_event(lab: LabCluster, kind: EventKind, **wanted: Any) -> Event:
+def wait_for_event(lab: LabCluster, kind: EventKind, since: float = 0.0, **wanted: Any) -> Event:
     """The first event of a kind with these attributes or facts; waits for it."""
 
     def found() -> Event | None:
         for event in lab.event_list():
-            if event.kind is kind and all(
-                getattr(event, name, None) == value or event.facts.get(name) == value
-                for name, value in wanted.items()
+            if (
+                event.kind is kind
+                and event.monotonic >= since
+                and all(
+                    getattr(event, name, None) == value or event.facts.get(name) == value
+                    for name, value in wanted.items()
+                )
             ):
                 return event
         return None
@@ -124,8 +138,3 @@ def wait_for_event(lab: LabCluster, kind: EventKind, **wanted: Any) -> Event:
     event = eventually(found, timeout=30)
     assert event is not None
     return event
-
-
-def check_reached(lab: LabCluster, step: str, action: str) -> None:
-    """The armed step did its work; a test in which it did not would prove nothing."""
-    wait_for_event(lab, EventKind.STEP_ARMED, step=step, action=action)

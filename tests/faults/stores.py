@@ -13,6 +13,7 @@ from hawork.lab import LabCluster
 from tests.contract.kubernetes_server import shared_control_plane
 from tests.contract.zookeeper_harness import shared_servers
 from tests.faults.config_map_history import ConfigMapHistory
+from tests.faults.scenario import FAST
 from tests.faults.witness import StoreWitness
 from tests.faults.znode_history import check_history
 
@@ -22,6 +23,12 @@ def store_options() -> tuple[str, dict[str, str]]:
     ha = os.environ.get("HAWORK_FAULTS_HA", "embedded")
     given = {"zookeeper": on_shared_zookeeper, "kubernetes": on_shared_kubernetes}
     return ha, given[ha]() if ha in given else {}
+
+
+def chosen_store() -> tuple[str, dict[str, str]]:
+    """The same, with the short times of most scenarios."""
+    ha, store = store_options()
+    return ha, {**FAST, **store}
 
 
 def on_shared_zookeeper() -> dict[str, str]:

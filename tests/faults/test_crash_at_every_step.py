@@ -10,23 +10,14 @@ import pytest
 
 from hawork.core.events import EventKind
 from hawork.core.steps import STEPS
-from tests.faults.scenario import Scenario, check_reached, wait_for_event
+from tests.faults.crashes import JOB, REVOCATION, TAKEOVER, TASK, run
+from tests.faults.scenario import Scenario
+from tests.faults.shared_lab import scenario, shared_lab_on
+from tests.faults.stores import chosen_store
 
-TAKEOVER = [step for step in STEPS if step.startswith("takeover.")]
-TASK = [step for step in STEPS if step.startswith("task.")]
-REVOCATION = ["leadership.revoked"]
-JOB = [step for step in STEPS if step not in TAKEOVER + TASK + REVOCATION]
+__all__ = ["scenario", "shared_lab"]
 
-
-def run(scenario: Scenario, *, fail_over: bool = False) -> None:
-    """A job from its submission to its end, with a failover in the middle if asked for."""
-    job = scenario.submit()
-    if fail_over:
-        wait_for_event(scenario.lab, EventKind.CHECKPOINT_COMPLETED)
-        scenario.lab.kill("leader")
-    scenario.check_exact(job)
-    scenario.check_nothing_left(job)
-    scenario.check_verdict()
+shared_lab = shared_lab_on(chosen_store)
 
 
 def test_the_steps_are_all_here() -> None:
@@ -38,24 +29,24 @@ def test_the_steps_are_all_here() -> None:
 def test_crash_at_a_step_of_a_job(scenario: Scenario, step: str) -> None:
     scenario.lab.arm(step, "crash")
     run(scenario)
-    check_reached(scenario.lab, step, "crash")
+    scenario.check_reached(step, "crash")
 
 
 @pytest.mark.parametrize("step", TAKEOVER)
 def test_crash_at_a_step_of_a_takeover(scenario: Scenario, step: str) -> None:
     scenario.lab.arm(step, "crash")
     run(scenario, fail_over=True)
-    check_reached(scenario.lab, step, "crash")
+    scenario.check_reached(step, "crash")
 
 
 def test_crash_while_leadership_is_given_up(scenario: Scenario) -> None:
     job = scenario.submit()
-    wait_for_event(scenario.lab, EventKind.CHECKPOINT_COMPLETED)
+    scenario.wait_for_event(EventKind.CHECKPOINT_COMPLETED)
     scenario.lab.arm("leadership.revoked", "crash")
     scenario.lab.terminate("leader")
     scenario.check_exact(job)
     scenario.check_nothing_left(job)
-    check_reached(scenario.lab, "leadership.revoked", "crash")
+    scenario.check_reached("leadership.revoked", "crash")
 
 
 @pytest.mark.parametrize("step", JOB)
@@ -65,8 +56,8 @@ def test_two_crashes_in_a_row(scenario: Scenario, step: str) -> None:
     scenario.lab.arm(step, "crash", process=first)
     scenario.lab.arm("takeover.graphs_recovered", "crash")
     run(scenario)
-    check_reached(scenario.lab, step, "crash")
-    check_reached(scenario.lab, "takeover.graphs_recovered", "crash")
+    scenario.check_reached(step, "crash")
+    scenario.check_reached("takeover.graphs_recovered", "crash")
 
 
 @pytest.mark.parametrize("step", JOB)
@@ -77,10 +68,10 @@ def test_pause_past_the_lease_at_a_step_of_a_job(scenario: Scenario, step: str) 
     scenario.lab.arm(step, "pause", process=first)
     job = scenario.submit()
     scenario.check_exact(job)
-    check_reached(scenario.lab, step, "pause")
+    scenario.check_reached(step, "pause")
     scenario.lab.wait_for_leader(other_than=first).wait()
     scenario.lab.resume(first)
-    wait_for_event(scenario.lab, EventKind.LEADERSHIP_REVOKED, process=first)
+    scenario.wait_for_event(EventKind.LEADERSHIP_REVOKED, process=first)
     scenario.check_exact(job)
     scenario.check_nothing_left(job)
     scenario.check_verdict()

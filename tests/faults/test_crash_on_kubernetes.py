@@ -4,8 +4,12 @@ All other stories of crashes, pauses, damage and the soak run there with
 ``HAWORK_FAULTS_HA=kubernetes make test ARGS=tests/faults``.
 """
 
-from tests.faults.crashes import crash_at_a_step, scenario_on
+from tests.faults.crashes import crash_at_a_step
+from tests.faults.scenario import FAST
+from tests.faults.shared_lab import scenario, shared_lab_on
 from tests.faults.stores import on_shared_kubernetes
 
-scenario = scenario_on("kubernetes", on_shared_kubernetes)
+__all__ = ["scenario", "shared_lab", "test_crash_at_a_step"]
+
+shared_lab = shared_lab_on(lambda: ("kubernetes", {**FAST, **on_shared_kubernetes()}))
 test_crash_at_a_step = crash_at_a_step

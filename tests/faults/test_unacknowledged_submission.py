@@ -15,7 +15,7 @@ from hawork.core.errors import JobNotFoundError
 from hawork.core.types import JobID
 from hawork.job import pack_artifact
 from hawork.testing import eventually
-from tests.faults.scenario import JOBS, Scenario, check_reached
+from tests.faults.scenario import JOBS, Scenario
 
 STORED_AT = {
     "submit.artifact_stored": False,
@@ -75,7 +75,7 @@ def test_a_job_that_was_not_acknowledged_is_absent_or_complete(
     first = scenario.lab.leader()
     scenario.lab.arm(step, "crash")
     ask_once(scenario, submission)
-    check_reached(scenario.lab, step, "crash")
+    scenario.check_reached(step, "crash")
     scenario.lab.wait_for_leader(other_than=first).wait()
     if STORED_AT[step]:
         details = scenario.lab.client.wait(job_id, timeout=60)
