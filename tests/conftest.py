@@ -5,6 +5,8 @@ A backend joins the contract suite by one line in ``HARNESSES``.
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,11 +19,21 @@ from tests.contract.embedded_harness import EmbeddedHarness
 from tests.contract.harness import BackendHarness
 from tests.contract.in_memory_harness import InMemoryHarness
 from tests.contract.kubernetes_harness import KubernetesHarness
+from tests.contract.kubernetes_server import RUN
 from tests.contract.zookeeper_harness import ZooKeeperHarness
 
 # An example on a busy machine takes what it takes.
 settings.register_profile("hawork", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("hawork")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the workers of a run, or its only process, a folder in common."""
+    if not hasattr(config, "workerinput"):
+        folder = tempfile.TemporaryDirectory(prefix="hawork-test-run-", ignore_cleanup_errors=True)
+        os.environ[RUN] = folder.name
+        config.add_cleanup(folder.cleanup)
+
 
 HARNESSES: dict[str, Callable[[Path], BackendHarness]] = {
     "embedded": EmbeddedHarness,
