@@ -31,6 +31,8 @@ class EventKind(str, enum.Enum):
     PROCESS_STARTED = "process.started"  # pid, role, address
     PROCESS_STOPPED = "process.stopped"  # pid, reason
     PROCESS_EXITED = "process.exited"  # pid, status (seen by the supervisor)
+    # of, pid, silent (which part), seconds: the watchdog is about to kill it
+    PROCESS_HUNG = "process.hung"
     LEADERSHIP_GRANTED = "leadership.granted"
     # component, address; of a process of Flink that is published anew: again_after, the session
     # that was published in between
@@ -53,7 +55,8 @@ class EventKind(str, enum.Enum):
     CHECKPOINT_TRIGGERED = "checkpoint.triggered"  # checkpoint_id
     CHECKPOINT_COMPLETED = "checkpoint.completed"  # checkpoint_id, records, bytes, milliseconds
     CHECKPOINT_FAILED = "checkpoint.failed"  # checkpoint_id, reason
-    TASK_STATUS = "task.status"  # attempt, index, status, reason
+    TASK_STATUS = "task.status"  # attempt, index, status, reason; of Flink: vertex, index, status
+    TASK_PROGRESSED = "task.progressed"  # index: its first record since it was deployed
     TASKMANAGER_REGISTERED = "taskmanager.registered"  # taskmanager, slots
     TASKMANAGER_LOST = "taskmanager.lost"  # taskmanager, reason
     JOB_RESULT = "job.result"  # application_status, state (dirty, clean)

@@ -33,6 +33,7 @@ _ZK_CLIENT = f"{_ZK}.client"
 _K8S_LEASE = f"{_HA}.kubernetes.leader-election"
 _EMBEDDED = f"{_HA}.embedded"
 INFINITE = 2**31 - 1
+LEAST_WATCHDOG = 1.0
 
 # --- high availability -----------------------------------------------------------------
 HA_TYPE = choice(
@@ -327,6 +328,11 @@ SUPERVISOR = boolean(
     "hawork.supervisor", True,
     "whether the leadership of a JobManager whose process died is given up in its name",
 )  # fmt: skip
+SUPERVISOR_WATCHDOG = duration(
+    "hawork.supervisor.watchdog", 60.0,
+    "after how long the supervisor kills a JobManager whose leadership thread or event loop does "
+    "not answer, and gives its leadership up; at least 1 s, 0 switches it off",
+)  # fmt: skip
 STORAGE_SHARED = boolean(
     "hawork.storage.shared", False,
     "whether other users may own a local storageDir or write to it: they can then exchange what is "
@@ -384,6 +390,12 @@ def checked(values: Mapping[str, Any]) -> Configuration:
     _check_order(config, HEARTBEAT_TIMEOUT, HEARTBEAT_INTERVAL, strict=True)
     _check_positive(config, HEARTBEAT_INTERVAL)
     _check_positive(config, ZK_SESSION_TIMEOUT)
+    watchdog = config.get_option(SUPERVISOR_WATCHDOG)
+    if 0 < watchdog < LEAST_WATCHDOG:
+        raise ConfigurationError(
+            f"option {SUPERVISOR_WATCHDOG.key} is {SUPERVISOR_WATCHDOG.show(watchdog)}, in which a "
+            "process that is well does not always answer: write at least 1 s, or 0 for no watchdog"
+        )
     if config.contains(CHECKPOINT_INTERVAL):
         _check_positive(config, CHECKPOINT_INTERVAL)
     return config

@@ -13,6 +13,7 @@ own (``LeaderInformationCorrector``).
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ class DefaultLeaderElectionService:
         self._ticket_sink = ticket_sink
         self._executor = SerialExecutor("leader-election")
         self._writes = BoundedCalls("leader-information")
+        self._soon: deque[Callable[[], None]] = deque()
         # The lock guards the fields that other threads look at; it is held for look-ups
         # and assignments only.
         self._lock = threading.Lock()
@@ -164,6 +166,11 @@ class DefaultLeaderElectionService:
         failed: Future[T] = Future()
         failed.set_exception(LeadershipLostError(self._process.excludes("the leadership")))
         return failed
+
+    def on_leadership_thread(self, action: Callable[[], None]) -> None:
+        """Run ``action`` on the executor's thread; also while it waits for the store."""
+        self._soon.append(action)
+        self._executor.submit(self._do_soon)
 
     # --- called by the driver's listener, from any thread -------------------------------
 
@@ -324,6 +331,10 @@ class DefaultLeaderElectionService:
             address=information.address,
         )
 
+    def _do_soon(self) -> None:
+        while self._soon:
+            self._soon.popleft()()
+
     def _write(
         self,
         driver: LeaderElectionDriver,
@@ -331,8 +342,13 @@ class DefaultLeaderElectionService:
         write: Callable[[], None],
     ) -> None:
         """Let the driver write, for as long as it leads. What it writes later is refused."""
+
+        def leads() -> bool:
+            self._do_soon()
+            return driver.has_leadership(session_id)
+
         try:
-            self._writes.call_while(lambda: driver.has_leadership(session_id), write)
+            self._writes.call_while(leads, write)
         except CallHangsError as error:
             if driver.has_leadership(session_id):
                 raise StoreUnavailableError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 
 from hawork.core import options
 from hawork.core.clock import SYSTEM_CLOCK, Clock
@@ -84,6 +85,13 @@ class HighAvailabilityServices:
             self._retrievals = [other for other in self._retrievals if not other.closed]
             self._retrievals.append(service)
         return service
+
+    def on_leadership_thread(self, action: Callable[[], None]) -> None:
+        """Run ``action`` on the thread on which contenders are granted and revoked, soon.
+
+        Also while it waits for a write to the HA store. It never runs when that thread hangs.
+        """
+        self._election_service.on_leadership_thread(action)
 
     def stores(self, session_id: LeaderSessionID) -> LeaderStores:
         """The stores, for writing under the leadership ``session_id``.

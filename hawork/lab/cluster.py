@@ -12,8 +12,9 @@ from hawork.core.calls import checked_calls
 from hawork.core.jobs import RestartStrategy
 from hawork.core.steps import HeldStep
 from hawork.lab.artifacts import find_source
+from hawork.lab.faults import Faults
 from hawork.lab.job import Job
-from hawork.lab.local_cluster import LocalCluster
+from hawork.lab.local_cluster import LocalCluster, fault
 from hawork.lab.processes import LabProcesses
 from hawork.lab.steps import ArmedStep
 from hawork.lab.submission import send
@@ -49,6 +50,8 @@ class LabCluster(LocalCluster[Job]):
         "attach": "a running Flink cluster is looked at with FlinkCluster.attach",
     }
     _docked = ("cluster", "timeline", "jobs", "stepper", "store")
+
+    block = fault(Faults.block)
 
     # --- jobs ----------------------------------------------------------------------------
     def submit(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
 from hawork.core.events import Event, EventKind, EventLog
+from hawork.lab.processes import JOB_MANAGER
 from hawork.story.terms import Terms
 
 if TYPE_CHECKING:
@@ -88,6 +89,21 @@ class Faults:
         name, processes = self._alive(target)
         event = self._record("pause", name)
         processes.control.signal(name, "STOP")
+        return event
+
+    def block(self, target: str = "leader") -> Event:
+        """Block the event loop of a JobManager for good, as an error in its code would.
+
+        Its other threads go on, and with them its heartbeats: it leads, and does nothing. Only a
+        watchdog (``hawork.supervisor.watchdog``) notices.
+
+        >>> lab.block("leader")                                            # doctest: +SKIP
+        """
+        name, processes = self._alive(target)
+        if name not in processes.names(JOB_MANAGER):
+            raise LabError(f"{name} has no event loop that can be blocked: choose a JobManager")
+        event = self._record("block", name)
+        processes.control.signal(name, "USR2")
         return event
 
     def resume(self, target: str) -> Event:

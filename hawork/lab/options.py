@@ -23,6 +23,8 @@ SHORT_TIMEOUTS: Mapping[str, str] = {
     options.CLEANUP_MAX_BACKOFF.key: "2 s",
     # A client that asks a later leader how a job ended must still get an answer.
     options.JOB_RESULT_DELETE_ON_COMMIT.key: "false",
+    # A learner holds and pauses processes, for as long as it takes to look.
+    options.SUPERVISOR_WATCHDOG.key: "0",
     # One to fall back on when the newest is damaged.
     options.RETAINED_CHECKPOINTS.key: "2",
 }

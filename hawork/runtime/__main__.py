@@ -19,7 +19,7 @@ from hawork.core.descriptors import ensure_standard_descriptors
 from hawork.core.errors import HaworkError
 from hawork.ha.configuration_file import load_configuration
 from hawork.runtime.own_thread import hanging_threads
-from hawork.runtime.process import ProcessContext, die_with_parent, unique_name
+from hawork.runtime.process import ParentWatch, ProcessContext, unique_name
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,8 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--name", help="name in events, such as jm-1")
     parser.add_argument("--run-directory", type=Path, help="where events and armed steps are kept")
     given = parser.parse_args(arguments)
-    die_with_parent()
+    parent = ParentWatch()
     faulthandler.register(signal.SIGUSR1)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # until there is an event loop to block
     told: deque[str] = deque(maxlen=20)
 
     def tell(message: str) -> None:
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         if given.role == "jobmanager":
             from hawork.runtime.job_manager import run_job_manager
 
-            return asyncio.run(run_job_manager(context))
+            return asyncio.run(run_job_manager(context, parent))
         from hawork.runtime.task_manager import run_task_manager
 
         return asyncio.run(run_task_manager(context))

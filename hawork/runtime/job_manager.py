@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import http.client
 import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,16 +22,18 @@ from hawork.core.types import REST_SERVER, LeaderInformation
 from hawork.runtime.leader_process import LeaderProcess
 from hawork.runtime.own_thread import in_the_end
 from hawork.runtime.process import (
+    ParentWatch,
     ProcessContext,
-    TicketSink,
+    ToSupervisor,
     report_start,
     report_stop,
-    ticket_sink_of_environment,
+    supervisor_of_environment,
 )
 from hawork.runtime.rest_access import RestAccess
 from hawork.runtime.rest_endpoint import RestEndpoint
 from hawork.runtime.rest_handlers import routes
 from hawork.runtime.startup import open_when_there
+from hawork.runtime.watchdog import EVENT_LOOP, LEADERSHIP_THREAD
 
 _STOP_STEPS = 8
 """Extra I/O threads, so that steps held by a learner do not take all of them."""
@@ -72,7 +75,7 @@ class _LeaderAddress:
         self._events.emit(EventKind.ERROR, message=str(error))
 
 
-async def run_job_manager(context: ProcessContext) -> int:
+async def run_job_manager(context: ProcessContext, parent: ParentWatch) -> int:
     """Run until SIGTERM or SIGINT (status 0), or until it cannot go on (status 1)."""
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[str] = loop.create_future()
@@ -87,11 +90,13 @@ async def run_job_manager(context: ProcessContext) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, signal.Signals(number).name)
+    if context.run_directory is not None:
+        loop.add_signal_handler(signal.SIGUSR2, threading.Event().wait)  # ``lab.block``
     report_start(context, "jobmanager")
     threads = context.config.get_option(options.IO_THREADS) + _STOP_STEPS
     io = ThreadPoolExecutor(threads, thread_name_prefix="io")
     try:
-        reason = await _serve(context, io, stopped, fatal)
+        reason = await _serve(context, parent, io, stopped, fatal)
     finally:
         await in_the_end(lambda: io.shutdown(cancel_futures=True))
     report_stop(context, reason)
@@ -102,6 +107,7 @@ async def run_job_manager(context: ProcessContext) -> int:
 
 async def _serve(
     context: ProcessContext,
+    parent: ParentWatch,
     io: ThreadPoolExecutor,
     stopped: asyncio.Future[str],
     fatal: Callable[[str], None],
@@ -110,9 +116,9 @@ async def _serve(
     rest = RestEndpoint(context.config)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(rest.close)
-        ticket_sink = ticket_sink_of_environment()
+        supervisor = supervisor_of_environment()
         opening = asyncio.ensure_future(
-            open_when_there(context, lambda: _open_ha(context, ticket_sink))
+            open_when_there(context, lambda: _open_ha(context, supervisor))
         )
         either: list[asyncio.Future[Any]] = [opening, stopped]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -129,18 +135,39 @@ async def _serve(
         stack.push_async_callback(leader.close)
         access = RestAccess.of(context.config, token, rest.address)
         rest.serve(access, lambda: leader.dispatcher, known.proved, routes())
+        if supervisor is not None:
+            stack.callback(_prove_life(ha, parent, supervisor))
         leader.start()
         return await stopped
 
 
+def _prove_life(
+    ha: hawork.HighAvailabilityServices, parent: ParentWatch, supervisor: ToSupervisor
+) -> Callable[[], None]:
+    """Answer the watchdog, each part from its own thread, until the returned one is called.
+
+    From there on this process ends, which is bounded by itself (``in_the_end``).
+    """
+    loop = asyncio.get_running_loop()
+
+    def asked(question: int) -> None:
+        ha.on_leadership_thread(lambda: supervisor.alive(LEADERSHIP_THREAD, question))
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(supervisor.alive, EVENT_LOOP, question)
+
+    parent.asked = asked
+    supervisor.watch(True)
+    return lambda: supervisor.watch(False)
+
+
 def _open_ha(
-    context: ProcessContext, ticket_sink: TicketSink | None
+    context: ProcessContext, supervisor: ToSupervisor | None
 ) -> hawork.HighAvailabilityServices:
     ha = hawork.open_ha_services(
         context.config,
         events=context.events,
         steps=context.steps,
-        ticket_sink=ticket_sink,
+        ticket_sink=None if supervisor is None else supervisor.ticket,
     )
     try:
         ha.check_storage()

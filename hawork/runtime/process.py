@@ -21,7 +21,7 @@ from hawork.core.events import EventKind, EventLog
 from hawork.core.private_files import private_directory
 from hawork.core.steps import StepGate
 from hawork.runtime.parent_death import die_with_creator
-from hawork.runtime.supervised_process import PARENT_FD, TICKET_FD
+from hawork.runtime.supervised_process import PARENT_FD, SUPERVISOR_FD
 
 
 def unique_name(role: str) -> str:
@@ -87,42 +87,59 @@ class _TellingEventLog(EventLog):
             self._tell(str(text))
 
 
-def die_with_parent() -> None:
-    """Make sure that this process does not outlive the one that started it.
+class ParentWatch:
+    """Makes sure that this process does not outlive the one that started it.
 
     The parent holds the other end of the pipe ``HAWORK_PARENT_FD``: its end means that the
-    parent is gone, however it went.
+    parent is gone, however it went. A supervisor's watchdog asks its questions on it, which are
+    passed on to ``asked``, on a thread of its own.
     """
-    die_with_creator()
-    text = os.environ.pop(PARENT_FD, "")
-    if text:
-        threading.Thread(
-            target=_wait_for_end, args=(int(text),), name="parent-watch", daemon=True
-        ).start()
+
+    def __init__(self) -> None:
+        self.asked: Callable[[int], None] = lambda _: None
+        die_with_creator()
+        text = os.environ.pop(PARENT_FD, "")
+        if text:
+            threading.Thread(
+                target=self._listen, args=(int(text),), name="parent-watch", daemon=True
+            ).start()
+
+    def _listen(self, descriptor: int) -> None:
+        with open(descriptor, "rb") as questions:
+            for question in questions:
+                with contextlib.suppress(ValueError):
+                    self.asked(int(question))
+        os._exit(70)  # not sys.exit: nothing may delay or prevent it
 
 
-def _wait_for_end(descriptor: int) -> None:
-    while os.read(descriptor, 1):
-        pass
-    os._exit(70)  # not sys.exit: nothing may delay or prevent it
+def supervisor_of_environment() -> ToSupervisor | None:
+    """The way to tell the supervisor something, if there is a supervisor."""
+    text = os.environ.pop(SUPERVISOR_FD, "")
+    return ToSupervisor(int(text)) if text else None
 
 
-def ticket_sink_of_environment() -> TicketSink | None:
-    """Where the supervisor wants tickets to be sent, if there is a supervisor."""
-    text = os.environ.pop(TICKET_FD, "")
-    return TicketSink(int(text)) if text else None
-
-
-class TicketSink:
-    """Writes tickets as JSON lines to the supervisor's pipe."""
+class ToSupervisor:
+    """Writes JSON lines to the supervisor's pipe. On any thread; see ``supervised_process``."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
-    def __call__(self, ticket: dict[str, str]) -> None:
+    def ticket(self, ticket: dict[str, str]) -> None:
+        """With this our leadership can be given up once we are dead."""
+        self._tell({"ticket": ticket})
+
+    def watch(self, wanted: bool) -> None:
+        """Whether we answer from now on when we are asked whether we are alive."""
+        self._tell({"watch": wanted})
+
+    def alive(self, part: str, question: int) -> None:
+        """Called by the part itself."""
+        self._tell({"alive": part, "question": question})
+
+    def _tell(self, message: dict[str, Any]) -> None:
         # A supervisor that is gone takes this process with it: nothing to handle here.
         with contextlib.suppress(OSError):
-            os.write(self._descriptor, (json.dumps(ticket) + "\n").encode())
+            os.write(self._descriptor, (json.dumps(message) + "\n").encode())
 
 
 def report_start(context: ProcessContext, role: str) -> None:

@@ -86,7 +86,7 @@ class ProcessControl:
         return int(answer["pid"])
 
     def signal(self, name: str, signal_name: str) -> None:
-        """Send STOP, CONT, TERM or KILL to a process group; returns once STOP took effect."""
+        """Send one of the supervisor's ``SIGNALS`` to a process group; a STOP has taken effect."""
         self._call("signal", name=name, signal=signal_name)
 
     def wait_until(self, name: str, *states: str, timeout: float = ANSWER_TIMEOUT) -> ProcessState:

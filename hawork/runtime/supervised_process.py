@@ -1,17 +1,24 @@
-"""One child of a supervisor: a process group with a parent pipe and a ticket pipe.
+"""One child of a supervisor: a process group with a pipe from its parent and one to it.
 
 The child inherits two descriptors, named in its environment:
 
 ``HAWORK_PARENT_FD``
     read end of a pipe that the supervisor holds open: it reaches end of file when the
-    supervisor is gone, and the child ends itself.
-``HAWORK_TICKET_FD``
-    write end of a pipe on which a JobManager tells, as JSON lines, the ticket with which
-    its leadership can be given up once it is dead.
+    supervisor is gone, and the child ends itself. On it come the watchdog's questions, a line
+    with a number each.
+``HAWORK_SUPERVISOR_FD``
+    write end of a pipe on which a JobManager writes JSON lines: the ticket with which its
+    leadership can be given up once it is dead, whether it wants to be asked whether it is
+    alive, and its answers::
+
+        {"ticket": {"type": "embedded", "contender": "..."}}
+        {"watch": true}
+        {"alive": "event loop", "question": 7}
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -19,11 +26,13 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hawork.runtime.parent_death import die_with_creator
+from hawork.runtime.watchdog import Watchdog
 
 PARENT_FD = "HAWORK_PARENT_FD"
-TICKET_FD = "HAWORK_TICKET_FD"
+SUPERVISOR_FD = "HAWORK_SUPERVISOR_FD"
 MOST_TICKETS = 8
 """Newest tickets kept of one process; it has a new one whenever its session changes."""
 
@@ -34,9 +43,11 @@ class SupervisedProcess:
 
     name: str
     process: subprocess.Popen[bytes]
-    ticket_fd: int
+    told_fd: int
+    parent_fd: int
     tickets: list[dict[str, str]] = field(default_factory=list)
     paused: bool = False
+    watchdog: Watchdog | None = None
     _unread: bytes = b""
 
     @property
@@ -57,24 +68,46 @@ class SupervisedProcess:
         except ProcessLookupError:
             return False
 
-    def read_tickets(self) -> bool:
-        """Take in what the ticket pipe holds; false once nothing can write to it any more."""
+    def read(self) -> list[dict[str, Any]] | None:
+        """What the child has told since the last time; ``None`` once nothing can any more.
+
+        Tickets are kept in ``tickets``, too.
+        """
+        told: list[dict[str, Any]] = []
         while True:
             try:
-                data = os.read(self.ticket_fd, 65536)
+                data = os.read(self.told_fd, 65536)
             except BlockingIOError:
-                return True
+                return told
             if not data:
-                return False
+                return told or None
             *lines, self._unread = (self._unread + data).split(b"\n")
             for line in lines:
                 try:
-                    ticket = json.loads(line)
+                    message = json.loads(line)
                 except ValueError:
                     continue
-                if isinstance(ticket, dict) and ticket not in self.tickets:
-                    self.tickets.append(ticket)
+                if isinstance(message, dict):
+                    told.append(message)
+                    self._keep(message.get("ticket"))
+
+    def _keep(self, ticket: object) -> None:
+        if isinstance(ticket, dict) and ticket not in self.tickets:
+            self.tickets.append(ticket)
             del self.tickets[:-MOST_TICKETS]
+
+    def ask(self, question: int) -> None:
+        """Ask it to prove that it is alive; it hears nothing when it has ended."""
+        with contextlib.suppress(BrokenPipeError, BlockingIOError):
+            os.write(self.parent_fd, b"%d\n" % question)
+
+    def tracer(self) -> int | None:
+        """The process id of the debugger that holds it, where the system tells (Linux)."""
+        with contextlib.suppress(OSError, ValueError):
+            for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+                if line.startswith("TracerPid:"):
+                    return int(line.split()[1]) or None
+        return None
 
     def wait_status(self) -> int | None:
         """What the kernel has to tell about the child, as a wait status, without blocking."""
@@ -83,18 +116,18 @@ class SupervisedProcess:
         return status if pid else None
 
     def reaped(self, status: int) -> None:
-        """Note the exit code, end what is left of the group and free the pipe."""
+        """Note the exit code, end what is left of the group and free the pipes."""
         self.process.returncode = os.waitstatus_to_exitcode(status)
         self.send(signal.SIGKILL)
-        self.read_tickets()
-        os.close(self.ticket_fd)
+        self.read()
+        os.close(self.told_fd)
+        os.close(self.parent_fd)
 
 
 def start_process(
     name: str,
     argv: Sequence[str],
     environment: Mapping[str, str],
-    parent_fd: int,
     *,
     log: Path | None = None,
     group: bool = True,
@@ -105,10 +138,12 @@ def start_process(
     Output is appended to ``log``, or shared with this process when there is none.
     ``OSError`` when the program cannot be started.
     """
-    ticket_read, ticket_write = os.pipe()
+    told_read, told_write = os.pipe()
+    parent_read, parent_write = os.pipe()
     output = None
     try:
-        os.set_blocking(ticket_read, False)
+        os.set_blocking(told_read, False)
+        os.set_blocking(parent_write, False)
         if log is not None:
             log.parent.mkdir(parents=True, exist_ok=True)
             output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -121,19 +156,21 @@ def start_process(
             env={
                 **os.environ,
                 **environment,
-                PARENT_FD: str(parent_fd),
-                TICKET_FD: str(ticket_write),
+                PARENT_FD: str(parent_read),
+                SUPERVISOR_FD: str(told_write),
             },
-            pass_fds=(parent_fd, ticket_write),
+            pass_fds=(parent_read, told_write),
             process_group=0 if group else None,
             # Safe: the supervisor has one thread, so no lock is left locked by the fork.
             preexec_fn=die_with_creator,
         )
     except BaseException:
-        os.close(ticket_read)
+        os.close(told_read)
+        os.close(parent_write)
         raise
     finally:
-        os.close(ticket_write)
+        os.close(told_write)
+        os.close(parent_read)
         if output is not None:
             os.close(output)
-    return SupervisedProcess(name, process, ticket_read)
+    return SupervisedProcess(name, process, told_read, parent_write)

@@ -2,10 +2,11 @@
 
 The supervisor starts JobManagers and reaps them. When one dies, it gives up its leadership
 in its name *at once*: that is safe because the process is known to be dead, and it makes
-failover after a crash take milliseconds at any lease duration. A paused or cut-off process
-is still handled by the lease.
+failover after a crash take milliseconds at any lease duration. A cut-off process is still
+handled by the lease, and so is a paused one, unless the watchdog is on: it asks each JobManager
+whether it is alive, and kills one that does not answer, which makes it a dead one.
 
-It has one thread and waits in one place, for: a command, a death (SIGCHLD), a ticket. What
+It has one thread and waits in one place, for: a command, a death (SIGCHLD), a child's word. What
 could block (the HA store may be slow or locked) runs in a forked helper process.
 
 On standard input come commands, on standard output go reports, as JSON lines. Each command
@@ -13,13 +14,14 @@ has an ``id`` and is answered by one report with the same ``id``::
 
     {"id": 1, "command": "configure", "options": {...}, "release": true}
     {"id": 2, "command": "start", "name": "jm-1", "argv": [...], "env": {}, "log": "..."}
-    {"id": 3, "command": "signal", "name": "jm-1", "signal": "STOP" | "CONT" | "TERM" | "KILL"}
+    {"id": 3, "command": "signal", "name": "jm-1", "signal": "STOP" | ... (SIGNALS)}
     {"id": 4, "command": "stop", "grace": 2.0}
 
     {"report": "done", "id": 2, "name": "jm-1", "pid": 4711}
     {"report": "error", "id": 3, "message": "..."}
     {"report": "exited", "name": "jm-1", "pid": 4711, "status": -9}
     {"report": "paused" | "resumed", "name": "jm-1", "pid": 4711}
+    {"report": "hung", "name": "jm-1", "pid": 4711, "silent": "event loop", "seconds": 1.9}
 
 End of file on standard input means that the lab died: every process group is killed, also
 the stopped ones, and the supervisor ends. If the supervisor is killed itself, its children
@@ -39,16 +41,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hawork.core import options
+from hawork.core.clock import SYSTEM_CLOCK, Clock
 from hawork.core.configuration import Configuration
 from hawork.core.events import EventKind, EventLog, EventSink
 from hawork.runtime.parent_death import die_with_creator
 from hawork.runtime.supervised_process import SupervisedProcess, start_process
+from hawork.runtime.watchdog import Watchdog
 
 SIGNALS = {
     "STOP": signal.SIGSTOP,
     "CONT": signal.SIGCONT,
     "TERM": signal.SIGTERM,
     "KILL": signal.SIGKILL,
+    "USR2": signal.SIGUSR2,
 }
 PAUSE_TRIES = 200
 PAUSE_WAIT = 0.005
@@ -57,9 +63,10 @@ Report = Callable[[dict[str, Any]], None]
 
 
 class Supervisor:
-    """Children, their deaths and their tickets; ``run_once`` is the only place that waits."""
+    """Children, what they tell and their deaths; ``run_once`` is the only place that waits."""
 
-    def __init__(self, events: EventSink, report: Report) -> None:
+    def __init__(self, events: EventSink, report: Report, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         self.children: dict[str, SupervisedProcess] = {}
         self.config = Configuration()
         self.release = False
@@ -67,7 +74,6 @@ class Supervisor:
         self._report = report
         self._helpers: set[int] = set()
         self._pausing: dict[str, _Pause] = {}
-        self._parent_read, self._parent_write = os.pipe()
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -96,11 +102,9 @@ class Supervisor:
         """Start a process; ``ValueError`` when one of that name is running."""
         if name in self.children:
             raise ValueError(f"process {name} is running already: stop it first")
-        child = start_process(
-            name, argv, environment, self._parent_read, log=log, directory=directory
-        )
+        child = start_process(name, argv, environment, log=log, directory=directory)
         self.children[name] = child
-        self.watch(child.ticket_fd, lambda: self._tickets(child))
+        self.watch(child.told_fd, lambda: self._told(child))
         return child.pid
 
     def signal(
@@ -152,20 +156,30 @@ class Supervisor:
     # --- what happens by itself --------------------------------------------------------
     def run_once(self, timeout: float | None = None) -> None:
         """Wait for something to happen, at most ``timeout`` seconds, and handle it."""
-        now = time.monotonic()
-        for pause in self._pausing.values():
-            if pause.again_at is not None:
-                left = max(0.0, pause.again_at - now)
-                timeout = left if timeout is None else min(timeout, left)
-        for key, _ in self._selector.select(timeout):
-            # One that was ready may be closed by now: its process was reaped just before.
-            if self._selector.get_map().get(key.fileobj) is key:
-                key.data()
-        now = time.monotonic()
+        self._handle_ready(self._next_alarm(timeout))
+        now = self._clock.monotonic()
         for name, pause in self._pausing.items():
             if pause.again_at is not None and pause.again_at <= now:
                 pause.again_at = None
                 self.children[name].send(signal.SIGSTOP)
+        for child in self.children.values():
+            # Answers that came together with its end of time are taken in already.
+            if child.watchdog is not None:
+                self._look_at(child, child.watchdog)
+
+    def _next_alarm(self, timeout: float | None) -> float | None:
+        alarms = [pause.again_at for pause in self._pausing.values() if pause.again_at is not None]
+        alarms += [each.watchdog.next_look for each in self.children.values() if each.watchdog]
+        if not alarms:
+            return timeout
+        left = max(0.0, min(alarms) - self._clock.monotonic())
+        return left if timeout is None else min(timeout, left)
+
+    def _handle_ready(self, timeout: float | None) -> None:
+        for key, _ in self._selector.select(timeout):
+            # One that was ready may be closed by now: its process was reaped just before.
+            if self._selector.get_map().get(key.fileobj) is key:
+                key.data()
 
     def _woken(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -183,16 +197,50 @@ class Supervisor:
                     self._exited(child, status)
                     break
 
-    def _tickets(self, child: SupervisedProcess) -> None:
-        known = len(child.tickets)
-        if not child.read_tickets():
-            self.unwatch(child.ticket_fd)
-        if len(child.tickets) > known and self.release:
+    def _told(self, child: SupervisedProcess) -> None:
+        known = list(child.tickets)
+        messages = child.read()
+        if messages is None:
+            self.unwatch(child.told_fd)
+            return
+        now = self._clock.monotonic()
+        for message in messages:
+            if "watch" in message:
+                self._watch_life(child, bool(message["watch"]))
+            elif child.watchdog is not None and "alive" in message:
+                child.watchdog.answered(str(message["alive"]), int(message["question"]), now)
+        if child.tickets != known and self.release:
             self._guard(self._load_backend)
 
+    # --- the watchdog ------------------------------------------------------------------
+    def _watch_life(self, child: SupervisedProcess, wanted: bool) -> None:
+        timeout = self.config.get_option(options.SUPERVISOR_WATCHDOG)
+        on = wanted and self.release and timeout > 0
+        child.watchdog = Watchdog(timeout, self._clock.monotonic()) if on else None
+
+    def _look_at(self, child: SupervisedProcess, watchdog: Watchdog) -> None:
+        found = watchdog.look(self._clock.monotonic())
+        if isinstance(found, int):
+            child.ask(found)
+        elif found is not None and (debugger := child.tracer()) is not None:
+            watchdog.forgive()
+            self._events.emit(
+                EventKind.ERROR, of=child.name, message=f"{child.name} does not answer, and the "
+                f"watchdog leaves it alone: a debugger, process {debugger}, holds it",
+            )  # fmt: skip
+        elif found is not None:
+            # Dead first, given up then: nothing of it may write any more.
+            child.watchdog = None
+            facts: dict[str, Any] = {"silent": found.part, "seconds": round(found.seconds, 3)}
+            self._events.emit(EventKind.PROCESS_HUNG, of=child.name, pid=child.pid, **facts)
+            self._tell("hung", child, **facts)
+            self._forget_pause(child)
+            child.send(signal.SIGKILL)
+
+    # --- deaths ------------------------------------------------------------------------
     def _exited(self, child: SupervisedProcess, status: int) -> None:
         del self.children[child.name]
-        self.unwatch(child.ticket_fd)
+        self.unwatch(child.told_fd)
         self._forget_pause(child)
         child.reaped(status)
         if child.tickets and self.release:
@@ -210,7 +258,8 @@ class Supervisor:
         status = 1
         try:
             die_with_creator()
-            os.close(self._parent_write)
+            for each in self.children.values():
+                os.close(each.parent_fd)
             from hawork.backends.registry import release_leadership
 
             # The newest first: at most one of them stands for a leadership.
@@ -230,7 +279,7 @@ class Supervisor:
             if pause is None:  # it stopped itself, at an armed step
                 pause = self._pausing[child.name] = _Pause(lambda _: None)
             pause.tries += 1
-            pause.again_at = time.monotonic() + PAUSE_WAIT
+            pause.again_at = self._clock.monotonic() + PAUSE_WAIT
             child.send(signal.SIGCONT)
             return
         child.paused = True
@@ -366,7 +415,7 @@ def supervise(
     SIGTERM and SIGINT end it gracefully, a second one kills it. Returns its exit status as
     a shell counts it (128 + signal number). Must be called on the main thread.
     """
-    supervisor = Supervisor(events or EventLog("supervisor"), lambda _: None)
+    supervisor = Supervisor(events or EventLog("supervisor"), _say_what_hung)
     supervisor.config, supervisor.release = config, release
     asked = [signal.SIGTERM, signal.SIGKILL]
 
@@ -384,6 +433,15 @@ def supervise(
     supervisor.wait_for_helpers()
     code = child.returncode
     return 128 - code if code < 0 else code
+
+
+def _say_what_hung(report: dict[str, Any]) -> None:
+    if report["report"] == "hung":
+        sys.stderr.write(
+            f"hawork: {report['name']} (process {report['pid']}) was killed: its "
+            f"{report['silent']} had not answered for {report['seconds']:.1f} s "
+            f"({options.SUPERVISOR_WATCHDOG.key})\n"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

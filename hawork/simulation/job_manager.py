@@ -65,7 +65,11 @@ class JobManager:
         self.world.hosts[self.process] = self
         try:
             return await job_manager._serve(
-                context, cast(Any, io), stopped, lambda message: self.stop(f"fatal: {message}")
+                context,
+                cast(Any, UnaskedParent()),
+                cast(Any, io),
+                stopped,
+                lambda message: self.stop(f"fatal: {message}"),
             )
         except HaworkError as error:
             return f"fatal: {error}"
@@ -169,6 +173,24 @@ class SimulatedRest:
         self._manager._dispatcher = lambda: None
 
 
+class SimulatedSupervisor:
+    """Takes tickets; asks no questions: its watchdog is a rule of its own, without the HA core."""
+
+    def __init__(self, manager: JobManager) -> None:
+        self._manager = manager
+
+    def ticket(self, ticket: dict[str, str]) -> None:
+        self._manager.ticket.update(ticket)
+
+    def watch(self, wanted: bool) -> None: ...
+
+
+class UnaskedParent:
+    """The other end of the supervisor's questions."""
+
+    asked: Callable[[int], None]
+
+
 def substitutes(world: World) -> dict[tuple[Any, str], Callable[..., Any]]:
     """What stands for sockets, tokens and the supervisor's pipe."""
 
@@ -176,14 +198,13 @@ def substitutes(world: World) -> dict[tuple[Any, str], Callable[..., Any]]:
         assert world.scheduler.current is not None
         return SimulatedRest(world.hosts[world.scheduler.current.process])
 
-    def ticket_sink(_: object) -> Callable[[dict[str, str]], None]:
+    def supervisor(_: object) -> SimulatedSupervisor:
         assert world.scheduler.current is not None
-        manager: JobManager = world.hosts[world.scheduler.current.process]
-        return manager.ticket.update
+        return SimulatedSupervisor(world.hosts[world.scheduler.current.process])
 
     return {
         (job_manager, "RestEndpoint"): rest,
         (job_manager, "ensure_token"): lambda _, config: "",
-        (job_manager, "ticket_sink_of_environment"): ticket_sink,
+        (job_manager, "supervisor_of_environment"): supervisor,
         (job_manager, "routes"): lambda _: [],
     }

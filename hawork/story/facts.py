@@ -115,6 +115,8 @@ def tell(event: Event) -> str | None:
         return f"{event.process} answers again"
     if kind is EventKind.PROCESS_EXITED:
         return f"{facts.get('of')} ended"
+    if kind is EventKind.PROCESS_HUNG:
+        return f"watchdog: the {facts.get('silent')} of {facts.get('of')} did not answer"
     if kind is EventKind.FAULT:
         return f"fault: {facts.get('verb')} {facts.get('target')}"
     if kind is EventKind.STEP_ARMED:

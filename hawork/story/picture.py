@@ -124,6 +124,7 @@ def _draw_marks(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:
         "checkpoint": {"marker": "v", "markersize": 5, "color": "black"},
         "restored": {"marker": "^", "markersize": 8, "color": "black"},
         "step": {"marker": "D", "markersize": 6, "color": ORANGE},
+        "hung": {"marker": "P", "markersize": 9, "color": VERMILION},
     }
     labelled: dict[str, float] = {}
     for mark in timeline.marks:
@@ -170,7 +171,7 @@ def _draw_legend(axes: Axes, timeline: Lanes) -> None:
     ]
     kinds = {mark.kind for mark in timeline.marks}
     for kind, marker, colour in (
-        ("fault", "X", VERMILION), ("step", "D", ORANGE),
+        ("fault", "X", VERMILION), ("step", "D", ORANGE), ("hung", "P", VERMILION),
         ("checkpoint", "v", "black"), ("restored", "^", "black"),
     ):  # fmt: skip
         if kind in kinds:

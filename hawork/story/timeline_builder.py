@@ -25,7 +25,7 @@ from hawork.story.segments import (
 )
 from hawork.story.terms import Terms
 
-_COST_LEADERSHIP = ("kill", "terminate", "pause", "restart", "expire_session", "partition")
+_COST_LEADERSHIP = ("kill", "terminate", "pause", "block", "restart", "expire_session", "partition")
 _UNDONE_BY = {"resume": "pause", "heal": "partition"}
 
 
@@ -97,6 +97,7 @@ class TimelineBuilder:
             EventKind.PROCESS_STARTED: self._on_process_started,
             EventKind.PROCESS_STOPPED: self._on_process_stopped,
             EventKind.PROCESS_EXITED: self._on_process_exited,
+            EventKind.PROCESS_HUNG: self._on_process_hung,
             EventKind.FAULT: self._on_fault,
             EventKind.LEADERSHIP_GRANTED: self._on_leadership_granted,
             EventKind.LEADERSHIP_CONFIRMED: self._on_leadership_confirmed,
@@ -163,6 +164,14 @@ class TimelineBuilder:
 
     def _on_process_exited(self, event: Event, now: float) -> None:
         self._ended(str(event.facts.get("of")), now, "died")
+
+    def _on_process_hung(self, event: Event, now: float) -> None:
+        of, seconds = str(event.facts.get("of")), float(event.facts.get("seconds", 0.0))
+        label = f"watchdog: its {event.facts.get('silent')} did not answer for {seconds:.1f} s"
+        self.marks.append(Mark(of, "hung", now, label))
+        lane = self._lanes.get(of)
+        if lane is not None and lane.leadership != STANDBY and self._lost is None:
+            self._lost = _Lost(of, now - seconds, "watchdog")
 
     def _ended(self, process: str, now: float, cause: str) -> None:
         lane = self._lanes.get(process)

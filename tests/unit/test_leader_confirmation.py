@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 import uuid
 from collections.abc import Iterator
 
@@ -328,6 +330,26 @@ def test_a_publication_that_hangs_does_not_keep_leadership_from_being_revoked(se
     gate.opened.set()
     driver.while_writing = None
     eventually(lambda: election.confirm_leadership(again, "http://a").exception(TIMEOUT) is None)
+
+
+def test_the_leadership_thread_answers_while_a_publication_hangs(setup: Setup) -> None:
+    """A watchdog asks it: one that waits for the store is not one that hangs."""
+    contender, election = setup.start("dispatcher")
+    driver, gate = setup.factory.driver, Gate()
+    session_id = driver.grant()
+    contender.wait_for_grant()
+    driver.while_writing = gate
+    confirmed = election.confirm_leadership(session_id, "http://a")
+    assert gate.arrived.wait(TIMEOUT)
+    threads: queue.Queue[str] = queue.Queue()
+    for _ in range(2):
+        setup.service.on_leadership_thread(lambda: threads.put(threading.current_thread().name))
+        assert threads.get(timeout=TIMEOUT) == "leader-election"
+    assert not confirmed.done()
+    gate.opened.set()
+    confirmed.result(TIMEOUT)
+    setup.settle()
+    assert threads.empty(), "each question is answered once"
 
 
 def test_leaving_while_the_store_hangs_does_not_keep_the_others_leading(setup: Setup) -> None:

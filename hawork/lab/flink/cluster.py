@@ -69,6 +69,7 @@ class FlinkCluster(LocalCluster[FlinkJob]):
 
     absent: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("arm", "disarm", "held", "proceed", "stepper_panel"), _STEPS),
+        "block": "a JVM's threads cannot be blocked from outside: pause the process",
     }
     _verbs = FLINK_JOB_MANAGER_VERBS
     _start_seconds = 180.0  # JVMs on a busy machine
