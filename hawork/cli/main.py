@@ -53,6 +53,10 @@ COMMANDS = {
         "hawork restore --config config.yaml hawork-backup-20261129-030507.zip",
     ),
     "doctor": ("check this machine, and say how to fix what is missing", "hawork doctor"),
+    "class": (
+        "show who is where in a class, from what learners hand in",
+        "hawork class /srv/class --html class.html",
+    ),
     "completion": (
         "print what completes this command in bash and zsh",
         'eval "$(hawork completion)"',
@@ -60,7 +64,7 @@ COMMANDS = {
 }
 """What each command does, and an example. Its code is in the module of the same name."""
 
-_MODULES = {"list": "list_jobs"}
+_MODULES = {"list": "list_jobs", "class": "class_table"}
 _USAGE = {"inspect": 64, "repair": 64, "restore": 64}
 """Exit status of a wrong command line, where it is not 2."""
 
