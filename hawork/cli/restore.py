@@ -17,8 +17,8 @@ from hawork.core.errors import ConfigurationError, HaworkError
 from hawork.inspect.repair.backup import read_backup, write_backup
 from hawork.inspect.repair.changes import Repair
 from hawork.inspect.repair.image import image_of
-from hawork.inspect.repair.repairing import plan_restore, restore
-from hawork.inspect.sources import Sources, cluster_of, read_store
+from hawork.inspect.repair.repairing import plan_restore, restore, restore_warnings, store_of
+from hawork.inspect.sources import Sources, cluster_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,12 +41,13 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         backup = read_backup(Path(arguments.backup))
         changes = plan_restore(sources, backup)
+        for warning in restore_warnings(sources, backup, changes):
+            sys.stderr.write(f"hawork: warning: {warning}\n")
         if arguments.dry_run or not changes:
             sys.stdout.write("".join(f"{change}\n" for change in changes))
             sys.stdout.write("all is as in the backup\n" if not changes else "")
             return 0
-        raw = read_store(sources)
-        assert raw is not None
+        raw = store_of(sources)
         kept = backup_file()
         image = image_of(raw, cluster_of(sources, raw))
         put_back = Repair("restore", "put everything back", tuple(changes))

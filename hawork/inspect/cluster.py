@@ -16,6 +16,7 @@ from hawork.inspect.configmaps import ConfigMap
 from hawork.inspect.entries import Entry
 from hawork.inspect.finding import Object
 from hawork.inspect.job_graphs import JobGraphFacts
+from hawork.inspect.own import OwnJobs
 from hawork.inspect.pointers import FlinkPointer, LockRecord
 from hawork.inspect.probes import Probes
 from hawork.inspect.settings import Settings
@@ -29,7 +30,7 @@ __all__ = [
     "OtherCluster", "PointedFile", "ResultFile", "StoredPointer",
 ]  # fmt: skip
 
-Backend: TypeAlias = Literal["zookeeper", "kubernetes"]
+Backend: TypeAlias = Literal["zookeeper", "kubernetes", "embedded"]
 Fault: TypeAlias = Literal["not-base64", "not-java"]
 
 
@@ -83,8 +84,6 @@ class StoredPointer:
     reason: str = ""
     marked: bool = False
     """Marked for deletion: the marker is set, or the znode has no ``locks`` child."""
-    own: bool = False
-    """Whether it is hawork's, which is none to Flink."""
     file: PointedFile | None = None
 
 
@@ -314,6 +313,8 @@ class Cluster:
     """Which releases may have run this cluster."""
     versions_because: list[str] = field(default_factory=list)
     not_looked_at: list[NotLooked] = field(default_factory=list)
+    own: OwnJobs = field(default_factory=OwnJobs)
+    """hawork's jobs, which lie apart from Flink's."""
     probes: Probes = field(default_factory=Probes)
 
     def job(self, job_id: str) -> JobView:
@@ -324,12 +325,8 @@ class Cluster:
 
     @property
     def of_hawork(self) -> bool:
-        """Whether hawork itself ran it: its pointers are JSON, and its rules are others.
-
-        One that stands among Flink's is damage there.
-        """
-        own = [stored.own for stored in self.pointers if stored.own or stored.pointer is not None]
-        return bool(own) and all(own)
+        """Whether only hawork itself ran it, whose rules are others than Flink's."""
+        return self.backend == "embedded" or (bool(self.own) and not self.stored_jobs)
 
     @property
     def stored_jobs(self) -> list[JobView]:

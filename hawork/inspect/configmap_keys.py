@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from hawork.backends.kubernetes.layout import OURS, decode_entry, name_of, prefix_of
+from hawork.ha.pointer_store import Namespace
 from hawork.inspect.cluster import (
     Checkpoint,
     Cluster,
@@ -33,7 +35,6 @@ from hawork.inspect.pointers import (
     decode_lock_record,
     decode_pointer,
 )
-from hawork.inspect.results import is_own_pointer
 
 __all__ = ["CLUSTER_MAP", "LEADER", "java_base64", "read_config_maps"]
 
@@ -68,6 +69,7 @@ def read_config_maps(cluster: Cluster, maps: Iterable[ConfigMap]) -> None:
     cluster.graphs_place_exists = cluster_map is not None
     _leadership(cluster, cluster_map)
     if cluster_map is not None:
+        _own(cluster, cluster_map, "")
         for key in sorted(cluster_map.data):
             if match := _JOB_KEY.fullmatch(key):
                 graph = JobGraph(_entry(cluster_map, key), plan=match[1] == "executionPlan-")
@@ -196,7 +198,6 @@ def _leadership(cluster: Cluster, cluster_map: ConfigMap | None) -> None:
 
 
 def _pointer(stored: StoredPointer, text: str) -> None:
-    stored.own = is_own_pointer(text.encode("utf-8", "replace"))
     stored.fault, stored.reason = _read_pointer(stored, text)
 
 
@@ -231,7 +232,22 @@ def java_base64(text: str) -> bytes | None:
     return base64.b64decode(body + b"=" * (-len(body) % 4))
 
 
+def _own(cluster: Cluster, each: ConfigMap, job_id: str) -> None:
+    """hawork's own pointers. Source: ``hawork.backends.kubernetes.layout``."""
+    kinds = ("checkpoints", "counters") if job_id else ("jobgraphs", "results")
+    for key in sorted(each.data):
+        for kind in kinds:
+            namespace = Namespace(kind)
+            if key.startswith(prefix_of(namespace)):
+                value = decode_entry(each.data[key]).value
+                name = name_of(namespace, key)
+                cluster.own.add(kind, job_id, name, _entry(each, key), value)
+
+
 def _job(cluster: Cluster, each: ConfigMap, job_id: str) -> None:
+    _own(cluster, each, job_id)
+    if each.data and all(key.startswith(OURS) for key in each.data):
+        return  # Flink knows nothing of it
     job = cluster.job(job_id)
     job.place, job.place_exists = Object("configmap", each.name), True
     for key in sorted(each.data):

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from hawork.backends.embedded.directory import directory_of
-from hawork.backends.embedded.layout import DATABASE
+from hawork.backends.embedded.layout import DATABASE, damaged
 from hawork.core.configuration import Configuration
+from hawork.core.errors import StoreUnavailableError
+from hawork.core.types import LeaderInformation, LeaderSessionID
 from hawork.inspect.decode import as_text
 from hawork.inspect.entries import Entry
+from hawork.inspect.pointers import LockRecord
 
 _NAMES = ("namespace", "name", "component_id", "cluster_id")
 """Columns that name a row, together."""
@@ -22,10 +29,63 @@ def read_entries(config: Configuration) -> list[Entry]:
     file = directory_of(config) / DATABASE
     if not file.exists():
         return []
-    connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+    with _opened(file) as connection:
+        return list(_rows(connection))
+
+
+@dataclass(frozen=True)
+class EmbeddedStore:
+    """What a file ``ha.db`` holds: the lease, the addresses, and the pointers with their rows."""
+
+    cluster_id: str
+    lease: LockRecord | None = None
+    addresses: tuple[tuple[str, LeaderInformation | None], ...] = ()
+    pointers: tuple[tuple[str, str, bytes, Entry], ...] = ()
+    """Namespace, name, value, and the row."""
+
+
+def read_embedded_store(file: Path) -> EmbeddedStore:
+    """``StoreUnavailableError`` for a file that is not there, or is none of hawork's."""
+    if not file.exists():
+        raise StoreUnavailableError(f"{file} is not there: no JobManager has made it yet")
+    try:
+        with _opened(file) as connection:
+            return _store(connection)
+    except sqlite3.Error as error:
+        raise StoreUnavailableError(damaged(file, error)) from None
+
+
+def _store(connection: sqlite3.Connection) -> EmbeddedStore:
+    (meta,) = connection.execute("SELECT cluster_id FROM meta").fetchall() or [("",)]
+    lease = connection.execute("SELECT contender, lease_duration, renewals FROM lease").fetchone()
+    record = None
+    if lease is not None:
+        record = LockRecord(str(lease[0]), float(lease[1]), None, None, 0, "number")
+    addresses = []
+    for component, session, address in connection.execute(
+        "SELECT component_id, session_id, address FROM leader_information ORDER BY component_id"
+    ):
+        try:
+            known = LeaderInformation(LeaderSessionID(str(session)), str(address))
+        except ValueError:
+            known = None
+        addresses.append((str(component), known))
+    pointers = []
+    for row in connection.execute("SELECT * FROM pointer ORDER BY namespace, name"):
+        value = row["value"]
+        data = value if isinstance(value, bytes) else str(value).encode()
+        cells = {key: row[key] for key in row.keys()}  # noqa: SIM118 - no dict
+        entry = _entry("pointer", cells)
+        pointers.append((str(row["namespace"]), str(row["name"]), data, entry))
+    return EmbeddedStore(str(meta[0]), record, tuple(addresses), tuple(pointers))
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)
     try:
         connection.row_factory = sqlite3.Row
-        return list(_rows(connection))
+        yield connection
     finally:
         connection.close()
 

@@ -40,6 +40,8 @@ class Entry:
         """What a finding calls this entry."""
         if self.place == "zookeeper":
             return Object("znode", self.name)
+        if self.place == "embedded":
+            return Object("row", self.name, self.key)
         if self.key is None:
             return Object("configmap", self.name)
         return Object("configmap-key", self.name, self.key)

@@ -76,6 +76,12 @@ CODES: Final[dict[str, str]] = {
     "HA604": "rights-missing",
     "HA605": "storage-not-shared",
     "HA606": "storage-not-durable",
+    "HA701": "hawork-job-graph-damaged",
+    "HA702": "hawork-checkpoint-damaged",
+    "HA703": "hawork-job-graph-lost",
+    "HA704": "hawork-checkpoints-lost",
+    "HA705": "hawork-artifact-damaged",
+    "HA706": "hawork-result-unreadable",
 }
 """Every code and its name. A code is never given to something else."""
 
@@ -86,8 +92,9 @@ _CODE_OF: Final = {name: code for code, name in CODES.items()}
 class Object:
     """What a finding is about.
 
-    ``kind``: ``znode``, ``configmap``, ``configmap-key`` (with ``key``), ``file`` (its name in
-    the storage that was given), ``job``, ``option``.
+    ``kind``: ``znode``, ``configmap``, ``configmap-key`` (with ``key``), ``row`` (of a
+    table of the embedded store, with ``key``), ``file`` (its name in the storage that was given),
+    ``job``, ``option``.
     """
 
     kind: str

@@ -31,6 +31,7 @@ from hawork.inspect.job_graph_json import read_job_graph
 from hawork.inspect.job_graphs import JobGraphFacts
 from hawork.inspect.metadata import decode_metadata
 from hawork.inspect.moments import mark_moments
+from hawork.inspect.own import follow_own
 from hawork.inspect.results import decode_result
 from hawork.inspect.stored_files import StoredFile, StoredFiles
 
@@ -52,11 +53,16 @@ Progress = Callable[[str, int, int], None]
 def follow(cluster: Cluster, progress: Progress | None = None) -> None:
     """Look for the files of every pointer in ``cluster.files``, and for those of no pointer."""
     files = cluster.files
-    if cluster.of_hawork:
-        cluster.miss("jobs", "they are hawork's own: 'hawork list' and the store panel show them")
-        return
     if files is None:
         return
+    if cluster.own or cluster.backend == "embedded":
+        url = cluster.settings.ha_directory
+        folder = files.name_of(url) if url is not None else None
+        if folder is not None:
+            follow_own(cluster.own, files, folder)
+        else:
+            where = url or "high-availability.storageDir"
+            cluster.miss("files of hawork's jobs", f"{where} is not in the storage: use --map")
     pointers = list(cluster.pointers)
     # _metadata is compared where recovery would begin, or where state is missing: it is the only
     # checksum, and of older checkpoints nothing depends on it.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hawork.backends.embedded.directory import directory_of
+from hawork.backends.embedded.layout import DATABASE
 from hawork.core import options
 from hawork.core.errors import ConfigurationError, HaworkError
 from hawork.ha.configuration_file import load_configuration
 from hawork.inspect.archive import UnionStorage, open_storage
 from hawork.inspect.configmaps import Dump
+from hawork.inspect.embedded import EmbeddedStore
 from hawork.inspect.settings import Settings
 from hawork.inspect.storage import Storage
 from hawork.inspect.stored_files import comparable_url
@@ -26,11 +29,11 @@ _DIRECTORIES = (
 )
 
 
-def read_live_store(path: Path | str) -> Dump | ZooKeeperTree:
+def read_live_store(path: Path | str) -> Dump | ZooKeeperTree | EmbeddedStore:
     """What the HA store of this ``config.yaml`` holds now.
 
-    ``ConfigurationError`` for a store that is neither ZooKeeper nor Kubernetes, or whose package is
-    not installed; ``StoreUnavailableError`` when it does not answer.
+    ``ConfigurationError`` for a store of another type, or whose package is not installed;
+    ``StoreUnavailableError`` when it does not answer.
     """
     config = load_configuration(path)
     kind = str(config.get_option(options.HA_TYPE))
@@ -43,6 +46,10 @@ def read_live_store(path: Path | str) -> Dump | ZooKeeperTree:
             from hawork.inspect.live_kubernetes import read_live_kubernetes
 
             return read_live_kubernetes(config)
+        if kind == "embedded":
+            from hawork.inspect.embedded import read_embedded_store
+
+            return read_embedded_store(directory_of(config) / DATABASE)
     except ImportError as error:
         raise ConfigurationError(
             f"high-availability.type {kind} needs a package that is not installed ({error}): "
@@ -50,7 +57,7 @@ def read_live_store(path: Path | str) -> Dump | ZooKeeperTree:
         ) from None
     raise ConfigurationError(
         f"high-availability.type is {kind}: a store of this type is not looked into, only "
-        "zookeeper and kubernetes are"
+        "zookeeper, kubernetes and embedded are"
     )
 
 

@@ -16,8 +16,7 @@ __all__ = ["files_are_missing", "mark_moments"]
 
 def mark_moments(cluster: Cluster) -> None:
     """Say of every checkpoint whose files are of another moment than its pointer."""
-    leadership = cluster.leadership
-    if leadership is None or not leadership.held or cluster.files is None:
+    if cluster.files is None or not _led(cluster):
         return
     for job in cluster.jobs.values():
         pointers = {each.checkpoint_id: each for each in job.checkpoints
@@ -28,6 +27,17 @@ def mark_moments(cluster: Cluster) -> None:
             known = _known(cluster, job)
             if known and min(known) >= job.counter.value:
                 job.replaced_by = max(known)
+
+
+def _led(cluster: Cluster) -> bool:
+    """Whether a leader may have gone on: not one whose lease had run out by then."""
+    leadership = cluster.leadership
+    if leadership is None or not leadership.held:
+        return False
+    record, moment = leadership.record, cluster.store_moment
+    if not cluster.live or record is None or record.renew_time is None or moment is None:
+        return True
+    return record.renew_time + record.lease_duration >= moment
 
 
 def _of_job(cluster: Cluster, job: JobView, pointers: Mapping[int, Checkpoint]) -> None:

@@ -48,7 +48,11 @@ def moment(seconds: float | None) -> str:
 def summary(inspection: Inspection) -> str:
     """Which cluster, where, of which release, of what moment."""
     cluster = inspection.cluster
-    where = {"zookeeper": "ZooKeeper", "kubernetes": "Kubernetes"}.get(cluster.backend or "", "?")
+    where = {
+        "zookeeper": "ZooKeeper",
+        "kubernetes": "Kubernetes",
+        "embedded": "the embedded store",
+    }.get(cluster.backend or "", "?")
     parts = [
         f"{cluster.cluster_id or 'cluster'} on {where}",
         f"Flink {cluster.versions}",

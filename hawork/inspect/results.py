@@ -26,7 +26,6 @@ __all__ = [
     "decode_own_job_graph",
     "decode_own_pointer",
     "decode_result",
-    "is_own_pointer",
     "result_file",
 ]
 
@@ -57,15 +56,6 @@ def decode_result(data: bytes) -> JobResult:
 def decode_own_pointer(data: bytes) -> StateHandle:
     """A pointer of hawork's: path below the cluster's directory, size, sha256."""
     return _translated("pointer of hawork", data, lambda: decode_handle("it", data))
-
-
-def is_own_pointer(data: bytes) -> bool:
-    """Whether it is a pointer as hawork writes it; other JSON is damage."""
-    try:
-        decode_own_pointer(data)
-    except UndecodableError:
-        return False
-    return True
 
 
 def decode_own_job_graph(data: bytes) -> JobGraph:

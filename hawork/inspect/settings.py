@@ -70,6 +70,11 @@ class Settings:
         return None
 
     @property
+    def of_embedded_store(self) -> bool:
+        """Whether hawork's own store is named, which has no server."""
+        return (self.get("high-availability.type") or "").lower() == "embedded"
+
+    @property
     def cluster_id(self) -> str | None:
         """``high-availability.cluster-id`` without slashes around it."""
         found = self.get("high-availability.cluster-id")

@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import posixpath
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from hawork.backends.embedded.layout import DATABASE
 from hawork.core.errors import ConfigurationError, HaworkError, StoreUnavailableError
 from hawork.inspect.archive import ZipStorage, open_storage
-from hawork.inspect.cluster import Cluster, Moment
+from hawork.inspect.cluster import Cluster, LeaderAddress, Leadership, Moment
 from hawork.inspect.configmap_keys import read_config_maps
 from hawork.inspect.configmaps import Dump, parse_configmaps, read_configmaps
+from hawork.inspect.embedded import EmbeddedStore, read_embedded_store
 from hawork.inspect.entries import Entry
+from hawork.inspect.finding import Object
 from hawork.inspect.live import live_storage, read_live_store
 from hawork.inspect.probes import probe
 from hawork.inspect.settings import Settings, parse_settings, read_settings
@@ -28,12 +32,14 @@ from hawork.inspect.zookeeper_data import read_zookeeper_data
 from hawork.inspect.zookeeper_dumps import read_zookeeper_dump
 
 __all__ = [
-    "FORMAT", "STORAGE", "Raw", "Sources", "cluster_of", "read_sources", "read_store",
+    "FORMAT", "STORAGE", "Raw", "Repairable", "Sources", "cluster_of", "read_sources", "read_store",
     "znodes_into",
 ]  # fmt: skip
 
-Raw = Dump | ZooKeeperTree
+Raw = Dump | ZooKeeperTree | EmbeddedStore
 """What a store holds, not yet understood."""
+Repairable = Dump | ZooKeeperTree
+"""Stores of Flink's; what is damaged in hawork's own, hawork passes over by itself."""
 FORMAT: Final = 1
 """Of a saved case."""
 _MOST: Final = 10_000
@@ -127,13 +133,17 @@ def cluster_of(sources: Sources, raw: Raw | None, missed: str = "") -> Cluster:
     cluster = Cluster(settings=settings)
     for problem in settings.problems:
         cluster.miss("configuration", problem)
-    if raw is None:
+    if raw is None and sources.storage is not None and settings.of_embedded_store:
+        cluster.backend = "embedded"
+    elif raw is None:
         cluster.backend = settings.backend  # type: ignore[assignment]
         cluster.cluster_id = settings.kubernetes_cluster_id or settings.cluster_id or ""
         none = "none was given: use --configmaps or --zookeeper-dump"
         cluster.miss("HA store", missed or none)
     elif isinstance(raw, ZooKeeperTree):
         znodes_into(cluster, raw)
+    elif isinstance(raw, EmbeddedStore):
+        embedded_into(cluster, raw)
     else:
         for problem in raw.problems:
             cluster.miss("ConfigMaps", problem)
@@ -144,6 +154,8 @@ def cluster_of(sources: Sources, raw: Raw | None, missed: str = "") -> Cluster:
         cluster.store_moment = cluster.store_moment or time.time()
     if sources.storage is not None:
         _storage(cluster, str(sources.storage), sources.mapping)
+        if cluster.backend == "embedded" and not cluster.store_looked:
+            _embedded_in(cluster)
     elif sources.live:
         _live_storage(cluster)
     else:
@@ -184,7 +196,7 @@ def read_case(path: Path, raw: Raw | None = None) -> Cluster:
         cluster.moment = Moment(earliest, latest)
         if isinstance(raw, ZooKeeperTree):
             znodes_into(cluster, raw)
-        elif raw is not None:
+        elif isinstance(raw, Dump):
             read_config_maps(cluster, raw.maps)
         elif "configmaps.json" in names:
             dump = parse_configmaps(read_file(case, "configmaps.json"), "configmaps.json")
@@ -223,6 +235,21 @@ def znodes_into(cluster: Cluster, tree: ZooKeeperTree) -> None:
     read_znodes(cluster, [_entry(node, tree.owners_known) for node in tree.znodes])
 
 
+def embedded_into(cluster: Cluster, store: EmbeddedStore) -> None:
+    """Put what the embedded store holds into ``cluster``."""
+    cluster.backend, cluster.store_looked = "embedded", True
+    cluster.cluster_id = store.cluster_id
+    place = Object("row", "lease")
+    leadership = cluster.leadership = Leadership(place, exists=True, record=store.lease)
+    for component, information in store.addresses:
+        entry = Entry("embedded", "leader_information", None, component)
+        error = "" if information is not None else "its session id is none"
+        leadership.addresses.append(LeaderAddress(component, entry, information, error))
+    for namespace, name, value, entry in store.pointers:
+        kind, _, job_id = namespace.partition("/")
+        cluster.own.add(kind, job_id, name, entry, value)
+
+
 def _entry(node: ZNode, owners_known: bool) -> Entry:
     return Entry(
         "zookeeper",
@@ -252,6 +279,25 @@ def _live_storage(cluster: Cluster) -> None:
     listing = _listing(cluster, storage) if mapping else None
     if listing is not None:
         _files(cluster, storage, listing, mapping)
+
+
+def _embedded_in(cluster: Cluster) -> None:
+    """The embedded store as a copy of storageDir has it: read from a copy of its file."""
+    files, settings = cluster.files, cluster.settings
+    url = settings.get("high-availability.embedded.directory") or settings.ha_directory
+    folder = files.name_of(url) if files is not None and url is not None else None
+    if files is None or folder is None:
+        cluster.miss("HA store", f"{url} is not in the storage: use --map")
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            for suffix in ("", "-wal"):
+                name = posixpath.join(folder, f"{DATABASE}{suffix}")
+                if files.get(name) is not None:
+                    (Path(scratch) / f"{DATABASE}{suffix}").write_bytes(files.read(name))
+            embedded_into(cluster, read_embedded_store(Path(scratch) / DATABASE))
+        except HaworkError as error:
+            cluster.miss("HA store", str(error).replace(scratch, folder))
 
 
 def _listing(cluster: Cluster, storage: Storage) -> Sequence[StoredFile] | None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from hawork.backends.zookeeper.paths import name_of_entry
 from hawork.inspect.cluster import (
     Checkpoint,
     Cluster,
@@ -26,7 +27,6 @@ from hawork.inspect.entries import Entry
 from hawork.inspect.errors import UndecodableError
 from hawork.inspect.finding import Object
 from hawork.inspect.pointers import decode_connection_info, decode_counter, decode_pointer
-from hawork.inspect.results import is_own_pointer
 from hawork.inspect.settings import Settings
 
 __all__ = ["read_znodes"]
@@ -67,6 +67,7 @@ def read_znodes(cluster: Cluster, entries: Iterable[Entry]) -> None:
         _job(cluster, tree, children, path)
     for job in cluster.jobs.values():
         job.place = job.place or Object("znode", f"{root}/jobs/{job.job_id}")
+    _own(cluster, tree, f"{root}/hawork/")
 
 
 def _roots(tree: Mapping[str, Entry], settings: Settings) -> dict[str, int]:
@@ -150,7 +151,6 @@ def _pointer(
     path = stored.entry.name
     # Source: ZooKeeperStateHandleStore: without this child getAndLock finds nothing to lock.
     stored.marked = f"{path}/locks" not in tree and not children.get(path)
-    stored.own = is_own_pointer(stored.entry.data or b"")
     try:
         stored.pointer = decode_pointer(stored.entry.data or b"", "zookeeper")
     except UndecodableError as error:
@@ -210,6 +210,22 @@ def _job(
             job.counter.value = decode_counter(counter.data or b"", "zookeeper")
         except UndecodableError as error:
             job.counter.reason = str(error)
+
+
+def _own(cluster: Cluster, tree: Mapping[str, Entry], prefix: str) -> None:
+    """hawork's own pointers. Source: ``hawork.backends.zookeeper.paths``."""
+    graphs = cluster.settings.job_graphs_path
+    for path, entry in tree.items():
+        if not path.startswith(prefix):
+            continue
+        parts = [name_of_entry(part) for part in path[len(prefix) :].split("/")]
+        value = entry.data or b""
+        if len(parts) == 2 and parts[0] in (graphs, "results"):
+            kind = "results" if parts[0] == "results" else "jobgraphs"
+            cluster.own.add(kind, "", parts[1], entry, value)
+        elif len(parts) == 4 and parts[0] == "jobs":
+            kind = "counters" if parts[2] == "checkpoint_id_counter" else parts[2]
+            cluster.own.add(kind, parts[1], parts[3], entry, value)
 
 
 def _id(digits: str) -> int | None:

@@ -426,14 +426,3 @@ def test_without_a_configuration_the_same_is_found(cluster: str) -> None:
     made = copy.deepcopy(CLUSTERS[cluster])
     right = newest_class_changed(made, "incremental")
     assert alarms(made.look(config=False)) == right.findings
-
-
-@pytest.mark.parametrize("cluster", CLUSTERS)
-def test_a_cluster_of_hawork_is_not_judged_as_one_of_flink(cluster: str) -> None:
-    made = copy.deepcopy(CLUSTERS[cluster])
-    names = [made.graph(job) for job in JOBS]
-    names += [made.checkpoint(job, number) for job in JOBS for number in made.ids(job)]
-    for name in names:
-        made.put(name, encode_handle(StateHandle("jobs/x/submittedJobGraph0", 1, "0" * 64)))
-    found = made.look()
-    assert (found.alarms, found.recovery.jobmanager, found.exit_status) == ([], "unknown", 2)

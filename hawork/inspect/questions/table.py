@@ -19,6 +19,7 @@ from hawork.inspect.questions import (
     leadership,
     leftovers,
     limits,
+    own,
     results,
     running,
 )
@@ -97,6 +98,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *artifacts.CHECKS,
     *limits.CHECKS,
     *running.CHECKS,
+    *own.CHECKS,
 )
 
 _MISSING: Final[dict[str, str]] = {
@@ -118,7 +120,7 @@ def ask(facts: Facts) -> list[Finding]:
     """Every finding, worst first."""
     checks = CHECKS
     if facts.cluster.of_hawork:  # its pointers, files and results follow other rules
-        checks = (*leadership.CHECKS, *limits.CHECKS)
+        checks = (*leadership.CHECKS, *own.CHECKS, *limits.CHECKS, *running.CHECKS)
     return by_severity([finding for check in checks for finding in check(facts)])
 
 

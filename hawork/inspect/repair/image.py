@@ -11,7 +11,7 @@ from hawork.inspect.cluster import Cluster
 from hawork.inspect.configmaps import ConfigMap
 from hawork.inspect.finding import Object
 from hawork.inspect.repair.changes import ANNOTATION, CONFIGMAP, FILE, KEY, ZNODE, Change
-from hawork.inspect.sources import Raw
+from hawork.inspect.sources import Repairable
 from hawork.inspect.znodes import ZNode, ZooKeeperTree
 
 __all__ = ["Held", "Image", "difference", "image_of", "labels_of", "with_changes"]
@@ -30,7 +30,7 @@ class Held:
 Image = Mapping[Object, Held]
 
 
-def image_of(raw: Raw, cluster: Cluster) -> Image:
+def image_of(raw: Repairable, cluster: Cluster) -> Image:
     """The entries that are this cluster's own."""
     if isinstance(raw, ZooKeeperTree):
         root = cluster.root
@@ -87,7 +87,7 @@ def _order(thing: Object) -> tuple[str, bool, str]:
     return (thing.name, thing.kind != CONFIGMAP, thing.key or "")
 
 
-def with_changes(raw: Raw, changes: Iterable[Change]) -> Raw:
+def with_changes(raw: Repairable, changes: Iterable[Change]) -> Repairable:
     """The store as it will be; files are not in it."""
     listed = [change for change in changes if change.object.kind != FILE]
     if isinstance(raw, ZooKeeperTree):

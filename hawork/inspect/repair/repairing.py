@@ -18,6 +18,7 @@ from hawork.core.configuration import Configuration
 from hawork.core.errors import ConfigurationError, HaworkError
 from hawork.ha.configuration_file import load_configuration
 from hawork.inspect.cluster import Moment
+from hawork.inspect.embedded import EmbeddedStore
 from hawork.inspect.finding import Object
 from hawork.inspect.inspector import ShownInspection, judge
 from hawork.inspect.repair.backup import Backup, write_backup
@@ -25,9 +26,12 @@ from hawork.inspect.repair.changes import FILE, Change, Repair
 from hawork.inspect.repair.image import Image, difference, image_of, with_changes
 from hawork.inspect.repair.planning import Plan, plan
 from hawork.inspect.repair.writers import ChangedMeanwhileError, open_writer
-from hawork.inspect.sources import Raw, Sources, cluster_of, read_store
+from hawork.inspect.sources import Repairable, Sources, cluster_of, read_store
 
-__all__ = ["LeaderRunsError", "RepairPlan", "apply", "plan_repair", "plan_restore", "restore"]
+__all__ = [
+    "LeaderRunsError", "RepairPlan", "apply", "plan_repair", "plan_restore", "restore",
+    "restore_warnings", "store_of",
+]  # fmt: skip
 
 _OLD = 10
 """Lease durations without a renewal after which a holder is dead, whatever the clocks say."""
@@ -42,7 +46,7 @@ class RepairPlan:
     """What was found, what would be done, and what Flink would do then."""
 
     sources: Sources
-    raw: Raw
+    raw: Repairable
     image: Image
     before: ShownInspection
     plan: Plan
@@ -62,7 +66,7 @@ def plan_repair(
     at: float | None = None,
 ) -> RepairPlan:
     """Look, and plan. ``HaworkError`` when the store cannot be looked at. Writes nothing."""
-    raw = _store(sources)
+    raw = store_of(sources)
     latest = at if at is not None else min(time.time(), sources.newest_change())
     before = _judged(sources, raw, latest, target_version)
     image = image_of(raw, before.cluster)
@@ -81,18 +85,18 @@ def apply(planned: RepairPlan, backup: Path, tell: Callable[[str], None]) -> Sho
     config = _live_config(planned.sources)
     check_no_leader(planned.sources, planned.raw)
     cluster = planned.before.cluster
-    now = image_of(_store(planned.sources), cluster)
+    now = image_of(store_of(planned.sources), cluster)
     _check_unchanged(planned.image, now, planned.plan.changes)
     write_backup(backup, str(cluster.backend), cluster.cluster_id, planned.image, planned.repairs)
     tell(f"backup: {backup}, {len(planned.image)} entries, read again and compared")
     _write(config, [repair.changes for repair in planned.repairs], tell)
-    raw = _store(planned.sources)
+    raw = store_of(planned.sources)
     return _judged(planned.sources, raw, time.time(), planned.before.target_version)
 
 
 def plan_restore(sources: Sources, backup: Backup) -> list[Change]:
     """What puts every entry and file back as the backup has it."""
-    raw = _store(sources)
+    raw = store_of(sources)
     cluster = cluster_of(sources, raw)
     if (cluster.backend, cluster.cluster_id) != (backup.backend, backup.cluster_id):
         raise ConfigurationError(
@@ -107,14 +111,48 @@ def plan_restore(sources: Sources, backup: Backup) -> list[Change]:
     return changes
 
 
+def restore_warnings(sources: Sources, backup: Backup, changes: Sequence[Change]) -> list[str]:
+    """What a restore would not bring back, a sentence each.
+
+    A JobManager that ran since the backup was made has removed the checkpoints that it replaced.
+    """
+    raw = store_of(sources)
+    now = _judged(sources, raw, time.time(), None).cluster
+    after = _judged(sources, with_changes(raw, changes), time.time(), None, changes).cluster
+    files = now.files
+    newer = 0 if files is None else sum(
+        stored.file is not None
+        and (found := files.get(stored.file.name)) is not None
+        and (found.modified or 0.0) > backup.created
+        for stored in now.pointers
+    )  # fmt: skip
+    if not newer:
+        return []
+    told = [
+        f"a JobManager has run since the backup was made: {newer} of the pointers that are there "
+        "now lead to files that are younger than it, and are removed"
+    ]
+    gone = [
+        str(stored.entry.object)
+        for stored in after.pointers
+        if stored.file is not None and stored.file.missing
+    ]
+    if gone:
+        told.append(
+            f"{len(gone)} of the pointers in the backup lead to files that are gone by now, such "
+            f"as {gone[0]}: a JobManager that starts on them ends"
+        )
+    return told
+
+
 def restore(sources: Sources, changes: Sequence[Change], tell: Callable[[str], None]) -> None:
     """Carry out ``plan_restore``, on the conditions of a repair."""
     config = _live_config(sources)
-    check_no_leader(sources, _store(sources))
+    check_no_leader(sources, store_of(sources))
     _write(config, [changes], tell)
 
 
-def check_no_leader(sources: Sources, raw: Raw) -> None:
+def check_no_leader(sources: Sources, raw: Repairable) -> None:
     """``LeaderRunsError`` when a JobManager leads, or may.
 
     On Kubernetes a dead holder looks as one that lives, until its lease has passed without a
@@ -138,7 +176,7 @@ def check_no_leader(sources: Sources, raw: Raw) -> None:
     end = time.monotonic() + record.lease_duration
     while time.monotonic() < end:
         time.sleep(min(1.0, record.lease_duration / 10))  # a lease is renewed by being written
-        found = cluster_of(sources, _store(sources)).leadership
+        found = cluster_of(sources, store_of(sources)).leadership
         now = None if found is None else found.record
         if now is not None and now.holder and now.renew_time != record.renew_time:
             raise LeaderRunsError(
@@ -149,7 +187,7 @@ def check_no_leader(sources: Sources, raw: Raw) -> None:
 
 def _judged(
     sources: Sources,
-    raw: Raw,
+    raw: Repairable,
     latest: float,
     target_version: str | None,
     changes: Sequence[Change] = (),
@@ -168,10 +206,16 @@ def _judged(
     return judge(cluster, latest, target_version)
 
 
-def _store(sources: Sources) -> Raw:
+def store_of(sources: Sources) -> Repairable:
+    """The store as it is now; ``ConfigurationError`` for one that is not Flink's."""
     found = read_store(sources)
     if found is None:
         raise ConfigurationError("no HA store was given: name a configuration with --config")
+    if isinstance(found, EmbeddedStore):
+        raise ConfigurationError(
+            "high-availability.type is embedded: hawork passes over what is damaged there by "
+            "itself; restore files of storageDir, or ha.db, from a copy"
+        )
     return found
 
 
