@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from hawork.inspect.cluster import Cluster
 from hawork.inspect.finding import Finding, is_alarm
+from hawork.inspect.outcomes import Recovery
 from hawork.inspect.questions.table import Answer
-from hawork.inspect.recovery import Recovery
 
 if TYPE_CHECKING:
     import pandas

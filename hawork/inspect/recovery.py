@@ -9,101 +9,26 @@ them differed, starting them was right.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from hawork.inspect.cluster import Checkpoint, Cluster, JobGraph, JobView, StoredPointer
 from hawork.inspect.finding import Object
 from hawork.inspect.fitting import same_operators, same_state_backend
-from hawork.inspect.own import OwnJob
+from hawork.inspect.outcomes import Blocker, JobRecovery, Recovery
+from hawork.inspect.own_recovery import own_outcome
 from hawork.inspect.pointers import MARKER_UID_1_15, MARKER_UID_1_19
 from hawork.inspect.versions import FlinkVersions
 
 __all__ = [
-    "FUTURE", "Blocker", "Fate", "JobRecovery", "Recovery", "fate_of", "invisible", "predict",
+    "FUTURE", "Fate", "fate_of", "invisible", "predict",
     "reads_plans", "running_versions",
 ]  # fmt: skip
 
 FUTURE: Final = 600.0
 """Seconds that a lease may lie ahead before one says that its clock, not its holder, is wrong."""
 
-Outcome: TypeAlias = Literal[
-    "restored", "from-scratch", "not-recovered", "restart-loop", "cleaned-up",
-    "removed-as-done", "fails", "unknown",
-]  # fmt: skip
-JobManagerOutcome: TypeAlias = Literal["starts", "crash-loops", "never-leads", "unknown"]
 Fate: TypeAlias = Literal["read", "passed over", "marked", "invisible", "fatal"]
 """What happens to a pointer: only what is *read* counts; *invisible* ones leave no trace."""
-
-
-@dataclass(frozen=True, slots=True)
-class Blocker:
-    """One thing that ends every JobManager, or keeps it from leading."""
-
-    why: str
-    decided_by: Object
-    job_id: str | None = None
-    leads_first: bool = False
-    """Whether the JobManager leads for some seconds, and other jobs run, before it ends."""
-
-
-@dataclass(slots=True)
-class JobRecovery:
-    """What happens to one job."""
-
-    job_id: str
-    outcome: Outcome
-    checkpoint: int | None = None
-    because: str = ""
-    decided_by: Object | None = None
-    newest_readable: int | None = None
-    """The newest checkpoint that could be restored, after a repair."""
-    savepoint: str | None = None
-    """What the job was first started from, when that is what it starts from again."""
-
-    def to_json(self) -> dict[str, Any]:
-        written: dict[str, Any] = {"outcome": self.outcome}
-        if self.checkpoint is not None:
-            written["checkpoint"] = self.checkpoint
-        if self.because:
-            written["because"] = self.because
-        if self.decided_by is not None:
-            written["decided_by"] = self.decided_by.to_json()
-        if self.savepoint is not None:
-            written["savepoint"] = self.savepoint
-        return written
-
-
-@dataclass(slots=True)
-class Recovery:
-    """What happens to the JobManager and to every job."""
-
-    jobmanager: JobManagerOutcome
-    jobs: dict[str, JobRecovery] = field(default_factory=dict)
-    because: str = ""
-    blockers: list[Blocker] = field(default_factory=list)
-    flink_version: str = ""
-    loading: frozenset[str] = frozenset()
-    """Jobs whose checkpoints are loaded: one that cannot be read ends the JobManager."""
-
-    def to_json(self) -> dict[str, Any]:
-        newest = {
-            job_id: job.newest_readable
-            for job_id, job in self.jobs.items()
-            if job.newest_readable is not None
-            and (job.outcome, job.checkpoint) != ("restored", job.newest_readable)
-        }
-        return {
-            "jobmanager": self.jobmanager,
-            "because": self.because,
-            "flink_version": self.flink_version,
-            "jobs": {job_id: job.to_json() for job_id, job in self.jobs.items()},
-            "newest_readable": newest,
-            "blockers": [
-                {"why": each.why, "object": each.decided_by.to_json(), "job": each.job_id}
-                for each in self.blockers
-            ],
-        }
 
 
 def running_versions(cluster: Cluster, target: str | None) -> FlinkVersions:
@@ -176,7 +101,7 @@ def predict(cluster: Cluster, target: str | None = None) -> Recovery:
         recovery.blockers = machine.blockers
         recovery.loading = frozenset(machine.loading)
     for job in cluster.own.values():
-        if (outcome := _own(cluster, job)) is not None:
+        if (outcome := own_outcome(cluster, job)) is not None:
             recovery.jobs[job.job_id] = outcome
     if never := never_leads(cluster):
         recovery.jobmanager, recovery.because = "never-leads", never.why
@@ -217,52 +142,6 @@ def never_leads(cluster: Cluster) -> Blocker | None:
                 "held", leadership.place,
             )  # fmt: skip
     return None
-
-
-def _own(cluster: Cluster, job: OwnJob) -> JobRecovery | None:
-    """What hawork's next leader does with a job of its own; ``None`` for one that is done."""
-    view = cluster.jobs.get(job.job_id)
-    place = job.graph.object if job.graph is not None else job.object
-    newest = job.newest_whole
-    number = None if newest is None else newest.checkpoint_id
-    if job.decided is not None or (view is not None and view.dirty is not None):
-        decided = job.decided.object if job.decided is not None else place
-        return JobRecovery(job.job_id, "cleaned-up", because="it ended", decided_by=decided)
-    if job.graph is None:
-        if (view is not None and view.clean is not None) or job.submitting:
-            return None
-        return JobRecovery(
-            job.job_id, "not-recovered", because="no job graph pointer", decided_by=place,
-            newest_readable=number,
-        )  # fmt: skip
-    if view is not None and view.clean is not None:
-        return JobRecovery(
-            job.job_id, "removed-as-done", because="clean result", decided_by=view.clean.object
-        )
-    if job.graph_damage is not None:
-        return JobRecovery(
-            job.job_id, "not-recovered", because=job.graph_damage.why, decided_by=place,
-            newest_readable=number,
-        )  # fmt: skip
-    if job.artifact_damage is not None:
-        return JobRecovery(
-            job.job_id, "restart-loop", number, job.artifact_damage.why, place, number
-        )
-    held = cluster.leadership is not None and cluster.leadership.held
-    if newest is None and job.newer and held:
-        number = max(job.newer)
-        why = "the storage was dumped after the store, when it had newer checkpoints"
-        return JobRecovery(job.job_id, "restored", number, why, place, number)
-    if newest is not None:
-        return JobRecovery(job.job_id, "restored", number, "", newest.entry.object, number)
-    if not job.checkpoints:
-        return JobRecovery(job.job_id, "from-scratch", because="no checkpoint", decided_by=place)
-    last = job.checkpoints[-1]
-    if not last.looked:
-        why = "its file was not looked at"
-        return JobRecovery(job.job_id, "restored", last.checkpoint_id, why, last.entry.object)
-    why = "none of its checkpoints can be read: it waits until one can"
-    return JobRecovery(job.job_id, "restart-loop", None, why, last.entry.object)
 
 
 class _Machine:

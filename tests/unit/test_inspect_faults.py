@@ -18,8 +18,8 @@ from hawork.core.types import StateHandle
 from hawork.ha.state_handle_store import encode_handle
 from hawork.inspect.inspection import Inspection
 from hawork.inspect.job_graphs import decode_job_graph
+from hawork.inspect.outcomes import JobManagerOutcome
 from hawork.inspect.pointers import MARKER_UID_1_15
-from hawork.inspect.recovery import JobManagerOutcome
 
 CLUSTERS = clusters()
 JOBS = ("inlined", "exclusive", "incremental")

@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 from hawork.inspect.cluster import Cluster, JobView, LooseFile, StoredPointer
 from hawork.inspect.finding import Finding
-from hawork.inspect.recovery import Fate, Recovery, fate_of
+from hawork.inspect.outcomes import Recovery
+from hawork.inspect.recovery import Fate, fate_of
 from hawork.inspect.versions import FlinkVersions
 
 __all__ = ["Check", "Facts", "age", "job_name", "named", "on_kubernetes", "several", "short"]
