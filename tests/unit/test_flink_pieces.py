@@ -227,13 +227,15 @@ def java(path: Path, said: str) -> str:
     return str(path)
 
 
-def test_java_must_be_there_and_new_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_java_must_be_there_and_new_enough(
+    tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(LabError, match=r"1\.8\.0_402.*needs 11 or later"):
-        check_java(java(tmp_path / "java8", 'openjdk version "1.8.0_402"'))
+        check_java(java(programs / "java8", 'openjdk version "1.8.0_402"'))
     with pytest.raises(LabError, match=r"Java \(.*/no-java\) does not run: .*No such file"):
         check_java(str(tmp_path / "no-java"))
-    check_java(java(tmp_path / "java11", 'openjdk version "11.0.1"'))
-    check_java(java(tmp_path / "java21", 'openjdk version "21" 2023-09-19'))
+    check_java(java(programs / "java11", 'openjdk version "11.0.1"'))
+    check_java(java(programs / "java21", 'openjdk version "21" 2023-09-19'))
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     monkeypatch.delenv("JAVA_HOME", raising=False)
     with pytest.raises(LabError, match="Java is not installed, and Apache Flink needs it"):

@@ -120,17 +120,17 @@ PICKED_UP = ("Picked up JAVA_TOOL_OPTIONS: -Dx=\"version 1\"", "Picked up _JAVA_
 
 
 def test_java_may_say_more_than_its_version(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    program = stub(tmp_path, *PICKED_UP, 'openjdk version "17.0.15" 2025-04-15', "OpenJDK Server")
+    monkeypatch.setenv("JAVA_HOME", str(programs))
+    program = stub(programs, *PICKED_UP, 'openjdk version "17.0.15" 2025-04-15', "OpenJDK Server")
     assert java_version(program) == ('openjdk version "17.0.15" 2025-04-15', 17)
     assert java().found.startswith('openjdk version "17.0.15"')
     check_java(program)
-    program = stub(tmp_path, *PICKED_UP, 'java version "1.8.0_402"')
+    program = stub(programs, *PICKED_UP, 'java version "1.8.0_402"')
     with pytest.raises(LabError, match=r'1\.8\.0_402".* needs 11 or later'):
         check_java(program)
-    assert java_version(stub(tmp_path, "Free Java")) == ("Free Java", None)
+    assert java_version(stub(programs, "Free Java")) == ("Free Java", None)
 
 
 @pytest.mark.parametrize(
