@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from hawork import moved
 from hawork.core.types import JobID
 
 
@@ -71,4 +70,6 @@ class Sink(Protocol):
 if not TYPE_CHECKING:  # so that mypy goes on finding names that are nowhere
 
     def __getattr__(name: str) -> Any:
+        from hawork import moved  # each start of a process would pay for it
+
         return moved.find(__name__, name)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hawork import moved
 from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import ArtifactError, JobSubmissionError
@@ -140,4 +139,6 @@ class _Fields:
 if not TYPE_CHECKING:  # so that mypy goes on finding names that are nowhere
 
     def __getattr__(name: str) -> Any:
+        from hawork import moved  # each start of a process would pay for it
+
         return moved.find(__name__, name)
