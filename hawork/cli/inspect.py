@@ -21,13 +21,18 @@ from hawork.inspect.inspection import Inspection
 from hawork.inspect.inspector import inspect
 from hawork.inspect.report import as_text
 from hawork.inspect.sources import Sources
+from hawork.story.ring import case_of, is_ring
 
 USAGE: Final = 64
 
 
 def add_sources(parser: argparse.ArgumentParser) -> None:
     """What says where to look."""
-    parser.add_argument("case", nargs="?", metavar="CASE.ZIP", help="what --save has written")
+    parser.add_argument(
+        "case", nargs="?", metavar="CASE.ZIP",
+        help="what --save has written, or the folder of 'hawork watch' (its newest case, or with "
+        "--at the newest before that)",
+    )  # fmt: skip
     parser.add_argument(
         "--config", metavar="FILE", help="the JobManager's config.yaml or flink-conf.yaml"
     )
@@ -74,10 +79,13 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         sources = sources_of(arguments)
         target = version_of(arguments.target_version)
-        at = _moment(arguments.at)
+        in_ring = sources.case is not None and sources.case != arguments.case
+        at = None if in_ring else _moment(arguments.at)  # a case of a ring has its own moment
     except ConfigurationError as error:
         sys.stderr.write(f"hawork: {error}\n")
         return USAGE
+    except HaworkError as error:
+        return _could_not_look(error, arguments)
     try:
         if arguments.watch is not None:
             return _watch(sources, target, arguments)
@@ -88,17 +96,21 @@ def run(arguments: argparse.Namespace) -> int:
 
             save_case(inspection, Path(arguments.save))
     except HaworkError as error:
-        # Not even the first look was possible: never to be mistaken for a clean cluster.
-        sys.stderr.write(f"hawork: could not look: {error}\n")
-        if arguments.json:
-            nothing = {
-                "could_not_look": str(error),
-                "findings": [],
-                "recovery": {"jobmanager": "unknown", "jobs": {}},
-            }
-            sys.stdout.write(json.dumps(nothing) + "\n")
-        return 2
+        return _could_not_look(error, arguments)
     return inspection.exit_status
+
+
+def _could_not_look(error: HaworkError, arguments: argparse.Namespace) -> int:
+    """Not even the first look was possible: never to be mistaken for a clean cluster."""
+    sys.stderr.write(f"hawork: could not look: {error}\n")
+    if arguments.json:
+        nothing = {
+            "could_not_look": str(error),
+            "findings": [],
+            "recovery": {"jobmanager": "unknown", "jobs": {}},
+        }
+        sys.stdout.write(json.dumps(nothing) + "\n")
+    return 2
 
 
 def sources_of(arguments: argparse.Namespace) -> Sources:
@@ -118,7 +130,10 @@ def sources_of(arguments: argparse.Namespace) -> Sources:
     if arguments.case is not None:
         if any(each is not None for each in given):
             raise ConfigurationError("a saved case is whole: give nothing else to look at")
-        return Sources(case=arguments.case)
+        case: Path | str = arguments.case
+        if is_ring(case):
+            case = case_of(case, _moment(getattr(arguments, "at", None)))
+        return Sources(case=case)
     if sum(each is not None for each in given[1:4]) > 1:
         raise ConfigurationError(
             "--configmaps, --zookeeper-dump and --zookeeper-data are each a store: give one"

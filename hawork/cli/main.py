@@ -40,6 +40,10 @@ COMMANDS = {
         "hawork manifests --image hawork:latest --cluster-id my-cluster --storage-dir s3://ha",
     ),
     "report": ("say what a recorded run was like, and write it as HTML", "hawork report run.zip"),
+    "watch": (
+        "record a Flink cluster before it breaks",
+        "hawork watch --config config.yaml --keep 24h",
+    ),
     "inspect": (
         "say what the HA data of a Flink cluster means to Flink",
         "hawork inspect --config config.yaml --configmaps cm.yaml --storage ha.tar.xz",

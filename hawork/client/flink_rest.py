@@ -17,6 +17,7 @@ from hawork.client.tls import SYSTEM_TRUST, RestTrust
 from hawork.core.addresses import rest_address
 from hawork.core.configuration import Configuration
 from hawork.core.errors import CorruptStateError, RestError
+from hawork.core.jobs import JobStatus
 from hawork.core.types import JobID
 from hawork.ha.job_result_files import JobResultFiles
 from hawork.ha.job_result_json import decode_job_result
@@ -89,6 +90,8 @@ def job_details(get: Get, job_id: str) -> JobDetails:
     if not details.foreign:
         return details
     details = with_records(details, job)
+    if details.status is JobStatus.INITIALIZING:
+        return details  # asked for its checkpoints, Flink logs an error
     with contextlib.suppress(RestError):  # while the job is initializing it has none
         details = with_checkpoints(details, get(f"/jobs/{details.job_id}/checkpoints"))
     return details

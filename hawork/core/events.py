@@ -71,6 +71,10 @@ class EventKind(str, enum.Enum):
     REST_ANSWERED = "rest.answered"  # address, after it had been silent
     # standbys (None: the store does not tell), contenders, missing (no such cluster-id)
     ELECTION_SEEN = "election.seen"
+    # what (the line is about), level, message, cause (of a stack trace below it); of a JobManager's
+    # own log, laid beside the events
+    LOG_LINE = "log.line"
+    WATCH_STARTED = "watch.started"  # away: seconds since the watch before saw the cluster last
     HOST_STALLED = "host.stalled"  # seconds
     ERROR = "error"  # message
 

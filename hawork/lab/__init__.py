@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from hawork.lab.flink.cluster import FlinkCluster
     from hawork.lab.job import Job
     from hawork.panels.replay import replay
+    from hawork.story.bundle import RunBundle
     from hawork.story.comparison import compare_values
-    from hawork.story.run_bundle import RunBundle, open_bundle
+    from hawork.story.run_bundle import open_bundle
     from hawork.story.timeline import Timeline
     from hawork.story.verdict import Verdict, judge
 
@@ -42,7 +43,7 @@ _HOMES = {
     "FlinkCluster": "hawork.lab.flink.cluster",
     "Job": "hawork.lab.job",
     "LabCluster": "hawork.lab.cluster",
-    "RunBundle": "hawork.story.run_bundle",
+    "RunBundle": "hawork.story.bundle",
     "Timeline": "hawork.story.timeline",
     "Verdict": "hawork.story.verdict",
     "compare_values": "hawork.story.comparison",

@@ -22,8 +22,9 @@ from hawork.panels.feed import Json, merge_patch
 from hawork.panels.job_rows import MOST_JOBS
 from hawork.panels.live_timeline import LiveTimeline
 from hawork.panels.panel import Panel
+from hawork.story.bundle import RunBundle
 from hawork.story.recorded import Recorded
-from hawork.story.run_bundle import RunBundle
+from hawork.story.ring import is_ring, open_ring
 from hawork.story.terms import Terms
 from hawork.story.timeline import Timeline, as_text, mimebundle
 
@@ -49,6 +50,8 @@ def replay(run: Recorded | Sequence[Event] | Path | str, *, ha: str = "") -> Pan
 
     ``LabError`` when there are no events.
     """
+    if isinstance(run, (str, Path)) and is_ring(run):
+        run = open_ring(run)
     if isinstance(run, RunBundle):
         ha = ha or run.ha
     if isinstance(run, Recorded):

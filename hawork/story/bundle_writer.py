@@ -17,6 +17,7 @@ from hawork.core.errors import LabError
 from hawork.core.events import Event
 from hawork.core.redaction import Redaction
 from hawork.core.user_files import expanded
+from hawork.story.bundle import RunBundle
 from hawork.story.report import report
 from hawork.story.run_bundle import (
     EVENTS,
@@ -26,7 +27,6 @@ from hawork.story.run_bundle import (
     REPORT,
     STORAGE,
     STORE,
-    RunBundle,
 )
 
 if TYPE_CHECKING:

@@ -113,6 +113,12 @@ def tell(event: Event) -> str | None:
         return f"{event.process} gives no answer: {facts.get('reason')}"
     if kind is EventKind.REST_ANSWERED:
         return f"{event.process} answers again"
+    if kind is EventKind.ELECTION_SEEN and facts.get("missing"):
+        return str(facts["missing"])
+    if kind is EventKind.JOB_RESTORED and facts.get("checkpoint_id") is not None:
+        return f"a job is restored from checkpoint {facts['checkpoint_id']}"
+    if kind is EventKind.WATCH_STARTED:
+        return f"watched again, after {facts.get('away')} s"
     if kind is EventKind.PROCESS_EXITED:
         return f"{facts.get('of')} ended"
     if kind is EventKind.PROCESS_HUNG:

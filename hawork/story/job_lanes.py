@@ -66,9 +66,18 @@ class JobLanes:
     def forget_told_by(self, process: str, moment: float) -> None:
         """What is not over is not known from ``moment`` on: who told it is not heard any more."""
         for lane, state in self._states.items():
-            if state.told_by == process and not state.ended and state.status != NOT_KNOWN:
-                before = "" if is_progress(lane) else f"{state.status} before"
-                self._turn(lane, replace(state, status=NOT_KNOWN, since=moment, label=before))
+            if state.told_by == process:
+                self._forget(lane, state, moment)
+
+    def forget_all(self, moment: float) -> None:
+        """Nothing was watched since ``moment``, of none of the processes."""
+        for lane, state in self._states.items():
+            self._forget(lane, state, moment)
+
+    def _forget(self, lane: str, state: _State, moment: float) -> None:
+        if not state.ended and state.status != NOT_KNOWN:
+            before = "" if is_progress(lane) else f"{state.status} before"
+            self._turn(lane, replace(state, status=NOT_KNOWN, since=moment, label=before))
 
     def _on_job_acknowledged(self, event: Event, now: float) -> None:
         job_id = event.job_id or ""

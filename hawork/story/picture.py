@@ -125,6 +125,8 @@ def _draw_marks(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:
         "restored": {"marker": "^", "markersize": 8, "color": "black"},
         "step": {"marker": "D", "markersize": 6, "color": ORANGE},
         "hung": {"marker": "P", "markersize": 9, "color": VERMILION},
+        "log": {"marker": "|", "markersize": 9, "color": "black"},
+        "alarm": {"marker": "s", "markersize": 6, "color": VERMILION},
     }
     labelled: dict[str, float] = {}
     for mark in timeline.marks:
@@ -173,6 +175,7 @@ def _draw_legend(axes: Axes, timeline: Lanes) -> None:
     for kind, marker, colour in (
         ("fault", "X", VERMILION), ("step", "D", ORANGE), ("hung", "P", VERMILION),
         ("checkpoint", "v", "black"), ("restored", "^", "black"),
+        ("log", "|", "black"), ("alarm", "s", VERMILION),
     ):  # fmt: skip
         if kind in kinds:
             handles.append(Line2D([], [], marker=marker, color=colour, linestyle="", label=kind))

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hawork.core.events import Event, EventKind
+from hawork.story.bundle import RunBundle
 from hawork.story.display import html_table
-from hawork.story.run_bundle import RunBundle
 from hawork.story.timeline import mimebundle
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

@@ -18,31 +18,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import hawork
 from hawork.core.calls import checked
 from hawork.core.errors import LabError
-from hawork.core.events import Event
-from hawork.core.options import HA_TYPE
 from hawork.core.user_files import expanded
-from hawork.story.recorded import Recorded
-
-if TYPE_CHECKING:
-    import pandas
+from hawork.story.bundle import LARGEST, RunBundle, event_of
+from hawork.story.ring import is_ring, open_ring
 
 FORMAT = 1
 MANIFEST, EVENTS, OPTIONS = "manifest.json", "events.jsonl", "options.json"
 STORAGE, STORE, REPORT = "storage.json", "store.json", "report.html"
 MEMBERS = (EVENTS, OPTIONS, STORAGE, STORE, REPORT)
-LARGEST = 256 << 20
-"""Bytes of a bundle's contents that are read; a run of hours has a tenth of it."""
 
 _DAMAGE = (
     zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, NotImplementedError,
@@ -51,51 +42,9 @@ _DAMAGE = (
 """What zipfile raises for bytes that are none of its own."""
 
 
-@dataclass(frozen=True)
-class RunBundle(Recorded):
-    """A recorded run: the looking part of ``LabCluster``, over a file. Made by ``open_bundle``.
-
-    >>> run = open_bundle("friday.zip")                                    # doctest: +SKIP
-    >>> run.verdict().valid, run.timeline(), run.store_rows()              # doctest: +SKIP
-
-    ``created`` is in seconds since 1970, ``missing`` says what could not be had when the
-    bundle was written, and why.
-    """
-
-    created: float
-    version: str
-    cluster: str
-    missing: Mapping[str, str]
-    options: Mapping[str, str]
-    _events: tuple[Event, ...]
-    _storage: tuple[Mapping[str, Any], ...]
-    _store: tuple[Mapping[str, Any], ...]
-
-    def event_list(self) -> list[Event]:
-        """Every event of every process, in the order in which they happened."""
-        return list(self._events)
-
-    def storage_tree(self) -> pandas.DataFrame:
-        """Every file below storageDir when the bundle was written."""
-        return _frame(self._storage)
-
-    def store_rows(self) -> pandas.DataFrame:
-        """Every row of the HA store when the bundle was written."""
-        return _frame(self._store)
-
-    @property
-    def ha(self) -> str:
-        """The type of the HA store, in lower case; empty when the options do not tell it."""
-        return self.options.get(HA_TYPE.key, "").lower()
-
-    def __repr__(self) -> str:
-        moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.created))
-        return f"RunBundle({self.cluster}, {moment}, {len(self._events)} events)"
-
-
 @checked
 def open_bundle(path: Path | str) -> RunBundle:
-    """Read a run that ``export_bundle`` has written.
+    """Read a run that ``export_bundle`` has written, or the ring that ``hawork watch`` keeps.
 
     >>> open_bundle("friday.zip").timeline()                               # doctest: +SKIP
 
@@ -103,6 +52,8 @@ def open_bundle(path: Path | str) -> RunBundle:
     does not know.
     """
     file = expanded(path)
+    if is_ring(file):
+        return open_ring(file)
     try:
         with zipfile.ZipFile(file) as archive:
             manifest, data = _checked(file, archive)
@@ -119,7 +70,7 @@ def open_bundle(path: Path | str) -> RunBundle:
             str(manifest["cluster"]),
             {str(key): str(value) for key, value in manifest["missing"].items()},
             {str(key): str(value) for key, value in json.loads(data[OPTIONS]).items()},
-            tuple(_event(json.loads(line)) for line in data[EVENTS].splitlines()),
+            tuple(event_of(json.loads(line)) for line in data[EVENTS].splitlines()),
             tuple(map(dict, json.loads(data[STORAGE]))),
             tuple(map(dict, json.loads(data[STORE]))),
         )
@@ -165,23 +116,3 @@ def _bad(file: Path, reason: str) -> LabError:
     return LabError(
         f"{file} is damaged, or is not a bundle of a run: {printable}; request it again"
     )
-
-
-def _event(data: Any) -> Event:
-    """An event of the right shape; ``TypeError`` otherwise."""
-    event = Event.from_json(data)
-    texts = (event.session_id, event.job_id, event.step)
-    if not (
-        isinstance(event.process, str)
-        and all(isinstance(each, (int, float)) for each in (event.wall, event.monotonic))
-        and all(each is None or isinstance(each, str) for each in texts)
-        and isinstance(event.facts, dict)
-    ):
-        raise TypeError(f"{str(data)[:80]!r} is not an event")
-    return event
-
-
-def _frame(rows: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:
-    import pandas
-
-    return pandas.DataFrame([dict(row) for row in rows])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hawork.core.events import Event, EventKind
 from hawork.core.types import REST_SERVER
 from hawork.story.job_lanes import JobLanes, is_progress
+from hawork.story.job_manager_log import is_alarming
 from hawork.story.segments import (
     DOWN,
     LEADER_LANE,
@@ -26,6 +27,8 @@ from hawork.story.segments import (
 from hawork.story.terms import Terms
 
 _COST_LEADERSHIP = ("kill", "terminate", "pause", "block", "restart", "expire_session", "partition")
+_SAID = 240
+"""Characters of a log's line on a mark."""
 _UNDONE_BY = {"resume": "pause", "heal": "partition"}
 
 
@@ -87,6 +90,7 @@ class TimelineBuilder:
         self.wall = 0.0
         """The clock at ``started``, in seconds since 1970."""
         self._lanes: dict[str, _Lane] = {}
+        self._logs: dict[str, None] = {}
         self._leader: tuple[str, str, float] | None = None
         self._leader_state = LEADING
         self._lost: _Lost | None = None
@@ -109,6 +113,8 @@ class TimelineBuilder:
             EventKind.HOST_STALLED: self._on_host_stalled,
             EventKind.STEP_ARMED: self._on_step_armed,
             EventKind.STEP_CONTINUED: self._on_step_continued,
+            EventKind.LOG_LINE: self._on_log_line,
+            EventKind.WATCH_STARTED: self._on_watch_started,
             **self._jobs.handlers,
         }
 
@@ -135,14 +141,19 @@ class TimelineBuilder:
         known = sorted(self._lanes.values(), key=lambda lane: (lane.role, _natural(lane.name)))
         managers = [lane.name for lane in known if lane.role == "jobmanager"]
         others = [lane.name for lane in known if lane.role != "jobmanager"]
-        return (LEADER_LANE, *managers, *others, *self._jobs.lanes())
+        return (LEADER_LANE, *managers, *others, *self._jobs.lanes(), *self._logs)
 
     def role(self, lane: str) -> str:
-        """``jobmanager``, ``taskmanager``, ``store``, ``job``, ``progress`` or ``leader``."""
+        """Of what a lane is: ``jobmanager``, ``taskmanager``, ``store``, ``job``, ``leader``...
+
+        ``progress`` is that of a job, ``log`` a JobManager's own log.
+        """
         if lane in self._lanes:
             return self._lanes[lane].role
         if lane == LEADER_LANE:
             return "leader"
+        if lane in self._logs:
+            return "log"
         return "progress" if is_progress(lane) else "job"
 
     def state(self, process: str) -> tuple[str, str | None] | None:
@@ -225,7 +236,7 @@ class TimelineBuilder:
         lane = self._lanes.get(event.process)
         if lane is None or event.facts.get("component") != REST_SERVER:
             return
-        lane.leadership, lane.session_id = LEADING, event.session_id
+        lane.leadership, lane.session_id, lane.known = LEADING, event.session_id, True
         self._show(lane, now)
         session = event.session_id or ""
         if self._leader is not None and self._leader[1] == session:
@@ -335,6 +346,24 @@ class TimelineBuilder:
         if lane is not None and (lane.paused or lane.woken > now - seconds):
             return  # it was paused on purpose: the machine went on
         self.marks.append(Mark(event.process, "stalled", now, f"host stalled for {seconds:g} s"))
+
+    def _on_log_line(self, event: Event, now: float) -> None:
+        lane, facts = f"log {event.process}", event.facts
+        self._logs[lane] = None
+        said = f"{facts.get('what')}: {facts.get('cause') or facts.get('message')}"
+        self.marks.append(Mark(lane, "alarm" if is_alarming(event) else "log", now, said[:_SAID]))
+
+    def _on_watch_started(self, event: Event, now: float) -> None:
+        """Nothing is known of the time between two watches."""
+        moment = now - float(event.facts.get("away") or 0.0)
+        for lane in self._lanes.values():
+            if lane.alive and lane.known:
+                lane.known, lane.silent = False, None
+                self._show(lane, max(moment, lane.since))
+        if self._leader is not None:
+            self._no_leader(max(moment, self._leader[2]))
+        self._jobs.forget_all(moment)
+        self._lost = None
 
     # --- steps -------------------------------------------------------------------------
     def _on_step_armed(self, event: Event, now: float) -> None:

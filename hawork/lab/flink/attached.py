@@ -38,6 +38,7 @@ from hawork.lab.flink.watch import FlinkWatch
 from hawork.lab.snapshot import ClusterSnapshot
 from hawork.story.beliefs import CLIENT
 from hawork.story.display import age
+from hawork.story.job_manager_log import JobManagerLog
 
 if TYPE_CHECKING:
     import pandas
@@ -82,6 +83,9 @@ class AttachedCluster(ClusterView):
     URL alone, when an authority of this machine or of ``SSL_CERT_FILE`` signed its certificate. The
     URL may lead below a path of a gateway, with or without the page of Flink's web interface.
 
+    ``logs`` are logs of its JobManagers, files or what ``kubectl logs`` wrote: their lines that
+    matter (leadership, recovered jobs, failed checkpoints, fatal errors) get lanes of their own.
+
     ``ConfigurationError`` when the file or an option is wrong, ``RestError`` when nothing
     answers at the URL.
     """
@@ -97,8 +101,9 @@ class AttachedCluster(ClusterView):
 
     def __init__(
         self, config: Path | str | Mapping[str, Any], *, read_only: bool = True,
-        flink_home: Path | str | None = None,
+        flink_home: Path | str | None = None, logs: Sequence[Path | str] = (),
     ) -> None:  # fmt: skip
+        beside = [JobManagerLog(path) for path in logs]
         self.config: Configuration | None = None
         self.read_only = read_only
         self.flink_home = flink_home
@@ -120,8 +125,9 @@ class AttachedCluster(ClusterView):
         self._attached_at = time.monotonic()
         self._told = FlinkEvents(directory)
         self._watch = FlinkWatch(
-            self.config, self._told, address=self._url, own=self._events, trust=self.trust
-        )
+            self.config, self._told, address=self._url, own=self._events, trust=self.trust,
+            beside=beside, known=self._reader.events,
+        )  # fmt: skip
         self._shutdown.first(self._close_client, self._watch.close, self._told.close)
         try:
             self._watch.start()

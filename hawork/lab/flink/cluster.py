@@ -115,16 +115,16 @@ class FlinkCluster(LocalCluster[FlinkJob]):
     @staticmethod
     def attach(
         config: Path | str | Mapping[str, Any], *, read_only: bool = True,
-        flink_home: Path | str | None = None,
+        flink_home: Path | str | None = None, logs: Sequence[Path | str] = (),
     ) -> AttachedCluster:  # fmt: skip
         """A view of a cluster that was started elsewhere; it only reads unless told otherwise.
 
         ``config`` is the path of its ``config.yaml``, its options, or the URL of a REST
-        endpoint. See ``AttachedCluster``.
+        endpoint, ``logs`` those of its JobManagers. See ``AttachedCluster``.
         """
         from hawork.lab.flink.attached import AttachedCluster
 
-        return AttachedCluster(config, read_only=read_only, flink_home=flink_home)
+        return AttachedCluster(config, read_only=read_only, flink_home=flink_home, logs=logs)
 
     # --- jobs ----------------------------------------------------------------------------
     def submit(

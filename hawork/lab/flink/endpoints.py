@@ -13,7 +13,7 @@ from hawork.client.tls import UNTRUSTED
 from hawork.core.clock import SYSTEM_CLOCK, Clock
 from hawork.core.errors import RestError
 from hawork.core.events import EventKind
-from hawork.lab.flink.events import FlinkEvents
+from hawork.lab.flink.events import WrittenEvents
 from hawork.story.display import age, clock_time
 
 
@@ -49,7 +49,7 @@ class Endpoints:
     Thread-safe: the leader and the others are asked by different threads.
     """
 
-    def __init__(self, events: FlinkEvents, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, events: WrittenEvents, clock: Clock = SYSTEM_CLOCK) -> None:
         self._events = events
         self._clock = clock
         self._heard: dict[str, Heard] = {}

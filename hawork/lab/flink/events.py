@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import threading
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +21,14 @@ from hawork.core.events import Event, EventKind
 FILE = "flink.jsonl"
 
 
-class FlinkEvents:
-    """Appends events of any process to ``flink.jsonl`` in ``directory``; safe to call anywhere."""
+class WrittenEvents(ABC):
+    """Events of any process, told by one that looks at it; safe to call anywhere."""
 
-    def __init__(self, directory: Path) -> None:
-        self._lock = threading.Lock()
-        self._file = (directory / FILE).open("ab", buffering=0)
+    def __init__(self, monotonic: Callable[[], float] = SYSTEM_CLOCK.monotonic) -> None:
+        self._monotonic = monotonic
         # Flink's logs and REST know the wall clock only. One difference for the whole run:
         # a clock that is set meanwhile must not change the order of what happened before.
-        self._wall_minus_monotonic = time.time() - SYSTEM_CLOCK.monotonic()
+        self._wall_minus_monotonic = time.time() - monotonic()
 
     def write(
         self,
@@ -41,7 +42,7 @@ class FlinkEvents:
         **facts: Any,
     ) -> None:
         """One event; ``wall`` is when it happened, in seconds since 1970 (default: now)."""
-        monotonic = SYSTEM_CLOCK.monotonic() if wall is None else wall - self._wall_minus_monotonic
+        monotonic = self._monotonic() if wall is None else wall - self._wall_minus_monotonic
         event = Event(
             kind=kind,
             process=process,
@@ -52,6 +53,26 @@ class FlinkEvents:
             step=step,
             facts=facts,
         )
+        self.append(event)
+
+    @abstractmethod
+    def append(self, event: Event) -> None:
+        """Keep an event as it is."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Nothing is kept any more; repeatable."""
+
+
+class FlinkEvents(WrittenEvents):
+    """Appends them to ``flink.jsonl`` in ``directory``."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._file = (directory / FILE).open("ab", buffering=0)
+
+    def append(self, event: Event) -> None:
         line = json.dumps(event.to_json(), default=str).encode() + b"\n"
         with self._lock:
             if not self._file.closed:

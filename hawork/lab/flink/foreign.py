@@ -18,7 +18,7 @@ from hawork.core.errors import RestError
 from hawork.core.events import EventKind
 from hawork.core.types import LeaderInformation
 from hawork.lab.flink.endpoints import Endpoints, gives_no_answer
-from hawork.lab.flink.events import FlinkEvents
+from hawork.lab.flink.events import WrittenEvents
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER
 
 _FOUND_AGAIN_WITHIN = 60.0
@@ -35,7 +35,7 @@ _MOST_KNOCKS = 8
 class ForeignProcesses:
     """Writes the events that the processes would write themselves, if they were of a lab."""
 
-    def __init__(self, events: FlinkEvents, endpoints: Endpoints, trust: RestTrust) -> None:
+    def __init__(self, events: WrittenEvents, endpoints: Endpoints, trust: RestTrust) -> None:
         self._events = events
         self._endpoints = endpoints
         self._trust = trust

@@ -12,7 +12,7 @@ from typing import Any
 
 from hawork.core.clock import SYSTEM_CLOCK, Clock
 from hawork.core.events import EventKind
-from hawork.lab.flink.events import FlinkEvents
+from hawork.lab.flink.events import WrittenEvents
 
 LOOK_EVERY = 1.0
 _STILL_AFTER = 15.0
@@ -40,7 +40,7 @@ class _Job:
 class ProgressWatch:
     """Fed with what one leader tells of its running jobs; writes an event when that changes."""
 
-    def __init__(self, events: FlinkEvents, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, events: WrittenEvents, clock: Clock = SYSTEM_CLOCK) -> None:
         self._events = events
         self._clock = clock
         self._jobs: dict[str, _Job] = {}

@@ -10,7 +10,7 @@ from hawork.client.tls import RestTrust
 from hawork.core.errors import RestError
 from hawork.core.events import EventKind
 from hawork.lab.flink.endpoints import Endpoints, gives_no_answer
-from hawork.lab.flink.events import FlinkEvents
+from hawork.lab.flink.events import WrittenEvents
 from hawork.lab.flink.foreign import ForeignProcesses
 from hawork.lab.flink.progress import ProgressWatch
 
@@ -29,7 +29,7 @@ class RestWatch:
 
     def __init__(
         self,
-        events: FlinkEvents,
+        events: WrittenEvents,
         endpoints: Endpoints,
         foreign: ForeignProcesses | None,
         trust: RestTrust,
@@ -82,6 +82,8 @@ class RestWatch:
         self.overview = get("/jobs/overview")
         for job in self.overview.get("jobs", ()):
             self._job(job, process, session_id)
+            if job["state"] == "INITIALIZING":
+                continue  # asked for its checkpoints, Flink logs an error
             try:
                 checkpoints = get(f"/jobs/{job['jid']}/checkpoints")
                 self._checkpoints(job["jid"], checkpoints, process, session_id)
@@ -91,7 +93,6 @@ class RestWatch:
             except RestError as error:
                 if gives_no_answer(error):
                     raise
-                # While the job is initializing it has none.
         self._told_anew = False
         self.taskmanagers = get("/taskmanagers").get("taskmanagers", [])
         found = {str(each["id"]): int(each["slotsNumber"]) for each in self.taskmanagers}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from hawork.core.addresses import host_and_port
 from hawork.core.configuration import Configuration
 from hawork.core.connection import ConnectionState
 from hawork.core.errors import HaworkError, RestError
-from hawork.core.events import EventKind, EventSink, NullEventSink
+from hawork.core.events import Event, EventKind, EventSink, NullEventSink
 from hawork.core.types import (
     DISPATCHER,
     NO_LEADERSHIP,
@@ -31,13 +31,14 @@ from hawork.core.types import (
 from hawork.inspect.election import Election, election_reader
 from hawork.lab.flink import foreign
 from hawork.lab.flink.endpoints import Endpoints
-from hawork.lab.flink.events import FlinkEvents
+from hawork.lab.flink.events import WrittenEvents
 from hawork.lab.flink.foreign import ForeignProcesses
 from hawork.lab.flink.log import LogReader
 from hawork.lab.flink.rest_watch import RestWatch
 from hawork.lab.processes import LabProcesses
 from hawork.servers.zookeeper.sessions import session_ticket
 from hawork.story.beliefs import CLIENT
+from hawork.story.job_manager_log import JobManagerLog, aligned
 
 COMPONENTS = (REST_SERVER, RESOURCE_MANAGER, DISPATCHER)
 _JOIN_SECONDS = 5.0
@@ -54,17 +55,20 @@ class FlinkWatch:
     ``logs`` gives the log of each process of a lab. Without it they are not
     ours: a JobManager is called by the host and port of its REST endpoint, and begins when it is
     first seen. ``address`` is a REST endpoint to ask when there is no ``config``. ``own``
-    hears of our own connection to the store, and of each leader that is found.
+    hears of our own connection to the store, and of each leader that is found. ``beside`` are logs
+    of a cluster that is not ours, laid on the axis of the events that are ``known`` so far.
     """
 
     def __init__(
         self,
         config: Configuration | None,
-        events: FlinkEvents,
+        events: WrittenEvents,
         logs: Callable[[], Mapping[str, Path]] | None = None,
         address: str | None = None,
         own: EventSink | None = None,
         trust: RestTrust = SYSTEM_TRUST,
+        beside: Sequence[JobManagerLog] = (),
+        known: Callable[[], Iterable[Event]] = tuple,
     ) -> None:
         self._config = config
         self._events = events
@@ -73,6 +77,7 @@ class FlinkWatch:
         self._foreign = None
         if logs is None:
             self._foreign = ForeignProcesses(events, self.endpoints, trust)
+        self._beside, self._known = beside, known
         self._own = OwnConnection(own or NullEventSink())
         self._turns, self._turns_broken = Turns(), 0
         self._logs = logs or dict
@@ -264,6 +269,10 @@ class FlinkWatch:
         assert self._foreign is not None
         while not self._done.wait(foreign.KNOCK_EVERY):
             self._foreign.knock()
+            for log in self._beside:
+                if new := log.read_on():
+                    for entry in aligned(new, self._known()):
+                        self._events.append(entry)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ export const PATTERN_OF = {
 };
 export const SHAPES = {
   fault: "M-5-5L5 5M-5 5L5-5", checkpoint: "M-3.5-3L3.5-3L0 3Z", restored: "M-5 4L5 4L0-5Z",
+  log: "M-1-6H1V6H-1Z", alarm: "M-4-4H4V4H-4Z",
   step: "M0-6L6 0L0 6L-6 0Z", released: "M-4 0A4 4 0 1 0 4 0A4 4 0 1 0-4 0Z",
   hung: "M-2-6H2V-2H6V2H2V6H-2V2H-6V-2H-2Z",
 };

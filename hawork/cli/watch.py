@@ -1,0 +1,113 @@
+"""``hawork watch``: record a Flink cluster before it breaks. Only reads; ends with control-C."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from hawork.cli.common import add_config, find_config, read_config
+from hawork.core import options
+from hawork.core.configuration import Configuration
+from hawork.core.events import Event
+from hawork.core.private_files import write_private
+from hawork.core.units import format_duration, parse_duration, parse_size
+from hawork.ha.configuration_file import configuration_text
+from hawork.story.display import clock_time
+from hawork.story.facts import tell
+
+T = TypeVar("T", int, float)
+_LEAST_KEPT = 60.0
+_LEAST_SIZE = 1 << 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config(parser)
+    parser.add_argument(
+        "--to", metavar="DIR", type=Path,
+        help="the folder of the ring (default: hawork-watch-CLUSTER-ID in this folder)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keep", metavar="TIME", type=_at_least(parse_duration, _LEAST_KEPT, "1 min"),
+        default=parse_duration("24 h"), help="for how long what was seen is kept (default: 24h)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--size", metavar="SIZE", type=_at_least(parse_size, _LEAST_SIZE, "1m"),
+        default=parse_size("64m"), help="the most that it may take on the disk (default: 64m)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--case-every", metavar="TIME", type=_at_least(parse_duration, 1.0, "1 s"),
+        default=parse_duration("10 min"),
+        help="how often the HA data is kept for 'hawork inspect' (default: 10min)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--logs", metavar="FILE", nargs="+", default=[],
+        help="logs of JobManagers to follow, such as what 'kubectl logs -f' writes",
+    )  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from hawork.lab.flink.recorder import Recorder
+
+    config = read_config(arguments)
+    ring = arguments.to or Path(f"hawork-watch-{_name_of(config)}")
+    done = threading.Event()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: done.set())
+    with tempfile.TemporaryDirectory(prefix="hawork-options-") as scratch:
+        file = find_config(arguments.config)
+        if arguments.options:
+            file = Path(scratch) / "config.yaml"
+            write_private(file, configuration_text(config))
+        recorder = Recorder(
+            config, file, ring, keep=arguments.keep, size=arguments.size,
+            case_every=arguments.case_every, logs=arguments.logs, told=_say,
+            trouble=lambda sentence: _print(sys.stderr, f"hawork: {sentence}"),
+        )  # fmt: skip
+        _print(
+            sys.stdout,
+            f"recording into {ring} for {format_duration(arguments.keep)}; look with "
+            f"'hawork report {ring}' and 'hawork inspect {ring}', end with control-C",
+        )
+        recorder.run(done)
+    return 0
+
+
+def _say(event: Event) -> None:
+    sentence = tell(event)
+    if sentence is not None:
+        _print(sys.stdout, f"{clock_time(event.wall)}  {sentence}")
+
+
+def _print(stream: object, line: str) -> None:
+    print(line, file=stream, flush=True)  # type: ignore[call-overload]
+
+
+def _name_of(config: Configuration) -> str:
+    """A file name for the cluster-id."""
+    on_kubernetes = config.get_option(options.HA_TYPE) == "kubernetes"
+    cluster_id = (
+        config.get_option(options.K8S_CLUSTER_ID)
+        if on_kubernetes
+        else config.get_option(options.CLUSTER_ID)
+    )
+    return re.sub(r"[^\w.-]+", "-", str(cluster_id)).strip("-.") or "cluster"
+
+
+def _at_least(parse: Callable[[str], T], least: float, said: str) -> Callable[[str], T]:
+    def parsed(text: str) -> T:
+        try:
+            value = parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text} is too little: give {said} or more")
+        return value
+
+    return parsed
