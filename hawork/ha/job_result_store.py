@@ -31,6 +31,9 @@ from hawork.ha.job_result_json import decode_job_result, encode_job_result
 from hawork.ha.pointer_store import RESULTS, PointerStore
 from hawork.ha.state_handle_store import reported_write
 
+_NO_JOB = "0"
+"""A name that no decision has."""
+
 
 @dataclass(frozen=True, slots=True)
 class DirtyResults:
@@ -271,10 +274,12 @@ class JobResultStore:
     def _set_file_aside(self, set_aside: list[tuple[str, str]], name: str, reason: str) -> None:
         what = f"file {in_words(name)}_DIRTY.json"
         if self._session_id != NO_LEADERSHIP:
+            self._still_lead()
             what += self._renamed(lambda: self._files.set_aside_dirty(name))
         self._report(set_aside, name, what, reason)
 
     def _set_clean_file_aside(self, job_id: JobID, reason: str) -> None:
+        self._still_lead()
         what = f"file {job_id}.json" + self._renamed(lambda: self._files.set_aside_clean(job_id))
         self._report([], job_id, what, reason)
 
@@ -296,6 +301,13 @@ class JobResultStore:
             self._pointers.delete(job_id, self._session_id)
         else:
             self._pointers.replace(job_id, decision.version, decision.value, self._session_id)
+
+    def _still_lead(self) -> None:
+        """``LeadershipLostError`` in a deposed leader.
+
+        It was paused after it saw a file, and the one that is there now may be another leader's.
+        """
+        self._pointers.delete(_NO_JOB, self._session_id)
 
     def _remove_decision(self, name: str) -> None:
         self._write("remove", name, lambda: self._pointers.delete(name, self._session_id))

@@ -295,6 +295,28 @@ def test_a_dirty_file_older_than_the_job_that_is_stored_now(world: World) -> Non
     assert stores.job_graphs.recover_all().graphs == (graph(),)
 
 
+@pytest.mark.parametrize("file", [DIRTY, CLEAN])
+def test_a_deposed_leader_leaves_the_files_of_the_next_one_alone(world: World, file: str) -> None:
+    """It was paused between looking and writing; found by the simulation."""
+    deposed = world.lead(**{DELETE: False})
+    deposed.job_graphs.put(graph())
+    world.lead()
+    world.result_files.write(file, FINISHED)
+    with pytest.raises(LeadershipLostError):
+        deposed.job_results.create_dirty(result())
+    assert names(world) == [file]
+
+
+def test_a_deposed_leader_sets_no_file_aside_in_its_takeover(world: World) -> None:
+    deposed = world.lead()
+    deposed.job_graphs.put(graph())
+    world.lead()
+    world.result_files.write(DIRTY, FINISHED)
+    with pytest.raises(LeadershipLostError):
+        deposed.job_results.dirty_results()
+    assert names(world) == [DIRTY]
+
+
 def test_such_a_file_does_not_keep_the_running_job_from_ending(world: World) -> None:
     stores = world.lead()
     stores.job_graphs.put(graph())

@@ -107,7 +107,7 @@ class ZooKeeperPointerStore:
             except zk.NodeExistsError:
                 raise AlreadyExistsError(f"{self._namespace}/{name} exists already") from None
             except zk.NoNodeError:
-                ensure_path(self._session, self._paths, self.parent)
+                self._make_parents(fence)
             except OutcomeUnknownError as error:
                 entry = self._read_back(path, error)
                 if entry is None:
@@ -207,6 +207,20 @@ class ZooKeeperPointerStore:
 
     def _path(self, name: str) -> str:
         return f"{self.parent}/{entry_name(name)}"
+
+    def _make_parents(self, fence: str) -> None:
+        """Fenced: what a deposed leader made for a job that is over would stay."""
+        top = self._paths.pointers
+        ensure_path(self._session, self._paths, top)
+        path = top
+        for name in self.parent.removeprefix(f"{top}/").split("/"):
+            path = f"{path}/{name}"
+            self._make(path, fence)
+
+    def _make(self, path: str, fence: str) -> None:
+        if self._session.read(lambda client: client.exists_async(path), path) is None:
+            with contextlib.suppress(zk.NodeExistsError, OutcomeUnknownError):  # seen next time
+                self._latch.commit(fence, lambda tx: tx.create(path, b""), path)
 
     def _children(self) -> list[str]:
         return list(self._session.read_all([_get_children(self.parent)], self.parent)[0] or ())
