@@ -20,6 +20,7 @@ from tests.contract.harness import BackendHarness
 from tests.contract.in_memory_harness import InMemoryHarness
 from tests.contract.kubernetes_harness import KubernetesHarness
 from tests.contract.kubernetes_server import RUN
+from tests.contract.simulated_harness import SimulatedEmbeddedHarness, SimulatedZooKeeperHarness
 from tests.contract.zookeeper_harness import ZooKeeperHarness
 
 # An example on a busy machine takes what it takes.
@@ -39,6 +40,8 @@ HARNESSES: dict[str, Callable[[Path], BackendHarness]] = {
     "embedded": EmbeddedHarness,
     "in-memory": InMemoryHarness,
     "kubernetes": KubernetesHarness,
+    "simulated-embedded": SimulatedEmbeddedHarness,
+    "simulated-zookeeper": SimulatedZooKeeperHarness,
     "zookeeper": ZooKeeperHarness,
 }
 

@@ -87,6 +87,7 @@ class Cluster:
         self._names = [f"jm-{number}" for number in range(1, job_managers + 1)]
         self._restarting = 0
         self._look_again = 0.0
+        self._takeover_after = 0
         self._open = len(self.jobs)
         """Jobs that are not acknowledged."""
         self._leader: LeaderInformation | None = None
@@ -129,6 +130,27 @@ class Cluster:
         return (all(job.job_id in cleaned for job in self.jobs) or self._looks_clean()) and all(
             manager.serving for manager in self.managers.values()
         )
+
+    def has_unacknowledged_files(self) -> bool:
+        """Whether there is what a submission of a deposed leader leaves for the next takeover."""
+        return any("/_SUBMITTING-" in name for name in self.files.files)
+
+    def take_over(self) -> None:
+        """Kill the leader, for what only a takeover does."""
+        leader = self.store.leading()
+        for manager in list(self.managers.values()):
+            dispatcher = manager.leading()
+            if dispatcher is not None and str(dispatcher.term.session_id) == leader:
+                self.world.kill(manager.process)
+        self._takeover_after = len(self.world.steps)
+
+    def has_swept(self) -> bool:
+        published = [
+            step
+            for _, step, _ in self.world.steps[self._takeover_after :]
+            if step == "takeover.published"
+        ]
+        return bool(published) and not self.has_unacknowledged_files()
 
     def _looks_clean(self) -> bool:
         """The same without the step that says so: its process may not have come that far."""

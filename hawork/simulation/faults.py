@@ -63,15 +63,23 @@ class Faults:
     """Asked at each point of a JobManager what happens there.
 
     Without orders, up to four faults strike at points drawn from the seed; with orders these and
-    no others. ``expected_points`` is how many points a schedule has without any.
+    no others; with ``quiet`` none. ``expected_points`` is how many points
+    a schedule has without any.
     """
 
-    def __init__(self, random: Random, orders: tuple[Order, ...], expected_points: int) -> None:
+    def __init__(
+        self,
+        random: Random,
+        orders: tuple[Order, ...],
+        expected_points: int,
+        *,
+        quiet: bool = False,
+    ) -> None:
         self._orders = list(orders)
         self._seen: Counter[str] = Counter()
         self._points = 0
         self._at: dict[int, str] = {}
-        if not orders:
+        if not orders and not quiet:
             for _ in range(random.choices((0, 1, 2, 3, 4), (1, 8, 8, 4, 3))[0]):
                 kind = random.choices(KINDS, _WEIGHTS)[0]
                 self._at[int(random.random() * expected_points)] = kind

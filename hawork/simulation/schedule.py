@@ -19,9 +19,10 @@ from hawork.simulation.scheduler import Stuck
 from hawork.simulation.seed import Seed
 from hawork.simulation.stores.embedded import EmbeddedStore
 from hawork.simulation.stores.store import Store
+from hawork.simulation.stores.zookeeper import ZooKeeperStore
 from hawork.simulation.substitution import simulated
 
-STORES: Mapping[str, type[Store]] = {"embedded": EmbeddedStore}
+STORES: Mapping[str, type[Store]] = {"embedded": EmbeddedStore, "zookeeper": ZooKeeperStore}
 """The simulated HA stores, by backend."""
 HEALED = 90.0
 """Simulated seconds after which everything must be over, whatever happened."""
@@ -86,6 +87,10 @@ def run(seed: Seed, *, record: bool = False) -> Outcome:
                 world.violated(str(error))
                 settled = False
             violations = tuple(dict.fromkeys(check(cluster, settled)))
+            if settled and violations and cluster.has_unacknowledged_files():
+                cluster.take_over()
+                scheduler.run(scheduler.now + HEALED, cluster.has_swept)
+                violations = tuple(dict.fromkeys(check(cluster, settled)))
             seconds = scheduler.now - 1000.0
             world.close()
             cluster.store.close()

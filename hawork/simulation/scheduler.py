@@ -33,6 +33,7 @@ class SimulatedProcess:
         self.name = name
         self.dead = False
         self.frozen = False
+        self.frozen_since = 0.0
         self.threads: list[SimulatedThread] = []
         self.held: list[SimulatedThread] = []
 
@@ -49,7 +50,7 @@ class SimulatedThread:
     )  # fmt: skip
 
     def __init__(
-        self, process: SimulatedProcess, name: str, run: Callable[[], Any], hub: greenlet
+        self, process: SimulatedProcess, name: str, run: Callable[[], Any] | None, hub: greenlet
     ) -> None:
         self.process = process
         self.name = name
@@ -63,7 +64,8 @@ class SimulatedThread:
         self.handle: Any = None
         self.writing: str | None = None
         """The leadership under which it has a store write just now."""
-        self.greenlet = greenlet(run, hub)  # where it goes when it ends
+        # It goes to the scheduler when it ends. The scheduler's own greenlet may be a thread, too.
+        self.greenlet = greenlet(run, hub) if run is not None else hub
 
     def __repr__(self) -> str:
         return f"{self.process.name}/{self.name}"
@@ -120,9 +122,15 @@ class Scheduler:
         self._ready.append(thread)
         return thread
 
+    def adopt(self, process: SimulatedProcess, name: str) -> SimulatedThread:
+        """Make what calls this a thread of the process: the scheduler runs while it waits."""
+        thread = self.current = SimulatedThread(process, name, None, self._hub)
+        return thread
+
     def freeze(self, process: SimulatedProcess, seconds: float) -> None:
         """Stop the process, as SIGSTOP does, and let it go on after ``seconds``."""
         process.frozen = True
+        process.frozen_since = self.now
         self.at(seconds, lambda: self.thaw(process))
 
     def thaw(self, process: SimulatedProcess) -> None:
@@ -133,7 +141,9 @@ class Scheduler:
     def kill(self, process: SimulatedProcess) -> None:
         """End the process as SIGKILL does: none of its threads does anything any more."""
         process.dead = True
-        if self.current is not None and self.current.process is process:
+        if self.current is None:
+            self.bury()
+        elif self.current.process is process:
             raise GreenletExit
 
     def bury(self) -> None:
@@ -150,7 +160,7 @@ class Scheduler:
         self.current = thread
         try:
             for _ in range(100):
-                if thread.greenlet.dead or not thread.greenlet:
+                if thread.greenlet is self._hub or not thread.greenlet:
                     break
                 events._set_running_loop(thread.loop)
                 thread.greenlet.throw(GreenletExit)
@@ -173,7 +183,7 @@ class Scheduler:
         if seconds is not None:
             moment = self.now + seconds if seconds > 0.0 else self.now
             heapq.heappush(self._timers, (moment, next(self._count), thread, thread.token))
-        self._hub.switch()
+        self._switch(thread)
         if thread.process.dead:
             raise GreenletExit
         return thread.woken
@@ -191,9 +201,18 @@ class Scheduler:
         assert thread is not None
         thread.parked = False
         self._ready.append(thread)
-        self._hub.switch()
+        self._switch(thread)
         if thread.process.dead:
             raise GreenletExit
+
+    def _switch(self, thread: SimulatedThread) -> None:
+        if thread.greenlet is not self._hub:
+            self._hub.switch()
+            return
+        if not self.run(float("inf"), lambda: False):
+            self.current = thread
+            raise Stuck(f"{thread} waits for what never comes")
+        self.current = thread
 
     def at(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
         """Call ``action`` in ``seconds``, on no thread, unless the returned function was called."""
@@ -205,7 +224,11 @@ class Scheduler:
     # --- the scheduler's own turn -----------------------------------------------------------
 
     def run(self, until: float, finished: Callable[[], bool]) -> bool:
-        """Run until ``finished``, or the clock says ``until``; whether it finished."""
+        """Run until ``finished``, or the clock says ``until``; whether it finished.
+
+        It returns as well when it is the turn of an adopted thread.
+        """
+        self.current = None
         ready, timers, random = self._ready, self._timers, self.random.random
         while True:
             if not ready:
@@ -229,6 +252,8 @@ class Scheduler:
             self.turns += 1
             if self.turns > self._most_turns:
                 raise Stuck(f"{self.turns} turns at {self.now - 1000:.3f} s, last {thread}")
+            if thread.greenlet is self._hub:
+                return True
             self.current = thread
             events._set_running_loop(thread.loop)
             thread.greenlet.switch()

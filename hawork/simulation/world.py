@@ -45,7 +45,9 @@ class World:
         """The JobManager of a process, for what is made deep in production code."""
         self.crashed: Callable[[SimulatedProcess], None] = lambda process: None
         self.loops: list[SimulatedEventLoop] = []
-        self._cut: dict[str, float] = {}
+        self.cut_off: Callable[[str], None] = lambda name: None
+        """Told the name of a process that nothing reaches from here on."""
+        self._cut: dict[str, tuple[float, float]] = {}
 
     def close(self) -> None:
         """End everything, and let go of what was going on."""
@@ -80,16 +82,11 @@ class World:
             for now, process, kind, session_id, job_id, step, facts in self.recorded
         ]  # fmt: skip
 
-    def audit(self, leading: Callable[[], str | None]) -> None:
-        """A store carries a write out: whose leadership is it, and who leads?"""
-        current = self.scheduler.current
-        if current is None or current.writing is None:
-            return
-        leader = leading()
-        if leader != current.writing:
+    def audit(self, process: str, writer: str | None, leader: str | None) -> None:
+        """A store carries a write of a process out: whose leadership is it, and who leads?"""
+        if writer is not None and leader != writer:
             self.violated(
-                f"a write of {current.process.name} under {current.writing} was accepted while "
-                f"{leader or 'no one'} led"
+                f"a write of {process} under {writer} was accepted while {leader or 'no one'} led"
             )
 
     # --- points where something may happen --------------------------------------------------
@@ -110,11 +107,8 @@ class World:
         current = scheduler.current
         if current is None:
             return land()
-        process = current.process
-        if process.dead:
-            raise GreenletExit
-        name = process.name
-        fault = self.faults.at(name, label, scheduler.now) if name[:3] == "jm-" else None
+        name = current.process.name
+        fault = self.fault(label)
         scheduler.park(self.latency())
         if self._cut and self.is_cut(name):
             scheduler.park(0.2)
@@ -123,16 +117,40 @@ class World:
             return land()
         if fault == "refused":
             raise refused(f"{label}: the request did not arrive")
-        if fault in _BEFORE:
-            self._strike(process, fault)
-            if self.is_cut(name):
-                raise refused(f"{label}: {name} is cut off")
+        scheduler.park(self.delay_of(fault))
         result = land()
         if fault == "lost" and lost is not None:
             raise lost(f"{label}: the answer was lost")
-        if fault not in _BEFORE:
-            self._strike(process, fault)
+        if fault in _AFTER:
+            self._strike(current.process, fault)
         return result
+
+    def fault(self, label: str) -> str | None:
+        """What strikes the thread's process as it sends a request; what comes before has struck."""
+        current = self.scheduler.current
+        if current is None:
+            return None
+        process = current.process
+        if process.dead:
+            raise GreenletExit
+        if process.name[:3] != "jm-":
+            return None
+        fault = self.faults.at(process.name, label, self.scheduler.now)
+        if fault in _BEFORE:
+            self._strike(process, fault)
+            return None
+        return fault
+
+    def strike_after(self, fault: str) -> None:
+        """Strike the thread's process once the request that it has just sent has landed."""
+        current = self.scheduler.current
+        if fault in _AFTER and current is not None:
+            process = current.process
+            self.scheduler.at(0.003, lambda: self._strike(process, fault))
+
+    def delay_of(self, fault: str | None) -> float:
+        """Seconds that a request is under way besides."""
+        return DELAY if fault == "delay" else 0.0
 
     def step(self, process: SimulatedProcess, name: str, job_id: str | None) -> None:
         """A step of the registry was reached."""
@@ -144,7 +162,9 @@ class World:
             return
         fault = self.faults.at(process.name, name, scheduler.now)
         scheduler.park(self.latency())
-        if fault is not None:
+        if fault == "delay":
+            scheduler.park(DELAY)
+        elif fault in _BEFORE or fault in _AFTER:
             self._strike(process, fault)
 
     def latency(self) -> float:
@@ -153,17 +173,22 @@ class World:
         return 0.0004 + (chance * 0.002 if chance < 0.93 else (chance - 0.93) * 1.2)
 
     def is_cut(self, name: str) -> bool:
-        return self._cut.get(name, 0.0) > self.scheduler.now
+        return name in self._cut and self._cut[name][1] > self.scheduler.now
+
+    def cut_since(self, name: str) -> float | None:
+        return self._cut[name][0] if self.is_cut(name) else None
 
     def _strike(self, process: SimulatedProcess, fault: str) -> None:
         scheduler = self.scheduler
+        if process.dead:
+            return
         self.record("simulation", EventKind.FAULT, verb=_VERBS[fault], target=process.name)
         if fault in ("crash", "crash-after"):
             self.kill(process)
-        elif fault == "delay":
-            scheduler.park(DELAY)
         elif fault == "cut":
-            self._cut[process.name] = scheduler.now + CUT * (0.2 + self.random.random())
+            now = scheduler.now
+            self._cut[process.name] = now, now + CUT * (0.2 + self.random.random())
+            self.cut_off(process.name)
         elif fault == "stop":
             stop = self.stop.get(process.name)
             if stop is not None:
@@ -171,7 +196,8 @@ class World:
         else:
             seconds = LONG_PAUSE if fault.startswith("long") else PAUSE
             scheduler.freeze(process, seconds * (0.7 + 0.6 * self.random.random()))
-            scheduler.hand_over()
+            if scheduler.current is not None and scheduler.current.process is process:
+                scheduler.hand_over()
 
     def kill(self, process: SimulatedProcess) -> None:
         """SIGKILL; does not return to a thread of the process."""
@@ -179,7 +205,8 @@ class World:
         self.scheduler.kill(process)
 
 
-_BEFORE = frozenset({"crash", "pause", "long-pause", "delay", "cut", "stop"})
+_BEFORE = frozenset({"crash", "pause", "long-pause", "cut", "stop"})
+_AFTER = frozenset({"crash-after", "pause-after", "long-pause-after"})
 _VERBS = {
     "crash": "kill", "crash-after": "kill", "pause": "pause", "long-pause": "pause",
     "pause-after": "pause", "long-pause-after": "pause", "delay": "delay", "cut": "partition",

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import os
 import sqlite3
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,15 @@ from hawork.backends.embedded import (
     election_driver,
     holder_watch,
     layout,
+    services,
     store,
     store_watcher,
     supervision,
 )
 from hawork.backends.embedded.database import Database
 from hawork.backends.embedded.holder_watch import HolderWatch
+from hawork.backends.embedded.services import EmbeddedBackend
+from hawork.ha.backend import Fullness
 from hawork.simulation.primitives import Event
 from hawork.simulation.scheduler import Scheduler, SimulatedProcess
 from hawork.simulation.stores.store import Store
@@ -72,6 +76,7 @@ class EmbeddedStore(Store):
             return SimulatedLock(self, contender)
 
         return {
+            (services, "EmbeddedBackend"): lambda _, opened: SimulatedBackend(self, opened),
             (store, "Database"): connected,
             (supervision, "Database"): connected,
             (store, "prepare_directory"): lambda _, path: None,
@@ -135,6 +140,21 @@ class EmbeddedStore(Store):
     def _sweep(self, _: Scheduler, contenders: Path) -> None:
         for contender in [each for each, holder in self.locks.items() if holder.dead]:
             del self.locks[contender]
+
+
+class SimulatedBackend(EmbeddedBackend):
+    """hawork's backend; only the size of the file is that of the memory it takes."""
+
+    def __init__(self, file: EmbeddedStore, opened: Any) -> None:
+        super().__init__(opened)
+        self._file = file
+
+    def fullest(self) -> Fullness:
+        pages, size = (
+            self._file.file.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "page_size")
+        )
+        return Fullness("file in memory", pages * size, sys.maxsize)
 
 
 class SimulatedDatabase(Database):
@@ -227,7 +247,9 @@ class SimulatedConnection:
 
     def _commit(self) -> None:
         file = self._file
-        file.world.audit(file.leading)
+        current = file.world.scheduler.current
+        if current is not None:
+            file.world.audit(current.process.name, current.writing, file.leading())
         file.file.execute("COMMIT")
         file.committed()
         self._own_commits += 1
