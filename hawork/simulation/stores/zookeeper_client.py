@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from kazoo.exceptions import ConnectionClosedError, ConnectionLoss, SessionExpiredError
 from kazoo.handlers.threading import KazooTimeoutError
@@ -17,11 +17,23 @@ from kazoo.protocol.states import EventType, KazooState, KeeperState, WatchedEve
 from hawork.backends.zookeeper.settings import ZooKeeperSettings
 from hawork.simulation.primitives import Condition, SimpleQueue
 from hawork.simulation.stores.zookeeper_server import Operation, ServerSession, ZooKeeperServer
-
-if TYPE_CHECKING:
-    from hawork.simulation.stores.zookeeper import ZooKeeperStore
+from hawork.simulation.world import World
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+
+
+class Ensemble(Protocol):
+    """What a client reaches."""
+
+    @property
+    def server(self) -> ZooKeeperServer: ...
+
+    @property
+    def world(self) -> World: ...
+
+    def leading(self) -> str | None: ...
+
+    def expect(self, session: ServerSession) -> None: ...
 
 
 class AsyncResult:
@@ -66,7 +78,7 @@ class SimulatedClient:
 
     def __init__(
         self,
-        store: ZooKeeperStore,
+        store: Ensemble,
         settings: ZooKeeperSettings,
         client_id: tuple[int, bytes] | None = None,
     ) -> None:
