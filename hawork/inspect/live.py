@@ -7,6 +7,7 @@ from pathlib import Path
 from hawork.backends.embedded.directory import directory_of
 from hawork.backends.embedded.layout import DATABASE
 from hawork.core import options
+from hawork.core.configuration import Configuration
 from hawork.core.errors import ConfigurationError, HaworkError
 from hawork.ha.configuration_file import load_configuration
 from hawork.inspect.archive import UnionStorage, open_storage
@@ -29,13 +30,13 @@ _DIRECTORIES = (
 )
 
 
-def read_live_store(path: Path | str) -> Dump | ZooKeeperTree | EmbeddedStore:
+def read_live_store(given: Path | str | Configuration) -> Dump | ZooKeeperTree | EmbeddedStore:
     """What the HA store of this ``config.yaml`` holds now.
 
     ``ConfigurationError`` for a store of another type, or whose package is not installed;
     ``StoreUnavailableError`` when it does not answer.
     """
-    config = load_configuration(path)
+    config = given if isinstance(given, Configuration) else load_configuration(given)
     kind = str(config.get_option(options.HA_TYPE))
     try:
         if kind == "zookeeper":

@@ -53,13 +53,13 @@ class Probes:
     why_not: Mapping[str, str] = field(default_factory=dict)
 
 
-def probe(path: Path | str, storage: str | None) -> Probes:
+def probe(given: Path | str | Configuration, storage: str | None) -> Probes:
     """Ask the servers of a configuration, and this machine for the mount of ``storage``, a path."""
     why_not: dict[str, str] = {}
     rights: Mapping[str, bool] = {}
     loads: tuple[ServerLoad, ...] = ()
     try:
-        config = load_configuration(path)
+        config = given if isinstance(given, Configuration) else load_configuration(given)
         kind = str(config.get_option(options.HA_TYPE))
         if kind == "kubernetes":
             rights = _rights(config)

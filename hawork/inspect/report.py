@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from hawork.inspect.cluster import JobView
 from hawork.inspect.questions.facts import age, several
 
 if TYPE_CHECKING:
@@ -143,13 +144,16 @@ def job_rows(inspection: Inspection) -> list[tuple[str, ...]]:
     """One row a job, in the order of ``COLUMNS``."""
     rows: list[tuple[str, ...]] = []
     for job_id, outcome in inspection.recovery.jobs.items():
-        job = inspection.cluster.jobs[job_id]
+        job = inspection.cluster.jobs.get(job_id) or JobView(job_id)
+        own = inspection.cluster.own.get(job_id)
         ids = [each.checkpoint_id for each in job.checkpoints if each.checkpoint_id is not None]
+        if own is not None:
+            ids += [each.checkpoint_id for each in own.checkpoints]
         would: str = outcome.outcome
         if outcome.checkpoint is not None:
             would += f" ({outcome.checkpoint})"
         rows.append((
-            printable(job.name) or "?",
+            printable(job.name or (own.name if own is not None else "")) or "?",
             job_id,
             would,
             str(max(ids)) if ids else "-",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from hawork.backends.embedded.layout import DATABASE
+from hawork.core.configuration import Configuration
 from hawork.core.errors import ConfigurationError, HaworkError, StoreUnavailableError
 from hawork.inspect.archive import ZipStorage, open_storage
 from hawork.inspect.cluster import Cluster, LeaderAddress, Leadership, Moment
@@ -51,7 +52,7 @@ STORAGE: Final = "storage/"
 class Sources:
     """Paths as they stand on the command line; ``mapping`` is that of ``--map``."""
 
-    config: Path | str | None = None
+    config: Path | str | Configuration | None = None
     configmaps: Path | str | None = None
     zookeeper_dump: Path | str | None = None
     zookeeper_data: Path | str | None = None
@@ -129,7 +130,7 @@ def cluster_of(sources: Sources, raw: Raw | None, missed: str = "") -> Cluster:
     """The cluster that a store's entries are of; ``missed`` says why there are none."""
     if sources.case is not None:
         return read_case(Path(sources.case), raw)
-    settings = Settings() if sources.config is None else read_settings(sources.config)
+    settings = settings_of(sources.config)
     cluster = Cluster(settings=settings)
     for problem in settings.problems:
         cluster.miss("configuration", problem)
@@ -161,6 +162,13 @@ def cluster_of(sources: Sources, raw: Raw | None, missed: str = "") -> Cluster:
     else:
         cluster.miss("storageDir", "no storage was given: use --storage and --map")
     return cluster
+
+
+def settings_of(config: Path | str | Configuration | None) -> Settings:
+    """The options of a file, or of a configuration that was read already."""
+    if isinstance(config, Configuration):
+        return Settings(dict(config), "config.yaml")
+    return Settings() if config is None else read_settings(config)
 
 
 def _local_path(url: str | None) -> str | None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hawork.lab.cluster import LabCluster
     from hawork.lab.flink.cluster import FlinkCluster
     from hawork.lab.job import Job
+    from hawork.panels.inspect_panel import inspect_panel
     from hawork.panels.replay import replay
     from hawork.story.bundle import RunBundle
     from hawork.story.comparison import compare_values
@@ -32,6 +33,7 @@ __all__ = [
     "Verdict",
     "compare_values",
     "flights",
+    "inspect_panel",
     "judge",
     "open_bundle",
     "replay",
@@ -47,6 +49,7 @@ _HOMES = {
     "Timeline": "hawork.story.timeline",
     "Verdict": "hawork.story.verdict",
     "compare_values": "hawork.story.comparison",
+    "inspect_panel": "hawork.panels.inspect_panel",
     "judge": "hawork.story.verdict",
     "open_bundle": "hawork.story.run_bundle",
     "replay": "hawork.panels.replay",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas
 
     from hawork.inspect.decode import StoreRow
+    from hawork.inspect.inspector import ShownInspection
     from hawork.lab.snapshot import ClusterSnapshot
     from hawork.panels.panel import Panel
     from hawork.panels.panel_set import PanelSet
@@ -337,6 +338,25 @@ class ClusterView(Recorded):
         >>> lab.store_panel()                                              # doctest: +SKIP
         """
         return self._panel("store")
+
+    def inspect(self) -> ShownInspection:
+        """What the HA data says is wrong, and what a JobManager that is started now would do.
+
+        The same as ``hawork inspect`` on the cluster's configuration. Reads only.
+
+        >>> lab.inspect()                                                  # doctest: +SKIP
+        """
+        from hawork.inspect.inspector import inspect
+        from hawork.inspect.sources import Sources
+
+        return inspect(Sources(config=self._store_config()))
+
+    def inspect_panel(self) -> Panel:
+        """``inspect()`` again and again: the verdict, every job, and the findings.
+
+        >>> lab.inspect_panel()                                            # doctest: +SKIP
+        """
+        return self._panel("inspection")
 
     def panels(self) -> Panel:
         """All panels, docked together.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas
 
     from hawork.inspect.decode import StoreRow
+    from hawork.inspect.inspector import ShownInspection
 
 
 class SubmittedJob(Protocol):
@@ -40,6 +41,8 @@ class StoreSource(Protocol):
     def store_entries(self) -> list[StoreRow]: ...
 
     def storage_tree(self) -> pandas.DataFrame: ...
+
+    def inspect(self) -> ShownInspection: ...
 
 
 class ClusterSource(StoreSource, Protocol):

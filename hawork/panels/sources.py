@@ -13,6 +13,7 @@ from hawork.panels.background import Background
 from hawork.panels.cluster_cards import cluster_section
 from hawork.panels.cluster_source import ClusterSource, SteppedSource
 from hawork.panels.feed import Json
+from hawork.panels.inspection_rows import inspection_section
 from hawork.panels.job_rows import MOST_JOBS, jobs_section
 from hawork.panels.live_timeline import LiveTimeline
 from hawork.panels.step_rows import StepRows
@@ -20,12 +21,14 @@ from hawork.panels.store_rows import StoreRows
 from hawork.story.segments import DOWN
 
 CLUSTER, TIMELINE, JOBS, STORE, STEPPER = "cluster", "timeline", "jobs", "store", "stepper"
+INSPECTION = "inspection"
 END = "end"
 """There once nothing looks any more; says so to panels of which no section does."""
 
 JOBS_EVERY = 0.5
 STORE_EVERY = 1.0
 STEPS_EVERY = 0.25
+INSPECTION_EVERY = 3.0
 """Seconds between looks that ask a process, a store or the disk."""
 
 _CLOSED = "This lab is closed: this is what it was."
@@ -98,6 +101,9 @@ def lab_sources(
     slow = {
         JOBS: Background(JOBS, lambda: jobs_section(lab, details), JOBS_EVERY),
         STORE: Background(STORE, rows.look, STORE_EVERY),
+        INSPECTION: Background(
+            INSPECTION, lambda: inspection_section(lab.inspect()), INSPECTION_EVERY
+        ),
     }
     if stepped is not None:
         steps = StepRows(lab, stepped, timeline)
@@ -113,7 +119,9 @@ def _ended(sections: Mapping[str, Json]) -> dict[str, Json]:
     but for those of the cards.
     """
     over: Json = {"error": "", "note": _CLOSED}
-    more: dict[str, Json] = {JOBS: {}, STORE: {"gone": {}}, STEPPER: {"held": [], "armed": []}}
+    more: dict[str, Json] = {
+        JOBS: {}, INSPECTION: {}, STORE: {"gone": {}}, STEPPER: {"held": [], "armed": []},
+    }  # fmt: skip
     found = {
         name: {**section, **over, **more[name]} if name in more else section
         for name, section in sections.items()

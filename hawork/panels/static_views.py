@@ -78,7 +78,28 @@ def _title(name: str, section: Json) -> str:
     return f"{name}: {said}" if said else name
 
 
-_TABLES = {"cluster": _cluster, "jobs": _jobs, "store": _store, "stepper": _stepper}
+def _inspection(section: Json) -> Table:
+    rows: list[Sequence[str]] = [
+        (row[0], row[2], f"newest {row[3]}, newest whole {row[4]}, counter {row[5]}", "")
+        for row in section.get("rows", ())
+    ]
+    for key in section.get("order", ()):
+        finding = section["findings"][key]
+        said = dict(finding["parts"])
+        rows.append((finding["code"], finding["severity"], finding["title"], said["safe"][0]))
+    rows += [("not looked at", "", each, "") for each in section.get("missed", ())]
+    told = f"{section.get('words', '')}. {section.get('verdict', '')}" if section else ""
+    title = " ".join((_title("Inspection", section), told)).strip()
+    return title, ("job or finding", "would be, or severity", "what", "safe"), rows
+
+
+_TABLES = {
+    "cluster": _cluster,
+    "inspection": _inspection,
+    "jobs": _jobs,
+    "store": _store,
+    "stepper": _stepper,
+}
 
 
 def _text(table: Table) -> str:

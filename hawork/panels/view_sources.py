@@ -18,15 +18,17 @@ from hawork.panels.background import Background
 from hawork.panels.cluster_cards import recorded_section
 from hawork.panels.cluster_source import AttachedSource
 from hawork.panels.feed import Json
+from hawork.panels.inspection_rows import inspection_section
 from hawork.panels.job_rows import MOST_JOBS, job_row
 from hawork.panels.live_timeline import LiveTimeline
-from hawork.panels.sources import CLUSTER, END, JOBS, STORE, Sources
+from hawork.panels.sources import CLUSTER, END, INSPECTION, JOBS, STORE, Sources
 from hawork.panels.store_rows import StoreRows
 from hawork.story.beliefs import CLIENT
 from hawork.story.display import age, clock_time
 
 JOBS_EVERY = 1.0
 STORE_EVERY = 2.0
+INSPECTION_EVERY = 10.0
 """Seconds between looks: less often than at a lab, the cluster has others to serve."""
 
 _NOT_TOLD = "not told"
@@ -42,6 +44,9 @@ def view_sources(view: AttachedSource, timeline: LiveTimeline) -> Sources:
         slow={
             JOBS: Background(JOBS, jobs.look, JOBS_EVERY),
             STORE: Background(STORE, store.look, STORE_EVERY),
+            INSPECTION: Background(
+                INSPECTION, lambda: inspection_section(view.inspect()), INSPECTION_EVERY
+            ),
         },
         ended=_ended,
     )
@@ -83,7 +88,7 @@ def _ended(sections: Mapping[str, Json]) -> dict[str, Json]:
     """What became of the cluster since is not known."""
     found = {
         name: {**section, "error": "", "note": _CLOSED}
-        if name in (CLUSTER, JOBS, STORE)
+        if name in (CLUSTER, JOBS, STORE, INSPECTION)
         else section
         for name, section in sections.items()
     }

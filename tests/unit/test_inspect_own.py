@@ -23,6 +23,8 @@ from hawork.ha.pointer_store import Namespace
 from hawork.ha.state_handle_store import encode_handle
 from hawork.inspect.inspection import Inspection
 from hawork.inspect.inspector import inspect
+from hawork.inspect.report import as_text
+from hawork.inspect.report_html import as_page
 from hawork.inspect.sources import Sources
 
 JOBS = (JobID("0" * 31 + "1"), JobID("0" * 31 + "2"))
@@ -241,6 +243,8 @@ def test_each_damage_costs_its_own_job_at_most(damage: Damage, store: str, tmp_p
     assert jobs.get(BROKEN) == outcome
     assert found.exit_status == (1 if findings else 0)
     json.dumps(found.to_json())
+    assert "job 2" in as_text(found) and "job 2" in as_page(found)
+    assert found.to_frame()["code"].tolist() == [each.code for each in found.findings]
 
 
 @pytest.mark.parametrize("store", STORES)

@@ -46,7 +46,7 @@ ACTIONS: dict[str, Call] = {
     "heal": lambda lab: lab.heal(),
 }
 """What needs a lab that runs. None of it takes longer than the sentence."""
-PANELS = ("cluster_panel", "jobs_panel", "store_panel", "stepper_panel", "panels")
+PANELS = ("cluster_panel", "jobs_panel", "store_panel", "stepper_panel", "inspect_panel", "panels")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 from ipykernel.comm.comm import BaseComm
 
 from hawork.core.errors import LabError
-from hawork.lab import LabCluster, replay
+from hawork.lab import LabCluster, inspect_panel, replay
 from hawork.panels.feed import Json
 from hawork.panels.static_views import static_views
 from hawork.panels.store_rows import StoreRows
@@ -165,6 +165,7 @@ def test_a_panel_is_a_table_where_there_are_no_widgets(
         (lab.cluster_panel(), "jm-1"), (lab.store_panel(), "lease"), (lab.jobs_panel(), "count"),
         (lab.stepper_panel(), "submit.acknowledged"), (lab.timeline_panel(), "jm-1"),
         (lab.panels(), "submit.acknowledged"), (replay(lab.event_list()), "jm-1"),
+        (lab.inspect_panel(), "WILL START"), (inspect_panel(lab), "WILL START"),
     ):  # fmt: skip
         bundle = panel._repr_mimebundle_()
         assert isinstance(bundle, dict)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+import ha_cases
 import pytest
 
+from hawork.inspect.case import save_case
+from hawork.inspect.inspection import Inspection
+from hawork.inspect.inspector import inspect
+from hawork.inspect.sources import Sources
 from hawork.panels.background import Background
 from hawork.panels.feed import Json
+from hawork.panels.inspect_panel import inspect_panel
+from hawork.panels.inspection_rows import inspection_section
 from hawork.panels.panel_set import PanelSet
-from hawork.panels.sources import JOBS, STORE, Sources
+from hawork.panels.sources import INSPECTION, JOBS, STORE
+from hawork.panels.sources import Sources as Sections
 
 JOB_SECTION: Json = {
     "jobs": {
@@ -31,7 +41,7 @@ STORE_SECTION: Json = {
 def panels_of(jobs: Callable[[], Json], store: Callable[[], Json]) -> PanelSet:
     slow = {JOBS: Background(JOBS, jobs, 60.0), STORE: Background(STORE, store, 60.0)}
     return PanelSet(
-        lambda known: [], lambda timeline: Sources(timeline, {}, slow, ended=dict), lambda _: ""
+        lambda known: [], lambda timeline: Sections(timeline, {}, slow, ended=dict), lambda _: ""
     )
 
 
@@ -64,6 +74,38 @@ def test_the_first_display_has_a_table_that_needs_no_script(name: str, cells: li
         assert f"<td>{cell}</td>" in data["text/html"]
     assert "<script" not in data["text/html"] and "src=" not in data["text/html"]
     assert cells[-1] in data["text/plain"]
+
+
+@pytest.mark.parametrize("case", ["zk120-healthy", "k8s120-older-ha-file-missing"])
+def test_an_inspection_is_shown_without_a_script(case: str, tmp_path: Path) -> None:
+    unpacked = ha_cases.unpack(case, tmp_path)
+    sources = Sources(
+        config=unpacked.config, storage=unpacked.storage, mapping={"file:/srv/flink": "."},
+        **unpacked.store,
+    )  # fmt: skip
+    found = inspect(sources)
+    slow = {INSPECTION: Background(INSPECTION, lambda: inspection_section(found), 60.0)}
+    live = PanelSet(
+        lambda known: [], lambda timeline: Sections(timeline, {}, slow, ended=dict), lambda _: ""
+    )
+    try:
+        shown = live.panel(INSPECTION)._repr_mimebundle_()
+    finally:
+        live.close()
+    bundle = shown[0] if isinstance(shown, tuple) else shown
+    json.dumps(inspection_section(found))
+    for data in (bundle, inspect_panel(found)._repr_mimebundle_(), still(found, tmp_path)):
+        assert isinstance(data, dict)
+        assert "<script" not in data["text/html"] and "src=" not in data["text/html"]
+        for finding in found.findings:
+            assert finding.code in data["text/html"] and finding.code in data["text/plain"]
+        assert "orders-per-region" in data["text/html"]
+
+
+def still(found: Inspection, directory: Path) -> object:
+    """Of a saved case."""
+    save_case(found, directory / "case.zip")
+    return inspect_panel(directory / "case.zip")._repr_mimebundle_()
 
 
 def test_a_leader_that_stands_still_delays_no_cell_for_long(

@@ -224,6 +224,8 @@ def _live_config(sources: Sources) -> Configuration:
         raise ConfigurationError(
             "a dump cannot be repaired, only the store itself: leave the dump out and give --config"
         )
+    if isinstance(sources.config, Configuration):
+        return sources.config
     return load_configuration(sources.config)
 
 

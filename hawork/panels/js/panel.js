@@ -9,6 +9,7 @@ import { timelineView } from "./timeline.js";
 import { jobsView } from "./jobs.js";
 import { storeView } from "./store.js";
 import { stepperView } from "./stepper.js";
+import { inspectionView } from "./inspection.js";
 import { missing, outdated, stillView, stopped } from "./still.js";
 
 const VIEWS = {
@@ -17,6 +18,7 @@ const VIEWS = {
   jobs: jobsView,
   store: storeView,
   stepper: stepperView,
+  inspection: inspectionView,
 };
 const ASK_AGAIN = 1000;
 
