@@ -13,8 +13,8 @@ from hawork.inspect.report import as_text
 from hawork.inspect.report_html import as_fragment
 from hawork.inspect.sources import Sources
 from hawork.panels.panel import Panel
+from hawork.story.bundle import RunBundle
 from hawork.story.recorded import Recorded
-from hawork.story.run_bundle import RunBundle
 
 __all__ = ["inspect_panel"]
 
