@@ -99,7 +99,8 @@ class PanelSet:
     def _static_view(self, names: tuple[str, ...]) -> StaticView:
         def make() -> dict[str, str]:
             if self._controller is None and not self._closed:
-                self._timeline.advance(SYSTEM_CLOCK.monotonic())
+                # This is all that is shown, so that what has just happened belongs to it.
+                self._timeline.advance(SYSTEM_CLOCK.monotonic(), last=True)
                 self._sources.look_once(names)
             elif not self._closed:
                 # The notebook keeps what is shown first; a reader without a kernel has no more.

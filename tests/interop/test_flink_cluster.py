@@ -7,18 +7,25 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hawork.core import options
 from hawork.core.errors import JobSubmissionError, LabError, RestError
 from hawork.core.events import Event
 from hawork.core.jobs import JobStatus
+from hawork.inspect.inspector import inspect
+from hawork.inspect.sources import Sources
 from hawork.lab import FlinkCluster, flights
 from hawork.lab.flink.attached import AttachedCluster
 from hawork.lab.flink.job import FlinkJob
+from hawork.lab.flink.recorder import Recorder
+from hawork.story import ring as rings
+from hawork.story.run_bundle import open_bundle
 from hawork.testing import eventually
 from tests.kept_runs import check_kept_run
 
@@ -276,6 +283,40 @@ def job_on_panel(view: AttachedCluster, job: FlinkJob) -> dict[str, Any]:
     return rows.get(job.job_id, {})
 
 
+def lane_states(view: AttachedCluster, lane: str) -> list[str]:
+    return [segment.state for segment in view.timeline().of_lane(lane)]
+
+
+def test_a_wrong_cluster_id_says_what_there_is(lab: FlinkCluster, tmp_path: Path) -> None:
+    """And a watch keeps what the inspector can read."""
+    ready(lab)
+    wrong = {**lab.config, options.CLUSTER_ID.key: "/wrong"}
+    with FlinkCluster.attach(wrong) as view:
+        said = "there is no cluster /wrong below /flink: here are /lab; see high-availability.clu"
+        eventually(lambda: said in view.silence(), timeout=SECONDS)
+        with pytest.raises(LabError, match="here are /lab"):
+            view.leader()
+    done, trouble = threading.Event(), list[str]()
+    recorder = Recorder(
+        options.checked(lab.config), lab.directory / "config.yaml", tmp_path / "ring",
+        keep=3600, size=1 << 20, trouble=trouble.append,
+    )  # fmt: skip
+    thread = threading.Thread(target=recorder.run, args=(done,))
+    thread.start()
+    try:
+        eventually(lambda: rings.cases(tmp_path / "ring"), timeout=SECONDS)
+        eventually(lambda: (tmp_path / "ring" / rings.STORE).is_file(), timeout=SECONDS)
+    finally:
+        done.set()
+        thread.join(SECONDS)
+    run = open_bundle(tmp_path / "ring")
+    assert "/flink/lab/leader/latch" in set(run.store_rows().table)
+    assert run.verdict().judged == 1
+    assert trouble == []
+    found = inspect(Sources(case=rings.case_of(tmp_path / "ring")))
+    assert found.to_json()["recovery"]["jobmanager"] == "starts"
+
+
 def test_somebody_elses_cluster_is_looked_at(lab: FlinkCluster, tmp_path: Path) -> None:
     ready(lab)
     job = lab.submit(FOREVER, name="numbers")
@@ -296,9 +337,12 @@ def test_somebody_elses_cluster_is_looked_at(lab: FlinkCluster, tmp_path: Path) 
         (leading, *standing) = rows[rows.table.str.endswith("/latch")].value
         assert leading.startswith(f"({view.leader()}, session 0x")
         assert all(each.startswith("(session 0x") for each in standing)
+        eventually(lambda: (found := view.election()) and found.standbys == 1, timeout=SECONDS)
         on_panel = eventually(lambda: shown(view)["store"].get("rows"), timeout=SECONDS)
         assert "size verified" in [row[6] for row in on_panel.values()]
         fault = lab.kill("leader")
+        silent = view.wait_for_event("rest.silent", first, after=fault, timeout=SECONDS).wait()
+        assert silent.monotonic - fault.monotonic < 3.0, "not only when the store forgets it"
         view.wait_for_event("leadership.granted", after=fault, timeout=SECONDS).wait()
         address = eventually(view.leader_information, timeout=SECONDS)
         assert address is not None and address != information
@@ -309,6 +353,10 @@ def test_somebody_elses_cluster_is_looked_at(lab: FlinkCluster, tmp_path: Path) 
         eventually(
             lambda: shown(view)["cluster"]["cards"][first]["state"] == "down", timeout=SECONDS
         )
+        takeover = view.timeline().takeovers[-1]
+        assert takeover.cause == f"{first} was heard last"
+        assert takeover.seconds > 2.0, "a session of 4 s cannot end at once"
+        eventually(lambda: "progress" in lane_states(view, "progress numbers"), timeout=SECONDS)
         with FlinkCluster.attach(address.address) as by_url:
             assert [each.job_id for each in by_url.jobs()][:1] == [job.job_id]
             with pytest.raises(LabError, match=r"attach with the cluster's config\.yaml"):

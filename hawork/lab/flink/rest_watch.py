@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hawork.client.flink_rest import ask, records_of
 from hawork.client.tls import RestTrust
 from hawork.core.errors import RestError
 from hawork.core.events import EventKind
+from hawork.core.jobs import JobStatus
 from hawork.lab.flink.endpoints import Endpoints, gives_no_answer
 from hawork.lab.flink.events import WrittenEvents
 from hawork.lab.flink.foreign import ForeignProcesses
@@ -16,6 +17,9 @@ from hawork.lab.flink.progress import ProgressWatch
 
 ANSWER_SECONDS = 3.0
 """A leader that takes no request for longer is silent."""
+_MOST_ASKED = 50
+"""Jobs that are asked for in full with each look: a cluster has others to serve."""
+_ENDED = {status.value for status in JobStatus if status.globally_terminal}
 _MOST_SEEN = 200
 """Checkpoints of a job that are remembered: a leader shows its ``web.checkpoints.history``."""
 
@@ -44,6 +48,7 @@ class RestWatch:
         self._status: dict[str, tuple[str | None, str]] = {}
         self._seen: dict[str, dict[tuple[int, int], None]] = {}
         self._registered: dict[str, int] = {}
+        self._ended: set[tuple[str, str]] = set()
         self.overview: dict[str, Any] = {"jobs": []}
         self.taskmanagers: list[dict[str, Any]] = []
 
@@ -80,10 +85,10 @@ class RestWatch:
             return answer
 
         self.overview = get("/jobs/overview")
-        for job in self.overview.get("jobs", ()):
+        jobs = self.overview.get("jobs", ())
+        for job in jobs:
             self._job(job, process, session_id)
-            if job["state"] == "INITIALIZING":
-                continue  # asked for its checkpoints, Flink logs an error
+        for job in self._to_ask(jobs):
             try:
                 checkpoints = get(f"/jobs/{job['jid']}/checkpoints")
                 self._checkpoints(job["jid"], checkpoints, process, session_id)
@@ -97,6 +102,22 @@ class RestWatch:
         self.taskmanagers = get("/taskmanagers").get("taskmanagers", [])
         found = {str(each["id"]): int(each["slotsNumber"]) for each in self.taskmanagers}
         self._note_taskmanagers(found, process, session_id)
+
+    def _to_ask(self, jobs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The newest ones that may have news: what has ended is asked for once more.
+
+        One that is initializing is not: asked for its checkpoints, Flink logs an error.
+        """
+        news = [
+            job for job in jobs
+            if job["state"] != "INITIALIZING" and (job["jid"], job["state"]) not in self._ended
+        ]  # fmt: skip
+        asked = sorted(news, key=lambda job: int(job["start-time"]))[-_MOST_ASKED:]
+        self._ended = {
+            (job["jid"], job["state"]) for job in jobs
+            if job["state"] in _ENDED and (job in asked or job not in news)
+        }  # fmt: skip
+        return asked
 
     def _job(self, job: Mapping[str, Any], process: str, session_id: str | None) -> None:
         job_id, status = str(job["jid"]), str(job["state"])

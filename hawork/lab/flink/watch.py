@@ -44,6 +44,7 @@ COMPONENTS = (REST_SERVER, RESOURCE_MANAGER, DISPATCHER)
 _JOIN_SECONDS = 5.0
 _LOG_SECONDS = 0.05
 _REST_SECONDS = 0.25
+_LONGEST_PAUSE = 5.0
 _ELECTION_SECONDS = 2.0
 _UNKNOWN_SECONDS = 2.0
 """How long the log may lag behind the published address before the address names the process."""
@@ -98,6 +99,7 @@ class FlinkWatch:
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._woken = threading.Event()
+        self._turn = threading.Event()  # to ask the leader
         self.rest = RestWatch(events, self.endpoints, self._foreign, trust)
         self._threads = [
             threading.Thread(target=self._follow, name="flink-logs", daemon=True),
@@ -124,6 +126,7 @@ class FlinkWatch:
         """Stop watching, after a last look at the logs."""
         self._done.set()
         self._woken.set()
+        self._turn.set()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(_JOIN_SECONDS)  # it may wait for an answer
@@ -140,6 +143,7 @@ class FlinkWatch:
     def _heard(self, component: str, information: LeaderInformation | None) -> None:
         if component == REST_SERVER:
             self.looked.set()
+            self._turn.set()
         with self._lock:
             if component == REST_SERVER:
                 if self._foreign is not None:
@@ -234,7 +238,13 @@ class FlinkWatch:
 
     # --- REST ----------------------------------------------------------------------------
     def _poll(self) -> None:
-        while not self._done.wait(_REST_SECONDS):
+        pause = _REST_SECONDS
+        while True:
+            self._turn.wait(pause)
+            self._turn.clear()
+            if self._done.is_set():
+                return
+            began = time.monotonic()
             leader = self.leader
             if leader is None:
                 continue
@@ -243,6 +253,8 @@ class FlinkWatch:
             # It is dead, hung, or not ready yet; or what answers there is no Flink.
             with contextlib.suppress(RestError, KeyError, TypeError, ValueError):
                 self.rest.look(leader.address, name, session_id)
+            # A leader with many jobs has others to serve for three quarters of its time.
+            pause = min(max(_REST_SECONDS, 3 * (time.monotonic() - began)), _LONGEST_PAUSE)
 
     def _elect(self) -> None:
         """Keep ``election``; while the store does not answer it stays as it was."""
