@@ -73,18 +73,16 @@ class StoreRows:
         }  # fmt: skip
 
     def _trouble(self, rows: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-        """Pointers whose file was not the right one twice: a file may go while it is looked for."""
-        bad = {
+        """Pointers whose file is altered, or is missing twice: it may go while it is looked for."""
+        missing = {key: str(row[4]) for key, row in rows.items() if row[6] == _MISSING}
+        for key, text in missing.items():
+            if self._suspected.get(key) != text:
+                rows[key][6] = ""  # not yet
+        self._suspected = missing
+        return {
             key: row for key, row in rows.items()
             if row[0] == "row" and row[6] and not row[6].endswith(" verified")
         }  # fmt: skip
-        said = {key: f"{row[3]} {row[4]} {row[6]}" for key, row in bad.items()}
-        found = {key: row for key, row in bad.items() if self._suspected.get(key) == said[key]}
-        for key, row in bad.items():
-            if key not in found:
-                row[6] = ""  # not yet
-        self._suspected = said
-        return found
 
     def _pointers(self, root: Path | None) -> Iterable[tuple[str, list[Any]]]:
         try:
