@@ -359,11 +359,14 @@ class ClusterView(Recorded):
         return self._panel("inspection")
 
     def panels(self) -> Panel:
-        """All panels, docked together.
+        """All panels on tabs, beside the notebook in JupyterLab and Notebook 7.
+
+        A button there puts them into the cell. After a reload of the page run the cell again. In
+        panels that are open when the lab is closed, the timeline gets a slider.
 
         >>> lab.panels()                                                   # doctest: +SKIP
         """
-        return self._panel(*self._docked)
+        return self._panel(*self._docked, beside=True)
 
     # --- what each kind has of its own ---------------------------------------------------
     @abstractmethod
@@ -407,16 +410,16 @@ class ClusterView(Recorded):
         if self._closed:
             self._reader.add(self._events.recent()[-1])
 
-    def _panel(self, *names: str) -> Panel:
+    def _panel(self, *names: str, beside: bool = False) -> Panel:
         if self._closed:
             raise LabError(f"this {self.called} is closed: only timeline_panel() can show it now")
         if self._panel_set is None:
             self._panel_set = self._make_panel_set()
-        return self._panel_set.panel(*names)
+        return self._panel_set.panel(*names, beside=beside)
 
     def _close_panels(self) -> None:
         if self._panel_set is not None:
-            self._panel_set.close()
+            self._panel_set.close(self._closed_at)
 
 
 def _looked(look: Callable[[], pandas.DataFrame]) -> pandas.DataFrame | LabError:

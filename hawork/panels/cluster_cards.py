@@ -9,7 +9,7 @@ from hawork.core import options
 from hawork.core.types import LeaderInformation
 from hawork.panels.commands import buttons
 from hawork.story.display import clock_time
-from hawork.story.segments import DOWN, PAUSED
+from hawork.story.segments import DOWN, LEADING, PAUSED
 
 if TYPE_CHECKING:
     from hawork.core.steps import HeldStep
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from hawork.panels.cluster_source import ClusterSource
     from hawork.panels.live_timeline import LiveTimeline
     from hawork.story.facts import Facts
+
+
+BELIEVING = "thinks it leads"
+"""A JobManager that has not heard that it is deposed, or whose address is not published."""
 
 
 def cluster_section(
@@ -89,6 +93,8 @@ def _card(
     of_tasks = name.startswith("tm-") or timeline.role(name) == "taskmanager"
     role = "taskmanager" if of_tasks else "jobmanager"
     shown = {"paused": PAUSED, "exited": DOWN}.get(state.state) or (told[0] if told else "starting")
+    if shown == LEADING and not leads:
+        shown = BELIEVING
     card: dict[str, Any] = {
         "role": role,
         "state": shown,

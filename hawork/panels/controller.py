@@ -41,7 +41,8 @@ class Controller:
     """``sections`` give the state of each panel by name; ``perform`` does one request.
 
     Every request is answered by a sentence in the section ``answer``, never by an exception.
-    What cannot be looked at stays as it was, and the section ``trouble`` says why.
+    What cannot be looked at stays as it was, and the section ``trouble`` says why. ``epilogue``
+    gives more sections for the last message of all.
     """
 
     def __init__(
@@ -51,7 +52,10 @@ class Controller:
         perform: Callable[[Mapping[str, Any]], str],
         transport: Transport,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        epilogue: Callable[[], Mapping[str, Json]] = dict,
     ) -> None:
+        self._epilogue = epilogue
         self._timeline = timeline
         self._sections = sections
         self._perform = perform
@@ -111,13 +115,16 @@ class Controller:
         sections = {**self._seen, "answer": self._answer, "life": {"closed": last}}
         self._seen_timeline = self._try(partial(self._timeline.section, now), self._seen_timeline)
         sections["timeline"] = self._seen_timeline
+        if last:
+            nothing_more: Mapping[str, Json] = {}
+            sections.update(self._try(self._epilogue, nothing_more))
         if self._trouble:
             sections["trouble"] = {"text": self._trouble}
         with self._taking:
             sections["requests"] = {"taken": list(self._taken)}
         moment = self._timeline.milliseconds(now)
         delta = self._feed.delta(sections, added, moment)
-        if delta is not None and not incomplete:
+        if delta is not None and not incomplete and not last:
             self._transport.send_delta(delta)
         force = incomplete or last or self._keyframe_wanted.is_set()
         if self._feed.keyframe_due(now, force=force):

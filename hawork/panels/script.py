@@ -12,7 +12,8 @@ from importlib.resources import files
 
 MODULES = (
     "state.js", "layout.js", "dom.js", "requests.js", "cluster.js", "shapes.js", "toolbar.js",
-    "timeline.js", "jobs.js", "store.js", "stepper.js", "inspection.js", "still.js", "panel.js",
+    "timeline.js", "jobs.js", "store.js", "stepper.js", "inspection.js", "still.js", "frame.js",
+    "dock.js", "panel.js",
 )  # fmt: skip
 """In the order of their dependencies."""
 

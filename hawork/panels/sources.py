@@ -32,6 +32,7 @@ INSPECTION_EVERY = 3.0
 """Seconds between looks that ask a process, a store or the disk."""
 
 _CLOSED = "This lab is closed: this is what it was."
+_REPLAYED = f"{_CLOSED} The slider of the timeline goes through it."
 
 
 class Sources:
@@ -128,7 +129,7 @@ def _ended(sections: Mapping[str, Json]) -> dict[str, Json]:
     }
     if CLUSTER in found:
         found[CLUSTER] = {**_down(found[CLUSTER]), **over}
-    return {**found, END: {"note": _CLOSED}}
+    return {**found, END: {"note": _REPLAYED}}
 
 
 def _down(cluster: Json) -> Json:

@@ -31,7 +31,11 @@ def _cluster(section: Json) -> Table:
     store = section.get("store", {})
     said = ", ".join(f"{key} {value}" for key, value in store.get("facts", ()))
     rows.append((f"HA store ({store.get('kind', '')})", store.get("state", ""), "", "", "", said))
-    return _title("Cluster", section), ("process", "state", "", "session id", "pid", ""), rows
+    return (
+        _title("Cluster", section),
+        ("process", "state", "leader", "session id", "pid", "more"),
+        rows,
+    )
 
 
 def _jobs(section: Json) -> Table:
@@ -56,7 +60,7 @@ def _status(job: Json) -> str:
 
 def _store(section: Json) -> Table:
     rows = [section["rows"][key] for key in section.get("order", ())]
-    shown: list[Sequence[str]] = [(row[1], row[2], row[3], row[4][:120], row[6]) for row in rows]
+    shown: list[Sequence[str]] = [(row[1], row[2], row[3], row[4], row[6]) for row in rows]
     title = " ".join((_title("HA store and storageDir", section), *section.get("trouble", ())))
     return title, ("place", "name", "version", "value", "file"), shown
 

@@ -7,6 +7,7 @@ tells it, with that sha256. Flink's pointers do not.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import sqlite3
 import time
@@ -23,7 +24,8 @@ MOST_ROWS = 300
 """Rows and files that are sent; ``lab.store_rows()`` has all of them."""
 
 _MISSING = "the file is missing"
-RENEWALS = r'"renewals": \d+(, )?'
+_FIRST = ("address", "path", "holder", "name", "status", "renewals", "session_id")
+RENEWALS = r'"?renewals"?:? \d+( · |, )?'
 """A lease that is renewed is not a change that a reader looks for."""
 
 
@@ -94,7 +96,8 @@ class StoreRows:
             link, verdict = "", ""
             if root is not None and row.pointer is not None:
                 link, verdict = self._verdict(row.pointer, files, root)
-            text = row.text if len(row.text) <= SHOWN else f"{row.text[:SHOWN]}…"
+            text = readable(row.text)
+            text = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
             cells = ["row", row.table, row.name, row.version, text, link, verdict]
             yield f"{row.table} {row.name}", cells
 
@@ -164,6 +167,27 @@ def _meaning(place: str, name: str, file: str) -> tuple[str, str]:
     if file.startswith("completedCheckpoint"):
         return f"a checkpoint of {job}", ": it cannot be restored from"
     return f"{place} {name}", ""
+
+
+def readable(text: str) -> str:
+    """An entry that is a JSON object, without its brackets: what matters to a reader first.
+
+    >>> readable('{"session_id":"a1","address":"http://jm:1"}')
+    'address http://jm:1 · session_id a1'
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    if not isinstance(found, dict):
+        return text
+    first = [key for key in _FIRST if key in found]
+    keys = [*first, *(key for key in found if key not in first and key != "format")]
+    return " · ".join(f"{key} {_plain(found[key])}" for key in keys)
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _check(path: Path, found: int, pointer: StateHandle) -> str:

@@ -59,11 +59,18 @@ class PanelWidget(anywidget.AnyWidget):
     hub = traitlets.Unicode().tag(sync=True)
     panels = traitlets.List(traitlets.Unicode()).tag(sync=True)
     replay = traitlets.Bool().tag(sync=True)
+    beside = traitlets.Bool().tag(sync=True)
 
     def __init__(
-        self, hub: HubWidget, panels: list[str], still: Callable[[], str], *, replay: bool = False
+        self,
+        hub: HubWidget,
+        panels: list[str],
+        still: Callable[[], str],
+        *,
+        replay: bool = False,
+        beside: bool = False,
     ) -> None:
-        super().__init__(hub=hub.model_id, panels=panels, replay=replay)
+        super().__init__(hub=hub.model_id, panels=panels, replay=replay, beside=beside)
         hear_where_it_was_said(self.comm)
 
         def answer(_: object, content: Any, __: object) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from hawork.core.events import Event, EventKind
 from hawork.core.jobs import JobStatus
 from hawork.core.types import REST_SERVER
+from hawork.story.segments import MENDING
 from hawork.story.terms import Terms
 
 _NEWS = 20
@@ -35,6 +38,9 @@ class Facts:
     silent: dict[str, Event] = field(default_factory=dict)
     """Processes that give no answer, with the event that told it."""
 
+    jobs: dict[str, str] = field(default_factory=dict)
+    """Names of jobs by their ids."""
+
     woken: dict[str, float] = field(default_factory=dict)
     partitioned: set[str] = field(default_factory=set)
     outage: str | None = None
@@ -52,7 +58,9 @@ class Facts:
             reached.monotonic, reached.process = event.monotonic, event.process
         if event.kind is EventKind.STEP_CONTINUED:
             self.woken[event.process] = event.monotonic
-        sentence = tell(event)
+        if event.kind is EventKind.JOB_ACKNOWLEDGED and event.job_id:
+            self.jobs[event.job_id] = str(event.facts.get("name") or event.job_id)
+        sentence = tell(event, self.jobs)
         if sentence is not None and not self._was_paused(event):
             self.news.append((event.wall, sentence))
 
@@ -102,8 +110,11 @@ class Facts:
             self.registered.pop(str(facts.get("of")), None)
 
 
-def tell(event: Event) -> str | None:
-    """One sentence for what a reader should hear of; ``None`` for everything else."""
+def tell(event: Event, jobs: Mapping[str, str] = MappingProxyType({})) -> str | None:
+    """One sentence for what a reader should hear of; ``None`` for everything else.
+
+    ``jobs`` are their names by their ids; one without a name is told by its id.
+    """
     facts, kind = event.facts, event.kind
     if kind is EventKind.LEADERSHIP_CONFIRMED and facts.get("component") == REST_SERVER:
         return f"{event.process} became leader"
@@ -124,13 +135,15 @@ def tell(event: Event) -> str | None:
     if kind is EventKind.PROCESS_HUNG:
         return f"watchdog: the {facts.get('silent')} of {facts.get('of')} did not answer"
     if kind is EventKind.FAULT:
-        return f"fault: {facts.get('verb')} {facts.get('target')}"
+        verb = facts.get("verb")
+        return f"{'mended' if verb in MENDING else 'fault'}: {verb} {facts.get('target')}"
     if kind is EventKind.STEP_ARMED:
         return f"{event.process} reached {event.step}: {facts.get('action')}"
     if kind is EventKind.HOST_STALLED:
         return f"this machine stood still for {facts.get('seconds')} s"
     if kind is EventKind.JOB_STATUS and facts.get("status") in _ENDED:
-        return f"a job is {facts.get('status')}"
+        name = jobs.get(event.job_id or "", event.job_id or "")
+        return f"job {name} is {facts.get('status')}"
     return None
 
 

@@ -1,6 +1,8 @@
 """A timeline drawn: one lane each, colours that everybody can tell apart, and patterns.
 
-Colours are those of Okabe and Ito; what matters is told by a pattern or a text, too.
+Colours are those of Okabe and Ito; what matters is told by a pattern or a text, too. The ground is
+transparent, and what stands on it has a grey that can be read on a light page and on a dark one: no
+picture in a notebook learns of its theme.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+from hawork.story.beliefs import BELIEF_LANE, CLIENT_LANE, HOLDER_LANE, STALE
 from hawork.story.display import clock_time
 from hawork.story.segments import (
     DOWN,
@@ -42,6 +45,7 @@ STYLES: dict[str, tuple[str, str]] = {
     NOT_KNOWN: ("white", "...."),
     PROGRESS: (SKY, ""),
     STILL: (ORANGE, "////"),
+    STALE: (ORANGE, "\\\\\\\\"),
     "INITIALIZING": (YELLOW, "...."),
     "CREATED": (YELLOW, "...."),
     "RESTARTING": (ORANGE, "\\\\\\\\"),
@@ -58,6 +62,9 @@ STYLES: dict[str, tuple[str, str]] = {
 _ENDED = {"FINISHED", "FAILED", "CANCELED"}
 _BAR = 0.56
 _DPI = 110
+_INK = "#767676"
+_AT_THE_END = 0.88
+"""Share of the width after which a label stands to the left of what it names."""
 
 
 def as_png(timeline: Lanes) -> bytes:
@@ -65,24 +72,29 @@ def as_png(timeline: Lanes) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    lanes = list(timeline.lanes) or ["nothing happened yet"]
+    lanes = _lanes(timeline)
     figure = Figure(figsize=(11, 1.1 + 0.42 * len(lanes)), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
+    figure.patch.set_alpha(0.0)
     axes = figure.subplots()
+    axes.patch.set_alpha(0.0)
     rows = {lane: len(lanes) - 1 - number for number, lane in enumerate(lanes)}
     for segment in timeline.segments:
         _draw_segment(axes, segment, rows[segment.lane], timeline)
+    _draw_beliefs(axes, rows, timeline)
     _draw_marks(axes, rows, timeline)
     _draw_takeovers(axes, rows, timeline)
     axes.set_yticks(range(len(lanes)), list(reversed(lanes)))
     axes.set_ylim(-0.6, len(lanes) - 0.2)
-    axes.set_xlim(timeline.begin, timeline.begin + max(_length(timeline), 0.1) * 1.01)
+    axes.set_xlim(timeline.begin, timeline.begin + max(_length(timeline), 0.1) * 1.02)
     since = "the start" if timeline.wall is None else clock_time(timeline.wall)
-    axes.set_xlabel(f"seconds since {since}")
+    axes.set_xlabel(f"seconds since {since}", color=_INK)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(_INK)
+    axes.tick_params(axis="both", colors=_INK)
     axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", color="#E5E5E5", linewidth=0.6)
+    axes.grid(axis="x", color=_INK, alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
     _draw_legend(axes, timeline)
     for text in axes.texts:
@@ -93,39 +105,77 @@ def as_png(timeline: Lanes) -> bytes:
     return out.getvalue()
 
 
-def _draw_segment(axes: Axes, segment: Segment, row: int, timeline: Lanes) -> None:
+def _lanes(timeline: Lanes) -> list[str]:
+    """From top to bottom, with those of belief around the published leader where it is shown."""
+    lanes = list(timeline.lanes) or ["nothing happened yet"]
+    if LEADER_LANE not in lanes:
+        return lanes
+    told = {segment.lane for segment in timeline.beliefs}
+    at = lanes.index(LEADER_LANE)
+    above = [HOLDER_LANE] if HOLDER_LANE in told else []
+    below = [lane for lane in (BELIEF_LANE, CLIENT_LANE) if lane in told]
+    return [*lanes[:at], *above, LEADER_LANE, *below, *lanes[at + 1 :]]
+
+
+def _draw_beliefs(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:
+    """Several processes may think that they lead: each has a part of the row's height."""
+    for lane in (HOLDER_LANE, BELIEF_LANE, CLIENT_LANE):
+        of_lane = [each for each in timeline.beliefs if each.lane == lane]
+        names = sorted({each.label for each in of_lane}, reverse=True)
+        if lane not in rows or not names:
+            continue
+        parts = len(names) if lane == BELIEF_LANE else 1
+        height = _BAR * (1.4 if parts > 1 else 1.0) / parts
+        for each in of_lane:
+            part = names.index(each.label) if parts > 1 else 0
+            middle = rows[lane] + (part - (parts - 1) / 2) * height
+            _draw_segment(axes, each, middle, timeline, height * 0.92)
+
+
+def _side(moment: float, timeline: Lanes) -> str:
+    """Where a label has room: to the right of a moment, or at the end to its left."""
+    late = moment - timeline.begin > _length(timeline) * _AT_THE_END
+    return "right" if late else "left"
+
+
+def _draw_segment(
+    axes: Axes, segment: Segment, row: float, timeline: Lanes, bar: float = _BAR
+) -> None:
     colour, pattern = STYLES.get(segment.state, (GREY, ""))
     width = segment.end - segment.start
     if segment.state in _ENDED:
         # An end is a moment: it does not last until the lab is closed.
         axes.plot([segment.start], [row], marker="s", markersize=9, color=colour)
+        side = _side(segment.start, timeline)
         axes.annotate(
-            segment.state, (segment.start, row), xytext=(8, -4), textcoords="offset points",
-            fontsize=8,
+            segment.state, (segment.start, row), xytext=(8 if side == "left" else -8, -4),
+            textcoords="offset points", fontsize=8, ha=side, color=_INK,
         )  # fmt: skip
         return
     down = segment.state == DOWN
     axes.barh(
-        row, width, left=segment.start, height=_BAR, color="none" if down else colour,
+        row, width, left=segment.start, height=bar, color="none" if down else colour,
         hatch=pattern, edgecolor="#BBBBBB" if down else "#444444", linewidth=0.4,
     )  # fmt: skip
     text = segment.label or (segment.state if segment.lane != LEADER_LANE else "")
     if width > _length(timeline) * (0.012 * len(text) + 0.01) and not down:
         light = colour in (BLUE, GREEN)
         axes.text(
-            segment.start + width / 2, row, text, ha="center", va="center", fontsize=8,
-            color="white" if light else "black",
+            segment.start + width / 2, row, text, ha="center", va="center",
+            fontsize=8 if bar > _BAR / 2 else 6.5, color="white" if light else "black",
+            bbox={"facecolor": colour, "edgecolor": "none", "pad": 1} if pattern else None,
         )  # fmt: skip
 
 
 def _draw_marks(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:
     looks: dict[str, dict[str, Any]] = {
         "fault": {"marker": "X", "markersize": 10, "color": VERMILION},
-        "checkpoint": {"marker": "v", "markersize": 5, "color": "black"},
-        "restored": {"marker": "^", "markersize": 8, "color": "black"},
+        "mended": {"marker": "o", "markersize": 7, "color": BLUE},
+        "checkpoint": {"marker": "v", "markersize": 5, "color": _INK},
+        "restored": {"marker": "^", "markersize": 8, "color": _INK},
         "step": {"marker": "D", "markersize": 6, "color": ORANGE},
         "hung": {"marker": "P", "markersize": 9, "color": VERMILION},
-        "log": {"marker": "|", "markersize": 9, "color": "black"},
+        "log": {"marker": "|", "markersize": 9, "color": _INK},
         "alarm": {"marker": "s", "markersize": 6, "color": VERMILION},
     }
     labelled: dict[str, float] = {}
@@ -135,15 +185,16 @@ def _draw_marks(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:
             continue
         height = row + (0.34 if mark.kind == "checkpoint" else 0.0)
         axes.plot([mark.time], [height], markeredgecolor="white", zorder=5, **look)
-        if mark.kind in ("fault", "step"):
+        if mark.kind in ("fault", "mended", "step"):
             # Two labels that would cover each other: the later one goes below the bar.
             near = mark.time - labelled.get(mark.lane, -1e9) < _length(timeline) * 0.06
             if not near:
                 labelled[mark.lane] = mark.time
             axes.annotate(
                 mark.label, (mark.time, height), xytext=(0, -17 if near else 9),
-                textcoords="offset points", ha="center", fontsize=8,
-                color=VERMILION if mark.kind == "fault" else "black",
+                textcoords="offset points", fontsize=8,
+                ha="right" if _side(mark.time, timeline) == "right" else "center",
+                color=VERMILION if mark.kind == "fault" else _INK,
             )  # fmt: skip
 
 
@@ -153,9 +204,11 @@ def _draw_takeovers(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:
         if row is None:
             continue
         axes.axvspan(takeover.lost_at, takeover.published_at, color=YELLOW, alpha=0.35, zorder=0)
+        side = _side(takeover.published_at, timeline)
         axes.annotate(
             f"{takeover.seconds:.3f} s", (takeover.published_at, rows[LEADER_LANE]),
-            xytext=(3, 11), textcoords="offset points", fontsize=8, fontweight="bold",
+            xytext=(3 if side == "left" else -3, 11), textcoords="offset points", ha=side,
+            fontsize=8, fontweight="bold", color=_INK,
         )  # fmt: skip
 
 
@@ -164,7 +217,9 @@ def _draw_legend(axes: Axes, timeline: Lanes) -> None:
     from matplotlib.patches import Patch
 
     present = dict.fromkeys(
-        each.state for each in timeline.segments if each.state not in _ENDED and each.lane
+        each.state
+        for each in (*timeline.segments, *timeline.beliefs)
+        if each.state not in _ENDED and each.lane
     )
     handles: list[Any] = [
         Patch(facecolor=STYLES[state][0], hatch=STYLES[state][1], edgecolor="#444444", label=state)
@@ -174,15 +229,15 @@ def _draw_legend(axes: Axes, timeline: Lanes) -> None:
     kinds = {mark.kind for mark in timeline.marks}
     for kind, marker, colour in (
         ("fault", "X", VERMILION), ("step", "D", ORANGE), ("hung", "P", VERMILION),
-        ("checkpoint", "v", "black"), ("restored", "^", "black"),
-        ("log", "|", "black"), ("alarm", "s", VERMILION),
+        ("mended", "o", BLUE), ("checkpoint", "v", _INK), ("restored", "^", _INK),
+        ("log", "|", _INK), ("alarm", "s", VERMILION),
     ):  # fmt: skip
         if kind in kinds:
             handles.append(Line2D([], [], marker=marker, color=colour, linestyle="", label=kind))
     if handles:
         axes.legend(
             handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=8,
-            fontsize=8, frameon=False, handlelength=1.4, columnspacing=1.2,
+            fontsize=8, frameon=False, handlelength=1.4, columnspacing=1.2, labelcolor=_INK,
         )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from hawork.core.events import Event, EventKind
 from hawork.story.bundle import RunBundle
-from hawork.story.display import html_table
+from hawork.story.display import clock_time, html_table
+from hawork.story.predictions import is_guess, predictions
 from hawork.story.timeline import mimebundle
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -22,12 +23,19 @@ table { border-collapse: collapse; margin: .5rem 0; font-size: .85rem; }
 th, td { text-align: left; vertical-align: top; padding: .2rem .6rem; }
 th, td { border-bottom: 1px solid #8884; }
 td { overflow-wrap: break-word; } .wide { overflow-x: auto; }
-img { max-width: 100%; background: white; } .good { color: #009e73; } .bad { color: #d55e00; }
+img { max-width: 100%; } .good { color: #009e73; } .bad { color: #d55e00; }
+@media print {
+  body { max-width: none; margin: 0; font-size: 11px; } .wide { overflow: visible; }
+  table { width: 100%; } td { overflow-wrap: anywhere; }
+  tr, img { break-inside: avoid; } h2 { break-after: avoid; }
+}
 """
+_LONGEST = 2000
+"""Characters of a cell; whole words are kept."""
 
 
 def report(run: RunBundle) -> str:
-    """The page: verdict, timeline, jobs, faults, HA store, storageDir, options."""
+    """The page: verdict, guesses, timeline, jobs, faults, HA store, storageDir, options."""
     verdict = run.verdict()
     open_end = not verdict.judged or verdict.unheard_since is not None
     look = "bad" if not verdict.valid else "open" if open_end else "good"
@@ -40,7 +48,11 @@ def report(run: RunBundle) -> str:
         *(f"<p>Without {html.escape(name)}: {html.escape(why)}</p>"
           for name, why in run.missing.items()),
         _section("Verdict", verdict._repr_html_()),
-        _section("Timeline", str(mimebundle(run.timeline())["text/html"])),
+        _section("Guesses", _table(_guesses(events))),
+        # Open, since paper cannot be unfolded.
+        _section("Timeline", str(mimebundle(run.timeline())["text/html"]).replace(
+            "<details>", "<details open>"
+        )),
         _section("Jobs", _table(_jobs(events))),
         _section("Faults", _table(_faults(events))),
         _section("HA store", _table(_short(run.store_rows().to_dict("records")))),
@@ -66,7 +78,33 @@ def _table(rows: Sequence[Mapping[Any, Any]]) -> str:
 
 
 def _short(rows: Iterable[Mapping[Any, Any]]) -> list[dict[Any, Any]]:
-    return [{key: str(value)[:200] for key, value in row.items()} for row in rows]
+    return [{key: shortened(str(value)) for key, value in row.items()} for row in rows]
+
+
+def shortened(text: str, longest: int = _LONGEST) -> str:
+    """A long text up to the end of a word or a number, and how long the whole is.
+
+    >>> shortened("checkpoint 1234567", 13)
+    'checkpoint … (18 characters)'
+    """
+    if len(text) <= longest:
+        return text
+    end = longest
+    while end > longest // 2 and text[end - 1].isalnum() and text[end].isalnum():
+        end -= 1
+    return f"{text[:end].rstrip()} … ({len(text):,} characters)"
+
+
+def _guesses(events: Sequence[Event]) -> list[dict[str, Any]]:
+    return [
+        {
+            "question": each.question,
+            "guess": f"{each.guess} {each.unit}".strip() if is_guess(each.guess) else "",
+            "observed": f"{each.observed} {each.unit}".strip() if each.is_observed else "",
+            "remark": each.remark,
+        }
+        for each in predictions(events).values()
+    ]
 
 
 def _jobs(events: Sequence[Event]) -> list[dict[str, Any]]:
@@ -95,6 +133,7 @@ def _jobs(events: Sequence[Event]) -> list[dict[str, Any]]:
 def _faults(events: Sequence[Event]) -> list[dict[str, Any]]:
     return [
         {
+            "clock": clock_time(event.wall),
             "seconds": f"{event.monotonic - events[0].monotonic:.3f}",
             "verb": event.facts.get("verb", ""),
             "target": event.facts.get("target", ""),

@@ -21,6 +21,9 @@ STILL = "no progress"
 LEADER_LANE = "published leader"
 STORE_LANE = "HA store"
 
+MENDING = frozenset({"resume", "heal", "grant_right"})
+"""Verbs that end a fault; they are told as events of one kind with faults."""
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -79,6 +82,8 @@ class Lanes:
     begin: float = 0.0
     wall: float | None = None
     """The clock at ``started``, in seconds since 1970."""
+    beliefs: tuple[Segment, ...] = ()
+    """Who holds the lock, who thinks it leads, and what a client sees: see ``story.beliefs``."""
 
     def of_lane(self, lane: str) -> list[Segment]:
         return [segment for segment in self.segments if segment.lane == lane]

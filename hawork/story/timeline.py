@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hawork.core.events import Event
+from hawork.story.beliefs import Beliefs
 from hawork.story.display import clock_time, html_table, in_notebook, show
 from hawork.story.picture import as_png
 from hawork.story.segments import LEADER_LANE, LEADING, SILENT, STILL, Lanes
@@ -30,9 +31,10 @@ class Timeline(Lanes):
             events = [event for event in events if event.monotonic <= until]
         if not events:
             return cls((), (), (), (), 0.0, 0.0)
-        builder = TimelineBuilder()
+        builder, beliefs = TimelineBuilder(), Beliefs()
         for event in events:
             builder.see(event)
+            beliefs.see(event)
         started = events[0].monotonic
         end = (until if until is not None else events[-1].monotonic) - started
         segments = [*builder.segments, *builder.going_on(end)]
@@ -44,6 +46,7 @@ class Timeline(Lanes):
             started=started,
             end=end,
             wall=events[0].wall,
+            beliefs=(*beliefs.segments, *beliefs.going_on(end)),
         )
 
     def _repr_mimebundle_(

@@ -13,6 +13,7 @@ from hawork.story.segments import (
     DOWN,
     LEADER_LANE,
     LEADING,
+    MENDING,
     NOT_KNOWN,
     PAUSED,
     SILENT,
@@ -199,7 +200,8 @@ class TimelineBuilder:
         how = " ".join(str(event.facts[fact]) for fact in ("how", "server") if fact in event.facts)
         lane = self._store_lane(event, now) if target == "store" else self._lanes.get(target)
         name = target if lane is None else lane.name
-        self.marks.append(Mark(name, "fault", now, f"{verb} ({how})" if how else verb))
+        kind = "mended" if verb in MENDING else "fault"
+        self.marks.append(Mark(name, kind, now, f"{verb} ({how})" if how else verb))
         if self._is_undone_by(verb, target):
             self._lost = None  # it was not away for long enough to lose anything
         if lane is None:

@@ -84,8 +84,14 @@ def test_the_kill_button_moves_the_leader(opened: Any, complaints: list[str]) ->
 
     run_cell(page, 3)
     expect(page.locator("[data-life=closed]")).to_have_count(2)
-    restart = card.get_by_role("button", name=f"Restart {leader}")
-    expect(restart).to_have_attribute("aria-disabled", "true")
+    expect(cluster.get_by_role("button")).to_have_count(0)
+    # Just before it was closed: one process down, one leading, the store up, and a slider.
+    expect(card).to_have_attribute("data-state", "down")
+    expect(cluster.locator(f"[data-name={successor}]")).to_have_attribute("data-state", "leading")
+    expect(cluster.locator("[data-name='HA store']")).to_have_attribute("data-state", "up")
+    slider = timeline.get_by_role("slider")
+    slider.fill("1")
+    expect(bars).to_have_count(0)
     expect(page.locator(ERROR)).to_have_count(0)
     assert complaints == []
 
@@ -107,11 +113,10 @@ def test_after_close_every_panel_says_so_and_no_button_is_left(
 
     run_cell(page, 6)
     expect(page.locator("[data-life=closed]")).to_have_count(len(names))
-    for each in (jobs, stepper, store):
-        expect(each).to_contain_text("This lab is closed: this is what it was.")
-    frame = page.locator(".hw-frame").filter(has=timeline)
-    expect(frame.locator(".hw-trouble")).to_have_text("This lab is closed: this is what it was.")
-    expect(page.locator(".hw-trouble").filter(has_text="closed")).to_have_count(1)
+    said = "This lab is closed: this is what it was. The slider of the timeline goes through it."
+    expect(page.locator(".hw-trouble").filter(has_text=said)).to_have_count(len(names))
+    expect(page.get_by_text(re.compile("This lab is closed"))).to_have_count(len(names))
+    expect(timeline.get_by_role("slider")).to_be_visible()
     expect(stands).to_have_count(0)
     expect(stepper).to_contain_text("Nothing is armed.")
     expect(stepper.locator("select:not([disabled])")).to_have_count(0)
@@ -120,6 +125,49 @@ def test_after_close_every_panel_says_so_and_no_button_is_left(
         expect(each.locator("[data-verb]:not([aria-disabled=true])")).to_have_count(0)
     expect(page.locator(ERROR)).to_have_count(0)
     assert complaints == []
+
+
+def test_panels_dock_beside_the_notebook(opened: Any, page: Page, complaints: list[str]) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    opened("lab.panels()", later=("lab.panels()",))
+    dock = page.get_by_role("complementary", name="Panels beside the notebook")
+    cluster, notebook = dock.locator("[data-panel=cluster]"), page.locator(".jp-Notebook")
+    leader = leader_of(cluster)
+    assert box(notebook)["x"] + box(notebook)["width"] <= box(dock)["x"] + 1
+    assert box(dock)["width"] >= 400
+    kill = cluster.get_by_role("button", name=f"Kill {leader}")
+    kill.click()
+    successor = leader_of(cluster, other_than=leader)
+    bar = dock.locator(f"[data-lane='published leader'][aria-label*='leading {successor}']")
+    for seen in (kill, bar, dock.locator(".hw-answer")):
+        expect(seen).to_be_in_viewport()
+
+    dock.get_by_role("tab", name="Cluster and timeline").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(dock.get_by_role("tab", name="HA store")).to_have_attribute("aria-selected", "true")
+    expect(cluster).to_be_hidden()
+    address = re.compile(r"address http://127\.0\.0\.1:\d+")
+    expect(dock.locator("[data-panel=store] tr").filter(has_text=address).first).to_be_visible()
+
+    handle, before = dock.get_by_role("separator"), box(dock)["width"]
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    assert box(dock)["width"] < before
+    run_cell(page, 2)
+    expect(dock).to_have_count(1)  # those of the first cell have gone back into it
+    expect(page.locator(".jp-Notebook .hw-frame")).to_have_count(1)
+    dock.get_by_role("button", name="Into the cell").click()
+    expect(dock).to_have_count(0)
+    expect(page.locator(".jp-Notebook .hw-frame")).to_have_count(2)
+    page.get_by_role("button", name="Beside the notebook").first.click()
+    expect(dock).to_have_count(1)
+    assert complaints == []
+
+
+def box(shown: Locator) -> dict[str, float]:
+    """Where an element is, in pixels."""
+    expect(shown).to_be_visible()
+    return dict(shown.bounding_box() or {})  # type: ignore[call-overload]
 
 
 def test_panels_move_while_a_cell_blocks(opened: Any, complaints: list[str]) -> None:
@@ -240,14 +288,14 @@ def test_nothing_serious_for_accessibility(
     assert light == str(theme == "Light").lower()
     background = (
         panel(page, "cluster")
-        .locator("xpath=..")
+        .locator("xpath=ancestor::*[contains(@class, 'hw-frame')]")
         .evaluate("frame => getComputedStyle(frame).backgroundColor")
     )
     brightness = sum(map(int, re.findall(r"\d+", background)[:3])) / 3
     assert (brightness > 128) == (theme == "Light"), background
 
     page.evaluate(AXE.read_text())
-    report = page.evaluate("axe.run('.hw-frame', {resultTypes: ['violations']})")
+    report = page.evaluate("axe.run('.hw-dock', {resultTypes: ['violations']})")
     found = [
         (each["id"], each["impact"], [node["html"][:160] for node in each["nodes"][:3]])
         for each in report["violations"]
@@ -339,6 +387,7 @@ def test_in_notebook_7_and_in_voila(
         for number in (0, 1):
             run_cell(page, number)
     leader = leader_of(panel(page, "cluster"))
+    expect(page.locator("aside.hw-dock")).to_have_count(int(where == "notebooks"))
     panel(page, "cluster").get_by_role("button", name=f"Kill {leader}").click()
     leader_of(panel(page, "cluster"), other_than=leader)
     # Notebook 7 has complaints of its own; our scripts are loaded from blobs.

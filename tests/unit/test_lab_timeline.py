@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import io
 
 import pytest
 from lab_story import SESSIONS, Story, killed_leader, paused_leader
+from matplotlib import image
 
 from hawork.core.events import EventKind
+from hawork.story.beliefs import BELIEF_LANE
 from hawork.story.frames import events_frame
 from hawork.story.job_lanes import JobLanes
+from hawork.story.picture import _lanes as drawn_lanes
 from hawork.story.picture import as_png
 from hawork.story.segments import (
     DOWN,
@@ -36,6 +40,17 @@ def test_nothing_happened_yet() -> None:
     timeline = Timeline.of([])
     assert str(timeline) == "nothing happened yet"
     assert as_png(timeline).startswith(b"\x89PNG")
+
+
+def test_the_picture_has_belief_beside_truth_and_stands_on_any_page() -> None:
+    timeline = Timeline.of(paused_leader().events)
+    assert drawn_lanes(timeline) == [
+        "holds the lock", "published leader", "thinks it leads", "jm-1", "jm-2",
+    ]  # fmt: skip
+    believed = {(each.label, each.state) for each in timeline.beliefs if each.lane == BELIEF_LANE}
+    assert {("jm-1", "paused"), ("jm-1", "no longer true"), ("jm-2", "leading")} <= believed
+    picture = image.imread(io.BytesIO(as_png(timeline)))
+    assert picture[0, 0, 3] == 0.0, "the ground is transparent"
 
 
 def test_lanes_come_in_the_order_of_a_reader() -> None:

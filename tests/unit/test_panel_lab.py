@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,7 @@ def test_an_altered_file_is_told_from_a_good_one(lab: LabCluster, tmp_path: Path
     rows = StoreRows(lab, lab.directory / "storage")
 
     def graph() -> list[Any]:
+        rows.look()  # what is wrong is said when it was so twice
         found = [row for row in rows.look()["rows"].values() if row[0] == "row"]
         return next(row for row in found if job.job_id in row[5] and "submittedJobGraph" in row[5])
 
@@ -202,6 +204,15 @@ def test_what_is_shown_is_escaped() -> None:
     assert "&lt;script&gt;" in bundle["text/html"]
 
 
+def applied(target: Any, patch: Any) -> Any:
+    """A merge patch, as a view applies it."""
+    if not isinstance(patch, dict):
+        return patch
+    known = target if isinstance(target, dict) else {}
+    more = {key: applied(known.get(key), value) for key, value in patch.items()}
+    return {key: value for key, value in {**known, **more}.items() if value is not None}
+
+
 def test_a_lab_that_is_closed_leaves_its_last_state(tmp_path: Path) -> None:
     with LabCluster(1, 0, directory=tmp_path / "run", keep=True) as lab:
         panel = lab.panels()
@@ -214,12 +225,17 @@ def test_a_lab_that_is_closed_leaves_its_last_state(tmp_path: Path) -> None:
         until(lambda: hub.keyframe["state"]["stepper"]["held"])
         until(lambda: hub.keyframe["state"]["store"]["rows"])
     last = hub.keyframe["state"]
-    assert last["life"] == {"closed": True}
+    assert last["life"]["closed"] and 0 < last["life"]["at"] <= hub.keyframe["now"]
+    before = [patch for time, patch in last["moments"]["patches"] if time <= last["life"]["at"]]
+    shown: Any = reduce(applied, before, {})
+    assert shown["cluster"]["cards"]["jm-1"]["state"] != "down", "it went with the lab"
+    assert shown["cluster"]["store"]["state"] == "up"
     assert last["cluster"]["leader"] == ""
     assert last["cluster"]["cards"]["jm-1"]["state"] == "down"
     assert not any(enabled for *_, enabled in last["cluster"]["cards"]["jm-1"]["buttons"])
     said = "This lab is closed: this is what it was."
-    assert {last[name]["note"] for name in ("cluster", "jobs", "stepper", "store", "end")} == {said}
+    assert {last[name]["note"] for name in ("cluster", "jobs", "stepper", "store")} == {said}
+    assert last["end"]["note"] == f"{said} The slider of the timeline goes through it."
     assert (last["stepper"]["held"], last["stepper"]["armed"]) == ([], [])
     assert last["store"]["rows"] and last["store"]["gone"] == {}
     assert "jm-1" in panel._repr_mimebundle_()[0]["text/plain"]

@@ -148,6 +148,24 @@ def test_the_report_loads_nothing(bundle: Path) -> None:
     assert "<x>" not in report and "jobs/&lt;x&gt;" in report
     assert "the store is away" in report
     assert "kill" in report and "valid" in report
+    assert "<details open>" in report and "@media print" in report, "paper cannot be unfolded"
+    assert "<th>clock</th><th>seconds</th>" in report
+    assert "<h2>Guesses</h2><div class='wide'><p>none</p>" in report
+
+
+def test_the_report_has_the_guesses_and_cuts_no_number(tmp_path: Path) -> None:
+    story = killed_leader()
+    story.add(7.0, "lab", EventKind.PREDICTION, question="gap", guess=5.0, unit="s")
+    story.add(7.1, "lab", EventKind.PREDICTION, question="gap", observed=0.08)
+    long = " ".join(str(number) for number in range(10_000, 11_000))
+    bundle = write_bundle(
+        tmp_path / "run.zip", cluster="LabCluster", events=story.events, options={},
+        storage=pandas.DataFrame([{"path": "a", "content": long}]), store=pandas.DataFrame(),
+    )  # fmt: skip
+    report = report_of(open_bundle(bundle))
+    assert "<td>gap</td><td>5.0 s</td><td>0.08 s</td>" in report
+    (cut,) = re.findall(r"<td>(10000 [0-9 ]*) … \(5,999 characters\)</td>", report)
+    assert long.startswith(f"{cut} ") and len(cut) > 1900
 
 
 def test_a_bundle_that_cannot_be_written_leaves_nothing(tmp_path: Path, bundle: Path) -> None:

@@ -49,7 +49,7 @@ function card(name, send) {
     put(root, "aria-label", `${name}, ${shown.leads ? "the leader, " : ""}${shown.state}`);
     say(badge, shown.leads ? "★ leader" : "");
     say(state, shown.state);
-    const all = [...shown.facts];
+    const all = shown.facts.filter(([key]) => !(shown.leads && key === "address")); // it is above
     if (shown.pid) all.unshift(["pid", String(shown.pid)]);
     if (shown.session) all.splice(1, 0, ["session id", shown.session]);
     keyed(facts, all.map(([key]) => key), factRow, (element, key) => {

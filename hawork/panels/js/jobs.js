@@ -3,8 +3,7 @@
 import { button, el, enable, keyed, put, say } from "./dom.js";
 import { isClosed } from "./state.js";
 
-const COLUMNS = ["job", "state", "progress", "records per second", "checkpoints", "restored from",
-  "restarts", "result", ""];
+const COLUMNS = ["job", "state", "progress", "checkpoints", "restarts", "action"];
 
 export function jobsView(send, model) {
   const note = el("p", { class: "hw-note" });
@@ -16,7 +15,7 @@ export function jobsView(send, model) {
   function update(model) {
     const jobs = model.state.jobs ?? {};
     const order = jobs.order ?? [];
-    say(note, jobs.error || jobs.note || (order.length ? "" : "No job was submitted yet."));
+    say(note, jobs.error || (isClosed(model) ? "" : jobs.note) || (order.length ? "" : "No job was submitted yet."));
     const fixed = model.replay || jobs.cancel === false;
     const closed = isClosed(model);
     keyed(body, order, (id) => jobRow(id, send, fixed),
@@ -32,25 +31,25 @@ function jobRow(id, send, fixed) {
   const count = el("span", {});
   cells[2].append(bar, count);
   const cancel = button("Cancel", () => send({ do: "cancel", job: id }), { "data-verb": "cancel" });
-  if (!fixed) cells[8].append(cancel);
+  if (!fixed) cells[5].append(cancel);
   const row = el("tr", { "data-job": id }, ...cells);
   row.show = (job, closed) => {
     put(row, "data-status", job.status);
     put(row, "data-stale", job.stale ? "true" : null);
     say(cells[0], job.name);
     put(cells[0], "title", id);
-    say(cells[1], job.stale ? `not known (${job.status} at ${job.stale})` : job.status);
+    const status = job.stale ? `not known (${job.status} at ${job.stale})` : job.status;
+    say(cells[1], [status, job.result, job.failure].filter(Boolean).join(" · "));
     const known = job.expected || (job.ended && job.records);
     put(bar, "aria-label", `Progress of ${job.name}`);
     put(bar, "hidden", !known);
     if (known) put(bar, "value", Math.min(1, job.records / (job.expected || job.records)).toFixed(3));
-    say(count, `${job.records.toLocaleString("en")} records`);
-    say(cells[3], job.rate ? job.rate.toLocaleString("en") : "");
-    say(cells[4], job.latest === undefined ? String(job.checkpoints)
-      : `${job.checkpoints} by this leader, the last is ${job.latest}`);
-    say(cells[5], job.restored === undefined ? "" : `checkpoint ${job.restored}`);
-    say(cells[6], String(job.restarts));
-    say(cells[7], [job.result, job.failure].filter(Boolean).join(" · "));
+    const rate = job.rate ? `, ${job.rate.toLocaleString("en")} per second` : "";
+    say(count, `${job.records.toLocaleString("en")} records${rate}`);
+    const done = job.latest === undefined ? String(job.checkpoints)
+      : `${job.checkpoints} by this leader, the last is ${job.latest}`;
+    say(cells[3], job.restored === undefined ? done : `${done}; restored from ${job.restored}`);
+    say(cells[4], String(job.restarts));
     put(cancel, "aria-label", `Cancel ${job.name}`);
     enable(cancel, !job.ended && !job.stale && !closed);
   };

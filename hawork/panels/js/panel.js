@@ -1,8 +1,10 @@
 // Where a panel begins: it finds the hub, keeps its own copy of the state, and draws when the
 // browser has time. Several panels in one place share one copy.
 
-import { adoptKeyframe, applyDelta, emptyModel, isClosed, stateAt } from "./state.js";
-import { el, keyed, ownKeys, put, say } from "./dom.js";
+import { adoptKeyframe, applyDelta, emptyModel, isClosed, lastMoment, stateAt } from "./state.js";
+import { put } from "./dom.js";
+import { docked } from "./dock.js";
+import { frameOf } from "./frame.js";
 import { outbox } from "./requests.js";
 import { clusterView } from "./cluster.js";
 import { timelineView } from "./timeline.js";
@@ -53,7 +55,8 @@ async function liveView(panel, host, fail) {
   const hub = await panel.widget_manager.get_model(id);
   const model = emptyModel();
   model.received = performance.now();
-  model.replay = panel.get("replay");
+  model.recorded = panel.get("replay");
+  model.replay = model.recorded;
   // For what a view does later, by a timer of its own: an error would be lost.
   model.guarded = (work) => () => {
     try {
@@ -66,16 +69,19 @@ async function liveView(panel, host, fail) {
   const requests = outbox(send);
   const views = panel.get("panels").map((name) => ({ name, ...VIEWS[name](requests.ask, model) }));
   const frame = frameOf(views);
-  host.append(frame.root);
+  const leave = panel.get("beside") ? docked(host, frame.root, model.guarded) : null;
+  if (!leave) host.append(frame.root);
 
   let scheduled = 0;
   const draw = () => {
     scheduled = 0;
     requests.heard(model.state.requests?.taken);
+    // A lab that is closed has left all of its moments: from then on it is a recorded run.
+    model.replay ||= Boolean(model.state.moments);
     if (isClosed(model)) requests.close(); // nothing takes them any more
     // The timeline cuts a recorded run by itself; all else is shown as it was at that moment.
     const then = model.replay
-      ? { ...model, state: stateAt(model, model.cursor ?? model.now) } : model;
+      ? { ...model, state: stateAt(model, model.cursor ?? lastMoment(model)) } : model;
     frame.update(then);
     for (const view of views) view.update(view.name === "timeline" ? model : then);
     put(frame.root, "data-seq", model.seq);
@@ -119,7 +125,7 @@ async function liveView(panel, host, fail) {
   hub.on("change:keyframe", onKeyframe);
   hub.on("comm_live_update", onLife);
   onKeyframe();
-  if (!model.replay && !model.state.life?.closed) send({ do: "keyframe" });
+  if (!model.recorded && !model.state.life?.closed) send({ do: "keyframe" });
 
   return () => {
     hub.off("msg:custom", onMessage);
@@ -127,38 +133,9 @@ async function liveView(panel, host, fail) {
     hub.off("comm_live_update", onLife);
     cancelAnimationFrame(scheduled);
     requests.close();
+    leave?.();
     for (const view of views) view.close?.();
   };
-}
-
-// Around the views: a title each, what was asked for and became of it, and the newest news.
-function frameOf(views) {
-  const answer = el("p", { class: "hw-answer", role: "status" });
-  const news = el("ol", { class: "hw-news", "aria-live": "polite", "aria-label": "What happened" });
-  const trouble = el("p", { class: "hw-trouble", role: "status" });
-  const sections = views.map((view) =>
-    el("section", { class: "hw-panel", "data-panel": view.name, "aria-label": view.title },
-      el("h3", { class: "hw-title" }, view.title), view.root));
-  const root = el("div", { class: "hw-frame" }, ...sections, trouble, answer, news);
-  ownKeys(root);
-
-  function update(model) {
-    const { answer: said, life, news: told, end } = model.state;
-    put(root, "data-life", model.orphaned ? "orphaned" : life?.closed ? "closed" : "live");
-    // A timeline does not say so itself, nor does a section that was never seen.
-    const noted = views.some((view) => model.state[view.name]?.note);
-    say(trouble, model.orphaned ? "The kernel has ended: this is what was seen last."
-      : isClosed(model) && !noted ? end?.note ?? "" : model.state.trouble?.text ?? "");
-    if (said?.number) {
-      say(answer, said.ok ? `${said.text} was done` : said.text);
-      put(answer, "data-ok", String(said.ok));
-    }
-    const lines = told?.lines ?? [];
-    keyed(news, lines.map(([time, text]) => `${time} ${text}`), (line) => el("li", {}, line),
-      () => {});
-  }
-
-  return { root, update };
 }
 
 export default { render };

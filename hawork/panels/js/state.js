@@ -56,9 +56,14 @@ export function stateAt(model, time) {
 }
 
 // Whether the lab, or the view of a cluster, was closed while we looked: nothing hears a button any
-// more. A replay is of a run that is over, and has its own.
+// more. What was a recorded run from the beginning has none.
 export function isClosed(model) {
-  return !model.replay && Boolean(model.state.life?.closed);
+  return !model.recorded && Boolean(model.state.life?.closed);
+}
+
+// Where a replay begins: a lab that was closed as it was just before, a recorded run at its end.
+export function lastMoment(model) {
+  return model.state.life?.at ?? model.now;
 }
 
 // "applied", or "gap": something was missed, and only a keyframe can help.

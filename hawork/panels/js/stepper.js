@@ -32,7 +32,7 @@ export function stepperView(send, model) {
     for (const each of [action, who]) put(each, "disabled", closed);
     if (!stepper?.steps) return;
     const standing = stepper.held ?? [];
-    say(note, stepper.error || stepper.note || "");
+    say(note, closed ? "" : stepper.error || stepper.note || "");
     say(armed, stepper.armed?.length ? `Armed: ${stepper.armed.join("; ")}` : "Nothing is armed.");
     keyed(who, ["", ...stepper.processes], (name) => el("option", { value: name }),
       (option, name) => say(option, name || "the first that comes"));
@@ -87,6 +87,7 @@ function stepRow([name, meaning, from, to], columns, arm) {
   const armIt = button("Arm", () => arm(name), { "aria-label": `Arm ${name}`, "data-verb": "arm" });
   const row = el("li", { "data-step": name },
     el("span", { class: "hw-step-head" }, armIt, el("code", {}, name), here, count,
+      el("span", { class: "hw-route" }, start === end ? from : `${from} → ${to}`),
       el("span", { class: "hw-meaning" }, meaning)),
     el("span", { class: "hw-lanes-row", "aria-hidden": "true" }, arrow));
   row.show = (process, times, by, fresh, armed, closed) => {

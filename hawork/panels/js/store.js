@@ -8,14 +8,14 @@ const FRESH = 4000;
 export function storeView() {
   const note = el("p", { class: "hw-note" });
   const trouble = el("ul", { class: "hw-alarm", role: "status", "aria-label": "What is wrong" });
-  const [rows, rowsBody] = tableOf("HA store", ["place", "name", "version", "says", "its file"]);
-  const [files, filesBody] = tableOf("storageDir", ["what", "path", "size", "says", "pointer"]);
+  const [rows, rowsBody] = tableOf("HA store", ["entry", "says", "version, and its file"]);
+  const [files, filesBody] = tableOf("storageDir", ["file", "says", "size, and its pointer"]);
   const root = el("div", {}, note, trouble, rows, files);
   let timer = 0;
 
   function update(model) {
     const store = model.state.store ?? {};
-    say(note, store.error || store.note || (store.rows || isClosed(model) ? "" : "Looking …"));
+    say(note, isClosed(model) ? "" : store.error || store.note || (store.rows ? "" : "Looking …"));
     put(trouble, "hidden", !store.trouble?.length);
     keyed(trouble, store.trouble ?? [], (sentence) => el("li", {}, `⚠ ${sentence}`), () => {});
     const known = store.rows ?? {};
@@ -40,7 +40,7 @@ export function storeView() {
     if (age < FRESH) timer = setTimeout(model.guarded(() => update(model)), FRESH - age + 50);
   }
 
-  return { root, title: "HA store and storageDir", update, close: () => clearTimeout(timer) };
+  return { root, title: "HA store and storageDir", tab: "HA store", update, close: () => clearTimeout(timer) };
 }
 
 function tableOf(caption, columns) {
@@ -52,7 +52,8 @@ function tableOf(caption, columns) {
 
 function storeRow(root) {
   return (key) => {
-    const cells = [0, 1, 2, 3, 4].map(() => el("td", {}));
+    const [place, name] = [el("span", { class: "hw-place" }), el("span", { class: "hw-name" })];
+    const [value, version] = [el("span", { class: "hw-value" }), el("span", { class: "hw-version" })];
     const verdict = el("span", { class: "hw-verdict" });
     const link = button("", () => {
       const target = [...root.querySelectorAll("tr[data-key]")]
@@ -60,18 +61,17 @@ function storeRow(root) {
       target?.scrollIntoView({ block: "nearest" });
       target?.focus();
     }, { class: "hw-link" });
-    cells[4].append(link, verdict);
-    const value = el("span", { class: "hw-value" });
-    cells[3].append(value);
-    const row = el("tr", { "data-key": key, tabindex: "-1" }, ...cells);
-    row.show = ([, place, name, version, text, path, said], change) => {
+    const row = el("tr", { "data-key": key, tabindex: "-1" },
+      el("td", {}, place, name), el("td", {}, value), el("td", {}, version, link, verdict));
+    row.show = ([, of, called, count, text, path, said], change) => {
       put(row, "data-change", change);
       put(row, "data-good", said && !said.endsWith(" verified") && said !== "nothing points to it" ? "false" : null);
       const mark = { gone: "− ", changed: "● " }[change] ?? "";
-      [place, mark + elided(name), version].forEach((each, at) => say(cells[at], each));
-      put(cells[1], "title", name);
+      say(place, of);
+      say(name, mark + elided(called));
+      put(name, "title", called);
+      say(version, count);
       say(value, text);
-      put(value, "title", text);
       put(link, "hidden", !path);
       put(link, "data-link", path);
       put(link, "title", path);

@@ -1,12 +1,12 @@
 // The timeline: lanes on one axis, drawn as SVG whose elements are kept between updates.
 
-import { el, put, say, svg } from "./dom.js";
+import { el, keyed, put, say, svg } from "./dom.js";
 import {
   clock, fit, follow, laneRows, marksUntil, offset, pan, rebase, rectsOf, scaleOf, seconds, segmentsUntil, textFits,
   thinMarks, tickLabel, ticks, zoom,
 } from "./layout.js";
 import {
-  PATTERN_OF, SHAPES, describe, hatchOf, patterns, place, reuse, wordsOf,
+  PATTERN_OF, SHAPES, describe, hatchOf, legendItem, patterns, place, reuse, wordsOf,
 } from "./shapes.js";
 import { toolbar } from "./toolbar.js";
 
@@ -54,7 +54,8 @@ export function timelineView(send, model) {
   const table = el("table", {});
   const folded = el("details", { ontoggle: model.guarded(() => draw(true)) },
     el("summary", {}, "The same as a table"), el("div", { class: "hw-scroll", tabindex: "0" }, table));
-  const root = el("div", { class: "hw-timeline-box" }, controls.root, picture, detail, folded);
+  const legend = el("ul", { class: "hw-legend", "aria-label": "Legend" });
+  const root = el("div", { class: "hw-timeline-box" }, controls.root, picture, legend, detail, folded);
 
   // What the kernel said last, and the time since then: an idle lab needs no messages.
   function now() {
@@ -87,6 +88,7 @@ export function timelineView(send, model) {
     drawNames(rows);
     drawBars();
     drawMarks(rows);
+    drawLegend(found, present);
     drawTakeovers(timeline, present, height);
     drawAxis(height);
     place(edge, { y1: TOP, y2: TOP + height });
@@ -172,7 +174,9 @@ export function timelineView(send, model) {
     for (const rect of rects) {
       const group = known.get(rect.key) ?? newBar(rect.key, known);
       group.shown = rect;
-      const left = Math.max(rect.x, -shifted);
+      // What moves out of sight until the next drawing must not take its words along.
+      const out = view.following && rect.x < -shifted ? Math.min(24, 1000 * scaleOf(view, width)) : 0;
+      const left = Math.max(rect.x, -shifted) + out;
       const room = Math.min(rect.x + rect.width, width - shifted) - left;
       const words = rect.state === "merged" ? "" : rect.label || rect.state;
       const fits = rect.height > 8 && rect.state !== "down" && textFits(words, room);
@@ -223,6 +227,15 @@ export function timelineView(send, model) {
         put(group.firstChild, "d", SHAPES[mark.kind] ?? SHAPES.step);
         say(group.lastChild, `${seconds(mark.time)} ${mark.lane}: ${what}`);
       });
+  }
+
+  // Of the whole run, so that it does not jump while a view moves.
+  function drawLegend(found, present) {
+    const states = new Set(found.map((each) => each.state));
+    const kinds = new Set(marksUntil(model, present).map((mark) => mark.kind));
+    kinds.delete("stalled"); // its words are in the picture
+    const items = [...[...states].map((each) => `state ${each}`), ...[...kinds].map((each) => `mark ${each}`)];
+    keyed(legend, items.sort(), (kind) => legendItem(id, kind), () => {});
   }
 
   function drawStalls(all) {

@@ -2,6 +2,7 @@
 
 import { button, el, put, say } from "./dom.js";
 import { fit, pan, seconds, zoom } from "./layout.js";
+import { lastMoment } from "./state.js";
 
 const PLAY_STEP = 50;
 
@@ -21,8 +22,7 @@ export function toolbar(view, model, { now, change, id }) {
     "Keys: arrows go from state to state, + and − zoom, Shift+arrows move, Home shows all, Space pauses.");
   const root = el("div", { class: "hw-toolbar", role: "toolbar", "aria-label": "Timeline" });
   const clock = el("output", { class: "hw-clock" });
-  if (model.replay) root.append(...replayControls(), ...buttons, clock, help);
-  else root.append(following, ...buttons, clock, help);
+  root.append(following, ...buttons, clock, help);
 
   function move(wanted) {
     view.following = false;
@@ -37,9 +37,10 @@ export function toolbar(view, model, { now, change, id }) {
   }
 
   function update(present) {
+    if (model.replay && !slider) following.replaceWith(...replayControls());
     if (model.replay && view.cursor === null) {
       view.following = false;
-      view.cursor = model.now;
+      view.cursor = lastMoment(model);
       Object.assign(view, fit(model.now));
       change();
       return;

@@ -9,13 +9,13 @@ const names = [
   "emptyModel", "applyPatch", "adoptKeyframe", "applyDelta", "ticks", "tickLabel", "zoom", "pan",
   "follow", "fit", "segmentsUntil", "marksUntil", "laneRows", "placeIn", "rectsOf", "thinMarks",
   "scaleOf", "offset", "rebase", "outbox", "stateAt", "missing", "outdated",
-  "isClosed",
+  "isClosed", "lastMoment",
 ];
 const source = script.replace("export default { render };", `export { ${names.join(", ")} };`);
 const {
   emptyModel, applyPatch, adoptKeyframe, applyDelta, ticks, tickLabel, zoom, pan, follow, fit,
   segmentsUntil, marksUntil, laneRows, placeIn, rectsOf, thinMarks, scaleOf, offset, rebase, outbox,
-  stateAt, missing, outdated, isClosed,
+  stateAt, missing, outdated, isClosed, lastMoment,
 } = await import(`data:text/javascript;base64,${Buffer.from(source).toString("base64")}`);
 
 const keyframe = (seq, more = {}) => ({
@@ -233,7 +233,15 @@ test("a replay is not closed, though its run is over", () => {
   assert.equal(isClosed(model), false);
   applyDelta(model, { seq: 2, now: 9, patch: { life: { closed: true } } });
   assert.equal(isClosed(model), true);
-  assert.equal(isClosed({ ...model, replay: true }), false);
+  assert.equal(isClosed({ ...model, recorded: true }), false);
+});
+
+test("the replay of a closed lab begins just before it was closed", () => {
+  const model = emptyModel();
+  adoptKeyframe(model, keyframe(1, { life: { closed: true } }));
+  assert.equal(lastMoment(model), model.now);
+  applyDelta(model, { seq: 2, now: 9000, patch: { life: { closed: true, at: 8000 } } });
+  assert.equal(lastMoment(model), 8000);
 });
 
 test("what a browser lacks is named", () => {
