@@ -80,7 +80,7 @@ class _ZooKeeper:
         )
         now = SYSTEM_CLOCK.time()
         if cluster is None:
-            return Election(now, missing=self._missing(root if isinstance(root, list) else None))
+            return Election(now, missing=self._missing(root is not None, isinstance(root, list)))
         if isinstance(latch, list) or latch is None:
             return Election(now, contenders=len(latch or ()))
         return Election(now)  # it may not be listed by us
@@ -102,14 +102,16 @@ class _ZooKeeper:
             raise
         return session
 
-    def _missing(self, beside: Sequence[str] | None) -> str:
+    def _missing(self, has_root: bool, may_list: bool) -> str:
         paths = self._paths
-        if beside is None:
+        if not has_root:
             said = f"there is no {paths.root} in this ZooKeeper"
             return instead(said, self._clusters("/"), options.ZK_ROOT.key, "clusters are below")
         found = [path.removeprefix(paths.root.rstrip("/")) for path in self._clusters(paths.root)]
         cluster_id = self._config.get_option(options.CLUSTER_ID)
         said = f"there is no cluster {cluster_id} below {paths.root}"
+        if not may_list:
+            return f"{said}, and which there are we may not list: see {options.CLUSTER_ID.key}"
         return instead(said, found, options.CLUSTER_ID.key)
 
     def _clusters(self, parent: str) -> list[str]:

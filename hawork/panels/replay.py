@@ -54,8 +54,9 @@ def replay(run: Recorded | Sequence[Event] | Path | str, *, ha: str = "") -> Pan
         run = open_ring(run)
     if isinstance(run, RunBundle):
         ha = ha or run.ha
+    until = None
     if isinstance(run, Recorded):
-        run = run.event_list()
+        until, run = run.recorded_until(), run.event_list()
     events = _events_of(run)
 
     def picture() -> dict[str, str]:
@@ -66,18 +67,23 @@ def replay(run: Recorded | Sequence[Event] | Path | str, *, ha: str = "") -> Pan
     except ImportError:
         return Panel("replay", None, picture)
     hub = HubWidget()
-    hub.send_keyframe(recorded(events, ha))
+    hub.send_keyframe(recorded(events, ha, until=until))
     widget = PanelWidget(hub, list(SHOWN), lambda: as_text(Timeline.of(events)), replay=True)
     return Panel("replay", widget, picture)
 
 
-def recorded(events: Sequence[Event], ha: str = "", most: int = MOST_MOMENTS) -> Json:
-    """A keyframe with the whole run and its moments; what went on at its end is over."""
+def recorded(
+    events: Sequence[Event], ha: str = "", most: int = MOST_MOMENTS, until: float | None = None
+) -> Json:
+    """A keyframe with the whole run and its moments; what went on at its end is over.
+
+    ``until`` (monotonic) is its end; default: the last event.
+    """
     ordered = sorted(events, key=lambda event: event.monotonic)
     seen: list[Event] = []
     timeline = LiveTimeline(lambda known: seen[known:])
     through = moments(ordered, timeline, seen, ha, most)
-    end = ordered[-1].monotonic
+    end = max(ordered[-1].monotonic, until or 0.0)
     state = {
         "timeline": timeline.section(end),
         "life": {"closed": True},

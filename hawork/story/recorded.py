@@ -47,9 +47,9 @@ class Recorded(ABC):
         """
         from hawork.story.timeline import Timeline
 
-        return Timeline.of(self.event_list(), self._ends_at())
+        return Timeline.of(self.event_list(), self.recorded_until())
 
-    def _ends_at(self) -> float | None:
+    def recorded_until(self) -> float | None:
         """Monotonic seconds; ``None``: with the last event."""
         return self._closed_at
 

@@ -96,7 +96,7 @@ class RingBundle(RunBundle):
     until: float | None = None
     """On the axis of the events: until when the cluster was watched."""
 
-    def _ends_at(self) -> float | None:
+    def recorded_until(self) -> float | None:
         return self.until
 
 

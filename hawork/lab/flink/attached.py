@@ -379,7 +379,7 @@ class AttachedCluster(ClusterView):
         """Ask the leader now; ``RestError`` without a leader, or when it is silent."""
         return ask(self._address(), path, trust=self.trust)
 
-    def _ends_at(self) -> float:
+    def recorded_until(self) -> float:
         """Now, while it is open: a silence has no events, and goes on."""
         return SYSTEM_CLOCK.monotonic() if self._closed_at is None else self._closed_at
 

@@ -41,6 +41,8 @@ from hawork.story.beliefs import CLIENT
 from hawork.story.job_manager_log import JobManagerLog, aligned
 
 COMPONENTS = (REST_SERVER, RESOURCE_MANAGER, DISPATCHER)
+_STRANGE = (KeyError, TypeError, ValueError, AttributeError)
+"""What an answer of another shape than Flink's raises."""
 _JOIN_SECONDS = 5.0
 _LOG_SECONDS = 0.05
 _REST_SECONDS = 0.25
@@ -251,7 +253,7 @@ class FlinkWatch:
             session_id = str(leader.session_id) if leader.session_id != NO_LEADERSHIP else None
             name = self._name(session_id or "") or host_and_port(leader.address)
             # It is dead, hung, or not ready yet; or what answers there is no Flink.
-            with contextlib.suppress(RestError, KeyError, TypeError, ValueError):
+            with contextlib.suppress(RestError, *_STRANGE):
                 self.rest.look(leader.address, name, session_id)
             # A leader with many jobs has others to serve for three quarters of its time.
             pause = min(max(_REST_SECONDS, 3 * (time.monotonic() - began)), _LONGEST_PAUSE)
