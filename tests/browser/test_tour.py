@@ -28,8 +28,8 @@ def test_the_tour_runs(page: Page, jupyter: JupyterLab, complaints: list[str]) -
     expect(outputs.get_by_text("The same as a table").last).to_be_visible()
     live = page.locator("[data-panel=timeline] [data-lane='published leader']")
     expect(live.nth(1)).to_be_attached()
-    expect(page.locator("[data-panel=cluster]").locator("xpath=..")).to_have_attribute(
-        "data-life", "closed"
-    )
+    expect(
+        page.locator(".hw-frame").filter(has=page.locator("[data-panel=cluster]"))
+    ).to_have_attribute("data-life", "closed")
     expect(outputs.filter(has_text="equal").first).to_be_attached()
     assert complaints == []
