@@ -19,6 +19,10 @@ from hawork.core.errors import HaworkError
 
 COMMANDS = {
     "demo": ("kill the leader of a real job and compare the result", "hawork demo"),
+    "drill": (
+        "break a cluster at random for minutes, and judge it from outside",
+        "hawork drill --ha zookeeper --minutes 2",
+    ),
     "lab": ("open the notebooks in JupyterLab", "hawork lab"),
     "jobmanager": (
         "run a JobManager, supervised",

@@ -15,6 +15,7 @@ from hawork.lab.artifacts import find_source
 from hawork.lab.faults import Faults
 from hawork.lab.job import Job
 from hawork.lab.local_cluster import LocalCluster, fault
+from hawork.lab.nemesis.load import JOBS, LoadSpec
 from hawork.lab.processes import LabProcesses
 from hawork.lab.steps import ArmedStep
 from hawork.lab.submission import send
@@ -52,6 +53,8 @@ class LabCluster(LocalCluster[Job]):
     _docked = ("cluster", "timeline", "jobs", "stepper", "store")
 
     block = fault(Faults.block)
+    kill_task = fault(Faults.kill_task)
+    move_clock = fault(Faults.move_clock)
 
     # --- jobs ----------------------------------------------------------------------------
     def submit(
@@ -142,6 +145,13 @@ class LabCluster(LocalCluster[Job]):
         return self._panel("stepper")
 
     # --- within --------------------------------------------------------------------------
+    def _submit_load(self, job: LoadSpec) -> Job:
+        return self.submit(
+            f"{JOBS}:{job.function}",
+            {"end": job.end, "rate": job.rate, "output": str(job.output)},
+            parallelism=job.parallelism, checkpoint_interval=job.interval, wait=False,
+        )  # fmt: skip
+
     def _make_panel_set(self) -> PanelSet:
         from hawork.panels.panel_set import PanelSet
 

@@ -6,16 +6,21 @@ timeline and every measurement know the moment. A fault that is refused is not a
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
 from hawork.core.events import Event, EventKind, EventLog
+from hawork.lab.process_limits import end_refusals, prepared_refusal, task_processes
 from hawork.lab.processes import JOB_MANAGER
 from hawork.story.terms import Terms
 
 if TYPE_CHECKING:
+    from hawork.lab.damage import Damage
     from hawork.lab.leadership import Leadership
     from hawork.lab.processes import LabProcesses
     from hawork.lab.steps import ArmedSteps
@@ -40,6 +45,7 @@ class Faults:
         steps: ArmedSteps,
         events: EventLog,
         reader: EventReader,
+        damage: Damage | None = None,
     ) -> None:
         self._started = started
         self._store = store
@@ -48,6 +54,7 @@ class Faults:
         self._steps = steps
         self._events = events
         self._reader = reader
+        self._damage = damage
 
     # --- processes -----------------------------------------------------------------------
     def kill(self, target: str = "leader") -> Event:
@@ -135,6 +142,111 @@ class Faults:
             self._kill(processes, name)
         processes.start(name)
         return event
+
+    def kill_task(self, target: str) -> Event:
+        """SIGKILL the process of a TaskManager's first subtask, as a kernel short of memory does.
+
+        >>> lab.kill_task("tm-1")                                          # doctest: +SKIP
+        """
+        name, processes = self._alive(target)
+        tasks = task_processes(processes.state(name).pid)
+        if not tasks:
+            raise LabError(f"{name} runs no subtask now: submit a job, or choose another")
+        event = self._record("kill_task", name)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(tasks[0], signal.SIGKILL)
+        return event
+
+    def refuse(self, target: str = "leader", what: str = "writes") -> Event:
+        """Let a process get I/O errors until ``allow``.
+
+        ``what``: ``writes`` to any file fail with EFBIG, or ``opens`` of files, sockets and
+        processes with EMFILE. Linux only.
+
+        >>> lab.refuse("leader", "writes")                                 # doctest: +SKIP
+        """
+        name, processes = self._alive(target)
+        refuse = prepared_refusal(processes.state(name).pid, what)
+        event = self._record("refuse", name, what=what)
+        refuse()
+        return event
+
+    def allow(self, target: str) -> Event:
+        """End what ``refuse`` began.
+
+        >>> lab.allow("jm-1")                                              # doctest: +SKIP
+        """
+        name, processes = self._known(target)
+        event = self._record("allow", name)
+        if processes.state(name).alive:
+            end_refusals(processes.state(name).pid)
+        return event
+
+    def move_clock(self, target: str = "leader", wall: float = 0.0, slept: float = 0.0) -> Event:
+        """Set a process's wall clock by ``wall`` seconds, and let its host sleep for ``slept``.
+
+        A process that has the machine's own clocks is killed first, and started with clocks that
+        can be moved. They stay moved.
+
+        >>> lab.move_clock("leader", slept=60.0)                           # doctest: +SKIP
+        """
+        if slept < 0:
+            raise LabError(f"no host sleeps for {slept:g} s: give seconds of 0 or more")
+        name, processes = self._alive(target)
+        event = self._record("move_clock", name, wall=f"{wall:g}", slept=f"{slept:g}")
+        if not processes.has_own_clock(name):
+            processes.move_clock(name, 0.0, 0.0)
+            self._kill(processes, name)
+            processes.start(name)
+        processes.move_clock(name, wall, slept)
+        return event
+
+    # --- what is stored ------------------------------------------------------------------
+    def delete_file(self, path: str) -> Event:
+        """Take a file out of storageDir, until ``put_back``; ``path`` is relative to it.
+
+        >>> lab.delete_file("lab/jobs/3f1c.../submittedJobGraph0123456789ab")  # doctest: +SKIP
+        """
+        return self._harm("delete_file", path, self._stored.prepared_deletion(path))
+
+    def damage_file(self, path: str) -> Event:
+        """Change a byte in the middle of a file of storageDir, until ``put_back``.
+
+        >>> lab.damage_file("lab/jobs/3f1c.../submittedJobGraph0123456789ab")  # doctest: +SKIP
+        """
+        return self._harm("damage_file", path, self._stored.prepared_damage(path))
+
+    def lock_file(self, path: str) -> Event:
+        """Let no process open a file of storageDir, root neither, until ``put_back``.
+
+        A link to itself stands in its place: opening it is ELOOP.
+
+        >>> lab.lock_file("lab/jobs/3f1c.../submittedJobGraph0123456789ab")  # doctest: +SKIP
+        """
+        return self._harm("lock_file", path, self._stored.prepared_lock(path))
+
+    def put_back(self, path: str) -> Event:
+        """Put a file of storageDir back as it was before it was harmed.
+
+        >>> lab.put_back("lab/jobs/3f1c.../submittedJobGraph0123456789ab")  # doctest: +SKIP
+        """
+        return self._harm("put_back", path, self._stored.prepared_return(path))
+
+    def fill_disk(self) -> Event:
+        """Fill the file system of storageDir, until ``free_disk``.
+
+        It must be a small one of its own: ``LabError`` when other programs may need it.
+
+        >>> lab.fill_disk()                                                # doctest: +SKIP
+        """
+        return self._harm("fill_disk", "storageDir", self._stored.prepared_filling())
+
+    def free_disk(self) -> Event:
+        """Give back what ``fill_disk`` took.
+
+        >>> lab.free_disk()                                                # doctest: +SKIP
+        """
+        return self._harm("free_disk", "storageDir", self._stored.free)
 
     # --- a store that is a server --------------------------------------------------------
     def expire_session(self, target: str = "leader") -> Event:
@@ -226,6 +338,18 @@ class Faults:
         return event
 
     # --- within --------------------------------------------------------------------------
+    @property
+    def _stored(self) -> Damage:
+        if self._damage is None:
+            raise LabError("this cluster has no storageDir of its own: use a LabCluster")
+        return self._damage
+
+    def _harm(self, verb: str, target: str, act: Callable[[], object]) -> Event:
+        self._started()
+        event = self._record(verb, target)
+        act()
+        return event
+
     def _known(self, target: str) -> tuple[str, LabProcesses]:
         """The process that is meant; ``LabError`` when there is none, or no lab is running."""
         processes, name = self._started(), self._leadership.resolve(target)

@@ -82,6 +82,17 @@ class Job:
 
         return Waiting(f"the acknowledgement of job {self.name}", self._accepted, timeout=timeout)
 
+    @property
+    def accepted(self) -> bool | None:
+        """Whether the cluster has accepted the job; ``None`` while there is no answer.
+
+        >>> job.accepted                                                    # doctest: +SKIP
+        True
+        """
+        if not self._submission.done():
+            return None
+        return self._submission.exception() is None
+
     def finished(
         self, timeout: float | None = None, *, progress: bool = True
     ) -> Waiting[JobDetails]:

@@ -8,7 +8,7 @@ import functools
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar
 
@@ -25,10 +25,13 @@ from hawork.core.steps import disarm
 from hawork.core.types import LeaderInformation, ProcessState
 from hawork.lab.closing import tell_running
 from hawork.lab.cluster_view import ClusterView
+from hawork.lab.damage import Damage
 from hawork.lab.faults import Faults
 from hawork.lab.hosted import tell_limits
 from hawork.lab.job import Job
 from hawork.lab.leadership import Leadership
+from hawork.lab.nemesis.drill import Drill, DrillReport
+from hawork.lab.nemesis.load import LoadKinds, LoadSpec
 from hawork.lab.options import lab_options
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER, LabProcesses
 from hawork.lab.run_directory import RunDirectory
@@ -71,6 +74,8 @@ class LocalCluster(ClusterView, Generic[J]):
     _verbs: ClassVar[Sequence[str]] = JOB_MANAGER_VERBS
     """On ConfigMaps: what the lab lets its JobManagers do."""
     _start_seconds: ClassVar[float] = 60.0
+    _load: ClassVar[LoadKinds] = LoadKinds()
+    """The jobs of a drill."""
 
     kill = fault(Faults.kill)
     terminate = fault(Faults.terminate)
@@ -80,6 +85,14 @@ class LocalCluster(ClusterView, Generic[J]):
     expire_session = fault(Faults.expire_session)
     partition = fault(Faults.partition)
     store_outage = fault(Faults.store_outage)
+    refuse = fault(Faults.refuse)
+    allow = fault(Faults.allow)
+    delete_file = fault(Faults.delete_file)
+    damage_file = fault(Faults.damage_file)
+    lock_file = fault(Faults.lock_file)
+    put_back = fault(Faults.put_back)
+    fill_disk = fault(Faults.fill_disk)
+    free_disk = fault(Faults.free_disk)
     heal = fault(Faults.heal)
     revoke_right = fault(Faults.revoke_right)
     grant_right = fault(Faults.grant_right)
@@ -120,9 +133,10 @@ class LocalCluster(ClusterView, Generic[J]):
         self._connected: ClusterClient | None = None
         self._connecting = threading.Lock()
         self._leadership = Leadership(self._retrieve, self._reader.events, self._check_alive)
+        self._damage = Damage(self._run.storage, self._run.path / "put-aside")
         self._faults = Faults(
             self._started, self._store, self.config, self._leadership, self._steps, self._events,
-            self._reader,
+            self._reader, self._damage,
         )  # fmt: skip
         self._known_secrets: tuple[str, ...] = ()
         self._shutdown.first(
@@ -130,6 +144,7 @@ class LocalCluster(ClusterView, Generic[J]):
             lambda: disarm(self._run.control),
             self._disconnect,
             self._end_processes,
+            self._damage.mend,
             self._store.stop,
         )
         atexit.register(self.close)
@@ -293,6 +308,14 @@ class LocalCluster(ClusterView, Generic[J]):
             )
         return self._run.storage
 
+    def has_own_disk(self) -> bool:
+        """Whether storageDir is a small file system of its own, which ``fill_disk`` may fill.
+
+        >>> lab.has_own_disk()                                             # doctest: +SKIP
+        False
+        """
+        return self._damage.has_own_disk()
+
     @property
     def client(self) -> ClusterClient:
         """The client of this cluster, for all that has no shorter way here.
@@ -334,10 +357,39 @@ class LocalCluster(ClusterView, Generic[J]):
             return f"<code>{self!r}</code>"
         return self.snapshot()._repr_html_()
 
+    # --- a drill -------------------------------------------------------------------------
+    def nemesis(
+        self,
+        seed: int | str | None = None,
+        minutes: float = 1.0,
+        *,
+        faults: int | None = None,
+        only: Collection[int] | None = None,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> DrillReport:
+        """Random faults under load for some minutes, then healing, and a judgement from outside.
+
+        A ``seed`` gives the same faults again; a report prints it. ``faults`` is their number,
+        instead of ``minutes``; ``only`` are the numbers of those to do, such as the fewest that
+        still break a promise. ``tell`` hears of each. Everything is healed at the end, also of a
+        drill that was interrupted. ``LabError`` for a seed of another version.
+
+        >>> report = lab.nemesis(seed=4711, minutes=2)                     # doctest: +SKIP
+        >>> report.valid                                                   # doctest: +SKIP
+        True
+        """
+        self._started()
+        drill = Drill(self, self._store, self._submit_load, self._load, seed=seed, tell=tell)
+        return drill.run(minutes=None if faults or only else minutes, faults=faults, only=only)
+
     # --- what each kind has of its own ---------------------------------------------------
     @abstractmethod
     def _make_processes(self) -> LabProcesses:
         """What starts the processes; the store is up."""
+
+    @abstractmethod
+    def _submit_load(self, job: LoadSpec) -> J:
+        """Submit one job of a drill's load, without waiting for its acknowledgement."""
 
     def _check_machine(self) -> None:
         """``LabError`` when this machine cannot hold the cluster; nothing is started yet."""

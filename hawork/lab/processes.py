@@ -8,6 +8,7 @@ from pathlib import Path
 from hawork.core.errors import LabError
 from hawork.core.library_path import module_command
 from hawork.core.types import ProcessState
+from hawork.lab.moved_clock import add_offsets, clock_file
 from hawork.lab.run_directory import RunDirectory
 from hawork.runtime.process_control import ProcessControl, last_words
 
@@ -38,13 +39,24 @@ class LabProcesses:
 
     def start(self, name: str) -> None:
         """Start a process of the lab that is not running, under its own name."""
-        argv = module_command(
-            "hawork.runtime", self._roles[name],
+        arguments = [
+            self._roles[name],
             "--config", str(self._config_file(name)),
             "--name", name,
             "--run-directory", str(self._run.path),
-        )  # fmt: skip
+        ]  # fmt: skip
+        clock = clock_file(self._run.path, name)
+        program = ["hawork.lab.moved_clock", str(clock)] if clock.exists() else ["hawork.runtime"]
+        argv = module_command(*program, *arguments)
         self.control.start(name, argv, log=self.log(name))
+
+    def has_own_clock(self, name: str) -> bool:
+        """Whether ``move_clock`` reaches a process that runs, or the next one of its name."""
+        return clock_file(self._run.path, name).exists()
+
+    def move_clock(self, name: str, wall: float, slept: float) -> None:
+        """Set the wall clock of a process, and let it find that its host has slept; seconds."""
+        add_offsets(clock_file(self._run.path, name), wall, slept)
 
     def names(self, role: str | None = None) -> list[str]:
         return [name for name, known in list(self._roles.items()) if role in (None, known)]

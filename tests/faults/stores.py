@@ -10,12 +10,12 @@ from hawork.backends.zookeeper.paths import ZNodePaths
 from hawork.core import options
 from hawork.core.events import Event
 from hawork.lab import LabCluster
+from hawork.lab.nemesis.config_maps import ConfigMapHistory
+from hawork.lab.nemesis.znodes import check_history
 from tests.contract.kubernetes_server import shared_control_plane
 from tests.contract.zookeeper_harness import shared_servers
-from tests.faults.config_map_history import ConfigMapHistory
 from tests.faults.scenario import FAST
 from tests.faults.witness import StoreWitness
-from tests.faults.znode_history import check_history
 
 
 def store_options() -> tuple[str, dict[str, str]]:

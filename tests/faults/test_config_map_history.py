@@ -9,10 +9,10 @@ import pytest
 from hawork.backends.kubernetes.layout import CLAIMED_BY
 from hawork.core.types import JobID
 from hawork.ha.pointer_store import JOB_GRAPHS, checkpoints
+from hawork.lab.nemesis.config_maps import ConfigMapHistory
 from tests.backends.kubernetes import kubernetes_setup
 from tests.backends.kubernetes.kubernetes_setup import ClusterUnderTest
 from tests.contract.kubernetes_server import shared_control_plane
-from tests.faults.config_map_history import ConfigMapHistory
 
 JOB = JobID("0" * 31 + "a")
 Meddle = Callable[[ClusterUnderTest], None]

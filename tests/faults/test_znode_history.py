@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from hawork.ha.pointer_store import JOB_GRAPHS
+from hawork.lab.nemesis.znodes import check_history
 from tests.backends.zookeeper.zookeeper_setup import ClusterUnderTest
 from tests.contract.zookeeper_harness import shared_servers
-from tests.faults.znode_history import check_history
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from hawork.core.errors import LabError
 from hawork.core.events import EventKind
 from hawork.lab import LabCluster
 from hawork.lab.job import Job
+from hawork.lab.nemesis.znodes import check_history
 from hawork.testing import eventually
 from tests.contract.zookeeper_harness import shared_servers
 from tests.faults.scenario import FAST, Scenario, wait_for_event
 from tests.faults.stores import on_shared_zookeeper
-from tests.faults.znode_history import check_history
 from tests.kept_runs import check_kept_run
 
 SESSION_TIMEOUT = 2.0

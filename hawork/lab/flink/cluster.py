@@ -24,6 +24,8 @@ from hawork.lab.flink.script import work_of
 from hawork.lab.flink.submission import job_name, job_settings, submit_work
 from hawork.lab.flink.watch import FlinkWatch
 from hawork.lab.local_cluster import LocalCluster
+from hawork.lab.nemesis.load import LoadKinds, LoadSpec
+from hawork.lab.nemesis.scripts import NUMBERS
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER, LabProcesses
 from hawork.lab.submission import send
 
@@ -70,8 +72,11 @@ class FlinkCluster(LocalCluster[FlinkJob]):
     absent: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("arm", "disarm", "held", "proceed", "stepper_panel"), _STEPS),
         "block": "a JVM's threads cannot be blocked from outside: pause the process",
+        "kill_task": "subtasks of Flink are threads of its TaskManager: kill that",
+        "move_clock": "the clocks of a JVM cannot be moved: pause a process, or use a LabCluster",
     }
     _verbs = FLINK_JOB_MANAGER_VERBS
+    _load = LoadKinds(functions=("numbers",), ends=(300, 2000, 6000), at_once=2)
     _start_seconds = 180.0  # JVMs on a busy machine
 
     def __init__(
@@ -179,6 +184,13 @@ class FlinkCluster(LocalCluster[FlinkJob]):
         return submitted
 
     # --- within --------------------------------------------------------------------------
+    def _submit_load(self, job: LoadSpec) -> FlinkJob:
+        return self.submit(
+            NUMBERS,
+            {"last": job.end - 1, "rate": job.rate, "output": str(job.output)},
+            parallelism=job.parallelism, checkpoint_interval=job.interval, wait=False,
+        )  # fmt: skip
+
     def _check_machine(self) -> None:
         check_memory(self._counts[JOB_MANAGER], self._counts[TASK_MANAGER], self.config)
 

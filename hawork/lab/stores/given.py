@@ -49,3 +49,6 @@ class GivenStore:
 
     def expire_session(self, config: Configuration, session: str) -> None:
         raise LabError(self.no_sessions)
+
+    def server_data(self) -> Sequence[Path]:
+        return ()

@@ -105,6 +105,9 @@ class KubernetesStore:
     def expire_session(self, config: Configuration, session: str) -> None:
         raise LabError(self.no_sessions)
 
+    def server_data(self) -> Sequence[Path]:
+        return ()
+
 
 class GivenKubernetesStore(GivenStore):
     """The API server of a kubeconfig that the options name. The lab removes what it leaves."""

@@ -53,6 +53,9 @@ class LabStore(Protocol):
 
     def expire_session(self, config: Configuration, session: str) -> None: ...
 
+    def server_data(self) -> Sequence[Path]:
+        """Where each ZooKeeper server of the lab's own keeps its transactions; else none."""
+
 
 def lab_store(
     run: RunDirectory,

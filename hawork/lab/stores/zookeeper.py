@@ -118,6 +118,11 @@ class ZooKeeperStore:
 
         release_leadership(config, session_ticket(int(session, 16)))
 
+    def server_data(self) -> Sequence[Path]:
+        if self._servers is None:
+            return ()
+        return [self._servers.data(name) for name in self._servers.names]
+
     def _own_servers(self, verb: str) -> ZooKeeperServers:
         if self._servers is None:
             raise LabError(

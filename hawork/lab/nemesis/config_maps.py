@@ -14,21 +14,24 @@ from typing import Any, cast
 from kubernetes import client, config, watch
 
 from hawork.backends.kubernetes.layout import CLAIMED_BY, LOCK, OURS, Names
+from hawork.client.waiting import Waiting
 from hawork.servers.kubernetes.control_plane import ControlPlane
-from hawork.testing import eventually
 
 _SECONDS = 1
 """How long one watch lasts: the next one begins where it ended, unless it is time to stop."""
+_AGAIN = 0.1
+"""Seconds until an API server that is away is asked again."""
+_GONE = 410
 
 
 class ConfigMapHistory:
     """Watches from its making until ``check``."""
 
-    def __init__(self, control_plane: ControlPlane, cluster_id: str) -> None:
+    def __init__(self, control_plane: ControlPlane, cluster_id: str, user: str = "tm-1") -> None:
         names = Names(cluster_id)
         self._cluster_map = names.cluster_map
         loader = cast(Any, config)
-        api = loader.new_client_from_config(str(control_plane.kubeconfig("tm-1")))
+        api = loader.new_client_from_config(str(control_plane.kubeconfig(user)))
         self._maps: Any = cast(Any, client).CoreV1Api(api)
         self._which = {"namespace": control_plane.namespace, "label_selector": names.selector}
         self._judge = _Judge(self._cluster_map)
@@ -41,31 +44,52 @@ class ConfigMapHistory:
         )
         self._thread.start()
 
-    def check(self) -> int:
-        """Every accepted write was fenced; returns how many pointers were written."""
+    def judge(self) -> tuple[int, list[str]]:
+        """How many pointers were written, and the writes that were not fenced; ends the watch."""
         listed = self._maps.list_namespaced_config_map(**self._which)
         present = {found.metadata.name: found.metadata.resource_version for found in listed.items}
 
-        def caught_up() -> bool:
+        def caught_up() -> bool | None:
             seen = self._judge.versions()
-            return all(int(seen.get(name, 0)) >= int(rv) for name, rv in present.items())
+            return all(int(seen.get(name, 0)) >= int(rv) for name, rv in present.items()) or None
 
-        eventually(caught_up, timeout=20)
+        Waiting("the watch to catch up", caught_up, timeout=20).wait()
+        self.close()
+        return self._judge.writes, list(self._judge.broken)
+
+    def close(self) -> None:
+        """End the watch; repeatable."""
         self._done.set()
         self._thread.join()
-        assert not self._judge.broken, "\n".join(self._judge.broken)
-        return self._judge.writes
+
+    def check(self) -> int:
+        """Every accepted write was fenced; returns how many pointers were written."""
+        writes, broken = self.judge()
+        assert not broken, "\n".join(broken)
+        return writes
 
     def _follow(self, version: str) -> None:
         while not self._done.is_set():
-            stream = cast(Any, watch).Watch().stream(
-                self._maps.list_namespaced_config_map, **self._which,
-                resource_version=version, timeout_seconds=_SECONDS,
-            )  # fmt: skip
-            for event in stream:
-                found = _plain(event["object"])
-                version = found["version"]
-                self._judge.look(event["type"], found)
+            try:
+                version = self._watch(version)
+            except Exception as error:  # noqa: BLE001 - the server is away, in a way of urllib3's
+                if getattr(error, "status", None) == _GONE:
+                    self._judge.broken.append(
+                        "the API server forgot versions before they were seen"
+                    )
+                    return
+                self._done.wait(_AGAIN)
+
+    def _watch(self, version: str) -> str:
+        stream = cast(Any, watch).Watch().stream(
+            self._maps.list_namespaced_config_map, **self._which,
+            resource_version=version, timeout_seconds=_SECONDS,
+        )  # fmt: skip
+        for event in stream:
+            found = _plain(event["object"])
+            version = found["version"]
+            self._judge.look(event["type"], found)
+        return version
 
 
 class _Judge:
@@ -77,6 +101,7 @@ class _Judge:
         self._cluster_map = cluster_map
         self._known: dict[str, dict[str, Any]] = {}
         self._terms: list[str] = []
+        self._whole = True
         self._active = -1
         """The last term that wrote anything but the lock."""
 
@@ -87,6 +112,13 @@ class _Judge:
         self._known[found["name"]] = found
         if found["name"] == self._cluster_map:
             self._note_term(found)
+
+    def begin_anew(self, listed: list[dict[str, Any]]) -> None:
+        """Some versions were not seen: who claimed what in them is not known."""
+        self._whole = False
+        self._known.clear()
+        for found in listed:
+            self.begin(found)
 
     def look(self, kind: str, found: dict[str, Any]) -> None:
         name = found["name"]
@@ -115,27 +147,32 @@ class _Judge:
         self, before: dict[str, Any] | None, found: dict[str, Any], written: set[str]
     ) -> None:
         claimed, claims = _claim(before), _claim(found)
-        if self._term(claims) < 0 and (written - _removed(found, written)):
-            self._complain(found, f"{sorted(written)} under the claim of nobody, {claims!r}")
+        if self._term(claims) < 0 and self._whole and (written - _removed(found, written)):
+            self._complain(found, f"{sorted(written)} under no leader's claim, {claims!r}")
         if before is None:
-            if claims and self._term(claims) < self._active:
+            if self._is_before(claims, self._active):
                 self._complain(found, f"created by {claims}, after a later leader had written")
         elif claims != claimed:
             if claimed and written - _removed(found, written):
                 self._complain(found, f"{sorted(written)} while the claim went to {claims}")
-            if claims and self._term(claims) < self._term(claimed):
+            if self._is_before(claims, self._term(claimed)):
                 self._complain(found, f"the claim went back from {claimed} to {claims}")
         self._active = max(self._active, self._term(claims) if claims != claimed else -1)
 
     def _note_term(self, found: dict[str, Any]) -> None:
         holder = _holder(found)
         if holder and (not self._terms or self._terms[-1] != holder):
-            if holder in self._terms:
+            if holder in self._terms and self._whole:
                 self._complain(found, f"the lock came back to {holder}")
             self._terms.append(holder)
 
     def _term(self, session_id: str) -> int:
         return self._terms.index(session_id) if session_id in self._terms else -1
+
+    def _is_before(self, session_id: str, term: int) -> bool:
+        if not session_id or (self._term(session_id) < 0 and not self._whole):
+            return False
+        return self._term(session_id) < term
 
     def _complain(self, found: dict[str, Any], what: str) -> None:
         self.broken.append(f"{found['name']} at version {found['version']}: {what}")

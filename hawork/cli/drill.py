@@ -1,0 +1,88 @@
+"""``hawork drill``: random faults upon a cluster of its own, judged from outside."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from hawork.lab.nemesis.drill import DrillReport
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ha", default="embedded", metavar="TYPE", help="high-availability.type (embedded)"
+    )
+    parser.add_argument("--seed", metavar="SEED", help="repeat the faults of a drill, such as n1-7")
+    parser.add_argument("--minutes", type=float, default=1.0, help="how long faults are done (1)")
+    parser.add_argument("--faults", type=int, metavar="N", help="so many, instead of --minutes")
+    parser.add_argument("--only", metavar="N,N", help="of these, only the faults with such numbers")
+    parser.add_argument(
+        "--flink", action="store_true", help="JobManagers of real Flink (zookeeper, kubernetes)"
+    )
+    parser.add_argument(
+        "--servers", type=int, default=1, metavar="N", help="ZooKeeper servers: 1, 3 or 5 (1)"
+    )
+    parser.add_argument(
+        "--minimize", action="store_true",
+        help="after a broken promise, look for the fewest faults that break it again",
+    )  # fmt: skip
+    parser.add_argument("--directory", metavar="DIR", help="keep everything of the drill there")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object as the last line"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Status 0 only when every promise was kept. SIGTERM heals first, as Ctrl-C does."""
+    from hawork.lab.drills import DrillSetup, run_drill
+    from hawork.lab.nemesis.minimal import fewest
+    from hawork.lab.nemesis.plan import seed_of
+
+    seed, only = seed_of(arguments.seed), _numbers(arguments.only)
+    story = sys.stderr if arguments.json else sys.stdout
+    signal.signal(signal.SIGTERM, _interrupted)
+
+    def tell(sentence: str) -> None:
+        story.write(f"{sentence}\n")
+        story.flush()
+
+    setup = DrillSetup(
+        ha=arguments.ha, store_servers=arguments.servers, flink=arguments.flink, own_disk=True,
+        directory=Path(arguments.directory).absolute() if arguments.directory else None,
+        task_managers=1 if arguments.flink else 2,
+    )  # fmt: skip
+
+    def drill(numbers: Sequence[int] | None) -> DrillReport:
+        return run_drill(
+            setup, seed, minutes=arguments.minutes, faults=arguments.faults, only=numbers,
+            tell=tell,
+        )  # fmt: skip
+
+    report = drill(only)
+    if arguments.minimize and not report.valid:
+        setup = dataclasses.replace(setup, directory=None)
+        report = fewest(report, drill, tell=tell)
+    tell(f"\n{report}")
+    if arguments.json:
+        sys.stdout.write(json.dumps(report.to_json()) + "\n")
+    return 0 if report.valid else 1
+
+
+def _numbers(text: str | None) -> list[int] | None:
+    from hawork.core.errors import LabError
+
+    try:
+        return None if text is None else sorted({int(each) for each in text.split(",")})
+    except ValueError:
+        raise LabError(f"--only {text!r} is not a list of numbers: write --only 3,17") from None
+
+
+def _interrupted(*_: object) -> NoReturn:
+    raise KeyboardInterrupt

@@ -1,0 +1,253 @@
+"""What must be true after a drill, looked at from outside: processes, REST, stores and output.
+
+The event log is the cluster's own word, and is not asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from hawork.client.waiting import Waiting
+from hawork.core.errors import HaworkError, LabError
+from hawork.core.jobs import JobStatus
+from hawork.ha.layout import CHECKPOINT, JOB_GRAPH, JOBS, cluster_directory, job_result_url
+from hawork.ha.storage import local_path
+from hawork.inspect.store import read_entries
+from hawork.lab.nemesis.cluster import Breakable, Sight
+from hawork.lab.nemesis.load import LoadedJob
+
+LOST = "an acknowledged job is lost"
+TWICE = "output is not exact"
+RESULTS = "a job has not one result"
+STALE = "a stale write"
+LEADERLESS = "no leader after healing"
+LEFT = "something is left over"
+DIED = "a process ended by itself"
+REFUSED = "a submission that was refused has run"
+
+ENDS_WITHIN = 60.0
+"""Seconds for all open jobs to end once everything is healed: the longest takes four by itself."""
+_CLEAN_WITHIN = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A promise that was broken, and how."""
+
+    promise: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.promise}: {self.what}"
+
+
+class LeaderWatch(threading.Thread):
+    """Whose session is published, from moment to moment, as any client sees it."""
+
+    def __init__(self, cluster: Breakable) -> None:
+        super().__init__(name="nemesis-leader-watch", daemon=True)
+        self.sessions: list[str] = []
+        self._cluster = cluster
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        while not self._done.wait(0.02):
+            try:
+                information = self._cluster.client.current_leader()
+            except HaworkError:
+                return  # the cluster is closed
+            session = "" if information is None else str(information.session_id)
+            if session and self.sessions[-1:] != [session]:
+                self.sessions.append(session)
+
+    def end(self) -> None:
+        self._done.set()
+        if self.is_alive():
+            self.join()
+
+    def stop(self) -> Iterator[Breach]:
+        self.end()
+        again = {each for each in self.sessions if self.sessions.count(each) > 1}
+        for session in sorted(again):
+            yield Breach(STALE, f"leader {session} was published again after another one")
+
+
+def wait_for_leader(sight: Sight, within: float) -> Breach | None:
+    """A leader that is published and answers, some seconds after everything is healed."""
+    began = time.monotonic()
+    try:
+        Waiting("a leader that answers", sight.answers, timeout=within).wait()
+    except LabError:
+        return Breach(LEADERLESS, f"{time.monotonic() - began:.1f} s after everything was healed")
+    return None
+
+
+def judge_jobs(cluster: Breakable, jobs: list[LoadedJob], harmed: set[str]) -> Iterator[Breach]:
+    """Each acknowledged job has ended once and exact; what was refused has not half run."""
+    end = time.monotonic() + ENDS_WITHIN
+    for each in jobs:
+        within = max(1.0, end - time.monotonic())
+        if not _is_acknowledged(each, within):
+            if wrong := each.never_twice():
+                yield Breach(REFUSED, f"{each}: {wrong}")
+            continue
+        yield from _judge_job(each, each.job_id in harmed, within)
+        yield from _judge_result(cluster, each)
+
+
+def _is_acknowledged(each: LoadedJob, within: float) -> bool:
+    """Whether the client had its answer; one that still asks gets some time."""
+
+    def answered() -> bool | None:
+        return None if each.job.accepted is None else True
+
+    with contextlib.suppress(LabError):
+        Waiting("an answer", answered, timeout=within).wait()
+    return each.job.accepted is True
+
+
+def _judge_job(each: LoadedJob, harmed: bool, within: float) -> Iterator[Breach]:
+    def has_ended() -> JobStatus | None:
+        try:
+            status = each.look()
+        except HaworkError:
+            return None
+        return status if status is not None and status.globally_terminal else None
+
+    try:
+        status = Waiting(f"{each}", has_ended, timeout=within, poll=0.1).wait()
+    except LabError:
+        yield Breach(LOST, f"{each} is {each.status or 'lost'} ({each.failure})")
+        return
+    if status is not JobStatus.FINISHED:
+        if not harmed:
+            yield Breach(LOST, f"{each} is {status}: {each.failure}")
+        wrong = each.never_twice()
+    else:
+        wrong = each.exact()
+    if wrong:
+        yield Breach(TWICE, f"{each}: {wrong}")
+
+
+def _judge_result(cluster: Breakable, each: LoadedJob) -> Iterator[Breach]:
+    folder = local_path(job_result_url(cluster.config))
+    if folder is None:
+        return
+
+    def names() -> list[str]:
+        return sorted(file.name for file in Path(folder).glob(f"{each.job_id}*.json"))
+
+    def one() -> bool | None:
+        return names() == [f"{each.job_id}.json"] or None
+
+    try:
+        Waiting("a result", one, timeout=_CLEAN_WITHIN).wait()
+    except LabError:
+        yield Breach(RESULTS, f"{each} has {names()}")
+
+
+def judge_leftovers(cluster: Breakable, jobs: list[LoadedJob], put_back: set[str]) -> list[Breach]:
+    """Nothing of an ended job is left: files, entries, output in the making, task processes."""
+
+    def left() -> list[str]:
+        return [*_entries(cluster), *_files(cluster, put_back), *_outputs(jobs), *_tasks(cluster)]
+
+    try:
+        Waiting("a clean cluster", lambda: not left() or None, timeout=_CLEAN_WITHIN).wait()
+    except LabError:
+        return [Breach(LEFT, each) for each in left()]
+    return []
+
+
+def _entries(cluster: Breakable) -> Iterator[str]:
+    """Pointers, claims and ConfigMaps of jobs; latch nodes of processes that are gone."""
+    try:
+        entries = read_entries(cluster.config)
+    except HaworkError as error:
+        yield f"the store cannot be read: {error}"
+        return
+    alive = sum(state.alive for name, state in cluster.processes.items() if name.startswith("jm"))
+    nodes = [entry.name for entry in entries if "/leader/latch/" in entry.name]
+    if len(nodes) > alive:
+        yield f"{len(nodes)} latch nodes of {alive} JobManagers: {nodes}"
+    for entry in entries:
+        name = entry.name if entry.key is None else f"{entry.name} {entry.key}"
+        if "/leader/" not in name and entry.name != "nemesis_history" and _has_job(name):
+            yield f"entry {name}"
+
+
+def _has_job(name: str) -> bool:
+    words = "".join(letter if letter.isalnum() else " " for letter in name).split()
+    return any(len(word) == 32 and set(word) <= set("0123456789abcdef") for word in words)
+
+
+def _files(cluster: Breakable, put_back: set[str]) -> Iterator[str]:
+    storage = cluster.storage_directory()
+    for prefix in (JOB_GRAPH, CHECKPOINT):  # where Flink has them
+        for path in (storage / cluster_directory(cluster.config)).glob(f"{prefix}*"):
+            yield f"file {path.relative_to(storage)}"
+    for path in (storage / cluster_directory(cluster.config) / JOBS).rglob("*"):
+        name = str(path.relative_to(storage))
+        if name not in put_back and not any(each.startswith(f"{name}/") for each in put_back):
+            yield f"file {name}"
+
+
+def _outputs(jobs: list[LoadedJob]) -> Iterator[str]:
+    for each in jobs:
+        if each.status is JobStatus.FINISHED:
+            for path in (each.output / ".pending").rglob("*"):
+                yield f"output {path.relative_to(each.output.parent)}"
+
+
+def _tasks(cluster: Breakable) -> Iterator[str]:
+    for name, state in cluster.processes.items():
+        if name.startswith("tm") and state.alive:
+            for task in _children(state.pid):
+                yield f"process {task} below {name}"
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [each.pid for each in psutil.Process(pid).children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+class Remains:
+    """What a cluster that is closed must leave behind: no process and no port."""
+
+    def __init__(self) -> None:
+        self._before = _below_us()
+
+    def judge(self, addresses: Iterable[tuple[str, int]]) -> list[Breach]:
+        def left() -> list[str]:
+            ours = _below_us() - self._before
+            processes = [f"process {each.pid}" for each in ours]
+            return processes + [f"port {each[1]}" for each in addresses if _listens(*each)]
+
+        try:
+            Waiting("all processes to end", lambda: not left() or None, timeout=10.0).wait()
+        except LabError:
+            return [Breach(LEFT, each) for each in left()]
+        return []
+
+
+def _below_us() -> set[Any]:
+    return set(psutil.Process().children(recursive=True))
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=0.5):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,34 @@
+"""Which faults this machine, and this cluster, can have; and why not the others."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Mapping
+
+from hawork.core import options
+from hawork.lab.nemesis.cluster import Breakable, Store
+from hawork.lab.nemesis.plan import KINDS
+
+
+def what_cannot_be_done(cluster: Breakable, store: Store) -> dict[str, str]:
+    """The kinds that are left out, each with its reason."""
+    ha = str(cluster.config.get_option(options.HA_TYPE))
+    missing = _missing(cluster, store)
+    return {kind.name: missing[kind.needs] for kind in KINDS.values()
+            if ha in kind.stores and kind.needs in missing}  # fmt: skip
+
+
+def _missing(cluster: Breakable, store: Store) -> Mapping[str, str]:
+    missing = {}
+    if not hasattr(resource, "prlimit"):
+        missing["limits"] = "the limits of another process are changed on Linux only"
+    if not cluster.has_own_disk():
+        missing["disk"] = (
+            "storageDir is not a small file system of its own (hawork drill mounts one as root)"
+        )
+    if len(store.server_data()) in (1, 2):
+        missing["ensemble"] = "the store is not an ensemble of three servers"
+    for needs, verb in (("tasks", "kill_task"), ("clock", "move_clock")):
+        if verb in cluster.absent:
+            missing[needs] = cluster.absent[verb]
+    return missing

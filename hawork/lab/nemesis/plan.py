@@ -1,0 +1,125 @@
+"""Which faults a seed stands for: the same on every machine, whatever can be done there."""
+
+from __future__ import annotations
+
+import random
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from hawork.core.errors import LabError
+
+VERSION = 1
+"""Of the table below, and of how it is drawn from: another one makes other faults of a seed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of fault: how often it comes, what it needs, and how long it lasts.
+
+    ``least`` and ``most`` are in lease durations: less than one, and the leader keeps its
+    leadership; more, and it must not.
+    """
+
+    name: str
+    weight: int
+    needs: str = ""
+    least: float = 0.0
+    most: float = 1.5
+    stores: tuple[str, ...] = ("embedded", "zookeeper", "kubernetes")
+
+
+_SERVERS = ("zookeeper", "kubernetes")
+_ZK = ("zookeeper",)
+_K8S = ("kubernetes",)
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("kill", 16),
+        Kind("terminate", 8),
+        Kind("restart", 6),
+        Kind("short pause", 10, least=0.05, most=0.6),
+        Kind("long pause", 12, least=1.2, most=2.5),
+        Kind("kill task", 7, "tasks"),
+        Kind("writes fail", 5, "limits", 0.2, 2.0),
+        Kind("opens fail", 4, "limits", 0.2, 2.0),
+        Kind("deleted file", 7, "files", 0.5, 4.0),
+        Kind("damaged file", 7, "files", 0.5, 4.0),
+        Kind("unreadable file", 5, "files", 0.5, 4.0),
+        Kind("deleted pointer", 3, "pointers", 0.5, 3.0),
+        Kind("damaged pointer", 3, "pointers", 0.5, 3.0),
+        Kind("full disk", 4, "disk", 0.3, 2.0),
+        Kind("suspended clock", 4, "clock"),
+        Kind("jumping clock", 4, "clock"),
+        Kind("cut", 4, "network", 0.3, 2.0, stores=_SERVERS),
+        Kind("silence both ways", 3, "network", 0.3, 2.0, stores=_SERVERS),
+        Kind("silence to the store", 4, "network", 0.3, 2.0, stores=_SERVERS),
+        Kind("silence from the store", 4, "network", 0.3, 2.0, stores=_SERVERS),
+        Kind("delay", 4, "network", 0.5, 2.5, stores=_SERVERS),
+        Kind("expired session", 4, "sessions", stores=_ZK),
+        Kind("server restart", 3, "servers", 0.2, 1.0, stores=_SERVERS),
+        Kind("server pause", 3, "servers", 0.2, 1.5, stores=_SERVERS),
+        Kind("lost member", 5, "ensemble", 0.5, 2.5, stores=_ZK),
+        Kind("revoked right", 5, "rights", 0.3, 2.0, stores=_K8S),
+        Kind("outdated watches", 2, "rights", stores=_K8S),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One fault as the seed wants it; what it meets depends on the machine."""
+
+    number: int
+    kind: Kind
+    pause: float
+    """Seconds before it."""
+    lasts: float
+    """In lease durations."""
+    choice: float
+    """Between 0 and 1: which of the targets that there are."""
+    often: float
+    """Between 0 and 1: whether the leader is the target, rather than any process."""
+
+
+def wishes(seed: int, store: str, mean_pause: float = 0.4) -> Iterator[Wish]:
+    """The faults of a seed for one type of HA store, without end."""
+    source = random.Random(f"hawork nemesis {VERSION} {store} {seed}")
+    kinds = [kind for kind in KINDS.values() if store in kind.stores]
+    weights = [kind.weight for kind in kinds]
+    number = 0
+    while True:
+        number += 1
+        (kind,) = source.choices(kinds, weights)
+        yield Wish(
+            number, kind, min(source.expovariate(1.0), 4.0) * mean_pause,
+            source.uniform(kind.least, kind.most), source.random(), source.random(),
+        )  # fmt: skip
+
+
+def seed_of(given: int | str | None) -> int:
+    """The number of a seed as it was printed, such as ``n1-4711``; a new one for ``None``.
+
+    ``LabError`` for one of another version, which would stand for other faults here.
+    """
+    if given is None:
+        return secrets.randbelow(1_000_000)
+    if isinstance(given, int):
+        return given
+    found = re.fullmatch(r"(?:n([0-9]{1,6})-)?([0-9]{1,18})", given.strip())
+    if found is None:
+        raise LabError(f"{given!r} is not a seed: write a number, or one as it was printed, "
+                       f"such as n{VERSION}-4711")  # fmt: skip
+    if found[1] is not None and int(found[1]) != VERSION:
+        raise LabError(
+            f"seed {given} is of version {found[1]} of the nemesis, and this is version "
+            f"{VERSION}, which makes other faults of it: use the hawork that printed it"
+        )
+    return int(found[2])
+
+
+def seed_text(seed: int) -> str:
+    """A seed as it is printed: with the version that it holds for."""
+    return f"n{VERSION}-{seed}"
