@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from hawork.core import options
 from hawork.core.clock import SYSTEM_CLOCK
-from hawork.core.errors import HaworkError, LeadershipLostError
+from hawork.core.errors import HaworkError, LeadershipLostError, StoreUnavailableError
 from hawork.core.events import EventKind
 from hawork.core.types import DISPATCHER, RESOURCE_MANAGER, REST_SERVER, LeaderSessionID
 from hawork.ha.damage import in_words
@@ -77,9 +77,16 @@ class LeaderProcess:
         """The dispatcher of the present term once its address is published, else ``None``."""
 
     def start(self) -> None:
-        """Take part in the election, for all components of the process at once."""
-        self._serving = self._loop.create_task(self._serve(), name="leader-process")
-        self._take_part()
+        """Take part in the election, for all components of the process at once.
+
+        A store that is away just now is waited for: it was there when the services were opened.
+        """
+        away: StoreUnavailableError | None = None
+        try:
+            self._take_part()
+        except StoreUnavailableError as error:
+            away = error
+        self._serving = self._loop.create_task(self._serve(away), name="leader-process")
 
     def _take_part(self) -> None:
         self._elections = {each: self._ha.leader_election(each) for each in COMPONENTS}
@@ -129,8 +136,10 @@ class LeaderProcess:
         self._wanted = session_id
         self._changed.set()
 
-    async def _serve(self) -> None:
+    async def _serve(self, away: StoreUnavailableError | None = None) -> None:
         """Serve one term after the other, each one only after the last has ended."""
+        if away is not None:
+            await self._stand_back(away)
         while True:
             await self._changed.wait()
             self._changed.clear()

@@ -98,6 +98,26 @@ def test_whatever_keeps_one_from_leading_another_one_leads(
     asyncio.run(story())
 
 
+def test_a_store_that_is_away_at_the_very_start_is_waited_for(tmp_path: Path) -> None:
+    """It was there when the services were opened; found by the simulation."""
+
+    async def story() -> None:
+        cluster = InMemoryCluster()
+        with ThreadPoolExecutor(8) as io:
+            one = Process("one", cluster, tmp_path, io)
+            cluster.available = False
+            one.contender.start()
+            await until(lambda: bool(one.errors()))
+            cluster.available = True
+            await until(one.leads)
+            assert one.fatal == []
+            await one.contender.close()
+            await asyncio.get_running_loop().run_in_executor(io, one.ha.close)
+        cluster.close()
+
+    asyncio.run(story())
+
+
 def test_a_takeover_that_takes_too_long_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
