@@ -20,7 +20,11 @@ from tests.contract.harness import BackendHarness
 from tests.contract.in_memory_harness import InMemoryHarness
 from tests.contract.kubernetes_harness import KubernetesHarness
 from tests.contract.kubernetes_server import RUN
-from tests.contract.simulated_harness import SimulatedEmbeddedHarness, SimulatedZooKeeperHarness
+from tests.contract.simulated_harness import (
+    SimulatedEmbeddedHarness,
+    SimulatedKubernetesHarness,
+    SimulatedZooKeeperHarness,
+)
 from tests.contract.zookeeper_harness import ZooKeeperHarness
 
 # An example on a busy machine takes what it takes.
@@ -41,6 +45,7 @@ HARNESSES: dict[str, Callable[[Path], BackendHarness]] = {
     "in-memory": InMemoryHarness,
     "kubernetes": KubernetesHarness,
     "simulated-embedded": SimulatedEmbeddedHarness,
+    "simulated-kubernetes": SimulatedKubernetesHarness,
     "simulated-zookeeper": SimulatedZooKeeperHarness,
     "zookeeper": ZooKeeperHarness,
 }

@@ -42,6 +42,7 @@ class Grants:
                 f"{self.sessions[session_id]}"
             )
         self.sessions[session_id] = process.name
+        self.world.granted.append(str(session_id))
         kept = []
         for other in self.believers:
             holder, its_driver, its_session = other

@@ -18,11 +18,16 @@ from hawork.simulation.faults import Faults, Struck
 from hawork.simulation.scheduler import Stuck
 from hawork.simulation.seed import Seed
 from hawork.simulation.stores.embedded import EmbeddedStore
+from hawork.simulation.stores.kubernetes import KubernetesStore
 from hawork.simulation.stores.store import Store
 from hawork.simulation.stores.zookeeper import ZooKeeperStore
 from hawork.simulation.substitution import simulated
 
-STORES: Mapping[str, type[Store]] = {"embedded": EmbeddedStore, "zookeeper": ZooKeeperStore}
+STORES: Mapping[str, type[Store]] = {
+    "embedded": EmbeddedStore,
+    "kubernetes": KubernetesStore,
+    "zookeeper": ZooKeeperStore,
+}
 """The simulated HA stores, by backend."""
 HEALED = 90.0
 """Simulated seconds after which everything must be over, whatever happened."""

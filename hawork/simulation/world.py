@@ -38,6 +38,8 @@ class World:
         """Process, step and job of each step of the registry, in order."""
         self.cleaned: set[str] = set()
         """Jobs of which nothing but the result is left."""
+        self.granted: list[str] = []
+        """Session ids in the order in which they were granted."""
         self.violations: list[str] = []
         self.stop: dict[str, Callable[[], None]] = {}
         """By process: what SIGTERM does."""
@@ -87,6 +89,14 @@ class World:
         if writer is not None and leader != writer:
             self.violated(
                 f"a write of {process} under {writer} was accepted while {leader or 'no one'} led"
+            )
+
+    def audit_granted(self, process: str, writer: str) -> None:
+        """The same where many objects have a leadership each: who was granted last?"""
+        granted = self.granted
+        if writer in granted and granted[-1] != writer:
+            self.violated(
+                f"a write of {process} under {writer} was accepted after {granted[-1]} was granted"
             )
 
     # --- points where something may happen --------------------------------------------------
@@ -147,6 +157,12 @@ class World:
         if fault in _AFTER and current is not None:
             process = current.process
             self.scheduler.at(0.003, lambda: self._strike(process, fault))
+
+    def strike_now(self, fault: str) -> None:
+        """Strike the thread's process: its request has landed."""
+        current = self.scheduler.current
+        if fault in _AFTER and current is not None:
+            self._strike(current.process, fault)
 
     def delay_of(self, fault: str | None) -> float:
         """Seconds that a request is under way besides."""

@@ -16,6 +16,7 @@ from hawork.core.options import checked
 from hawork.ha.backend import Backend
 from hawork.simulation.faults import Faults
 from hawork.simulation.stores.embedded import EmbeddedStore
+from hawork.simulation.stores.kubernetes import KubernetesStore
 from hawork.simulation.stores.store import Store
 from hawork.simulation.stores.zookeeper import ZooKeeperStore
 from hawork.simulation.substitution import simulated
@@ -56,6 +57,11 @@ class SimulatedHarness:
 class SimulatedEmbeddedHarness(SimulatedHarness):
     def __init__(self, _: Path) -> None:
         super().__init__(EmbeddedStore)
+
+
+class SimulatedKubernetesHarness(SimulatedHarness):
+    def __init__(self, _: Path) -> None:
+        super().__init__(KubernetesStore)
 
 
 class SimulatedZooKeeperHarness(SimulatedHarness):
