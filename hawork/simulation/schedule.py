@@ -29,6 +29,7 @@ STORES: Mapping[str, type[Store]] = {
     "zookeeper": ZooKeeperStore,
 }
 """The simulated HA stores, by backend."""
+_A_MOMENT = 3.0
 HEALED = 90.0
 """Simulated seconds after which everything must be over, whatever happened."""
 
@@ -92,9 +93,12 @@ def run(seed: Seed, *, record: bool = False) -> Outcome:
                 world.violated(str(error))
                 settled = False
             violations = tuple(dict.fromkeys(check(cluster, settled)))
-            if settled and violations and cluster.has_unacknowledged_files():
-                cluster.take_over()
-                scheduler.run(scheduler.now + HEALED, cluster.has_swept)
+            if settled and violations:
+                # A process that has just woken up may be about to clean up behind itself.
+                scheduler.run(scheduler.now + _A_MOMENT, lambda: False)
+                if cluster.has_unacknowledged_files():
+                    cluster.take_over()
+                    scheduler.run(scheduler.now + HEALED, cluster.has_swept)
                 violations = tuple(dict.fromkeys(check(cluster, settled)))
             seconds = scheduler.now - 1000.0
             world.close()

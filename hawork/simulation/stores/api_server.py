@@ -120,7 +120,7 @@ class ApiServer:
                     part.pop(key, None)
                 else:
                     part[key] = value
-        if found != before:  # a patch that changes nothing is no write
+        if found != before:  # what changes nothing is not written
             self._changed("MODIFIED", found)
         return 200, found
 

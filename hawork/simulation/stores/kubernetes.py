@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -167,28 +168,32 @@ class SimulatedTransport:
         self, name: str, writer: str | None, method: str, path: str, body: Any, accept: str
     ) -> _Response:
         server = self._store.server
-        if writer is not None and _is_fenced(method, path, body):
-            before = server.maps.get(path.partition("/configmaps")[2].strip("/").partition("?")[0])
-            version = None if before is None else before["metadata"]["resourceVersion"]
-            status, found = server.handle(method, path, body, accept)
-            if status < 300 and (
-                method != "PATCH" or found["metadata"]["resourceVersion"] != version
-            ):
-                self._world.audit_granted(name, writer)
-        else:
-            status, found = server.handle(method, path, body, accept)
+        target = path.partition("/configmaps")[2].strip("/").partition("?")[0]
+        before = deepcopy(server.maps.get(target))
+        status, found = server.handle(method, path, body, accept)
+        if (
+            writer is not None
+            and status < 300
+            and _is_fenced(method, path, body, before)
+            and server.maps.get(target) != before
+        ):
+            self._world.audit_granted(name, writer)
         return _Response(status, encoded(found), None)
 
 
-def _is_fenced(method: str, path: str, body: Any) -> bool:
+def _is_fenced(method: str, path: str, body: Any, before: Any) -> bool:
     """Whether it is a write that no deposed leader may make.
 
     Creating a job's map cannot be guarded: it is made empty and unclaimed, which gives no right to
-    write (see ``claims``).
+    write (see ``claims``), and who made it in vain removes it.
     """
     if method == "GET" or "/configmaps" not in path:
         return False
-    return method != "POST" or bool(body["data"]) or CLAIMED_BY in body["metadata"]["annotations"]
+    if method == "POST":
+        return bool(body["data"]) or CLAIMED_BY in body["metadata"]["annotations"]
+    if method == "DELETE" and before is not None:
+        return bool(before["data"]) or CLAIMED_BY in before["metadata"]["annotations"]
+    return True
 
 
 _VERBS = {"GET": "read", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
