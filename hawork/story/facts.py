@@ -113,7 +113,7 @@ class Facts:
 def tell(event: Event, jobs: Mapping[str, str] = MappingProxyType({})) -> str | None:
     """One sentence for what a reader should hear of; ``None`` for everything else.
 
-    ``jobs`` are their names by their ids; one without a name is told by its id.
+    ``jobs`` are their names by their ids; one without a name is told by the first digits of its id.
     """
     facts, kind = event.facts, event.kind
     if kind is EventKind.LEADERSHIP_CONFIRMED and facts.get("component") == REST_SERVER:
@@ -127,7 +127,7 @@ def tell(event: Event, jobs: Mapping[str, str] = MappingProxyType({})) -> str | 
     if kind is EventKind.ELECTION_SEEN and facts.get("missing"):
         return str(facts["missing"])
     if kind is EventKind.JOB_RESTORED and facts.get("checkpoint_id") is not None:
-        return f"a job is restored from checkpoint {facts['checkpoint_id']}"
+        return f"{_job(event, jobs)} is restored from checkpoint {facts['checkpoint_id']}"
     if kind is EventKind.WATCH_STARTED:
         return f"watched again, after {facts.get('away')} s"
     if kind is EventKind.PROCESS_EXITED:
@@ -142,9 +142,13 @@ def tell(event: Event, jobs: Mapping[str, str] = MappingProxyType({})) -> str | 
     if kind is EventKind.HOST_STALLED:
         return f"this machine stood still for {facts.get('seconds')} s"
     if kind is EventKind.JOB_STATUS and facts.get("status") in _ENDED:
-        name = jobs.get(event.job_id or "", event.job_id or "")
-        return f"job {name} is {facts.get('status')}"
+        return f"{_job(event, jobs)} is {facts.get('status')}"
     return None
+
+
+def _job(event: Event, jobs: Mapping[str, str]) -> str:
+    known = event.job_id or ""
+    return f"job {jobs[known] if known in jobs else known[:8] + '…'}"
 
 
 _ENDED = {status.value for status in JobStatus if status.globally_terminal}

@@ -149,6 +149,10 @@ def test_panels_dock_beside_the_notebook(opened: Any, page: Page, complaints: li
     address = re.compile(r"address http://127\.0\.0\.1:\d+")
     expect(dock.locator("[data-panel=store] tr").filter(has_text=address).first).to_be_visible()
 
+    page.set_viewport_size({"width": 853, "height": 533})  # zoomed to 150 %
+    assert box(notebook)["y"] + box(notebook)["height"] <= box(dock)["y"] + 1
+    assert box(dock)["width"] > 400
+    page.set_viewport_size({"width": 1280, "height": 800})
     handle, before = dock.get_by_role("separator"), box(dock)["width"]
     handle.focus()
     page.keyboard.press("ArrowRight")

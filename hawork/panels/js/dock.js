@@ -7,12 +7,12 @@ import { button, el, ownKeys, put } from "./dom.js";
 const LEAST_NOTEBOOK = 320;
 const LEAST = 340;
 const SHARE = 0.5;
+const SIDE_BY_SIDE = 720; // pixels of a tab; in a narrower one the panels are below the notebook
 
 export function docked(host, root, guarded) {
   const aside = el("aside", { class: "hw-dock", "aria-label": "Panels beside the notebook" });
   const handle = el("div", {
-    class: "hw-dock-handle", role: "separator", tabindex: "0", "aria-orientation": "vertical",
-    "aria-label": "Width of the panels",
+    class: "hw-dock-handle", role: "separator", tabindex: "0", "aria-label": "Size of the panels",
   });
   const back = button("Into the cell", () => release(), { class: "hw-button hw-dock-back" });
   const place = el("p", { class: "hw-dock-place" }, "The panels are beside the notebook. ");
@@ -20,6 +20,7 @@ export function docked(host, root, guarded) {
   let shell = null;
   let wanted = true;
   let share = SHARE;
+  let below = false;
   aside.append(handle, el("div", { class: "hw-dock-body" }, back));
   ownKeys(aside);
   host.append(root);
@@ -49,8 +50,8 @@ export function docked(host, root, guarded) {
   function leave() {
     if (!shell) return;
     sizes.unobserve(shell);
-    shell.classList.remove("hw-docked");
-    shell.style.removeProperty("--hw-dock-width");
+    shell.classList.remove("hw-docked", "hw-docked-below");
+    shell.style.removeProperty("--hw-dock-size");
     if (shell.hwDock === release) shell.hwDock = null;
     shell = null;
     aside.remove();
@@ -59,12 +60,16 @@ export function docked(host, root, guarded) {
 
   // Below the tab's toolbar, and as wide as both sides can be read.
   function fit() {
-    const content = shell.querySelector(".jp-NotebookPanel-notebook");
-    const all = shell.clientWidth;
-    const width = Math.max(LEAST, Math.min(all * share, all - LEAST_NOTEBOOK));
-    shell.style.setProperty("--hw-dock-width", `${Math.round(width)}px`);
-    aside.style.top = `${content?.offsetTop ?? 0}px`;
-    put(handle, "aria-valuenow", Math.round((100 * width) / Math.max(1, all)));
+    const top = shell.querySelector(".jp-NotebookPanel-notebook")?.offsetTop ?? 0;
+    below = shell.clientWidth < SIDE_BY_SIDE;
+    const all = below ? shell.clientHeight - top : shell.clientWidth;
+    const size = below ? all * share
+      : Math.max(LEAST, Math.min(all * share, all - LEAST_NOTEBOOK));
+    shell.classList.toggle("hw-docked-below", below);
+    shell.style.setProperty("--hw-dock-size", `${Math.round(size)}px`);
+    shell.style.setProperty("--hw-dock-top", `${top}px`);
+    put(handle, "aria-orientation", below ? "horizontal" : "vertical");
+    put(handle, "aria-valuenow", Math.round((100 * size) / Math.max(1, all)));
   }
 
   const sizes = new ResizeObserver(guarded(() => {
@@ -74,7 +79,7 @@ export function docked(host, root, guarded) {
   sizes.observe(host);
 
   handle.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: 0.03, ArrowRight: -0.03 }[event.key];
+    const step = { ArrowLeft: 0.03, ArrowUp: 0.03, ArrowRight: -0.03, ArrowDown: -0.03 }[event.key];
     if (!step) return;
     share = Math.min(0.75, Math.max(0.2, share + step));
     fit();
@@ -85,7 +90,9 @@ export function docked(host, root, guarded) {
   handle.addEventListener("pointermove", (event) => {
     if (!handle.hasPointerCapture(event.pointerId)) return;
     const box = shell.getBoundingClientRect();
-    share = Math.min(0.75, Math.max(0.2, (box.right - event.clientX) / box.width));
+    const wish = below ? (box.bottom - event.clientY) / box.height
+      : (box.right - event.clientX) / box.width;
+    share = Math.min(0.75, Math.max(0.2, wish));
     fit();
   });
 

@@ -71,7 +71,8 @@ function storeRow(root) {
       say(name, mark + elided(called));
       put(name, "title", called);
       say(version, count);
-      say(value, text);
+      say(value, elided(text));
+      put(value, "title", text);
       put(link, "hidden", !path);
       put(link, "data-link", path);
       put(link, "title", path);
