@@ -74,3 +74,21 @@ def test_an_exercise_without_solution_is_noticed() -> None:
     assert any("has no solution" in rule for rule in broken_rules(notebook))
     notebook.cells[3].metadata["tags"] = ["solution"]
     assert any("is not collapsed" in rule for rule in broken_rules(notebook))
+
+
+TRAINER = Path(__file__).resolve().parent.parent.parent / "docs" / "trainer"
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_every_lesson_has_a_page_for_the_trainer(name: str) -> None:
+    """docs/trainer/README.md links to it; a new lesson needs one, too."""
+    page = (TRAINER / f"{name}.md").read_text(encoding="utf-8")
+    sections = (
+        "What to say",
+        "Where to stop",
+        "Numbers to expect",
+        "Usual wrong answers",
+        "Answers",
+    )
+    assert [part for part in sections if f"\n## {part}\n" not in page] == []
+    assert f"({name}.md)" in (TRAINER / "README.md").read_text(encoding="utf-8")
