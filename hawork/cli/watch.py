@@ -20,7 +20,7 @@ from hawork.core.private_files import write_private
 from hawork.core.units import format_duration, parse_duration, parse_size
 from hawork.ha.configuration_file import configuration_text
 from hawork.story.display import clock_time
-from hawork.story.facts import tell
+from hawork.story.facts import Facts
 
 T = TypeVar("T", int, float)
 _LEAST_KEPT = 60.0
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
             write_private(file, configuration_text(config))
         recorder = Recorder(
             config, file, ring, keep=arguments.keep, size=arguments.size,
-            case_every=arguments.case_every, logs=arguments.logs, told=_say,
+            case_every=arguments.case_every, logs=arguments.logs, told=_News().see,
             trouble=lambda sentence: _print(sys.stderr, f"hawork: {sentence}"),
         )  # fmt: skip
         _print(
@@ -79,10 +79,19 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _say(event: Event) -> None:
-    sentence = tell(event)
-    if sentence is not None:
-        _print(sys.stdout, f"{clock_time(event.wall)}  {sentence}")
+class _News:
+    """Prints what a reader should hear of."""
+
+    def __init__(self) -> None:
+        self._facts = Facts()
+        self._last: object = None
+
+    def see(self, event: Event) -> None:
+        self._facts.see(event)
+        newest = self._facts.news[-1] if self._facts.news else None
+        if newest is not None and newest is not self._last:
+            self._last = newest
+            _print(sys.stdout, f"{clock_time(newest[0])}  {newest[1]}")
 
 
 def _print(stream: object, line: str) -> None:

@@ -47,6 +47,7 @@ class Facts:
     steps: dict[str, Reached] = field(default_factory=dict)
     news: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=_NEWS))
     """Wall-clock time and a sentence, the newest last."""
+    _led: set[str] = field(default_factory=set)
 
     def see(self, event: Event) -> None:
         self.terms.see(event)
@@ -60,9 +61,18 @@ class Facts:
             self.woken[event.process] = event.monotonic
         if event.kind is EventKind.JOB_ACKNOWLEDGED and event.job_id:
             self.jobs[event.job_id] = str(event.facts.get("name") or event.job_id)
-        sentence = tell(event, self.jobs)
+        sentence = None if self._is_again(event) else tell(event, self.jobs)
         if sentence is not None and not self._was_paused(event):
             self.news.append((event.wall, sentence))
+
+    def _is_again(self, event: Event) -> bool:
+        """Whether it is the publication of a leader that is known: the store shows it once more."""
+        if event.kind is not EventKind.LEADERSHIP_CONFIRMED:
+            return False
+        known = event.session_id in self._led
+        if event.facts.get("component") == REST_SERVER and event.session_id:
+            self._led.add(event.session_id)
+        return known
 
     def _was_paused(self, event: Event) -> bool:
         """Whether the machine went on, and only this process had been stopped on purpose."""

@@ -88,6 +88,7 @@ _QUIET = ("job state", "recovering jobs", "restored", "recovered jobs", "granted
 _Line = tuple[float, bool, str, str, str]
 """Wall-clock time, whether its zone is known, level, message and stack trace."""
 _SLACK = 3600.0
+_AGAIN = 10.0
 
 
 class JobManagerLog:
@@ -122,8 +123,23 @@ class JobManagerLog:
         lines = data[:complete].decode(errors="replace").splitlines()
         found = list(self._lines.read(lines))
         anchors = [each for each in found if each.facts["what"] == ANCHOR]
-        others = [each for each in found if each.facts["what"] != ANCHOR]
+        others = folded(each for each in found if each.facts["what"] != ANCHOR)
         return [*anchors[-_MOST_ANCHORS:], *others[-_MOST:]]
+
+
+def folded(entries: Iterable[Event]) -> list[Event]:
+    """What is said again and again of one job is one entry, which tells how often."""
+    found: list[Event] = []
+    last: dict[tuple[object, ...], Event] = {}
+    for entry in entries:
+        key = (entry.process, entry.facts["what"], entry.job_id, entry.facts["level"])
+        known = last.get(key)
+        if known is not None and entry.wall - known.wall < _AGAIN and not entry.facts.get("cause"):
+            known.facts["times"] = known.facts.get("times", 1) + 1
+            continue
+        last[key] = entry
+        found.append(entry)
+    return found
 
 
 class LogLines:
@@ -215,7 +231,9 @@ def _from_text(line: str) -> _Line | None:
     level = _LEVEL.search(rest[:80])
     # Logger, context and message stand between " - " in Flink's layout; in others anything may.
     _, dash, message = rest.partition(" - ")
-    return wall, bool(stamp[4]), level[1] if level else "", (message if dash else rest).strip(), ""
+    if not dash:
+        message = rest[level.end() :] if level else rest
+    return wall, bool(stamp[4]), level[1] if level else "", message.strip(), ""
 
 
 def _from_json(line: str) -> _Line | None:
@@ -276,7 +294,8 @@ _QUARTER = 900.0
 def aligned(entries: Iterable[Event], events: Iterable[Event]) -> list[Event]:
     """``entries`` on the axis of ``events``, whatever time zone their machine is in.
 
-    A checkpoint, or a restore, of which both tell says by how many quarters of an hour a clock
+    What is older than the events by more than an hour is left out: a log may be of a month. A
+    checkpoint, or a restore, of which both tell says by how many quarters of an hour a clock
     without a zone differs from ours. Without one it is taken for this machine's.
     """
     known = list(events)
@@ -286,13 +305,15 @@ def aligned(entries: Iterable[Event], events: Iterable[Event]) -> list[Event]:
         if event.kind in _BOTH.values()
     }
     anchor = known[-1].monotonic - known[-1].wall if known else 0.0
-    return [
+    since = min((event.wall for event in known), default=_SLACK) - _SLACK
+    laid = (
         replace(entry, wall=entry.wall + shift, monotonic=entry.wall + shift + anchor)
         for log in _by_process(entries)
         for shift in (_shift(log, moments),)
         for entry in log
         if entry.facts.get("what") != ANCHOR
-    ]
+    )
+    return [entry for entry in laid if entry.wall >= since]
 
 
 _BOTH = {ANCHOR: EventKind.CHECKPOINT_COMPLETED, "restored": EventKind.JOB_RESTORED}

@@ -84,7 +84,7 @@ def moments(timeline: Timeline) -> list[Moment]:
             said = "is published as the leader, and gives no answer"
             told.append(Moment(segment.start, segment.label, said))
         elif segment.lane == LEADER_LANE and segment.session_id in led:
-            told.append(Moment(segment.start, segment.label, "answers again"))
+            told.append(Moment(segment.start, segment.label, "leads, as before"))
         elif segment.lane == LEADER_LANE:
             led.add(segment.session_id)
             takeover = arrivals.get(segment.session_id or "")

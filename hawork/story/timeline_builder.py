@@ -95,6 +95,7 @@ class TimelineBuilder:
         self._leader: tuple[str, str, float] | None = None
         self._leader_state = LEADING
         self._lost: _Lost | None = None
+        self._led: set[str] = set()
         self._terms = Terms()
         self._jobs = JobLanes(self.segments, self.marks, self._terms)
         self.renamed = self._jobs.renamed
@@ -243,11 +244,13 @@ class TimelineBuilder:
         session = event.session_id or ""
         if self._leader is not None and self._leader[1] == session:
             return
-        lost = self._lost
-        if lost is not None and (lost.process != lane.name or lost.unheard):
+        lost, again = self._lost, session in self._led
+        if lost is not None and not again and (lost.process != lane.name or lost.unheard):
             self.takeovers.append(Takeover(lane.name, session, lost.at, now, lost.cause))
         self._no_leader(now)
-        self._lost = None
+        self._led.add(session)
+        if not (again and lane.silent):  # else it is published again, and as dead as before
+            self._lost = None
         self._leader = (lane.name, session, now)
         self._leader_state = SILENT if lane.silent else LEADING
 
@@ -353,6 +356,8 @@ class TimelineBuilder:
         lane, facts = f"log {event.process}", event.facts
         self._logs[lane] = None
         said = f"{facts.get('what')}: {facts.get('cause') or facts.get('message')}"
+        if facts.get("times"):
+            said = f"{facts['times']} times {said}"
         self.marks.append(Mark(lane, "alarm" if is_alarming(event) else "log", now, said[:_SAID]))
 
     def _on_watch_started(self, event: Event, now: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -24,6 +25,7 @@ class FakeJobManager:
         self.status = "RUNNING"
         self.restored: int | None = None
         self.electing = False
+        self.began = round(time.time() * 1000) - 5_000  # milliseconds, as Flink tells them
         self.answers = threading.Event()
         self.answers.set()
         owner = self
@@ -55,11 +57,16 @@ class FakeJobManager:
         self.address = f"http://{self.name}"
 
     def answer(self, path: str) -> dict[str, Any] | None:
+        began = self.began
         job = {
-            "jid": JOB, "name": "flights", "state": self.status, "start-time": 1_000,
-            "end-time": -1, "last-modification": 2_000, "duration": 5, "timestamps": {},
+            "jid": JOB, "name": "flights", "state": self.status, "start-time": began,
+            "end-time": -1, "last-modification": began + 1_000, "duration": 5, "timestamps": {},
         }  # fmt: skip
-        restored = {"id": self.restored, "restore_timestamp": 3_000, "is_savepoint": False}
+        restored = {
+            "id": self.restored,
+            "restore_timestamp": self.began + 2_000,
+            "is_savepoint": False,
+        }
         return {
             "/overview": {"flink-version": "1.20.5"},
             "/jobs/overview": {"jobs": [job]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -195,5 +196,25 @@ def test_a_job_that_is_initializing_or_has_ended_is_left_alone() -> None:
         assert (checkpoints(), checkpoints()) == (1, 1)
         manager.status = "FINISHED"
         assert (checkpoints(), checkpoints(), checkpoints()) == (1, 0, 0)
+    finally:
+        manager.close()
+
+
+def test_a_job_that_runs_for_a_month_does_not_begin_the_timeline() -> None:
+    class Walls(Written):
+        def __init__(self) -> None:
+            self.walls: list[float] = []
+
+        def write(self, kind: EventKind, process: str, **facts: Any) -> None:
+            self.walls.append(facts.get("wall") or time.time())
+
+    manager, events = FakeJobManager(), Walls()
+    manager.began -= 30 * 86_400_000
+    manager.restored = 7
+    try:
+        watch = RestWatch(events, Endpoints(events), None, SYSTEM_TRUST)  # type: ignore[arg-type]
+        watch.look(manager.address, manager.name, None)
+        assert len(events.walls) == 4, "its state and its TaskManager, and no restore of then"
+        assert min(events.walls) > time.time() - 65
     finally:
         manager.close()

@@ -12,7 +12,7 @@ from lab_story import Story
 
 from hawork.core.errors import LabError
 from hawork.core.events import Event, EventKind
-from hawork.story.job_manager_log import JobManagerLog, LogLines, aligned, read_logs
+from hawork.story.job_manager_log import JobManagerLog, LogLines, aligned, folded, read_logs
 from hawork.story.timeline import Timeline, as_text
 
 JOB = "62f6a8b83a1b44313a74d89f6e50b70c"
@@ -159,3 +159,17 @@ def test_logs_have_lanes_of_their_own() -> None:
     kinds = {mark.label.partition(":")[0]: mark.kind for mark in timeline.marks}
     assert (kinds["granted"], kinds["fatal"]) == ("log", "alarm")
     assert "fatal: FileNotFoundException: /srv/ha/submittedJobGraph12ab" in as_text(timeline)
+
+
+def test_what_is_said_again_and_again_is_one_entry() -> None:
+    line = "2026-11-29 16:53:{:02d},001 INFO  CheckpointFailureManager [] - Failed to trigger \
+checkpoint for job 62f6a8b83a1b44313a74d89f6e50b70c since it is not being executed at the moment."
+    entries = folded(read("\n".join(line.format(second) for second in range(25))))
+    assert [each.facts.get("times", 1) for each in entries] == [10, 10, 5]
+
+
+def test_a_log_of_a_month_does_not_begin_the_timeline() -> None:
+    story = Story()
+    entries = read(FLINK)
+    story.started(entries[-1].wall - 5e9 + 7200, "jm-1")
+    assert aligned(entries, story.events) == []

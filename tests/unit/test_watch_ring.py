@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -291,7 +292,8 @@ def test_a_cluster_is_recorded_and_looked_at(
     try:
         ring = tmp_path / "ring"
         log = tmp_path / "jm.log"
-        log.write_text("2026-11-29 16:53:37,001 ERROR x [] - Fatal error occurred in the cluster\n")
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        log.write_text(f"{now},001 ERROR x [] - Fatal error occurred in the cluster\n")
         trouble = record(ring, logs=[log])
         eventually(lambda: len(discovery._listeners) == 3, timeout=20)
         session = discovery.publish(manager)

@@ -415,7 +415,7 @@ class AttachedCluster(ClusterView):
             return found.missing
         waiting = f"{found.contenders} in the latch" if found and found.contenders else "no standby"
         named = "" if found is None or found.contenders is None else f" ({waiting})"
-        return f"the HA store names no leader now{named}{self._last()}; a timeout waits for one"
+        return f"the HA store names no leader now{named}{self._last()}"
 
     def _last(self) -> str:
         last = self._watch.endpoints.newest()

@@ -108,7 +108,7 @@ class Recorder:
     def _started(self, events: RingEvents) -> FlinkWatch | None:
         watch = FlinkWatch(
             self._config, events, own=_OwnEvents(events), trust=RestTrust(self._config),
-            beside=self._logs, known=events.recent,
+            beside=self._logs, known=events.recent, since=events.since,
         )  # fmt: skip
         try:
             watch.start()
@@ -130,7 +130,7 @@ class Recorder:
                 case_at = now
                 with self._told_if_not("a case of the HA data"):
                     self._keep_case()
-            if done.wait(_STORE_EVERY):
+            if done.wait(min(_STORE_EVERY, self._case_every)):
                 return
 
     def _keep_rows(self) -> None:
@@ -153,6 +153,7 @@ class Recorder:
         private_directory(folder)
         part = folder / ".part.zip"
         save_case(inspect(Sources(config=self._config_file)), part)
+        part.chmod(0o600)
         part.replace(folder / rings.case_name(SYSTEM_CLOCK.time()))
         self._give_up_cases()
 

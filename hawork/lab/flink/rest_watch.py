@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from hawork.lab.flink.progress import ProgressWatch
 
 ANSWER_SECONDS = 3.0
 """A leader that takes no request for longer is silent."""
+_BEFORE = 60.0
 _MOST_ASKED = 50
 """Jobs that are asked for in full with each look: a cluster has others to serve."""
 _ENDED = {status.value for status in JobStatus if status.globally_terminal}
@@ -27,8 +29,10 @@ _MOST_SEEN = 200
 class RestWatch:
     """Jobs, checkpoints and TaskManagers: what is new since the last look.
 
-    Each answer, and each silence, is told to ``endpoints``. ``overview`` and ``taskmanagers`` are
-    what a leader answered last, for when none does.
+    A job may run for a month: what it is, it is from now on, and of its checkpoints those after
+    ``since`` are told (seconds since 1970; default: a minute ago). Each answer and each silence is
+    told to ``endpoints``. ``overview`` and ``taskmanagers`` are what a leader answered last, for
+    when none does.
     """
 
     def __init__(
@@ -37,7 +41,10 @@ class RestWatch:
         endpoints: Endpoints,
         foreign: ForeignProcesses | None,
         trust: RestTrust,
+        since: float | None = None,
     ) -> None:
+        self._began = time.time()
+        self._since = self._began - _BEFORE if since is None else since
         self._trust = trust
         self._events = events
         self._endpoints = endpoints
@@ -123,11 +130,12 @@ class RestWatch:
         job_id, status = str(job["jid"]), str(job["state"])
         if job_id not in self._seen:
             self._seen[job_id] = {}
+            began = max(job["start-time"] / 1000, self._began)
             self._events.write(
-                EventKind.JOB_ACKNOWLEDGED, process, wall=job["start-time"] / 1000,
-                session_id=session_id, job_id=job_id, name=job["name"],
+                EventKind.JOB_ACKNOWLEDGED, process, wall=began, session_id=session_id,
+                job_id=job_id, name=job["name"],
             )  # fmt: skip
-        changed = max(job["last-modification"], job["start-time"]) / 1000
+        changed = max(job["last-modification"] / 1000, job["start-time"] / 1000, self._began)
         if self._status.get(job_id) != (session_id, status):
             self._status[job_id] = (session_id, status)
             # After a silence: it is so now, and since when is not known.
@@ -158,7 +166,7 @@ class RestWatch:
 
     def _is_new(self, job_id: str, number: int, moment: int) -> bool:
         seen = self._seen.setdefault(job_id, {})
-        new = (number, moment) not in seen
+        new = (number, moment) not in seen and moment / 1000 >= self._since
         seen[number, moment] = None
         while len(seen) > _MOST_SEEN:
             del seen[next(iter(seen))]

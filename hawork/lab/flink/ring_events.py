@@ -59,6 +59,8 @@ class RingEvents(WrittenEvents):
         last = before[-1].monotonic if before else float("-inf")
         watched = _watched(ring)
         last = max(last, watched or last)
+        self.since = last if before else None
+        """Until when another watch has recorded (seconds since 1970); ``None``: none has."""
         # One axis over all watches: about the seconds since 1970, and never back.
         self._shift = max(clock.time(), last) - clock.monotonic()
         super().__init__(lambda: self._clock.monotonic() + self._shift)
@@ -129,7 +131,8 @@ class RingEvents(WrittenEvents):
         self._number += 1
         self._begun, self._written = self._clock.monotonic(), 0
         path = self.ring / rings.EVENTS / f"{self._number:08d}.jsonl"
-        self._file = path.open("ab", buffering=0)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._file = os.fdopen(descriptor, "ab", buffering=0)
         now, wall = self._monotonic(), self._clock.time()
         for event in self._so.events():
             self._put({rings.RESTATED: replace(event, monotonic=now, wall=wall).to_json()})

@@ -72,6 +72,7 @@ class FlinkWatch:
         trust: RestTrust = SYSTEM_TRUST,
         beside: Sequence[JobManagerLog] = (),
         known: Callable[[], Iterable[Event]] = tuple,
+        since: float | None = None,
     ) -> None:
         self._config = config
         self._events = events
@@ -102,7 +103,7 @@ class FlinkWatch:
         self._done = threading.Event()
         self._woken = threading.Event()
         self._turn = threading.Event()  # to ask the leader
-        self.rest = RestWatch(events, self.endpoints, self._foreign, trust)
+        self.rest = RestWatch(events, self.endpoints, self._foreign, trust, since)
         self._threads = [
             threading.Thread(target=self._follow, name="flink-logs", daemon=True),
             threading.Thread(target=self._poll, name="flink-rest", daemon=True),
