@@ -70,9 +70,13 @@ class StepRows:
             name: [reached.times, reached.process, self._timeline.milliseconds(reached.monotonic)]
             for name, reached in list(facts.steps.items())
         }
-        processes = list(self._lab.processes)
+        states = self._lab.processes
+        paused = [name for name, each in states.items() if each.state == "paused"]
         steps = [[step.name, step.meaning, step.source, step.target] for step in STEPS.values()]
-        return {"actors": list(ACTORS), "steps": steps, "reached": counts, "processes": processes}
+        return {
+            "actors": list(ACTORS), "steps": steps, "reached": counts,
+            "processes": list(states), "paused": paused,
+        }  # fmt: skip
 
     def _everything(self) -> pandas.DataFrame:
         """Rows of the HA store and files of storageDir in one frame."""

@@ -325,6 +325,8 @@ def test_the_stepper_stops_compares_crashes_and_recovers(
     difference = stepper.locator(".hw-difference tr[data-sign='+']")
     expect(difference.filter(has_text="submittedJobGraph")).to_have_count(1)
 
+    resume = stepper.get_by_role("button", name=re.compile("Resume"))
+    expect(resume).to_have_attribute("aria-disabled", "true")  # it is held, not paused
     stepper.get_by_role("button", name=re.compile("Crash here")).click()
     expect(step).not_to_have_attribute("data-lit", "now", timeout=20_000)
     run_cell(page, 4)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import socket
 import stat
 import subprocess
 import sys
 import threading
+import time
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -25,6 +27,7 @@ from hawork.core.events import EventKind
 from hawork.core.types import RESOURCE_MANAGER, LeaderInformation
 from hawork.ha.java_serialization import encode_leader_information
 from hawork.lab import LabCluster
+from hawork.lessons.class_folder import ClassFolder
 from hawork.servers.zookeeper.ensemble import ZooKeeperServers
 from hawork.servers.zookeeper.login import DigestLogin
 from hawork.servers.zookeeper.program import ZooKeeperProgram
@@ -405,6 +408,54 @@ def test_a_standby_sends_on_to_a_proved_leader_only(tmp_path: Path, forged: bool
         zookeeper.stop()
         zookeeper.close()
     assert token.encode() not in forger.seen
+
+
+LEARNER = """
+def tried(what):
+    try:
+        return what()
+    except OSError as error:
+        return error.strerror
+folder, theirs = given["folder"], given["theirs"]
+path, forged = os.path.join(folder, given["name"]), b'{"format": 1}'
+handed_in = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+os.write(handed_in, given["result"].encode())
+tell({
+    "list": tried(lambda: os.listdir(folder)),
+    "remove": tried(lambda: os.unlink(theirs)),
+    "rename": tried(lambda: os.rename(theirs, theirs + "x")),
+    "overwrite": tried(lambda: os.replace(path, theirs)),
+    "write": tried(lambda: os.open(theirs, os.O_WRONLY)),
+    "link": tried(lambda: os.symlink("/etc/passwd", path.replace("2-", "3-"))),
+})
+"""
+
+
+@needs_root
+def test_another_learner_of_a_class_hands_in_and_does_nothing_else(tmp_path: Path) -> None:
+    """One name is forged; the table says whose file it is."""
+    for each in (tmp_path, *tmp_path.parents[:2]):
+        each.chmod(0o755)
+    folder = ClassFolder(tmp_path / "class")
+    folder.create()
+    names = [f"{number}-{number:032x}.json" for number in (1, 2)]
+    result = {
+        "format": 1, "name": "ada", "lesson": "00_tour", "check": "check_it", "solved": True,
+        "kept": 1, "points": 1, "says": "", "time": time.time(),
+    }  # fmt: skip
+    theirs = folder.path / names[0]
+    theirs.write_text(json.dumps(result))
+    given = {
+        "folder": str(folder.path), "theirs": str(theirs), "name": names[1],
+        "result": json.dumps({**result, "solved": False, "kept": 0}),
+    }  # fmt: skip
+    told = as_neighbour(LEARNER, given)
+    denied = ("Operation not permitted", "Permission denied")
+    assert {what for what, said in told.items() if said not in denied} == {"link"}
+    forged, ada = folder.look()
+    assert (ada.name, ada.lessons) == ("ada (root)", {"00": (1, 1)})
+    assert forged.name == "ada (nobody)" and not forged.last.solved
+    assert "1 that cannot be opened" in folder.trouble
 
 
 @needs_root

@@ -38,7 +38,7 @@ export function stepperView(send, model) {
       (option, name) => say(option, name || "the first that comes"));
     keyed(head, stepper.actors, (name) => el("span", {}, name), () => {});
     keyed(held, standing.map(([process, step]) => `${process} ${step}`),
-      (key) => heldRow(key, send), () => {});
+      (key) => heldRow(key, send), (row) => row.show(stepper.paused ?? []));
     const order = stepper.steps.map(([name]) => name);
     const columns = new Map(stepper.actors.map((name, at) => [name, at + 1]));
     let recent = false;
@@ -69,12 +69,17 @@ function heldRow(key, send) {
   const act = (label, verb, request) => button(label, () => send(request), {
     "data-verb": verb, "aria-label": `${label}: ${process} at ${step}`,
   });
-  return el("div", { class: "hw-stands", "data-step": step, "data-process": process },
+  const pause = act("Pause here", "pause", { do: "pause", target: process });
+  const resume = act("Resume", "resume", { do: "resume", target: process });
+  const row = el("div", { class: "hw-stands", "data-step": step, "data-process": process },
     el("strong", {}, `${process} stands at ${step}`),
     act("Continue", "proceed", { do: "proceed" }),
-    act("Crash here", "kill", { do: "kill", target: process }),
-    act("Pause here", "pause", { do: "pause", target: process }),
-    act("Resume", "resume", { do: "resume", target: process }));
+    act("Crash here", "kill", { do: "kill", target: process }), pause, resume);
+  row.show = (paused) => {
+    enable(pause, !paused.includes(process));
+    enable(resume, paused.includes(process));
+  };
+  return row;
 }
 
 function stepRow([name, meaning, from, to], columns, arm) {
