@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import traceback
 
 _RED, _FAINT, _PLAIN = "\x1b[31m", "\x1b[2m", "\x1b[0m"
 ON_REQUEST = "%tb shows the traceback"
@@ -46,6 +48,8 @@ def whole(error: BaseException) -> list[str]:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     if shell is None:
+        import traceback  # each process would pay for it
+
         return "".join(traceback.format_exception(error)).splitlines()
     drawn: list[str] = shell.InteractiveTB.structured_traceback(
         type(error), error, error.__traceback__
@@ -55,6 +59,8 @@ def whole(error: BaseException) -> list[str]:
 
 def _line_of_the_cell(error: BaseException) -> traceback.FrameSummary | None:
     """The innermost line that the notebook holds itself."""
+    import traceback
+
     found = None
     for frame, number in traceback.walk_tb(error.__traceback__):
         if frame.f_globals.get("__name__") == "__main__":

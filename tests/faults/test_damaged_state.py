@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -21,8 +22,35 @@ from hawork.lab import LabCluster
 from hawork.lab.job import Job
 from hawork.testing import eventually
 from tests.faults.scenario import FAST, PATIENT, Scenario, wait_for_event
+from tests.faults.shared_lab import SharedLab, shared_lab_on
+from tests.faults.stores import chosen_store, store_options
 
 CHECKPOINT = "completedCheckpoint"
+
+
+def with_patience() -> tuple[str, dict[str, str]]:
+    ha, store = store_options()
+    return ha, {**store, **PATIENT}
+
+
+patient_lab, shared_lab = shared_lab_on(with_patience), shared_lab_on(chosen_store)
+
+
+@pytest.fixture
+def patient(
+    patient_lab: SharedLab, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Scenario]:
+    """On a cluster whose leases do not end. Damaged entries of scenarios before stay in it."""
+    with patient_lab.scenario(tmp_path, request) as scenario:
+        yield scenario
+
+
+@pytest.fixture
+def shared(
+    shared_lab: SharedLab, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Scenario]:
+    with shared_lab.scenario(tmp_path, request) as scenario:
+        yield scenario
 
 
 def truncate(path: Path) -> None:
@@ -57,72 +85,69 @@ def checkpoint_files(scenario: Scenario, job_id: str) -> list[tuple[int, Path]]:
     return sorted(each for each in found if each[0] in stored)
 
 
-@pytest.mark.parametrize("scenario", [PATIENT], indirect=True)
 @pytest.mark.parametrize("damage", [truncate, alter, remove])
 def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
-    scenario: Scenario, damage: object
+    patient: Scenario, damage: object
 ) -> None:
     """The output stays exact, although the newest checkpoint had committed some of it."""
-    job = scenario.submit("copies", end=4000, rate=1500, checkpoint_interval="300 ms")
-    eventually(lambda: len(checkpoint_files(scenario, job.job_id)) >= 2, timeout=20)
-    leader = scenario.lab.leader()
-    scenario.lab.pause(leader)
-    (older, _), (newest, path) = checkpoint_files(scenario, job.job_id)[-2:]
+    job = patient.submit("copies", end=4000, rate=1500, checkpoint_interval="300 ms")
+    eventually(lambda: len(checkpoint_files(patient, job.job_id)) >= 2, timeout=20)
+    leader = patient.lab.leader()
+    patient.lab.pause(leader)
+    (older, _), (newest, path) = checkpoint_files(patient, job.job_id)[-2:]
     damage(path)  # type: ignore[operator]
-    scenario.lab.kill(leader)
-    event = wait_for_event(scenario.lab, EventKind.JOB_RESTORED)
+    patient.lab.kill(leader)
+    event = patient.wait_for_event(EventKind.JOB_RESTORED)
     assert event.facts["checkpoint_id"] == older
     (said,) = event.facts["skipped"]
     assert f"checkpoint {newest}" in said
     assert path.name in said
-    scenario.check_exact_copies(job, 4000)
-    scenario.check_nothing_left(job)
+    patient.check_exact_copies(job, 4000)
+    patient.check_nothing_left(job)
 
 
-@pytest.mark.parametrize("scenario", [PATIENT], indirect=True)
 def test_a_job_none_of_whose_checkpoints_is_readable_waits_and_loses_nothing(
-    scenario: Scenario,
+    patient: Scenario,
 ) -> None:
     """Starting anew would repeat output, failing would delete what can be repaired."""
-    job = scenario.submit("copies", end=4000, rate=1500, checkpoint_interval="300 ms")
-    other = scenario.submit("counts", end=3000, rate=3000)
-    eventually(lambda: checkpoint_files(scenario, job.job_id), timeout=20)
-    leader = scenario.lab.leader()
-    scenario.lab.pause(leader)
-    damaged = [path for _, path in checkpoint_files(scenario, job.job_id)]
-    saved = scenario.directory / "saved"
+    job = patient.submit("copies", end=4000, rate=1500, checkpoint_interval="300 ms")
+    other = patient.submit("counts", end=3000, rate=3000)
+    eventually(lambda: checkpoint_files(patient, job.job_id), timeout=20)
+    leader = patient.lab.leader()
+    patient.lab.pause(leader)
+    damaged = [path for _, path in checkpoint_files(patient, job.job_id)]
+    saved = patient.directory / "saved"
     saved.mkdir()
     for path in damaged:
         shutil.copy(path, saved)
         truncate(path)
-    scenario.lab.kill(leader)
-    scenario.check_exact(other)
+    patient.lab.kill(leader)
+    patient.check_exact(other)
     details = eventually(lambda: job.details if job.details.failure else None, timeout=20)
     assert details is not None
     assert not details.status.globally_terminal
     assert "checkpoints is readable" in str(details.failure)
     for path in damaged:
         shutil.copy(saved / path.name, path)
-    scenario.check_exact_copies(job, 4000)
+    patient.check_exact_copies(job, 4000)
 
 
-@pytest.mark.parametrize("scenario", [PATIENT], indirect=True)
 @pytest.mark.parametrize("damage", [truncate, alter, remove])
 def test_a_damaged_job_graph_is_reported_and_kept_and_the_others_run(
-    scenario: Scenario, damage: object
+    patient: Scenario, damage: object
 ) -> None:
-    job = scenario.submit("counts", end=6000, rate=2000)
-    other = scenario.submit("counts", end=4000, rate=2000)
-    leader = scenario.lab.leader()
-    scenario.lab.pause(leader)
-    (path,) = job_directory(scenario, job.job_id).glob("submittedJobGraph*")
+    job = patient.submit("counts", end=6000, rate=2000)
+    other = patient.submit("counts", end=4000, rate=2000)
+    leader = patient.lab.leader()
+    patient.lab.pause(leader)
+    (path,) = job_directory(patient, job.job_id).glob("submittedJobGraph*")
     damage(path)  # type: ignore[operator]
-    scenario.lab.kill(leader)
-    event = wait_for_event(scenario.lab, EventKind.STATE_SET_ASIDE, job_id=job.job_id)
+    patient.lab.kill(leader)
+    event = patient.wait_for_event(EventKind.STATE_SET_ASIDE, job_id=job.job_id)
     assert path.name in event.facts["reason"]
-    scenario.check_exact(other, 4000)
-    assert job_directory(scenario, job.job_id).exists(), "what is in doubt is kept"
-    rows = str(scenario.lab.store_rows().to_dict("records"))
+    patient.check_exact(other, 4000)
+    assert job_directory(patient, job.job_id).exists(), "what is in doubt is kept"
+    rows = str(patient.lab.store_rows().to_dict("records"))
     assert job.job_id in rows
 
 
@@ -167,30 +192,30 @@ def test_damaged_entries_of_every_kind_cost_their_own_jobs_only(scenario: Scenar
     assert all(job_directory(scenario, job.job_id).exists() for job in (surrogate, piped))
 
 
-def test_a_damaged_dirty_result_is_set_aside(scenario: Scenario) -> None:
-    directory = scenario.lab.directory / "storage" / "job-result-store" / "lab"
+def test_a_damaged_dirty_result_is_set_aside(shared: Scenario) -> None:
+    directory = shared.lab.directory / "storage" / "job-result-store" / "lab"
     directory.mkdir(parents=True, exist_ok=True)
     damaged = directory / f"{'0' * 31}1_DIRTY.json"
     damaged.write_text('{"result":{"id":"0000')
-    job = scenario.submit()
-    scenario.lab.kill("leader")
-    scenario.check_exact(job)
-    wait_for_event(scenario.lab, EventKind.STATE_SET_ASIDE)
+    job = shared.submit()
+    shared.lab.kill("leader")
+    shared.check_exact(job)
+    shared.wait_for_event(EventKind.STATE_SET_ASIDE)
     assert not damaged.exists()
     assert [path.name for path in directory.glob("*.stale-*")] == [f"{damaged.name}.stale-1"]
 
 
-def test_a_dirty_result_written_by_flink_is_cleaned_up(scenario: Scenario) -> None:
-    directory = scenario.lab.directory / "storage" / "job-result-store" / "lab"
+def test_a_dirty_result_written_by_flink_is_cleaned_up(shared: Scenario) -> None:
+    directory = shared.lab.directory / "storage" / "job-result-store" / "lab"
     directory.mkdir(parents=True, exist_ok=True)
     job_id = "0" * 31 + "a"
     (directory / f"{job_id}_DIRTY.json").write_text(
         f'{{"result":{{"id":"{job_id}","application-status":"SUCCEEDED",'
         '"accumulator-results":{},"net-runtime":42},"version":1}'
     )
-    scenario.lab.kill("leader")
+    shared.lab.kill("leader")
     eventually(lambda: (directory / f"{job_id}.json").exists(), timeout=20)
-    details = scenario.lab.client.job(job_id)
+    details = shared.lab.client.job(job_id)
     assert (details.status, details.duration) == (JobStatus.FINISHED, 42)
 
 

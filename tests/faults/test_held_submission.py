@@ -10,11 +10,22 @@ from hawork.client.submission import make_submission
 from hawork.core.errors import JobSubmissionError, RestError
 from hawork.core.jobs import JobStatus
 from tests.faults.scenario import JOBS, PATIENT, Scenario
+from tests.faults.shared_lab import scenario, shared_lab_on
+from tests.faults.stores import store_options
+
+__all__ = ["scenario", "shared_lab"]
 
 IMPATIENT = {**PATIENT, "rest.connection-timeout": "1500 ms", "rest.await-leader-timeout": "4 s"}
 
 
-@pytest.mark.parametrize("scenario", [IMPATIENT], indirect=True)
+def impatient() -> tuple[str, dict[str, str]]:
+    ha, store = store_options()
+    return ha, {**store, **IMPATIENT}
+
+
+shared_lab = shared_lab_on(impatient)
+
+
 @pytest.mark.parametrize("step", ["submit.graph_written", "submit.acknowledged"])
 def test_the_same_job_can_be_submitted_again(scenario: Scenario, step: str) -> None:
     lab = scenario.lab

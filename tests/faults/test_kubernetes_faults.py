@@ -16,6 +16,7 @@ from hawork.lab import LabCluster
 from hawork.lab.job import Job
 from tests.contract.kubernetes_server import shared_control_plane
 from tests.faults.scenario import FAST, Scenario, wait_for_event
+from tests.faults.stores import on_shared_kubernetes
 from tests.kept_runs import check_kept_run
 
 LEASE = 2.0
@@ -254,8 +255,9 @@ def test_clocks_that_disagree_cost_no_record(
     (tmp_path / "skew").mkdir()
     (tmp_path / "skew" / "sitecustomize.py").write_text(SKEWED)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "skew"), prepend=os.pathsep)
+    given = {**FAST, **on_shared_kubernetes()}
     with LabCluster(
-        3, 2, ha="kubernetes", directory=tmp_path / "lab", options=OPTIONS, supervisor=False
+        3, 2, ha="kubernetes", directory=tmp_path / "lab", options=given, supervisor=False
     ) as lab:
         scenario = Scenario(lab, tmp_path)
         job = running_job(scenario)
