@@ -28,6 +28,7 @@ from hawork.lab.nemesis.load import LoadKinds, LoadSpec
 from hawork.lab.nemesis.scripts import NUMBERS
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER, LabProcesses
 from hawork.lab.submission import send
+from hawork.servers.class_archive import ArchiveMaker
 
 if TYPE_CHECKING:
     from hawork.lab.flink.attached import AttachedCluster
@@ -112,6 +113,8 @@ class FlinkCluster(LocalCluster[FlinkJob]):
             self._shutdown.first(self._watch.close)
             self._sql = FlinkClient(self._run.path / "client", self._client_options(), self.flink)
             self._shutdown.first(self._sql.close)
+            self._archive = ArchiveMaker(self.flink.java, self.flink.class_path)
+            self._shutdown.first(self._archive.stop)
         except BaseException:
             self.close()
             raise
@@ -198,6 +201,10 @@ class FlinkCluster(LocalCluster[FlinkJob]):
         return FlinkProcesses(
             self._run, self.config, self.flink, self._told, self._store.config_file
         )
+
+    def _wait_until_ready(self, processes: LabProcesses) -> None:
+        super()._wait_until_ready(processes)
+        self._archive.start()
 
     def _prepare(self, processes: LabProcesses) -> None:
         self._watch.supervised = processes if self.config.get_option(options.SUPERVISOR) else None

@@ -11,6 +11,7 @@ from pathlib import Path
 from hawork.core.errors import LabError
 from hawork.core.user_files import expanded
 from hawork.lab.flink.login import login_flags
+from hawork.servers.class_archive import archive_flags
 from hawork.servers.java import find_java, flink_jars, java_version
 
 OLDEST_JAVA = 11
@@ -56,6 +57,10 @@ class FlinkDistribution:
         """The folder with ``lib`` and ``opt``."""
         return self.jars[0].parent.parent
 
+    @property
+    def class_path(self) -> str:
+        return os.pathsep.join(map(str, self.jars))
+
     def command(
         self, main: str, *arguments: str, memory: Sequence[str], conf: Path, python: bool = False
     ) -> list[str]:
@@ -65,11 +70,13 @@ class FlinkDistribution:
         ``python`` adds the jar with the gateway that PyFlink talks to.
         """
         jars = list(self.jars)
+        # Made for the jars that all programs have: more of them may follow.
+        archive = archive_flags(self.java, self.class_path, main.rpartition(".")[2])
         if python:
             jars += sorted((self.home / "opt").glob("flink-python*.jar"))
         opened = [f"--add-opens={package}=ALL-UNNAMED" for package in _OPENED]
         return [
-            self.java, *memory, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+            self.java, *archive, *memory, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
             "-XX:-UsePerfData", "-Djava.net.preferIPv4Stack=true", *opened,
             f"-Dlog4j.configurationFile=file:{conf / 'log4j2.properties'}", *login_flags(conf),
             "-cp", os.pathsep.join(map(str, jars)), main, *arguments,

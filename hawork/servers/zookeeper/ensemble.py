@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hawork.core.errors import LabError
 from hawork.core.private_files import write_private
+from hawork.servers.class_archive import ArchiveMaker
 from hawork.servers.local_servers import LocalServers
 from hawork.servers.machine import HOST, free_ports
 from hawork.servers.zookeeper.login import DigestLogin
@@ -64,6 +65,7 @@ class ZooKeeperServers(LocalServers):
             raise LabError(f"{servers} servers are not an ensemble: use 1, 3 or 5")
         self._program = program or ZooKeeperProgram.find()
         super().__init__(directory, [f"zk-{number + 1}" for number in range(servers)])
+        self._archive = ArchiveMaker(self._program.java, self._program.class_path)
         self._properties = {**_PROPERTIES, **(properties or {})}
         self._login = login
         ports = free_ports(3 * servers)
@@ -118,6 +120,14 @@ class ZooKeeperServers(LocalServers):
         return self._directory / self.known(name) / "data"
 
     # --- helpers --------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """End all servers at once; what they stored stays."""
+        self._archive.stop()
+        super().stop()
+
+    def _started(self) -> None:
+        self._archive.start()
 
     def _serves(self, name: str) -> bool:
         return self.role(name) is not None

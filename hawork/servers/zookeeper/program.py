@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hawork.core.errors import LabError
+from hawork.servers.class_archive import archive_flags
 from hawork.servers.java import find_java, flink_jars
 
 _MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
@@ -63,8 +64,9 @@ class ZooKeeperProgram:
 
     def command(self, properties: dict[str, str], heap: str, config: Path) -> list[str]:
         """The command line of a server with a small heap."""
+        archive = archive_flags(self.java, self.class_path, "server")
         return [
-            self.java, f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+            self.java, *archive, f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
             "-XX:-UsePerfData", "-Djava.net.preferIPv4Stack=true",
             *(f"-D{key}={value}" for key, value in properties.items()),
             "-cp", self.class_path, self.main, str(config),
