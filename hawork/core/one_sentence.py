@@ -37,7 +37,7 @@ def tell_interrupt(interrupt: BaseException, what: str) -> None:
     """
     if hasattr(interrupt, "_render_traceback_"):
         return
-    sentence = f"stopped {what}; the cluster goes on: run the cell again to go on waiting"
+    sentence = f"stopped {what}: run the cell again to go on"
     interrupt.args = (sentence,)
     rendered: Any = interrupt
     rendered._render_traceback_ = lambda: lines_in_notebook(interrupt, "Interrupted", sentence)
@@ -68,4 +68,6 @@ def _line_of_the_cell(error: BaseException) -> traceback.FrameSummary | None:
     if found is None:
         return None
     (line,) = traceback.StackSummary.extract(iter([found]))
-    return line if line.line else None
+    if not line.line or line.line.startswith("get_ipython()"):  # a magic, as IPython calls it
+        return None
+    return line

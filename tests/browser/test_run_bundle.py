@@ -40,6 +40,13 @@ def test_a_kept_run_is_read_and_replayed(
     page.emulate_media(color_scheme="dark")
     back = page.evaluate("getComputedStyle(document.documentElement).colorScheme")
     assert back == "light dark"
+    page.emulate_media(media="print", color_scheme="light")
+    page.set_viewport_size({"width": 720, "height": 1000})  # a sheet of A4, without its margins
+    cut = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert cut <= 0, "columns would be lost on paper"
+    expect(page.get_by_role("cell", name=first, exact=True).first).to_be_visible()
+    page.emulate_media(media="screen")
+    page.set_viewport_size({"width": 1400, "height": 1000})
     assert said == []
 
     cell = f"from hawork.lab import open_bundle, replay\nreplay(open_bundle({str(bundle)!r}))"

@@ -136,7 +136,7 @@ def test_what_goes_wrong_in_a_cell_is_one_sentence(kernel: KernelManager) -> Non
         finally:
             client.stop_channels()
         sentence, where = content["traceback"]
-        assert "Interrupted" in sentence and "waiting for event error; the cluster" in sentence
+        assert "Interrupted" in sentence and "waiting for event error: run the cell" in sentence
         assert f"line 2: {cell}" in where
     execute(kernel, "from hawork.lab import reset\nassert reset() == 2")
 
