@@ -120,6 +120,10 @@ def sources_of(arguments: argparse.Namespace) -> Sources:
         url, equals, path = given.rpartition("=")
         if not equals or not url or not path:
             raise ConfigurationError(f"'--map {given}' is not a pair: write URL=PATH")
+        if ".." in path.split("/"):
+            raise ConfigurationError(
+                f"'--map {given}' leads out of the storage: write a folder in it, or '.'"
+            )
         mapping[url] = path
     sources = Sources(
         arguments.config, arguments.configmaps, arguments.zookeeper_dump,

@@ -19,6 +19,7 @@ import json
 import posixpath
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,13 +66,17 @@ def save_case(inspection: Inspection, path: Path) -> None:
                 lines = "".join(f"{key}: {_one_line(value)}\n" for key, value in options.items())
                 file.writestr("flink-conf.yaml" if old else "config.yaml", lines)
             if cluster.maps:
-                file.writestr("configmaps.json", _config_maps(cluster.maps))
+                file.writestr("configmaps.json", redaction.text(_config_maps(cluster.maps)))
             elif cluster.tree is not None:
-                file.writestr("zookeeper.json", write_zookeeper_dump(cluster.tree.znodes))
+                znodes = [
+                    node if node.data is None else replace(node, data=redaction.data(node.data))
+                    for node in cluster.tree.znodes
+                ]
+                file.writestr("zookeeper.json", write_zookeeper_dump(znodes))
             for name, content in _contents(cluster, redaction):
                 file.writestr(STORAGE + name, content)
-            file.writestr("inspection.json", json.dumps(inspection.to_json()))
-            file.writestr("inspection.html", as_page(inspection))
+            file.writestr("inspection.json", json.dumps(redaction.value(inspection.to_json())))
+            file.writestr("inspection.html", redaction.text(as_page(inspection)))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}") from None
 

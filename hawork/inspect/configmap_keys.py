@@ -46,10 +46,11 @@ _CHECKPOINT: Final = "checkpointID-"
 _NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/]")
 
 
-def read_config_maps(cluster: Cluster, maps: Iterable[ConfigMap]) -> None:
+def read_config_maps(cluster: Cluster, maps: Iterable[ConfigMap], *, whole: bool = True) -> None:
     """Put what the ConfigMaps hold of ``cluster.settings``' cluster into ``cluster``.
 
-    Without a configuration the cluster with most pointers is taken; the others are named.
+    Without a configuration the cluster with most pointers is taken; the others are named. Of
+    ConfigMaps that are not ``whole`` a missing one was not looked at.
     """
     cluster.backend = "kubernetes"
     cluster.store_looked = True
@@ -80,6 +81,15 @@ def read_config_maps(cluster: Cluster, maps: Iterable[ConfigMap]) -> None:
             _job(cluster, each, match[2])
     for job in cluster.jobs.values():
         job.place = job.place or Object("configmap", f"{chosen}-{job.job_id}-config-map")
+    absent = [str(job.place) for job in cluster.jobs.values() if not job.place_exists]
+    absent += [str(cluster.graphs_place)] * (not cluster.graphs_place_exists)
+    if absent and not whole:
+        cluster.store_looked = False
+        cluster.miss(
+            "HA store",
+            f"the dump is not of all ConfigMaps, and {', '.join(absent[:3])} is not among them: "
+            "give the whole List of the namespace",
+        )
 
 
 def _groups(maps: Iterable[ConfigMap], cluster: Cluster) -> dict[str, list[ConfigMap]]:

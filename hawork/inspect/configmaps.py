@@ -50,6 +50,8 @@ class Dump:
 
     maps: tuple[ConfigMap, ...]
     problems: tuple[str, ...] = ()
+    whole: bool = True
+    """Whether what is not in it is not there: not of single ConfigMaps, nor of a file cut off."""
 
 
 def read_configmaps(path: Path | str) -> Dump:
@@ -79,8 +81,11 @@ def parse_configmaps(content: bytes, name: str) -> Dump:
             raise ConfigurationError(f"{name} is not UTF-8 text: {error}") from None
         text = content.decode("utf-16", "replace")
     maps: list[ConfigMap] = []
-    other = 0
+    other, listed = 0, False
     for document in _documents(text, name, problems):
+        listed = listed or isinstance(document, list) or (
+            isinstance(document, dict) and isinstance(document.get("items"), list)
+        )  # fmt: skip
         for item in _items(document):
             if item.get("kind", "ConfigMap") != "ConfigMap":
                 other += 1
@@ -90,11 +95,18 @@ def parse_configmaps(content: bytes, name: str) -> Dump:
                 problems.append(f"{name}: an item has no metadata.name and was left out")
             else:
                 maps.append(found)
+    whole = listed and not problems
+    if not maps and not whole:
+        reason = problems[0] if problems else f"{name} is empty" if not text.strip() else name
+        raise ConfigurationError(
+            f"{reason}: there is no ConfigMap in it; give what 'kubectl get configmap -o yaml' (or "
+            "json) prints"
+        )
     if other:
         problems.append(f"{name}: {other} objects that are not ConfigMaps were left out")
-    if not maps and not problems and text.strip():
+    if not maps:
         problems.append(f"{name} has no ConfigMaps in it")
-    return Dump(tuple(maps), tuple(problems))
+    return Dump(tuple(maps), tuple(problems), whole)
 
 
 def _documents(text: str, name: str, problems: list[str]) -> Iterator[Any]:

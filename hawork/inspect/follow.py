@@ -250,7 +250,8 @@ def _ha_folders(cluster: Cluster, files: StoredFiles) -> set[str]:
             name = files.name_of(stored.pointer.path)
             if name is not None:
                 folders.add(posixpath.dirname(name))
-    if not folders:  # neither configuration nor pointers: what is called as Flink calls it
+    pointed = any(stored.pointer is not None for stored in cluster.pointers)
+    if not folders and not pointed:  # nothing says where: what is called as Flink calls it
         found = {posixpath.dirname(file.name) for file in files
                  if posixpath.basename(file.name).startswith(tuple(_PREFIXES))}  # fmt: skip
         ours = {folder for folder in found

@@ -148,7 +148,7 @@ def cluster_of(sources: Sources, raw: Raw | None, missed: str = "") -> Cluster:
     else:
         for problem in raw.problems:
             cluster.miss("ConfigMaps", problem)
-        read_config_maps(cluster, raw.maps)
+        read_config_maps(cluster, raw.maps, whole=raw.whole)
     if sources.live and raw is not None:
         cluster.live = True
         cluster.probes = probe(sources.config or "", _local_path(settings.storage_dir))
@@ -319,6 +319,7 @@ def _listing(cluster: Cluster, storage: Storage) -> Sequence[StoredFile] | None:
 def _files(
     cluster: Cluster, storage: Storage, listing: Sequence[StoredFile], mapping: Mapping[str, str]
 ) -> None:
+    mapping = _existing(cluster, mapping, listing)
     whole = True
     for note in storage.notes:
         cluster.miss("storage", note)
@@ -326,6 +327,21 @@ def _files(
     cluster.files = StoredFiles(
         listing, lambda name: read_file(storage, name), mapping, complete=whole
     )
+
+
+def _existing(
+    cluster: Cluster, mapping: Mapping[str, str], listing: Sequence[StoredFile]
+) -> Mapping[str, str]:
+    """Without what is mapped to a folder that the storage does not have: it was not looked at."""
+    found = {}
+    for url, path in mapping.items():
+        folder = posixpath.normpath(path.strip("/") or ".")
+        inside = f"{folder}/"
+        if folder == "." or not listing or any(each.name.startswith(inside) for each in listing):
+            found[url] = path
+        else:
+            cluster.miss("storage", f"there is no folder {path} in it, which {url} is mapped to")
+    return found
 
 
 def _guessed(cluster: Cluster, place: str, names: list[str]) -> dict[str, str]:

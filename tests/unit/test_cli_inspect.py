@@ -8,6 +8,7 @@ from typing import Any
 
 import ha_cases
 import pytest
+import yaml
 
 from hawork.cli.main import main
 from hawork.inspect.finding import CODES
@@ -123,6 +124,57 @@ def test_bytes_of_any_kind_are_one_sentence(
         written = capsys.readouterr()
         assert status == 2
         assert "Traceback" not in written.err + written.out
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        b"", b"NAME   DATA   AGE\nflights-prod-cluster-config-map   9   3d\n",
+        b"Error from server (Forbidden): configmaps is forbidden\n",
+        b"Name:  x\nData\n====\ncounter:\n----\n12\n", b'[{"path": "/flink", "data": ""}]',
+    ],
+)  # fmt: skip
+def test_what_kubectl_prints_otherwise_is_not_an_empty_cluster(
+    printed: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A table, an error or a description: it was not looked at, and nothing was deleted."""
+    case = ha_cases.unpack("k8s120-older-ha-file-missing", tmp_path)
+    (tmp_path / "printed").write_bytes(printed)
+    arguments = [*whole(case)]
+    arguments[arguments.index("--configmaps") + 1] = tmp_path / "printed"
+    status, found = run(capsys, *arguments)
+    assert status == 2
+    assert "kubectl get configmap -o yaml" in found["could_not_look"] or (
+        found["recovery"]["jobmanager"] == "unknown"
+    )
+
+
+@pytest.mark.parametrize("kept", [0, 1, "cut"])
+def test_one_configmap_or_a_list_that_was_cut_off_is_not_the_whole_store(
+    kept: int | str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = ha_cases.unpack("k8s120-older-ha-file-missing", tmp_path)
+    dump = case.store["configmaps"]
+    text = dump.read_text()
+    if isinstance(kept, int):
+        dump.write_text(yaml.safe_dump(yaml.safe_load(text)["items"][kept]))
+    else:
+        dump.write_text(text[: len(text) * 2 // 3])
+    status, found = run(capsys, *whole(case))
+    assert found["recovery"]["jobmanager"] == "unknown"
+    assert [each["code"] for each in found["findings"] if each["severity"] == "data-loss"] == []
+    assert status in (1, 2)
+    assert "give the whole List" in json.dumps(found["not_looked_at"])
+
+
+def test_a_url_that_is_mapped_to_nothing_was_not_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = ha_cases.unpack("zk120-healthy", tmp_path)
+    status, found = run(capsys, *whole(case)[:-1], "file:/srv/flink=nosuch")
+    assert (status, found["findings"]) == (2, [])
+    assert "there is no folder nosuch in it" in json.dumps(found["not_looked_at"])
+    assert main(["inspect", *map(str, whole(case)[:-1]), "file:/srv/flink=../.."]) == 64
 
 
 def test_names_of_any_letters_do_not_reach_the_terminal(

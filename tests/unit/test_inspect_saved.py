@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import zipfile
 from pathlib import Path
@@ -56,6 +57,22 @@ def test_a_case_has_no_secrets_and_no_state(tmp_path: Path) -> None:
              if state in content and "completedCheckpoint" in name]  # fmt: skip
     assert there
     assert not any(state in content for content in everything.values())
+
+
+def test_a_known_secret_in_a_znode_is_left_out(tmp_path: Path) -> None:
+    case = ha_cases.unpack("zk120-healthy", tmp_path)
+    with case.config.open("a") as file:
+        file.write("\ns3.secret-key: qwertzuiop\n")
+    dump = case.store["zookeeper_dump"]
+    nodes = json.loads(dump.read_text())
+    nodes[0]["data"] = base64.b64encode(b"password=qwertzuiop").decode()
+    dump.write_text(json.dumps(nodes))
+    save_case(look(case), tmp_path / "case.zip")
+    with zipfile.ZipFile(tmp_path / "case.zip") as saved:
+        kept = json.loads(saved.read("zookeeper.json"))
+        everything = [saved.read(name) for name in saved.namelist()]
+    assert not any(b"qwertzuiop" in base64.b64decode(node["data"] or "") for node in kept)
+    assert not any(b"qwertzuiop" in content for content in everything)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"{}"])

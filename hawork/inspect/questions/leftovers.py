@@ -23,6 +23,8 @@ _UNDER_WAY = 3600.0
 def loose_files(facts: Facts) -> Iterator[Finding]:
     """Whose are the files in storageDir that nothing points to?"""
     cluster = facts.cluster
+    if not cluster.store_looked:
+        return
     orphans: list[LooseFile] = []
     half: list[LooseFile] = []
     foreign: list[LooseFile] = []
