@@ -56,7 +56,12 @@ class JobLanes:
         """In the order in which the jobs began, each with its progress."""
         jobs = [lane for lane in self._states if not is_progress(lane)]
         both = ((lane, progress_of(lane)) for lane in jobs)
-        return [lane for pair in both for lane in pair if lane in self._states]
+        # The progress of a job that has ended is over, and still to be seen.
+        told = self._told()
+        return [lane for pair in both for lane in pair if lane in told]
+
+    def _told(self) -> set[str]:
+        return {*self._states, *(segment.lane for segment in self._segments)}
 
     def going_on(self, now: float) -> Iterator[Segment]:
         """Every state that has not ended, as if it did now."""
@@ -89,8 +94,10 @@ class JobLanes:
         # A job may be CREATED before its submission is acknowledged and its name is told.
         before = self._lane(event)
         self._names[job_id] = name
-        if before in self._states:
-            self._rename(before, self._lane(event))
+        now_called = self._lane(event)
+        for old, new in ((before, now_called), (progress_of(before), progress_of(now_called))):
+            if old in self._told():
+                self._rename(old, new)
 
     def _rename(self, before: str, lane: str) -> None:
         self._states = {

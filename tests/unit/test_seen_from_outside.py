@@ -191,6 +191,11 @@ def test_progress_is_a_lane_below_its_job() -> None:
     assert timeline.lanes[-2:] == ("job aaaaaaaa", lane)
     assert timeline.of_lane(lane)[0].label == "1,234 records/s"
     assert "no progress for 25.000 s" in as_text(timeline)
+    whole = Timeline.of(story.events)
+    assert whole.lanes[-2:] == ("job aaaaaaaa", lane), "also when the job has ended"
+    story.add(70, "jm-1", EventKind.JOB_ACKNOWLEDGED, job_id=JOB, name="late")
+    renamed = Timeline.of(story.events)
+    assert {segment.lane for segment in renamed.segments} <= set(renamed.lanes)
 
 
 def test_the_clock_stands_beside_the_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
