@@ -6,6 +6,7 @@ import argparse
 import importlib.metadata
 import json
 import os
+import platform
 import re
 import shutil
 import socket
@@ -68,11 +69,37 @@ SHARED_MEMORY = 32 << 20
 def examine() -> list[Diagnosis]:
     """Every check, in the order in which a reader would fix things; nothing is changed."""
     checks: list[Callable[[], Diagnosis]] = [
-        python, *(_package(*package) for package in PACKAGES), sqlite, disk, network_disk,
+        system, python, *(_package(*package) for package in PACKAGES), sqlite, disk, network_disk,
         memory, loopback, shared_memory, service, pidfd, java, zookeeper,
         kubernetes_control_plane, browser,
     ]  # fmt: skip
     return [check() for check in checks]
+
+
+def system() -> Diagnosis:
+    """Signals, file locks and process groups are POSIX; everything was tested on Linux."""
+    name, release = platform.system(), platform.release()
+    found = f"{name} {release}".strip()
+    if name == "Windows":
+        return Diagnosis(
+            "system", False, found,
+            "run 'wsl --install' once, and then everything inside WSL 2: labs pause and kill "
+            "processes by signals, which Windows does not have", needed=True,
+        )  # fmt: skip
+    if name == "Linux" and "microsoft" in release.lower():
+        on_windows = str(Path(tempfile.gettempdir()).resolve()).startswith("/mnt/")
+        return Diagnosis(
+            "system", not on_windows, f"WSL ({found}): works as on Linux",
+            "set TMPDIR to a directory of WSL itself: file locks on a disk of Windows are slow "
+            "and unreliable",
+        )  # fmt: skip
+    if name == "Darwin":
+        return Diagnosis(
+            "system", True,
+            f"macOS ({found}): the embedded lessons work, deaths are noticed by polling; ZooKeeper "
+            "and Kubernetes need their servers (brew install openjdk zookeeper etcd)",
+        )  # fmt: skip
+    return Diagnosis("system", True, found)
 
 
 def service() -> Diagnosis:

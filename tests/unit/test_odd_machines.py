@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hawork.cli import lab
-from hawork.cli.doctor import java, service
+from hawork.cli.doctor import java, service, system
 from hawork.cli.main import sentence_of
 from hawork.core.errors import LabError
 from hawork.core.user_files import expanded, fallback_directory, home_directory
@@ -19,6 +19,27 @@ from hawork.lab import hosted
 from hawork.lab.flights import cache_directory
 from hawork.lab.flink.distribution import check_java
 from hawork.servers.java import java_version
+
+
+@pytest.mark.parametrize(
+    ("name", "release", "place", "ok", "said"),
+    [
+        ("Windows", "11", "C:\\Temp", False, "run 'wsl --install' once"),
+        ("Linux", "5.15.90.1-microsoft-standard-WSL2", "/tmp", True, "WSL (Linux 5.15"),
+        ("Linux", "5.15.90.1-microsoft-standard-WSL2", "/mnt/c/tmp", False, "set TMPDIR to"),
+        ("Darwin", "23.1.0", "/tmp", True, "macOS (Darwin 23.1.0): the embedded lessons work"),
+        ("Linux", "6.1.0-18-amd64", "/tmp", True, "Linux 6.1.0-18-amd64"),
+    ],
+)
+def test_the_system_is_said(
+    monkeypatch: pytest.MonkeyPatch, name: str, release: str, place: str, ok: bool, said: str
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: name)
+    monkeypatch.setattr("platform.release", lambda: release)
+    monkeypatch.setattr("tempfile.tempdir", place)
+    found = system()
+    assert (found.ok, found.needed) == (ok, name == "Windows")
+    assert said in f"{found.found}; {found.fix}"
 
 
 @pytest.fixture
