@@ -104,16 +104,13 @@ def make_incident(lab: LabCluster, seed: int) -> Incident:
             f"an incident needs two JobManagers and two TaskManagers, not {len(managers)} and "
             f"{len(task_managers)}: start a larger lab"
         )
-    draw = random.Random(f"incident {seed}")
-    what, role, damage = draw.choice(
-        [(KILLED, "leader", True), (PAUSED, "leader", False), (KILLED, "task manager", False)]
-    )
+    what, role, damage, more = _case(seed)
     job = lab.submit(
         f"{Path(__file__).with_name('incident_job.py')}:sums",
         {"end": _END, "rate": _RATE, "output": lab.directory / f"incident-{seed}"},
         checkpoint_interval="300 ms",
     )
-    _wait_for_checkpoints(lab, job, _CHECKPOINTS + draw.randrange(_MORE))
+    _wait_for_checkpoints(lab, job, _CHECKPOINTS + more)
     leader = lab.leader()
     process = leader if role == "leader" else _task_manager_of(lab, job)
     since = lab.event_list()[-1].monotonic
@@ -130,6 +127,15 @@ def make_incident(lab: LabCluster, seed: int) -> Incident:
         control.signal(process, "CONT")
         _wait_for_revocation(lab, process, since)
     return Incident(lab, job, found, HINTS, process, what, damaged, since)
+
+
+def _case(seed: int) -> tuple[str, str, bool, int]:
+    """What happens, to whom, whether a file is damaged, and how many checkpoints later."""
+    draw = random.Random(f"incident {seed}")
+    what, role = draw.choice([(KILLED, "leader"), (PAUSED, "leader"), (KILLED, "task manager")])
+    # Drawn by itself: what happened to the process must not give the file away.
+    damage = role == "leader" and random.Random(f"incident file {seed}").random() < 0.5
+    return what, role, damage, draw.randrange(_MORE)
 
 
 def _damage_newest(lab: LabCluster, job: Job) -> int:

@@ -8,9 +8,9 @@ from hawork.core.errors import LabError
 from hawork.core.events import EventKind
 from hawork.lab import LabCluster
 from hawork.lessons import check_incident
-from hawork.lessons.incidents import Incident, make_incident
+from hawork.lessons.incidents import Incident, _case, make_incident
 
-KINDS = {1: ("jm", "paused", False), 3: ("jm", "killed", True), 5: ("tm", "killed", False)}
+KINDS = {2: ("jm", "paused", True), 3: ("jm", "killed", True), 5: ("tm", "killed", False)}
 """By seed: the role of the process that is hit, what happens to it, whether a file is damaged."""
 
 
@@ -45,6 +45,14 @@ def check_traces(incident: Incident) -> None:
     assert len(found) > 0
     differing = found[found["sha256 in the pointer"] != found["sha256 of the file"]]
     assert list(differing.checkpoint) == ([] if damaged is None else [damaged])
+
+
+def test_no_answer_gives_another_away() -> None:
+    drawn = {_case(seed)[:3] for seed in range(1, 21)}
+    assert drawn == {
+        ("killed", "leader", True), ("killed", "leader", False), ("paused", "leader", True),
+        ("paused", "leader", False), ("killed", "task manager", False),
+    }  # fmt: skip
 
 
 def test_a_small_lab_has_no_incidents() -> None:
