@@ -12,7 +12,7 @@ export VENV
 WITH_KUBERNETES = KUBEBUILDER_ASSETS="$$(scripts/kube-assets)" || exit; export KUBEBUILDER_ASSETS;
 
 .DEFAULT_GOAL := help
-.PHONY: help compiled packages demo lab test check pythons constraints bench screenshots site format clean
+.PHONY: help compiled packages demo lab test check pythons constraints bench recordings screenshots site format clean
 
 help: ## say what the targets do
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ constraints: ## the newest versions of all packages, to be tested and committed
 
 bench: packages $(VENV)/installed-test compiled ## how fast: failover, recovery, start, stores
 	$(WITH_KUBERNETES) $(BIN)/python -m pytest tests/benchmarks -o python_files='bench_*.py' -s -q $(ARGS)
+
+recordings: packages $(VENV)/installed-test compiled ## the recordings of real Flink that the lessons replay, made anew
+	$(WITH_KUBERNETES) $(BIN)/python scripts/recordings $(ARGS)
 
 screenshots: packages $(VENV)/installed-test ## the pictures of docs/images, from a real run
 	$(BIN)/python scripts/screenshots $(ARGS)

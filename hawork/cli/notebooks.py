@@ -1,4 +1,4 @@
-"""The notebooks that hawork brings along, copied to where a learner can change them.
+"""The notebooks and recordings that hawork brings along, copied to where a learner can change them.
 
 An installed hawork has them below ``share/hawork/notebooks``. The copy remembers how each was
 delivered, so that a newer hawork replaces what was not changed, and nothing else.
@@ -56,11 +56,12 @@ def bring_along(source: Path, folder: Path) -> Iterator[str]:
         first = not known
         if first:
             yield f"The notebooks are in {folder}: change them as you like, they stay yours."
-        for notebook in sorted(source.glob("*.ipynb")):
-            told = _bring(notebook, folder, known.get(notebook.name))
+        for file in (*sorted(source.glob("*.ipynb")), *sorted(source.glob("recordings/*.zip"))):
+            name = str(file.relative_to(source))
+            told = _bring(file, folder / name, known.get(name))
             if told and not first:
                 yield told
-            known[notebook.name] = _sha256(notebook)
+            known[name] = _sha256(file)
         (folder / DELIVERED).write_text(json.dumps(known, indent=1), encoding="utf-8")
     except OSError as error:
         raise LabError(
@@ -69,20 +70,20 @@ def bring_along(source: Path, folder: Path) -> Iterator[str]:
         ) from None
 
 
-def _bring(notebook: Path, folder: Path, delivered: str | None) -> str | None:
-    target = folder / notebook.name
+def _bring(notebook: Path, target: Path, delivered: str | None) -> str | None:
     newest = _sha256(notebook)
     if delivered == newest or (target.exists() and _sha256(target) == newest):
         return None
     if not target.exists():
         if delivered is not None:
             return None
+        target.parent.mkdir(exist_ok=True)
         shutil.copyfile(notebook, target)
         return f"New: {target.name}."
     if _sha256(target) == delivered:
         shutil.copyfile(notebook, target)
         return f"Newer: {target.name}."
-    beside = target.with_name(f"{target.stem} ({hawork.__version__}).ipynb")
+    beside = target.with_name(f"{target.stem} ({hawork.__version__}){target.suffix}")
     if not beside.exists():
         shutil.copyfile(notebook, beside)
     return f"{target.name} is yours and stays; the newer one is {beside.name}."

@@ -63,6 +63,7 @@ class EventKind(str, enum.Enum):
     OUTPUT_COMPARED = "output.compared"  # records, lost, duplicated, different (by the lab)
     PREDICTION = "prediction"  # question, unit, guess or observed (by the lab, for a learner)
     FAULT = "fault"  # verb, target (written by the lab)
+    NOTED = "noted"  # what, and what was seen (by the lab, of what no process tells)
     # state, session, session_timeout, requested_timeout, and a note when these two differ;
     # on Kubernetes a process of Flink has a holder, its identity in the election
     STORE_CONNECTION = "store.connection"

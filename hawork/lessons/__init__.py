@@ -5,6 +5,7 @@ A check never raises: an exercise that was not begun is not an error.
 
 from hawork.lessons.cases import check_incident, check_repair
 from hawork.lessons.check import Check
+from hawork.lessons.engines import above, start_lab
 from hawork.lessons.jobs import (
     check_exactly_once,
     check_restart,
@@ -18,12 +19,15 @@ from hawork.lessons.leading import (
     check_tolerance,
     check_unseen_death,
 )
+from hawork.lessons.prerequisites import needs
+from hawork.lessons.recordings import noted, recording
 from hawork.lessons.sleeping import two_leaders
 from hawork.lessons.writing import TinyConfigMap, check_fencing, check_lock
 
 __all__ = [
     "Check",
     "TinyConfigMap",
+    "above",
     "check_awakening",
     "check_exactly_once",
     "check_fencing",
@@ -37,5 +41,9 @@ __all__ = [
     "check_timeouts",
     "check_tolerance",
     "check_unseen_death",
+    "needs",
+    "noted",
+    "recording",
+    "start_lab",
     "two_leaders",
 ]

@@ -53,6 +53,16 @@ class Recorded(ABC):
         """Monotonic seconds; ``None``: with the last event."""
         return self._closed_at
 
+    def failovers(self) -> pandas.DataFrame:
+        """What each change of the leader cost, in seconds from the fault: until a leader was
+        granted and found, the job restored and running, and the first checkpoint completed.
+
+        >>> lab.failovers()[["cause", "found", "progress"]]                # doctest: +SKIP
+        """
+        from hawork.story.failovers import failovers_frame
+
+        return failovers_frame(self.event_list())
+
     def verdict(self) -> Verdict:
         """Whether the run was right, by its events; judged now.
 

@@ -47,6 +47,18 @@ def test_a_learners_changes_outlive_an_upgrade(source: Path, tmp_path: Path) -> 
     assert list(bring_along(source, folder)) == []
 
 
+def test_recordings_come_along(source: Path, tmp_path: Path) -> None:
+    (source / "recordings").mkdir()
+    (source / "recordings" / "crash.zip").write_bytes(b"0.1")
+    folder = tmp_path / FOLDER
+    list(bring_along(source, folder))
+    brought = folder / "recordings" / "crash.zip"
+    assert brought.read_bytes() == b"0.1"
+    (source / "recordings" / "crash.zip").write_bytes(b"0.2")
+    assert list(bring_along(source, folder)) == ["Newer: crash.zip."]
+    assert brought.read_bytes() == b"0.2"
+
+
 def test_what_a_learner_removed_stays_away(source: Path, tmp_path: Path) -> None:
     list(bring_along(source, tmp_path / FOLDER))
     (tmp_path / FOLDER / "01_more.ipynb").unlink()
