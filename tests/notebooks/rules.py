@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,22 @@ BACKENDS = ("embedded", "zookeeper", "kubernetes")
 
 MOST_CODE_CELLS = 25
 MOST_LINES = 15
+
+
+WORDS_PER_MINUTE = 200
+CELLS_PER_MINUTE = 6
+"""Each is run, and what it shows is looked at."""
+EXERCISE_MINUTES = 3
+
+
+def minutes(notebook: Any) -> int:
+    """How long a lesson takes: its words at reading speed, its runs, its exercises."""
+    texts = [cell.source for cell in notebook.cells]
+    exercises = sum("exercise" in cell.metadata.get("tags", []) for cell in notebook.cells)
+    words = len(re.findall(r"[A-Za-z][\w'-]*|\d[\d.,]*", " ".join(texts)))
+    cells = len(code_cells(notebook))
+    reading = words / WORDS_PER_MINUTE + cells / CELLS_PER_MINUTE
+    return math.ceil(reading) + EXERCISE_MINUTES * exercises
 
 
 def read(path: Path) -> Any:
@@ -74,6 +91,18 @@ def on_backend(notebook: Any, backend: str) -> None:
     cell.source = re.sub(r'\bha="\w+"', f'ha="{backend}"', cell.source)
 
 
+def has_engines(notebook: Any) -> bool:
+    """Whether one word in the first cell switches to real Flink."""
+    return 'engine="hawork"' in code_cells(notebook)[0].source
+
+
+def on_flink(notebook: Any) -> None:
+    """Change that word, on a backend that Flink has."""
+    on_backend(notebook, "zookeeper")
+    cell = code_cells(notebook)[0]
+    cell.source = cell.source.replace('engine="hawork"', 'engine="flink"')
+
+
 def broken_rules(notebook: Any) -> Iterator[str]:
     yield from _frame(notebook)
     yield from _size(notebook)
@@ -91,6 +120,8 @@ def _frame(notebook: Any) -> Iterator[str]:
             yield f"the first cell does not say {word}"
     if not re.search(r"\*\*Time\.\*\* .*\d+ minutes", first.source):
         yield "the time is not a number of minutes"
+    elif (takes := minutes(notebook)) not in (says := _stated(first.source), says - 1, says + 1):
+        yield f"it says {says} minutes, and takes {takes}"
     if notebook.metadata.get("kernelspec", {}).get("name") != "python3":
         yield "the kernel is not python3"
     if "widgets" in notebook.metadata:
@@ -101,10 +132,15 @@ def _frame(notebook: Any) -> Iterator[str]:
         if cell.cell_type == "code" and (cell.outputs or cell.execution_count is not None):
             yield f"cell {cell.id} has outputs: run make format"
     cells = code_cells(notebook)
-    if not re.search(r"\b(Lab|Flink)Cluster\(", cells[0].source):
+    if not re.search(r"\b(?:(?:Lab|Flink)Cluster|start_lab)\(", cells[0].source):
         yield "the first code cell does not start a lab"
     if "lab.close()" not in cells[-1].source:
         yield "the last code cell does not close the lab"
+
+
+def _stated(title: str) -> int:
+    found = re.search(r"\*\*Time\.\*\* .*?(\d+) minutes", title)
+    return int(found[1]) if found else 0
 
 
 def _size(notebook: Any) -> Iterator[str]:

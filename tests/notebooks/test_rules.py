@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -27,7 +28,7 @@ def notebook_of(*sources: str) -> nbformat.NotebookNode:
     """A notebook that keeps the rules, and then has ``sources`` as code."""
     new = nbformat.v4
     cells = [
-        new.new_markdown_cell("# Title\n\n**Goal.** To learn.\n\n**Time.** 5 minutes."),
+        new.new_markdown_cell("# Title\n\n**Goal.** To learn.\n\n**Time.** 2 minutes."),
         new.new_code_cell("lab = LabCluster()"),
         *(new.new_code_cell(source) for source in sources),
         new.new_code_cell("lab.close()"),
@@ -52,6 +53,28 @@ def test_a_good_notebook_breaks_nothing() -> None:
 )
 def test_bad_code_is_noticed(source: str, said: str) -> None:
     assert any(said in rule for rule in broken_rules(notebook_of(source)))
+
+
+def test_a_wrong_time_is_noticed() -> None:
+    notebook = notebook_of("1")
+    notebook.cells[0].source = notebook.cells[0].source.replace("2 minutes", "9 minutes")
+    assert "it says 9 minutes, and takes 1" in set(broken_rules(notebook))
+
+
+def next_of(notebook: nbformat.NotebookNode) -> list[str]:
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return re.findall(r"^Next: \[[^\]]+\]\((\w+)\.ipynb\)", text, re.MULTILINE)
+
+
+def test_next_walks_the_whole_course_once() -> None:
+    follows = {path.stem: next_of(read(path)) for path in NOTEBOOKS}
+    walked, at = [], "00_tour"
+    while at not in walked:
+        walked.append(at)
+        if not follows[at]:
+            break
+        (at,) = follows[at]
+    assert sorted(walked) == sorted(follows)
 
 
 def test_outputs_are_noticed() -> None:

@@ -14,7 +14,16 @@ from traitlets.config import Config
 from hawork.testing import eventually
 
 from .leftovers import Footprint, own_sockets
-from .rules import FOLDER, NOTEBOOKS, backends, code_cells, on_backend, read
+from .rules import (
+    FOLDER,
+    NOTEBOOKS,
+    backends,
+    code_cells,
+    has_engines,
+    on_backend,
+    on_flink,
+    read,
+)
 
 CELL_LIMIT = 90
 NOTEBOOK_LIMIT = 420
@@ -22,7 +31,8 @@ NOTEBOOK_LIMIT = 420
 
 
 RUNS = [(path, backend) for path in NOTEBOOKS for backend in backends(read(path)) or [""]]
-"""Every notebook, on every backend that it names."""
+RUNS += [(path, "flink") for path in NOTEBOOKS if has_engines(read(path))]
+"""Every notebook, on every backend and engine that it names."""
 
 
 def test_some_lessons_run_everywhere() -> None:
@@ -37,7 +47,9 @@ def test_notebook_runs(path: Path, backend: str, footprint: Footprint, tmp_path:
     place = tmp_path / "notebooks"
     shutil.copytree(FOLDER, place, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     notebook = read(path)
-    if backend:
+    if backend == "flink":
+        on_flink(notebook)
+    elif backend:
         on_backend(notebook, backend)
     asyncio.run(run(notebook, place, footprint))
 

@@ -1,0 +1,58 @@
+"""Each box *In Flink* replays its recording where neither Java nor Flink is."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+
+from hawork.lessons import above, noted, recording
+
+from .rules import FOLDER, NOTEBOOKS, code_cells, parsed, read
+
+BOXES = [
+    pytest.param(cell, id=f"{path.stem}-{cell.id}")
+    for path in NOTEBOOKS
+    for cell in code_cells(read(path))
+    if "recording(" in cell.source
+]
+
+
+def test_most_lessons_have_boxes() -> None:
+    headed = [
+        path.stem
+        for path in NOTEBOOKS
+        if any(cell.source.startswith("### In Flink") for cell in read(path).cells)
+    ]
+    assert {name[:2] for name in headed} >= {f"{number:02}" for number in (*range(9), 10, 11)}
+    assert len(BOXES) >= 14
+
+
+def test_each_box_names_its_source() -> None:
+    for path in NOTEBOOKS:
+        for cell in read(path).cells:
+            if cell.source.startswith("### In Flink"):
+                assert "\n*Source:* " in cell.source, f"{path.stem} {cell.id}"
+
+
+@pytest.mark.parametrize("cell", BOXES)
+def test_a_box_replays(
+    cell: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(FOLDER)
+    own = recording("crash-kubernetes")  # in place of the reader's own lab
+    names: dict[str, Any] = {
+        "pandas": pandas, "above": above, "noted": noted, "recording": recording, "lab": own,
+    }  # fmt: skip
+    *statements, last = parsed(cell).body
+    exec(compile(ast.Module(statements, []), cell.id, "exec"), names)
+    if isinstance(last, ast.Expr):
+        shown = eval(compile(ast.Expression(last.value), cell.id, "eval"), names)
+        assert shown is not None or capsys.readouterr().out
+    else:
+        exec(compile(ast.Module([last], []), cell.id, "exec"), names)
+        assert capsys.readouterr().out
+    assert Path("recordings").exists()
