@@ -81,7 +81,7 @@ class JobLanes:
 
     def _forget(self, lane: str, state: _State, moment: float) -> None:
         if not state.ended and state.status != NOT_KNOWN:
-            before = "" if is_progress(lane) else f"{state.status} before"
+            before = "" if is_progress(lane) else f"{NOT_KNOWN}, {state.status} before"
             self._turn(lane, replace(state, status=NOT_KNOWN, since=moment, label=before))
 
     def _on_job_acknowledged(self, event: Event, now: float) -> None:
@@ -126,7 +126,8 @@ class JobLanes:
         if self._terms.deposed(event.session_id) or job is None or job.ended:
             return
         moves = bool(facts.get("moves"))
-        label = f"{round(facts.get('rate') or 0):,} records/s" if moves else ""
+        rate = round(facts.get("rate") or 0)
+        label = f"{rate:,} records/s" if moves and rate else ""
         since = now if moves else now - float(facts.get("seconds") or 0.0)
         state = PROGRESS if moves else STILL
         self._turn(progress_of(lane), _State(state, event.session_id, since, event.process, label))

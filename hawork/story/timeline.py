@@ -78,6 +78,7 @@ def moments(timeline: Timeline) -> list[Moment]:
         if mark.kind != "checkpoint"
     ]
     led: set[str | None] = set()
+    down_until: dict[str, float] = {}
     arrivals = {takeover.session_id: takeover for takeover in timeline.takeovers}
     for segment in timeline.segments:
         if segment.lane == LEADER_LANE and segment.state == SILENT:
@@ -92,13 +93,14 @@ def moments(timeline: Timeline) -> list[Moment]:
             session = f"leads with session id {segment.session_id}"
             told.append(Moment(segment.start, segment.label, f"{session}{after}"))
         elif segment.lane.startswith("job "):
-            before = f" ({segment.label})" if segment.label else ""
-            told.append(Moment(segment.start, segment.lane, f"{segment.state}{before}"))
+            told.append(Moment(segment.start, segment.lane, segment.label or segment.state))
         elif segment.state == STILL:
             said = f"no progress for {segment.end - segment.start:.3f} s"
             told.append(Moment(segment.start, segment.lane, said))
-        elif segment.state == "down":
+        elif segment.state == "down" and segment.start != down_until.get(segment.lane):
             told.append(Moment(segment.start, segment.lane, "is down"))
+        if segment.state == "down":
+            down_until[segment.lane] = segment.end  # it may go on under another session
     return sorted(told, key=lambda moment: moment.time)
 
 

@@ -97,7 +97,10 @@ def test_what_a_silent_leader_told_is_not_known() -> None:
     assert [state for state, *_ in of_lane(story, TASKS)] == ["up", "not known", "up"][:2]
     timeline = Timeline.of(story.events[:8])
     (unknown,) = [each for each in timeline.segments if each.state == "not known" and each.label]
-    assert unknown.label == "RUNNING before"
+    assert unknown.label == "not known, RUNNING before"
+    told = as_text(Timeline.of(outage().events))
+    assert told.count("is down") == 1
+    assert "job aaaaaaaa  not known, RUNNING before" in told
 
 
 def test_the_same_leader_that_answers_again_has_taken_nothing_over() -> None:

@@ -46,10 +46,11 @@ class Heard:
 class Endpoints:
     """Keeps the last answer of each process, and writes events when one falls silent or answers.
 
+    Without ``events`` it only keeps them: of a lab's own processes the lab knows whether they live.
     Thread-safe: the leader and the others are asked by different threads.
     """
 
-    def __init__(self, events: WrittenEvents, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, events: WrittenEvents | None, clock: Clock = SYSTEM_CLOCK) -> None:
         self._events = events
         self._clock = clock
         self._heard: dict[str, Heard] = {}
@@ -63,7 +64,7 @@ class Endpoints:
             self._heard[process] = Heard(process, address, self._clock.time())
             self._answers[process] = self._clock.monotonic()
             self._newest = process
-        if before is not None and before.silence:
+        if self._events is not None and before is not None and before.silence:
             self._events.write(
                 EventKind.REST_ANSWERED, process, session_id=session_id, address=address
             )
@@ -78,7 +79,8 @@ class Endpoints:
             wall = before.wall if before is not None else None
             self._heard[process] = Heard(process, address, wall, reason, listens)
             self._newest = self._newest or process
-        if before is None or not before.silence or before.listens != listens:
+        news = before is None or not before.silence or before.listens != listens
+        if self._events is not None and news:
             self._events.write(
                 EventKind.REST_SILENT, process, session_id=session_id, address=address,
                 reason=reason, listens=listens, heard=self.seconds(process),

@@ -51,7 +51,7 @@ class RestWatch:
         self._foreign = foreign
         self._progress = ProgressWatch(events)
         self._teller: tuple[str, str | None] | None = None
-        self._told_anew = False
+        self._silent: tuple[str, str | None] | None = None
         self._status: dict[str, tuple[str | None, str]] = {}
         self._seen: dict[str, dict[tuple[int, int], None]] = {}
         self._registered: dict[str, int] = {}
@@ -74,7 +74,7 @@ class RestWatch:
             if gives_no_answer(error):
                 self._endpoints.silent(process, address, session_id, error)
                 # What it told holds no more, and is told anew when it answers again.
-                self._told_anew = True
+                self._silent = (process, session_id)
                 self._progress.forget()
                 self._status.clear()
                 self._registered.clear()
@@ -105,7 +105,7 @@ class RestWatch:
             except RestError as error:
                 if gives_no_answer(error):
                     raise
-        self._told_anew = False
+        self._silent = None
         self.taskmanagers = get("/taskmanagers").get("taskmanagers", [])
         found = {str(each["id"]): int(each["slotsNumber"]) for each in self.taskmanagers}
         self._note_taskmanagers(found, process, session_id)
@@ -138,9 +138,10 @@ class RestWatch:
         changed = max(job["last-modification"] / 1000, job["start-time"] / 1000, self._began)
         if self._status.get(job_id) != (session_id, status):
             self._status[job_id] = (session_id, status)
-            # After a silence: it is so now, and since when is not known.
+            # After a silence of the same leader: it is so now, and since when is not known.
+            again = self._silent == (process, session_id)
             self._events.write(
-                EventKind.JOB_STATUS, process, wall=None if self._told_anew else changed,
+                EventKind.JOB_STATUS, process, wall=None if again else changed,
                 session_id=session_id, job_id=job_id, status=status,
             )  # fmt: skip
 

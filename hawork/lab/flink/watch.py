@@ -76,7 +76,7 @@ class FlinkWatch:
     ) -> None:
         self._config = config
         self._events = events
-        self.endpoints = Endpoints(events)
+        self.endpoints = Endpoints(events if logs is None else None)
         """When each JobManager that was asked has answered last."""
         self._foreign = None
         if logs is None:

@@ -6,14 +6,14 @@ import { test } from "node:test";
 
 const script = readFileSync(process.env.HAWORK_SCRIPT, "utf8");
 const names = [
-  "emptyModel", "applyPatch", "adoptKeyframe", "applyDelta", "ticks", "tickLabel", "zoom", "pan",
+  "emptyModel", "applyPatch", "adoptKeyframe", "applyDelta", "ticks", "clock", "tickLabel", "zoom", "pan",
   "follow", "fit", "segmentsUntil", "marksUntil", "laneRows", "placeIn", "rectsOf", "thinMarks",
   "scaleOf", "offset", "rebase", "outbox", "stateAt", "missing", "outdated",
   "isClosed", "lastMoment",
 ];
 const source = script.replace("export default { render };", `export { ${names.join(", ")} };`);
 const {
-  emptyModel, applyPatch, adoptKeyframe, applyDelta, ticks, tickLabel, zoom, pan, follow, fit,
+  emptyModel, applyPatch, adoptKeyframe, applyDelta, ticks, clock, tickLabel, zoom, pan, follow, fit,
   segmentsUntil, marksUntil, laneRows, placeIn, rectsOf, thinMarks, scaleOf, offset, rebase, outbox,
   stateAt, missing, outdated, isClosed, lastMoment,
 } = await import(`data:text/javascript;base64,${Buffer.from(source).toString("base64")}`);
@@ -86,6 +86,8 @@ test("ticks are round, few, and labelled as finely as needed", () => {
   }
   assert.equal(tickLabel(250, 50), "0.25 s");
   assert.equal(tickLabel(12000, 2000), "12 s");
+  assert.equal(clock(3 * 3600000, 12000), "03:00:12", "the kernel's clock, wherever the browser is");
+  assert.equal(clock(undefined, 12000), "");
   assert.equal(tickLabel(200000, 20000), "3:20");
   assert.equal(tickLabel(3723000, 60000), "1:02:03");
 });
