@@ -380,7 +380,9 @@ class LocalCluster(ClusterView, Generic[J]):
         """
         self._started()
         drill = Drill(self, self._store, self._submit_load, self._load, seed=seed, tell=tell)
-        return drill.run(minutes=None if faults or only else minutes, faults=faults, only=only)
+        return drill.run(
+            minutes=minutes if faults is None and only is None else None, faults=faults, only=only
+        )
 
     # --- what each kind has of its own ---------------------------------------------------
     @abstractmethod

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hawork.core import options
-from hawork.core.errors import HaworkError
+from hawork.core.errors import HaworkError, LabError
 from hawork.lab.nemesis.cluster import Breakable, LoadJob, Sight, Store
 from hawork.lab.nemesis.deeds import Deed, Deeds
 from hawork.lab.nemesis.history import history_of
@@ -24,6 +24,7 @@ from hawork.lab.nemesis.judge import (
     LeaderWatch,
     judge_jobs,
     judge_leftovers,
+    judge_others,
     wait_for_leader,
 )
 from hawork.lab.nemesis.load import Load, LoadKinds, LoadSpec
@@ -36,9 +37,10 @@ ROUND = 12
 _LEADER_WITHIN = 15.0
 """Seconds, besides three lease durations: processes start on a busy machine."""
 _TOP_UP = 0.2
+_LONGEST = 1e6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DrillReport:
     """What was done to a cluster, and which promises were broken."""
 
@@ -78,7 +80,7 @@ class DrillReport:
             "writes": self.writes, "seconds": round(self.seconds, 1),
         }  # fmt: skip
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         kinds = ", ".join(f"{count} x {kind}" for kind, count in sorted(self.counts().items()))
         lines = [
             f"{'Every promise was kept' if self.valid else 'PROMISES WERE BROKEN'}: seed "
@@ -120,6 +122,9 @@ class Drill:
         )  # fmt: skip
         self._watch = LeaderWatch(cluster)
         self._history = history_of(cluster, store)
+        self._others = {
+            each.job_id for each in cluster.client.jobs() if not each.status.globally_terminal
+        }
         self._submit = submit
         self._kinds = kinds
         self._breaches: list[Breach] = []
@@ -131,7 +136,12 @@ class Drill:
         faults: int | None = None,
         only: Collection[int] | None = None,
     ) -> DrillReport:
-        """Faults for so long, or so many; of these, ``only`` those with such a number."""
+        """Faults for so long, or so many; of these, ``only`` those with such a number.
+
+        ``LabError`` for a length or a number that is none.
+        """
+        if (minutes is not None and not 0 < minutes < _LONGEST) or (faults or 1) < 1:
+            raise LabError(f"a drill of {minutes} minutes and {faults} faults: give more than 0")
         began = time.monotonic()
         end = None if minutes is None else began + minutes * 60
         with tempfile.TemporaryDirectory(prefix="hawork-drill-") as output:
@@ -152,7 +162,10 @@ class Drill:
                         self._mend()  # before the load is waited for, which waits for a leader
                         raise
                 self._breaches += judge_jobs(self._cluster, load.jobs, self._deeds.harmed)
-                self._breaches += judge_leftovers(self._cluster, load.jobs, self._deeds.put_back)
+                self._breaches += judge_others(self._cluster, self._others)
+                self._breaches += judge_leftovers(
+                    self._cluster, load.jobs, self._deeds.put_back, alone=not self._others
+                )
                 writes, stale = self._history.judge(self._deeds.harmed)
                 self._breaches += [Breach(STALE, each) for each in stale]
                 self._breaches += self._watch.stop()

@@ -57,6 +57,11 @@ class _OfZNodes:
         from hawork.backends.zookeeper.paths import ZNodePaths
         from hawork.lab.nemesis.znodes import ZNodeHistory
 
+        if not store.server_data():
+            raise LabError(
+                "the transactions of ZooKeeper servers that were given cannot be read: leave out "
+                f"option {options.ZK_QUORUM.key} and the lab starts its own"
+            )
         self._history = ZNodeHistory(
             store.server_data(), ZNodePaths.of(cluster.config),
             flink=not isinstance(cluster, OwnProcesses),

@@ -9,7 +9,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,11 +155,31 @@ def _judge_result(cluster: Breakable, each: LoadedJob) -> Iterator[Breach]:
         yield Breach(RESULTS, f"{each} has {names()}")
 
 
-def judge_leftovers(cluster: Breakable, jobs: list[LoadedJob], put_back: set[str]) -> list[Breach]:
-    """Nothing of an ended job is left: files, entries, output in the making, task processes."""
+def judge_others(cluster: Breakable, others: Collection[str]) -> Iterator[Breach]:
+    """The jobs that ran before are known; what they do is not the drill's to judge."""
+    try:
+        known = {str(each.job_id) for each in cluster.client.jobs()}
+    except HaworkError as error:
+        yield Breach(LEADERLESS, f"the leader does not tell its jobs: {error}")
+        return
+    for job_id in sorted(set(others) - known):
+        yield Breach(LOST, f"job {job_id}, which was there before the drill, is not known")
+
+
+def judge_leftovers(
+    cluster: Breakable, jobs: list[LoadedJob], put_back: set[str], *, alone: bool
+) -> list[Breach]:
+    """Nothing of an ended job is left: files, entries, output in the making, task processes.
+
+    Task processes are looked at when the cluster was ``alone`` with the drill.
+    """
+    ours = {each.job_id for each in jobs}
 
     def left() -> list[str]:
-        return [*_entries(cluster), *_files(cluster, put_back), *_outputs(jobs), *_tasks(cluster)]
+        tasks = _tasks(cluster) if alone else ()
+        return [
+            *_entries(cluster, ours), *_files(cluster, ours, put_back), *_outputs(jobs), *tasks,
+        ]  # fmt: skip
 
     try:
         Waiting("a clean cluster", lambda: not left() or None, timeout=_CLEAN_WITHIN).wait()
@@ -168,7 +188,7 @@ def judge_leftovers(cluster: Breakable, jobs: list[LoadedJob], put_back: set[str
     return []
 
 
-def _entries(cluster: Breakable) -> Iterator[str]:
+def _entries(cluster: Breakable, ours: set[str]) -> Iterator[str]:
     """Pointers, claims and ConfigMaps of jobs; latch nodes of processes that are gone."""
     try:
         entries = read_entries(cluster.config)
@@ -181,21 +201,21 @@ def _entries(cluster: Breakable) -> Iterator[str]:
         yield f"{len(nodes)} latch nodes of {alive} JobManagers: {nodes}"
     for entry in entries:
         name = entry.name if entry.key is None else f"{entry.name} {entry.key}"
-        if "/leader/" not in name and entry.name != "nemesis_history" and _has_job(name):
+        if (
+            "/leader/" not in name
+            and entry.name != "nemesis_history"
+            and any(job in name for job in ours)
+        ):
             yield f"entry {name}"
 
 
-def _has_job(name: str) -> bool:
-    words = "".join(letter if letter.isalnum() else " " for letter in name).split()
-    return any(len(word) == 32 and set(word) <= set("0123456789abcdef") for word in words)
-
-
-def _files(cluster: Breakable, put_back: set[str]) -> Iterator[str]:
+def _files(cluster: Breakable, ours: set[str], put_back: set[str]) -> Iterator[str]:
     storage = cluster.storage_directory()
+    folder = storage / cluster_directory(cluster.config)
+    paths = [path for job_id in ours for path in (folder / JOBS / job_id).rglob("*")]
     for prefix in (JOB_GRAPH, CHECKPOINT):  # where Flink has them
-        for path in (storage / cluster_directory(cluster.config)).glob(f"{prefix}*"):
-            yield f"file {path.relative_to(storage)}"
-    for path in (storage / cluster_directory(cluster.config) / JOBS).rglob("*"):
+        paths += folder.glob(f"{prefix}*")
+    for path in paths:
         name = str(path.relative_to(storage))
         if name not in put_back and not any(each.startswith(f"{name}/") for each in put_back):
             yield f"file {name}"
