@@ -17,7 +17,7 @@ from hawork.core.errors import HaworkError, LabError
 from hawork.ha.layout import job_result_url
 from hawork.ha.storage import local_path
 from hawork.lab.nemesis.cluster import Breakable, OwnProcesses, Sight
-from hawork.lab.nemesis.plan import Wish
+from hawork.lab.nemesis.plan import KINDS, Wish
 from hawork.lab.nemesis.pointers import Pointers
 
 _LEADER_SHARE = 0.6
@@ -35,6 +35,7 @@ _PARTITIONS = {
     "silence from the store": "from_store",
     "delay": "delay",
 }
+_OF_DATA = frozenset(kind.name for kind in KINDS.values() if kind.needs in ("files", "pointers"))
 _JOB = re.compile(r"[0-9a-f]{32}")
 
 
@@ -105,6 +106,11 @@ class Deeds:
             self.undo_what_is_due(now)
             time.sleep(min(0.03, max(0.0, end - now)))  # processes tell nothing when they end
 
+    def live_out(self) -> None:
+        """Let every fault last as long as it was meant to."""
+        while self._due:
+            self.live_on(max(0.0, self._due[0].at - time.monotonic()) + _AGAIN)
+
     def undo_what_is_due(self, now: float) -> None:
         while self._due and self._due[0].at <= now:
             due = heapq.heappop(self._due)
@@ -113,6 +119,9 @@ class Deeds:
             except HaworkError:  # another fault is in its way, such as a full disk
                 due.at = now + _AGAIN
                 heapq.heappush(self._due, due)
+        self._start_what_is_down(now)
+
+    def _start_what_is_down(self, now: float) -> None:
         for name, state in self._cluster.processes.items():
             if state.state != "exited":
                 self._down.pop(name, None)
@@ -124,23 +133,27 @@ class Deeds:
                 self._cluster.restart(name)
                 self._down.pop(name, None)
 
-    def heal(self) -> None:
+    def heal(self, *, harmed: bool = True) -> None:
         """Undo everything now, as often as one fault is in the way of another's end.
 
-        Raises the first error of those that cannot be undone; all others are.
+        Without ``harmed`` the data of jobs stays as it is. Raises the first error of those that
+        cannot be undone; all others are.
         """
+        kept = [] if harmed else [each for each in self._due if each.deed.kind in _OF_DATA]
+        self._due = [each for each in self._due if each not in kept]
         failed = self._undo_all()
         while self._due and (again := self._undo_all()):
             if len(again) == len(failed):
                 break
             failed = again
+        lasting, self._due = self._due, sorted([*self._due, *kept])
         for name, state in self._cluster.processes.items():
             if state.state == "paused":
                 self._cluster.resume(name)
         for future in self._leaving.values():
             future.exception(timeout=60)
-        self.undo_what_is_due(float("inf"))
-        if self._due:
+        self._start_what_is_down(float("inf"))
+        if lasting:
             raise failed[0]
 
     def change_leader(self) -> None:

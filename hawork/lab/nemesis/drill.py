@@ -154,7 +154,7 @@ class Drill:
                 with _ToppedUp(load):
                     try:
                         self._rage(end, faults, only)
-                        self._calm_down()
+                        self._calm_down(last=True)
                         if self._deeds.harmed:
                             self._deeds.change_leader()
                             self._calm_down()
@@ -195,8 +195,16 @@ class Drill:
             if wish.number % ROUND == 0:
                 self._calm_down()
 
-    def _calm_down(self) -> None:
+    def _calm_down(self, *, last: bool = False) -> None:
+        """A leader must be there while the data of jobs is still harmed, and afterwards."""
+        self._deeds.heal(harmed=False)
+        self._expect_leader()
+        if last:  # harm that is undone at once does nothing
+            self._deeds.live_out()
         self._deeds.heal()
+        self._expect_leader()
+
+    def _expect_leader(self) -> None:
         breach = wait_for_leader(self.sight, 3 * self._lease + _LEADER_WITHIN)
         if breach is not None:
             self._breaches.append(breach)
