@@ -7,8 +7,9 @@ import ctypes
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from hawork.backends.embedded import shared_memory
@@ -25,6 +26,8 @@ from hawork.core.forks import when_forked
 
 _CLOSE_SECONDS = 5.0
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_FOREIGN = (sqlite3.Error, UnicodeEncodeError, OSError)
+"""What SQLite and the operating system raise."""
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
 
@@ -48,6 +51,7 @@ class Database:
     ) -> None:
         self.directory = directory
         self._path = directory / DATABASE
+        self._name = str(self._path)
         self._cluster_id = cluster_id
         self._busy_timeout = busy_timeout
         self._durable = durable
@@ -56,19 +60,26 @@ class Database:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
+        self._waiting: float | None = None
+        """The connection's busy timeout, in seconds."""
         self._closed = False
         self._generation = 0
         when_forked(self, Database._leave_behind)
-        with self._translated():
+        try:
             create_database(self._path, cluster_id)
+        except _FOREIGN as error:
+            raise self._translated(error) from error
         with self.reading():
             pass  # opens and checks the file now rather than at its first use
 
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
         """A connection to read with. Each statement sees one moment; writers do not wait."""
-        with self._lock, self._translated():
-            yield self._current()
+        return _Reading(self)
+
+    @property
+    def generation(self) -> int:
+        """How many files of this name there have been."""
+        return self._generation
 
     def data_version(self) -> tuple[int, int]:
         """What is different after every write of another connection."""
@@ -86,26 +97,25 @@ class Database:
         with self.reading():
             return shared_memory.header_reader(self.directory)
 
-    @contextlib.contextmanager
-    def writing(self, busy_timeout: float | None = None) -> Iterator[sqlite3.Connection]:
+    def row(self, statement: str, parameters: Sequence[object]) -> Any:
+        """The first row that ``statement`` finds, or ``None``: the quickest way to read."""
+        with self._lock:
+            connection = self._current()
+            try:
+                return connection.execute(statement, parameters).fetchone()
+            except _FOREIGN as error:
+                raise self._translated(error) from error
+
+    def writing(
+        self, busy_timeout: float | None = None
+    ) -> contextlib.AbstractContextManager[sqlite3.Connection]:
         """A transaction that holds the write lock from its beginning.
 
         Commits at the end; an exception rolls everything back. ``StoreUnavailableError``
         when the lock is not free within ``busy_timeout`` seconds, or the disk is full;
         ``PossibleInconsistentStateError`` when it is unknown what became of the commit.
         """
-        timeout = self._busy_timeout if busy_timeout is None else busy_timeout
-        with self._turn(timeout), self._lock, self._translated():
-            connection = self._current()
-            connection.execute(f"PRAGMA busy_timeout = {max(0, round(timeout * 1000))}")
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
-            self._commit(connection)
+        return _Writing(self, self._busy_timeout if busy_timeout is None else busy_timeout)
 
     def close(self) -> None:
         """Close the connection. May be repeated; later use is a ``StoreUnavailableError``."""
@@ -131,11 +141,16 @@ class Database:
             # Never collected, hence never closed.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
-    def _turn(self, timeout: float) -> contextlib.AbstractContextManager[None]:
-        if not self._durable:
-            return self._turns.urgent()
-        self._turns.give_way(timeout)
-        return contextlib.nullcontext()
+    def _begin(self, timeout: float) -> sqlite3.Connection:
+        connection = self._current()
+        try:
+            if timeout != self._waiting:
+                connection.execute(f"PRAGMA busy_timeout = {max(0, round(timeout * 1000))}")
+                self._waiting = timeout
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+        return connection
 
     def _commit(self, connection: sqlite3.Connection) -> None:
         try:
@@ -144,7 +159,7 @@ class Database:
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             if _result_code(error) in (sqlite3.SQLITE_FULL, *_BUSY):
-                raise
+                raise self._translated(error) from error
             # The commit may be in the log although it could not be forced to the disk;
             # a process that opens the file after a crash would find it there.
             raise PossibleInconsistentStateError(
@@ -161,7 +176,7 @@ class Database:
         if self._closed:
             raise StoreUnavailableError(f"the HA store {self._path} was closed by this process")
         try:
-            status = os.stat(self._path)
+            status = os.stat(self._name)
         except FileNotFoundError:
             self._disconnect()
             raise StoreUnavailableError(
@@ -172,7 +187,10 @@ class Database:
         file = status.st_dev, status.st_ino
         if self._connection is None or file != self._file:
             self._disconnect()
-            self._connection, self._file = self._connect(), file
+            try:
+                self._connection, self._file, self._waiting = self._connect(), file, None
+            except _FOREIGN as error:
+                raise self._translated(error) from error
             self._generation += 1
         return self._connection
 
@@ -214,19 +232,15 @@ class Database:
             connection.close()
             shared_memory.disconnected(self.directory)
 
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self, error: sqlite3.Error | UnicodeEncodeError | OSError) -> HaworkError:
         """SQLite's and the operating system's errors as hawork's."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise self._translate(error) from error
-        except UnicodeEncodeError as error:
-            raise ConfigurationError(
-                f"the text {error.object!r} cannot be stored: write characters of UTF-8"
-            ) from error
-        except OSError as error:
-            raise self._unusable(error) from error
+        if isinstance(error, sqlite3.Error):
+            return self._translate(error)
+        if isinstance(error, OSError):
+            return self._unusable(error)
+        return ConfigurationError(
+            f"the text {error.object!r} cannot be stored: write characters of UTF-8"
+        )
 
     def _unusable(self, error: OSError) -> StoreUnavailableError:
         return StoreUnavailableError(
@@ -248,6 +262,69 @@ class Database:
         return StoreUnavailableError(
             f"the HA store {self._path} cannot be used ({error}): check its directory and disk"
         )
+
+
+class _Reading:
+    """A class, not a generator, as ``_Writing`` is: a read takes a few microseconds in all."""
+
+    __slots__ = ("_database",)
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._database._lock.acquire()
+        try:
+            return self._database._current()
+        except BaseException:
+            self._database._lock.release()
+            raise
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self._database._lock.release()
+        if isinstance(error, _FOREIGN):
+            raise self._database._translated(error) from error
+
+
+class _Writing:
+    __slots__ = ("_connection", "_database", "_timeout", "_urgent")
+
+    def __init__(self, database: Database, timeout: float) -> None:
+        self._database = database
+        self._timeout = timeout
+        self._urgent: contextlib.AbstractContextManager[None] | None = None
+
+    def __enter__(self) -> sqlite3.Connection:
+        database = self._database
+        if database._durable:
+            database._turns.give_way(self._timeout)
+        else:
+            self._urgent = database._turns.urgent()
+            self._urgent.__enter__()
+        database._lock.acquire()
+        try:
+            self._connection = database._begin(self._timeout)
+        except BaseException:
+            self._leave()
+            raise
+        return self._connection
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        try:
+            if error is None:
+                self._database._commit(self._connection)
+                return
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+            if isinstance(error, _FOREIGN):
+                raise self._database._translated(error) from error
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._database._lock.release()
+        if self._urgent is not None:
+            self._urgent.__exit__(None, None, None)
 
 
 def _result_code(error: sqlite3.Error) -> int:

@@ -11,8 +11,8 @@
     leader_information  component_id | session_id | address                   one per component
     pointer             namespace | name | version | value                    one per entry
 
-``namespace`` is written as ``jobgraphs`` or ``checkpoints/<job id>``. ``last_version``
-counts every write of a pointer, so a version is never used twice. ``start_time`` tells the
+``namespace`` is written as ``jobgraphs`` or ``checkpoints/<job id>``. Up to ``last_version``
+versions are taken by the processes that write, so that none is used twice. ``start_time`` tells the
 process from a later one of the same pid. Seconds are floating-point numbers.
 """
 

@@ -44,7 +44,9 @@ class EmbeddedBackend:
         return EmbeddedRetrievalDriver(self._store.watcher, component_id, observer)
 
     def pointers(self, namespace: Namespace) -> EmbeddedPointerStore:
-        return EmbeddedPointerStore(namespace, self._store.writer, self._store.reader)
+        return EmbeddedPointerStore(
+            namespace, self._store.writer, self._store.reader, self._store.versions
+        )
 
     def drop(self, namespace: Namespace | None, session_id: LeaderSessionID | None) -> None:
         if namespace is not None and session_id is None:

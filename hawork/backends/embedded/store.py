@@ -6,6 +6,7 @@ from hawork.backends.embedded.database import Database
 from hawork.backends.embedded.directory import directory_of, prepare_directory
 from hawork.backends.embedded.layout import CONTENDERS, DATABASE
 from hawork.backends.embedded.store_watcher import StoreWatcher
+from hawork.backends.embedded.versions import Versions
 from hawork.backends.embedded.write_turns import WriteTurns
 from hawork.core import options
 from hawork.core.clock import Clock
@@ -34,6 +35,7 @@ class EmbeddedStore:
         self._cluster_id = cluster_directory(config)
         self._busy_timeout: float = config.get_option(options.EMBEDDED_BUSY_TIMEOUT)
         self._turns = WriteTurns()
+        self.versions = Versions()
         self.file = self._directory / DATABASE
         self.contenders = self._directory / CONTENDERS
         prepare_directory(self._directory)

@@ -32,5 +32,6 @@ class WriteTurns:
 
     def give_way(self, patience: float) -> None:
         """Return once nothing urgent is being written, at the latest after ``patience`` seconds."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._urgent, patience)
+        if self._urgent:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._urgent, patience)
