@@ -160,11 +160,10 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     listed = "\n".join(f"  {name:<{width}}{meaning}" for name, (meaning, _) in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="hawork",
-        usage="hawork [--help | --version] COMMAND ...",
+        usage="hawork [--version] COMMAND ...     (hawork COMMAND --help says more)",
         add_help=False,
-        description=f"JobManager High Availability as Apache Flink 1.20 defines it.\n\n{listed}",
-        epilog="'hawork COMMAND --help' says more, with an example. Exit status: 0 done, 1 it\n"
-        "did not work, 2 the command line is wrong, 130 interrupted.",
+        description=f"JobManager High Availability as Apache Flink 1.20 defines it.\n{listed}",
+        epilog="Exit status: 0 done, 1 failed, 2 the command line is wrong, 130 interrupted.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)

@@ -26,11 +26,11 @@ class BlobStore:
     def put(self, job_id: JobID, data: bytes) -> StateHandle:
         """Store ``data``; storing the same bytes again changes nothing.
 
-        ``StoreUnavailableError`` when storageDir cannot be written. Not fenced: what names
-        a blob is a job graph, and that is.
+        ``StoreUnavailableError`` when storageDir cannot be written. Neither fenced nor, by its
+        name, flushed: what names a blob is a job graph, and that is.
         """
         name = f"{hashlib.sha256(data).hexdigest()}-{self._suffix}"
-        return JobFiles(self._storage, job_id).write(BLOB_FILE, data, name)
+        return JobFiles(self._storage, job_id).write(BLOB_FILE, data, name, flush=False)
 
     def get(self, job_id: JobID, handle: StateHandle) -> bytes:
         """The job's blob, verified; ``CorruptStateError`` when it is damaged, missing or not

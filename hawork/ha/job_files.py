@@ -72,11 +72,16 @@ class JobFiles:
             return f"{self._directory}/{kind.random_name()}"
         return self.check(kind, f"{self._directory}/{kind.prefix}{name}")
 
-    def write(self, kind: FileKind, payload: bytes, name: str | None = None) -> StateHandle:
-        """Store a file. ``StoreUnavailableError``; one with a random name is then gone again."""
+    def write(
+        self, kind: FileKind, payload: bytes, name: str | None = None, *, flush: bool = True
+    ) -> StateHandle:
+        """Store a file. ``StoreUnavailableError``; one with a random name is then gone again.
+
+        ``flush=False`` where the job's next file names this one: see ``StateStorage.write``.
+        """
         path = self.path(kind, name)
         try:
-            self._storage.write(path, payload)
+            self._storage.write(path, payload, flush=flush)
         except HighAvailabilityError:
             if name is None:
                 self.discard(kind, path)

@@ -90,7 +90,8 @@ class JobGraphStore:
         """
         with self._sweeping:
             self._announced.add(job_id)
-        self._storage.write(submitting_marker(job_id, self._session_id), b"")
+        # Flushed with what it marks: no power cut keeps the one and takes the other.
+        self._storage.write(submitting_marker(job_id, self._session_id), b"", flush=False)
 
     def put(self, graph: JobGraph) -> None:
         """Store a job graph, or replace that of a job put or recovered by this store.

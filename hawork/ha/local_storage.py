@@ -18,6 +18,7 @@ from hawork.core.errors import (
     StoreUnavailableError,
 )  # fmt: skip
 from hawork.ha.state_storage import checked_path
+from hawork.ha.unflushed import UnflushedDirectories
 
 _TRIES = 20
 
@@ -32,22 +33,27 @@ class LocalStateStorage:
     """A ``StateStorage`` below ``root``.
 
     A file is written under a temporary name in its own directory, flushed to the disk and
-    renamed, and its directory is flushed: after ``write`` returned it survives a power cut.
+    renamed, and the directories on its way are flushed: after ``write`` returned it survives a
+    power cut.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._unflushed = UnflushedDirectories()
 
     def __repr__(self) -> str:
         return f"LocalStateStorage({str(self._root)!r})"
 
-    def write(self, path: str, data: bytes) -> None:
+    def write(self, path: str, data: bytes, *, flush: bool = True) -> None:
         target = self._resolve(path)
         with self._translated("written", target):
             for attempt in range(_TRIES):
                 try:
                     self._make_directory(target.parent)
+                    self._unflushed.add(target.parent)
                     _write_file(target, data)
+                    if flush:
+                        self._unflushed.flush(target.parent)
                     return
                 except FileNotFoundError:
                     # Another process removed the directory because it was empty: make it again.
@@ -106,8 +112,9 @@ class LocalStateStorage:
         old, new = self._resolve(source), self._resolve(target)
         with self._translated("renamed", old):
             self._make_directory(new.parent)
+            self._unflushed.add(new.parent)
             old.rename(new)
-            _flush_directory(new.parent)
+            self._unflushed.flush(new.parent)
 
     def _resolve(self, path: str) -> Path:
         return self._root / checked_path(path)
@@ -165,9 +172,9 @@ class LocalStateStorage:
         while not missing[-1].parent.is_dir():
             missing.append(missing[-1].parent)
         for folder in reversed(missing):
+            self._unflushed.add(folder.parent)
             with contextlib.suppress(FileExistsError):
                 folder.mkdir(mode=0o700)
-            _flush_directory(folder.parent)
 
     def _remove_empty_parents(self, path: Path) -> None:
         """Directories are there for their files only, as on an object store."""
@@ -190,7 +197,8 @@ def _write_file(target: Path, data: bytes) -> None:
             view = memoryview(data)
             while view:
                 view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
+            if data:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
         temporary.rename(target)
@@ -198,15 +206,6 @@ def _write_file(target: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    _flush_directory(target.parent)
-
-
-def _flush_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read(descriptor: int, size: int) -> bytes:

@@ -15,11 +15,13 @@ class StateStorage(Protocol):
     ``StoreUnavailableError`` when the directory cannot be reached, is full or not writable.
     """
 
-    def write(self, path: str, data: bytes) -> None:
+    def write(self, path: str, data: bytes, *, flush: bool = True) -> None:
         """Store a whole file, durably and atomically: readers see all of it or none.
 
         An existing file of that path is replaced. Directories are made as needed. After
-        an error the file may be there or not; writing it again is fine.
+        an error the file may be there or not; writing it again is fine. Without ``flush`` the
+        file survives the end of this process at once, and a power cut when a later ``write``
+        by the same storage into the same directory, or one above or below it, has returned.
         """
 
     def read(self, path: str, most: int | None = None) -> bytes:

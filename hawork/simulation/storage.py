@@ -16,7 +16,7 @@ class SimulatedStorage:
         self._world = world
         self._files = files
 
-    def write(self, path: str, data: bytes) -> None:
+    def write(self, path: str, data: bytes, *, flush: bool = True) -> None:
         self._world.request(
             "storage.write", lambda: self._files.write(path, data), lost=StoreUnavailableError
         )

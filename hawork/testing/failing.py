@@ -67,8 +67,8 @@ class FailingStorage:
         self._inner = inner
         self._failures = failures
 
-    def write(self, path: str, data: bytes) -> None:
-        self._failures.run("write", lambda: self._inner.write(path, data))
+    def write(self, path: str, data: bytes, *, flush: bool = True) -> None:
+        self._failures.run("write", lambda: self._inner.write(path, data, flush=flush))
 
     def read(self, path: str, most: int | None = None) -> bytes:
         return self._failures.run("read", lambda: self._inner.read(path, most))

@@ -45,9 +45,9 @@ class HangingStorage(InMemoryStorage):
         self.answers = threading.Event()
         self.answers.set()
 
-    def write(self, path: str, data: bytes) -> None:
+    def write(self, path: str, data: bytes, *, flush: bool = True) -> None:
         self.answers.wait()
-        super().write(path, data)
+        super().write(path, data, flush=flush)
 
 
 # --- what is looked at -------------------------------------------------------------------
@@ -252,10 +252,10 @@ def test_a_leader_whose_disk_hangs_gives_leadership_up_and_stands_again(
         assert dispatcher is not None
         hanging, write = threading.Event(), LocalStateStorage.write
 
-        def hang(storage: LocalStateStorage, path: str, data: bytes) -> None:
+        def hang(storage: LocalStateStorage, path: str, data: bytes, **how: bool) -> None:
             if "hangs" in path or ".probe" in path:
                 hanging.wait()
-            write(storage, path, data)
+            write(storage, path, data, **how)
 
         monkeypatch.setattr(LocalStateStorage, "write", hang)
         stuck = [
@@ -280,7 +280,7 @@ def test_a_process_whose_disk_hangs_ends_all_the_same(
     cluster: InMemoryCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hanging = threading.Event()
-    monkeypatch.setattr(LocalStateStorage, "write", lambda *_: hanging.wait())
+    monkeypatch.setattr(LocalStateStorage, "write", lambda *_, **__: hanging.wait())
 
     async def story() -> None:
         only = JobManager("one", cluster, tmp_path)

@@ -1,0 +1,65 @@
+"""Directories whose entries a power cut could still take back."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Final
+
+_MOST: Final = 1000
+"""Directories that are remembered; then all of them are flushed."""
+
+
+class UnflushedDirectories:
+    """What one process changed below a root and has not flushed yet.
+
+    A file is where its name says once each directory on the way to it has been flushed. Several
+    files of a job that count only together, because the last one names the others, are flushed
+    together: each directory once.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._changes: dict[Path, int] = {}
+
+    def add(self, directory: Path) -> None:
+        """To be called before an entry is made, so that no other thread takes it for flushed."""
+        with self._lock:
+            self._changes[directory] = self._changes.get(directory, 0) + 1
+            crowded = len(self._changes) > _MOST
+        if crowded:
+            self._flush(self._snapshot())
+
+    def flush(self, directory: Path) -> None:
+        """Flush ``directory``, and of those that are remembered what lies above and below it."""
+        related = {
+            each: changes
+            for each, changes in self._snapshot().items()
+            if each.is_relative_to(directory) or directory.is_relative_to(each)
+        }
+        self._flush({directory: 0} | related)
+
+    def _snapshot(self) -> dict[Path, int]:
+        with self._lock:
+            return dict(self._changes)
+
+    def _flush(self, directories: dict[Path, int]) -> None:
+        for directory, changes in directories.items():
+            try:
+                flush_directory(directory)
+            except FileNotFoundError:
+                if directory.exists():
+                    raise
+            with self._lock:
+                # Not what was changed again while the disk was busy.
+                if self._changes.get(directory) == changes:
+                    del self._changes[directory]
+
+
+def flush_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

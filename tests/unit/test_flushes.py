@@ -1,0 +1,164 @@
+"""How often the disk is waited for, and that nothing counts before it is on the disk.
+
+======================  ==============================================  =========================
+write                   waits for                                       because
+======================  ==============================================  =========================
+marker of a submission  nothing                                         flushed with what it marks
+artifact                its bytes                                       its name: with the graph
+job graph               its bytes; the directories of both, each once   the pointer comes next
+completed checkpoint    its bytes; its directory                        the pointer comes next
+pointer (embedded)      one transaction of SQLite                       now the job is safe
+======================  ==============================================  =========================
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from stores_setup import JOB, OTHER_JOB, World, checkpoint, graph
+
+from hawork.core.errors import StoreUnavailableError
+from hawork.core.types import JobID
+from hawork.ha import unflushed
+from hawork.ha.local_storage import LocalStateStorage
+from hawork.ha.pointer_store import JOB_GRAPHS
+from hawork.ha.unflushed import UnflushedDirectories
+
+FOLDER = f"jobs/{JOB}"
+
+
+class Disk:
+    """What was forced to the disk, in order: a file as ``file``, a directory by its path."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.flushed: list[str] = []
+        self.broken = ""
+        """The end of the name of what cannot be flushed."""
+        self._fsync = os.fsync
+
+    def fsync(self, descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        name = str(path.relative_to(self.root))
+        if self.broken and name.endswith(self.broken):
+            raise OSError(5, "Input/output error")
+        self.flushed.append("file" if name.endswith(".tmp") else name)
+        self._fsync(descriptor)
+
+    def taken(self) -> list[str]:
+        taken, self.flushed = self.flushed, []
+        return taken
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    disk = Disk(tmp_path)
+    monkeypatch.setattr(os, "fsync", disk.fsync)
+    return disk
+
+
+@pytest.fixture
+def on_disk(world: World, tmp_path: Path) -> World:
+    world.files = LocalStateStorage(tmp_path)  # type: ignore[assignment]
+    return world
+
+
+def submit(world: World, job_id: JobID = JOB) -> None:
+    stores = world.lead()
+    stores.job_graphs.announce(job_id)
+    stores.blobs.put(job_id, b"artifact")
+    stores.job_graphs.put(graph(job_id))
+
+
+# --- how often ---------------------------------------------------------------------------
+
+
+def test_a_submission_waits_for_its_bytes_and_for_each_directory_once(
+    on_disk: World, disk: Disk
+) -> None:
+    (disk.root / "jobs").mkdir()
+    stores = on_disk.lead()
+    stores.job_graphs.announce(JOB)
+    assert disk.taken() == []
+    stores.blobs.put(JOB, b"artifact")
+    assert disk.taken() == ["file"]
+    stores.job_graphs.put(graph())
+    waited = disk.taken()
+    assert waited[0] == "file"
+    assert sorted(waited[1:]) == ["jobs", FOLDER, f"{FOLDER}/blob"]
+
+
+def test_a_checkpoint_waits_for_its_bytes_and_its_directory(on_disk: World, disk: Disk) -> None:
+    submit(on_disk)
+    checkpoints = on_disk.lead().completed_checkpoints(JOB, retained=1)
+    for number in (1, 2):
+        disk.taken()
+        checkpoints.add(checkpoint(number))
+        assert disk.taken() == ["file", FOLDER]
+
+
+# --- and that it is enough ---------------------------------------------------------------
+
+
+def test_all_that_a_pointer_counts_on_is_on_the_disk_before_it(on_disk: World, disk: Disk) -> None:
+    before: list[list[str]] = []
+    on_disk.steps.hooks["submit.graph_written"] = lambda: before.append(list(disk.flushed))
+    submit(on_disk)
+    (flushed,) = before
+    assert {".", "jobs", FOLDER, f"{FOLDER}/blob"} <= set(flushed)
+    assert flushed.count("file") == 2
+
+
+def test_a_directory_that_cannot_be_flushed_keeps_the_job_out(on_disk: World, disk: Disk) -> None:
+    stores = on_disk.lead()
+    stores.job_graphs.announce(JOB)
+    stores.blobs.put(JOB, b"artifact")
+    disk.broken = f"{FOLDER}/blob"
+    with pytest.raises(StoreUnavailableError, match="Input/output"):
+        stores.job_graphs.put(graph())
+    assert on_disk.pointers(JOB_GRAPHS) == {}
+    submit(on_disk, OTHER_JOB)  # has nothing to do with that directory
+    assert list(on_disk.pointers(JOB_GRAPHS)) == [OTHER_JOB]
+    with pytest.raises(StoreUnavailableError, match="Input/output"):
+        on_disk.files.write(f"{FOLDER}/submittedJobGraph123456789abc", b"x")
+    disk.broken = ""
+    disk.taken()
+    submit(on_disk)
+    assert f"{FOLDER}/blob" in disk.flushed
+
+
+def test_what_changes_while_the_disk_is_busy_is_flushed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directories = UnflushedDirectories()
+    flushed: list[Path] = []
+
+    def flush(directory: Path) -> None:
+        flushed.append(directory)
+        if flushed == [tmp_path / "a" / "b", tmp_path / "a"]:
+            directories.add(tmp_path / "a")  # another thread makes an entry meanwhile
+
+    monkeypatch.setattr(unflushed, "flush_directory", flush)
+    directories.add(tmp_path / "a")
+    for _ in range(3):
+        directories.flush(tmp_path / "a" / "b")
+    assert flushed.count(tmp_path / "a") == 2
+
+
+def test_a_directory_that_is_gone_has_nothing_to_flush(tmp_path: Path) -> None:
+    directories = UnflushedDirectories()
+    directories.add(tmp_path / "a")
+    directories.flush(tmp_path)
+
+
+def test_many_directories_are_not_remembered_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr(unflushed, "flush_directory", flushed.append)
+    directories = UnflushedDirectories()
+    for number in range(1001):
+        directories.add(tmp_path / f"{number}")
+    assert len(flushed) == 1001
