@@ -53,6 +53,8 @@ from hawork.ha.prompt_events import PromptEvents
 _JOIN_SECONDS = 20.0
 _GRACE = 0.5
 """Seconds for SQLite to say itself that another process keeps the store locked, and who does."""
+_LONGEST_STANDBY = 2.0
+"""Seconds after which a standby looks at its clock: by so much it may be late after a suspend."""
 T = TypeVar("T")
 
 
@@ -185,7 +187,8 @@ class EmbeddedElectionDriver:
             case StopLeading():
                 self._stop_leading()
             case Wait(until):
-                seconds = min(until - now, self._holder.interval(), LONGEST_WAIT)
+                longest = LONGEST_WAIT if self._granted else _LONGEST_STANDBY
+                seconds = min(until - now, self._holder.interval(), longest)
                 self._wakeup.wait(seconds, self._holder.descriptor())
                 return
         self._problem = None

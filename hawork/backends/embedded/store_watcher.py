@@ -1,27 +1,35 @@
 """Notices that the store changed: one thread for all drivers of a process.
 
-SQLite cannot tell another process that something changed, so this looks every 20 ms: at the
-header that each commit changes, which is cheap, and now and then at SQLite's own
-``data_version``, which also notices that the file was removed or replaced. An idle watcher
-takes about 0.3 % of a core, most of it for waking up.
+SQLite cannot tell another process that something changed, but the kernel can: a commit begins by
+appending to the log file. Only then this looks at the header that each commit changes at its end,
+again and again until that is over; and every few seconds at SQLite's own ``data_version``, in
+case that the kernel has not told. Where it never does, this looks at the header every 20 ms.
 """
 
 from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+from hawork.backends.embedded import shared_memory
 from hawork.backends.embedded.database import Database
+from hawork.backends.embedded.file_changes import FileChanges
 from hawork.backends.embedded.lease_table import LeaseRow, read_lease
 from hawork.backends.embedded.wakeup import Wakeup
 from hawork.core.errors import HaworkError, LeaderRetrievalError
 from hawork.core.types import LeaderInformation, LeaderInformationRegister
 
 _INTERVAL = 0.02
+"""Seconds between glances at the header while a commit is under way, or may be."""
 _GLANCES = 10
-"""Looks at the header for each look at ``data_version``."""
+"""Glances for each look at ``data_version``, where the kernel does not tell."""
+_FIRST_GLANCES = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)
+"""Pauses before the glances that follow a write to the log; most commits end in microseconds."""
+_LONGEST_IDLE = 5.0
+"""Seconds between looks at ``data_version`` while nothing happens."""
 _JOIN_SECONDS = 10.0
 
 
@@ -85,6 +93,7 @@ class StoreWatcher:
 
     def _run(self) -> None:
         database: Database | None = None
+        files: FileChanges | None = None
         seen: tuple[int, int] | None = None
         state: Snapshot | HaworkError | None = None
         while not self._closed:
@@ -93,6 +102,7 @@ class StoreWatcher:
             try:
                 database = database or self._open_database()
                 # Before all else: what changes from here on is seen by the next glance.
+                files = _taken(files) or _watch(database.directory)
                 changed = _changes(database.header_reader())
                 version = database.data_version()
                 if version != seen or not isinstance(state, Snapshot):
@@ -102,15 +112,32 @@ class StoreWatcher:
                 if not isinstance(before, HaworkError) or str(before) != str(error):
                     state = error
             self._tell(state, state is not before)
-            self._wait(changed)
+            if files is None or database is None:
+                self._glance(changed, [_INTERVAL] * _GLANCES)
+            elif self._wakeup.wait(_LONGEST_IDLE, files.descriptor) and not self._is_asked():
+                self._see_commit_through(changed, database.directory)
         self._wakeup.close()
+        if files is not None:
+            files.close()
         if database is not None:
             database.close()
 
-    def _wait(self, changed: Callable[[], bool]) -> None:
-        for _ in range(_GLANCES):
-            if self._wakeup.wait(_INTERVAL) or changed():
+    def _is_asked(self) -> bool:
+        """Whether a new subscriber, or the end, is what we were woken for."""
+        with self._lock:
+            return self._closed or bool(self._new)
+
+    def _see_commit_through(self, changed: Callable[[], bool], directory: Path) -> None:
+        """The log was written to: the commit changes the header at its end."""
+        if changed() or self._glance(changed, _FIRST_GLANCES):
+            return
+        while shared_memory.write_lock_holder(directory) is not None:
+            if self._glance(changed, [_INTERVAL]):
                 return
+
+    def _glance(self, changed: Callable[[], bool], pauses: Iterable[float]) -> bool:
+        """Look at the header after each pause; whether it changed, or we were woken."""
+        return any(self._wakeup.wait(pause) or changed() for pause in pauses)
 
     def _tell(self, state: Snapshot | HaworkError | None, changed: bool) -> None:
         with self._lock:
@@ -120,6 +147,21 @@ class StoreWatcher:
         if state is not None:
             for subscriber in told:
                 subscriber(state)
+
+
+def _watch(directory: Path) -> FileChanges | None:
+    try:
+        return FileChanges(directory)
+    except OSError:
+        return None
+
+
+def _taken(files: FileChanges | None) -> FileChanges | None:
+    """``files``, without what it has told; ``None`` when its directory is another one now."""
+    if files is None or files.take():
+        return files
+    files.close()
+    return None
 
 
 def _changes(read_header: Callable[[], bytes]) -> Callable[[], bool]:

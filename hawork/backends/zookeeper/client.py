@@ -1,11 +1,12 @@
 """The only module that knows kazoo: how a client is made, and what its errors are called.
 
-Four things of kazoo's are put right here. The session timeout that the server granted is
+Five things of kazoo's are put right here. The session timeout that the server granted is
 kept. A server that swallows bytes is given up after the connection timeout, not after a whole
 session timeout, and the session with it when that lasts. A connection can be dropped: while
 requests are being sent kazoo sends no pings, hence does not notice that nothing answers any more.
-And over TLS several answers may arrive at once, of which kazoo would take in the first and wait
-for more bytes.
+A ping is due when nothing was sent for ``PING_INTERVAL``, not up to 0.4 s earlier, so that what a
+leader sends to prove its session takes the place of its pings. And over TLS several answers may
+arrive at once, of which kazoo would take in the first and wait for more bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import os
 import select
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kazoo.client import KazooClient
@@ -94,7 +95,16 @@ _LONGEST_PAUSE = 1.0  # as in ZooKeeper's own client
 _SHARE_OF_TRIES = 0.8
 """Part of the connection timeout for one round of tries: its failure is known before the end."""
 
+PING_INTERVAL = 2 / 5
+"""Part of the session timeout without a request after which a ping is sent."""
+PATIENCE = 2 / 3
+"""Part of the session timeout without an answer after which a connection counts as broken;
+the same as in ZooKeeper's own client."""
+
 _READABLE = select.POLLIN | select.POLLPRI
+
+_OF_THE_LOOP = 2
+"""What kazoo's loop waits for: the connection, and the pipe that tells of new requests."""
 
 _log = logging.getLogger("hawork.zookeeper")
 _log.addHandler(logging.NullHandler())  # kazoo's warnings are for a program that sets up logging
@@ -158,6 +168,8 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
         self._tls = tls
         self.connect_timeout: float | None = None
         self.last_failure: BaseException | None = None
+        self.quiet_time: Callable[[], float] | None = None
+        """How long the connection's loop may wait for something to read or to send."""
 
     def create_connection(
         self, address: tuple[str, int], hostname: str | None = None, **_: Any
@@ -172,6 +184,8 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
         self, readable: Sequence[Any], writable: Sequence[Any], failed: Sequence[Any],
         timeout: float | None = None,
     ) -> tuple[list[Any], list[Any], list[Any]]:  # fmt: skip
+        if len(readable) == _OF_THE_LOOP and self.quiet_time is not None:
+            timeout = self.quiet_time()
         # kazoo's own makes an epoll object each time, and takes most of a request's time.
         poller = select.poll()
         events: dict[int, int] = {}
@@ -214,6 +228,22 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         self._connection_timeout = connection_timeout
         self.negotiated_timeout = client._session_timeout / 1000
         self._unanswered_since: float | None = None
+        self._sent_at = SYSTEM_CLOCK.monotonic()
+        self.handler.quiet_time = self._quiet_time
+
+    def _quiet_time(self) -> float:
+        """Until a ping is due, or until the answer to one is."""
+        share = PATIENCE - PING_INTERVAL if self.ping_outstanding.is_set() else PING_INTERVAL
+        due: float = self._sent_at + share * self.negotiated_timeout
+        return max(0.0, due - SYSTEM_CLOCK.monotonic())
+
+    def _send_request(self, read_timeout: float, connect_timeout: float) -> None:
+        super()._send_request(read_timeout, connect_timeout)
+        self._sent_at = SYSTEM_CLOCK.monotonic()
+
+    def _send_ping(self, connect_timeout: float) -> None:
+        super()._send_ping(connect_timeout)
+        self._sent_at = SYSTEM_CLOCK.monotonic()
 
     def _expand_client_hosts(self) -> list[tuple[str, str, int]]:
         found: list[tuple[str, str, int]] = super()._expand_client_hosts()
@@ -236,7 +266,9 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         if not self.client._session_id:
             seconds *= _SHARE_OF_TRIES
         self.handler.connect_timeout = seconds / len(self.client.hosts)
-        return super()._connect(host, hostip, port)
+        timeouts = super()._connect(host, hostip, port)
+        self._sent_at = SYSTEM_CLOCK.monotonic()
+        return timeouts
 
     def _invoke(self, timeout: float, request: Any, xid: int | None = None) -> Any:
         if not isinstance(request, Connect):

@@ -39,8 +39,10 @@ BELIEF = 3 / 4
 The rest is the margin for a follower of the ensemble that had not yet told the ensemble's
 leader of our last request: it does so every half tick, and a session has at least two ticks.
 """
-PROOF_INTERVAL = 1 / 8
-"""Part of the session timeout between two proofs."""
+PROOF_INTERVAL = 3 / 8
+"""Part of the session timeout between two proofs. A little less than ``PING_INTERVAL``, so that a
+proof is the leader's ping; as much is left for the answer to the next one, half as much again as
+Flink's client has for the answer to a ping. See decision 26."""
 _TRANSIENT = (
     StoreUnavailableError,
     OutcomeUnknownError,

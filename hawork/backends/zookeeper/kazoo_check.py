@@ -21,12 +21,14 @@ _METHODS: dict[tuple[Any, str], tuple[str, ...]] = {
     (ConnectionHandler, "_expand_client_hosts"): (),
     (ConnectionHandler, "_connect_attempt"): ("host", "hostip", "port", "retry"),
     (ConnectionHandler, "_connect"): ("host", "hostip", "port"),
+    (ConnectionHandler, "_send_request"): ("read_timeout", "connect_timeout"),
+    (ConnectionHandler, "_send_ping"): ("connect_timeout",),
     (ConnectionHandler, "_invoke"): ("timeout", "request", "xid"),
     (ConnectionHandler, "_authenticate_with_sasl"): ("host", "timeout"),
     (KazooClient, "_session_callback"): ("state",),
 }
 _OF_A_CLIENT = ("_conn_retry", "_session_timeout", "_session_id", "_connection")
-_OF_A_CONNECTION = ("_socket", "sasl_options", "handler", "client")
+_OF_A_CONNECTION = ("_socket", "ping_outstanding", "sasl_options", "handler", "client")
 
 
 def check_methods() -> None:

@@ -24,11 +24,6 @@ from hawork.core.forks import when_forked
 Send = Callable[[zk.ZooKeeperClient], Any]
 """Starts one request and returns kazoo's asynchronous result."""
 
-_PATIENCE = 2 / 3
-"""Part of the session timeout without an answer after which a connection counts as broken;
-the same as in ZooKeeper's own client."""
-
-
 _UNANSWERED = (
     zk.KazooTimeoutError,
     zk.ConnectionLoss,
@@ -99,7 +94,7 @@ class ZooKeeperSession:
     @property
     def patience(self) -> float:
         """Seconds to wait for an answer before the connection counts as broken."""
-        return self.timeout * _PATIENCE
+        return self.timeout * zk.PATIENCE
 
     @property
     def identity(self) -> tuple[int, bytes] | None:

@@ -1,0 +1,182 @@
+"""The watcher waits for the kernel's word, hears of every commit, and does without it too."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hawork.backends.embedded import store_watcher
+from hawork.backends.embedded.database import Database
+from hawork.backends.embedded.file_changes import FileChanges
+from hawork.backends.embedded.layout import DATABASE
+from hawork.backends.embedded.store_watcher import Snapshot, StoreWatcher
+from hawork.core.errors import HaworkError
+from hawork.testing import eventually
+
+CLUSTER = "/watched"
+PATIENCE = 20.0  # seconds; ends a hang
+
+
+class Watched:
+    """A watcher that counts its looks, and what it told."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.told: queue.Queue[Snapshot | HaworkError] = queue.Queue()
+        self.glances = self.looks = 0
+        self.writer = Database(directory, CLUSTER, 5.0, durable=False)
+        self.watcher = StoreWatcher(self._open)
+        self.watcher.subscribe(self.told.put)
+        self.next()
+
+    def _open(self) -> Database:
+        outer = self
+
+        class Counting(Database):
+            def data_version(self) -> tuple[int, int]:
+                outer.looks += 1
+                return super().data_version()
+
+            def header_reader(self):  # type: ignore[no-untyped-def]
+                read = super().header_reader()
+
+                def counted() -> bytes:
+                    outer.glances += 1
+                    return read()
+
+                return counted
+
+        return Counting(self.directory, CLUSTER, 5.0, durable=False)
+
+    def write(self, address: str) -> None:
+        with self.writer.writing() as connection:
+            connection.execute(
+                "INSERT INTO leader_information (component_id, session_id, address) "
+                "VALUES ('rest', '00000000-0000-0000-0000-000000000001', ?) "
+                "ON CONFLICT (component_id) DO UPDATE SET address = excluded.address",
+                (address,),
+            )
+
+    def next(self) -> Snapshot | HaworkError:
+        return self.told.get(timeout=PATIENCE)
+
+    def close(self) -> None:
+        self.watcher.close()
+        self.writer.close()
+
+
+@contextmanager
+def watched(directory: Path) -> Iterator[Watched]:
+    found = Watched(directory)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    (tmp_path / "ha").mkdir(mode=0o700)
+    return tmp_path / "ha"
+
+
+def test_an_idle_watcher_glances_at_nothing(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It did so fifty times a second: half a percent of a core for each idle standby."""
+    monkeypatch.setattr(store_watcher, "_LONGEST_IDLE", 0.2)
+    with watched(directory) as it:
+        eventually(lambda: it.looks >= 2, timeout=PATIENCE)  # the last commit is over
+        looks, glances = it.looks, it.glances
+        eventually(lambda: it.looks >= looks + 2, timeout=PATIENCE)
+        # The header is read once for each look at ``data_version``, and never in between.
+        assert it.glances - glances <= it.looks - looks
+
+
+@pytest.mark.parametrize("kernel", [True, False], ids=["told", "polling"])
+def test_every_commit_is_told(
+    directory: Path, kernel: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not kernel:
+        monkeypatch.setattr(store_watcher, "_watch", lambda _: None)
+    else:
+        # Only the kernel's word is left.
+        monkeypatch.setattr(store_watcher, "_LONGEST_IDLE", 10 * PATIENCE)
+    with watched(directory) as it:
+        for number in range(50):
+            it.write(f"http://127.0.0.1:{number}")
+            assert isinstance(it.next(), Snapshot)
+
+
+SLOW_WRITER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size = 2")
+connection.execute("BEGIN IMMEDIATE")
+connection.execute(
+    "INSERT INTO leader_information VALUES "
+    "('rest', '00000000-0000-0000-0000-000000000001', 'http://127.0.0.1:1')")
+for number in range(200):  # more than the cache holds: the log grows before the commit
+    connection.execute("INSERT INTO pointer VALUES ('x', ?, 1, zeroblob(4000))", (number,))
+print("written", flush=True)
+sys.stdin.read(1)
+connection.execute("COMMIT")
+"""
+
+
+def test_a_commit_that_takes_long_is_told_at_its_end(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log is written first, and the header last: an fsync may lie between them."""
+    monkeypatch.setattr(store_watcher, "_LONGEST_IDLE", 10 * PATIENCE)
+    with watched(directory) as it:
+        command = [sys.executable, "-c", SLOW_WRITER, str(directory / DATABASE)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+            assert writer.stdin is not None and writer.stdout is not None
+            assert writer.stdout.readline() == b"written\n"
+            glances = it.glances
+            eventually(lambda: it.glances > glances + 20, timeout=PATIENCE)
+            assert it.told.empty()
+            writer.stdin.write(b".")
+            writer.stdin.close()
+            told = it.next()
+        assert isinstance(told, Snapshot)
+
+
+def test_a_new_subscriber_is_told_at_once(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_watcher, "_LONGEST_IDLE", 10 * PATIENCE)
+    with watched(directory) as it:
+        second: queue.Queue[Snapshot | HaworkError] = queue.Queue()
+        it.watcher.subscribe(second.put)
+        assert isinstance(second.get(timeout=PATIENCE), Snapshot)
+
+
+def test_a_store_that_is_replaced_is_read_anew(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_watcher, "_LONGEST_IDLE", 10 * PATIENCE)
+    with watched(directory) as it:
+        it.write("http://127.0.0.1:1")
+        it.next()
+        for each in directory.glob(f"{DATABASE}*"):
+            each.unlink()
+        Database(directory, CLUSTER, 5.0).close()
+        eventually(lambda: it.told.qsize() > 0, timeout=PATIENCE)
+
+
+def test_the_kernel_tells_when_the_directory_itself_goes(tmp_path: Path) -> None:
+    directory = tmp_path / "ha"
+    directory.mkdir()
+    changes = FileChanges(directory)
+    (directory / "file").write_text("x")
+    assert changes.take()
+    shutil.rmtree(directory)
+    assert not changes.take()
+    changes.close()
