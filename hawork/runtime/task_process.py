@@ -26,7 +26,7 @@ from hawork.core.errors import (
     HaworkError,
     StoreUnavailableError,
 )
-from hawork.core.events import EventLog
+from hawork.core.events import EventKind, EventLog, EventSink, NullEventSink
 from hawork.core.failures import Blame, blame
 from hawork.core.steps import NoSteps, StepGate, Steps
 from hawork.job.artifact import Artifact, unpack_artifact
@@ -53,7 +53,7 @@ class Task:
         self._deployment = deployment
         self._channel = channel
         self._clock = clock
-        self._steps = _steps(deployment)
+        self._events, self._steps = _told(deployment)
         self._files = TaskStateFiles(
             deployment.storage_url, deployment.job_id, deployment.memory_threshold
         )
@@ -82,7 +82,8 @@ class Task:
         """Go on until told to stop."""
         self._channel.send({"type": "running"})
         self._tell_progress()
-        finished = False
+        finished = progressed = False
+        before = self._subtask.read
         wait: float | None = 0.0
         while True:
             command = self._channel.next_command(wait)
@@ -92,6 +93,9 @@ class Task:
                     return
                 self._carry_out(command)
             wait = self._subtask.advance()
+            if not progressed and self._subtask.read != before:
+                progressed = True
+                self._tell_first_record()
             if self._clock.monotonic() >= self._told_at + _PROGRESS_INTERVAL:
                 self._tell_progress()
             if wait is None and not finished:
@@ -147,6 +151,13 @@ class Task:
             self._told = (records, read)
         self._told_at = now
 
+    def _tell_first_record(self) -> None:
+        deployment = self._deployment
+        self._events.emit(
+            EventKind.TASK_PROGRESSED, session_id=deployment.session_id,
+            job_id=deployment.job_id, index=deployment.index,
+        )  # fmt: skip
+
     def _stop(self, *, discard: bool) -> None:
         self._subtask.close(discard=discard)
         self._channel.send({"type": "stopped"})
@@ -163,13 +174,14 @@ class Task:
         )
 
 
-def _steps(deployment: TaskDeployment) -> Steps:
-    """Steps under the TaskManager's name, so that arming it arms its tasks."""
+def _told(deployment: TaskDeployment) -> tuple[EventSink, Steps]:
+    """Events and steps under the TaskManager's name, so that arming it arms its tasks."""
     run, process = deployment.run_directory, deployment.process
     if run is None:
-        return NoSteps()
+        return NullEventSink(), NoSteps()
     path = run / "events" / f"{process}-task-{deployment.attempt[:8]}.jsonl"
-    return StepGate(process, EventLog(process, path), run / "control")
+    events = EventLog(process, path)
+    return events, StepGate(process, events, run / "control")
 
 
 def _unpack(deployment: TaskDeployment) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hawork.core.events import Event
 from hawork.story.beliefs import Beliefs
 from hawork.story.display import clock_time, html_table, in_notebook, show
 from hawork.story.picture import as_png
+from hawork.story.recovery import Recoveries, recoveries_of
 from hawork.story.segments import LEADER_LANE, LEADING, SILENT, STILL, Lanes
 from hawork.story.timeline_builder import TimelineBuilder
 
@@ -23,6 +24,8 @@ from hawork.story.timeline_builder import TimelineBuilder
 @dataclass(frozen=True, slots=True)
 class Timeline(Lanes):
     """Who led when, what was done to which process, what became of the jobs; draws itself."""
+
+    recoveries: Recoveries = field(default_factory=Recoveries)
 
     @classmethod
     def of(cls, events: Sequence[Event], until: float | None = None) -> Timeline:
@@ -47,7 +50,16 @@ class Timeline(Lanes):
             end=end,
             wall=events[0].wall,
             beliefs=(*beliefs.segments, *beliefs.going_on(end)),
+            recoveries=recoveries_of(events, builder.takeovers, started),
         )
+
+    def recovery(self) -> Recoveries:
+        """Each job under each new leader: from the loss of the one before to its first record
+        processed again, split into detection, election, recovery, restart and replay.
+
+        >>> lab.timeline().recovery().frame()                              # doctest: +SKIP
+        """
+        return self.recoveries
 
     def _repr_mimebundle_(
         self, include: object = None, exclude: object = None

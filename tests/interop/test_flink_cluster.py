@@ -25,6 +25,7 @@ from hawork.lab.flink.attached import AttachedCluster
 from hawork.lab.flink.job import FlinkJob
 from hawork.lab.flink.recorder import Recorder
 from hawork.story import ring as rings
+from hawork.story.recovery import JobRecovery
 from hawork.story.run_bundle import open_bundle
 from hawork.testing import eventually
 from tests.kept_runs import check_kept_run
@@ -96,6 +97,15 @@ def test_the_flights_are_counted_once_over_all_crashes(lab: FlinkCluster, tmp_pa
     assert before is not None and after is not None
     assert after.session_id != before.session_id
     seen = counted(job)
+
+    def progressed() -> list[JobRecovery]:
+        return [each for each in lab.timeline().recovery() if each.total > 0]
+
+    (row,) = eventually(progressed, timeout=SECONDS, interval=0.2)
+    assert (row.job_id, row.process, row.cause) == (job.job_id, leader, "kill")
+    assert row.total == pytest.approx(sum(row.phases))
+    assert row.detection > row.election  # nothing tells of the end of a session but its successor
+    assert row.restart > 0
 
     lost = lab.kill("tm-1")
     arrivals.bring_all()

@@ -14,7 +14,9 @@ from hawork.core.errors import ConfigurationError, JobSubmissionError, LabError
 from hawork.core.events import EventKind
 from hawork.core.jobs import JobStatus, RestartStrategy
 from hawork.lab import LabCluster
+from hawork.story.recovery import JobRecovery
 from hawork.story.segments import LEADER_LANE
+from hawork.testing import eventually
 
 JOBS = f"{Path(__file__).parent / 'lab_jobs.py'}"
 
@@ -106,6 +108,26 @@ def test_a_job_can_be_cancelled(lab: LabCluster, tmp_path: Path) -> None:
     assert job.status is JobStatus.RUNNING
     job.cancel()
     assert job.wait().status is JobStatus.CANCELED
+
+
+def test_the_timeline_says_where_the_time_to_progress_goes(lab: LabCluster, tmp_path: Path) -> None:
+    job = lab.submit(f"{JOBS}:count", config={"output": tmp_path / "out", "rate": 1000})
+    job.running(records=50).wait()
+    fault = lab.kill("leader")
+
+    def row() -> JobRecovery | None:
+        rows = [each for each in lab.timeline().recovery() if each.job_id == job.job_id]
+        return rows[0] if rows and rows[0].total > 0 else None  # nan, until a record was seen
+
+    found = eventually(row, timeout=30)
+    assert found is not None
+    assert (found.process, found.cause) == (lab.leader(), "kill")
+    assert found.total == pytest.approx(sum(found.phases))
+    assert found.recovery > 0 and found.restart > 0
+    assert "count" in str(lab.timeline().recovery())
+    job.cancel()
+    job.wait()
+    lab.restart(str(fault.facts["target"]))
 
 
 def test_a_failed_job_says_why(lab: LabCluster, tmp_path: Path) -> None:

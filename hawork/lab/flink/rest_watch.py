@@ -13,6 +13,7 @@ from hawork.core.events import EventKind
 from hawork.core.jobs import JobStatus
 from hawork.lab.flink.endpoints import Endpoints, gives_no_answer
 from hawork.lab.flink.events import WrittenEvents
+from hawork.lab.flink.first_record import FirstRecordWatch
 from hawork.lab.flink.foreign import ForeignProcesses
 from hawork.lab.flink.progress import ProgressWatch
 
@@ -50,6 +51,7 @@ class RestWatch:
         self._endpoints = endpoints
         self._foreign = foreign
         self._progress = ProgressWatch(events)
+        self._first_records = FirstRecordWatch(events)
         self._teller: tuple[str, str | None] | None = None
         self._silent: tuple[str, str | None] | None = None
         self._status: dict[str, tuple[str | None, str]] = {}
@@ -95,7 +97,8 @@ class RestWatch:
         jobs = self.overview.get("jobs", ())
         for job in jobs:
             self._job(job, process, session_id)
-        for job in self._to_ask(jobs):
+        asked = self._to_ask(jobs)
+        for job in asked:
             try:
                 checkpoints = get(f"/jobs/{job['jid']}/checkpoints")
                 self._checkpoints(job["jid"], checkpoints, process, session_id)
@@ -109,6 +112,8 @@ class RestWatch:
         self.taskmanagers = get("/taskmanagers").get("taskmanagers", [])
         found = {str(each["id"]): int(each["slotsNumber"]) for each in self.taskmanagers}
         self._note_taskmanagers(found, process, session_id)
+        states = {str(job["jid"]): str(job["state"]) for job in asked}
+        self._first_records.look(states, get, process, session_id)
 
     def _to_ask(self, jobs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """The newest ones that may have news: what has ended is asked for once more.
