@@ -207,8 +207,8 @@ class Supervisor:
         for message in messages:
             if "watch" in message:
                 self._watch_life(child, bool(message["watch"]))
-            elif child.watchdog is not None and "alive" in message:
-                child.watchdog.answered(str(message["alive"]), int(message["question"]), now)
+            elif child.watchdog is not None and isinstance(message.get("question"), int):
+                child.watchdog.answered(str(message.get("alive")), message["question"], now)
         if child.tickets != known and self.release:
             self._guard(self._load_backend)
 

@@ -265,3 +265,52 @@ def test_in_the_foreground_a_signal_is_passed_on(tmp_path: Path) -> None:
         until(ready.exists)
         parent.terminate()
         assert parent.wait() == 7
+
+
+SILENT = """
+import os, threading
+os.write(int(os.environ["HAWORK_SUPERVISOR_FD"]), b'{"watch": true}\\n')
+threading.Event().wait()
+"""
+WATCHED = """
+import sys
+from hawork.core.configuration import Configuration
+from hawork.runtime.supervisor import supervise
+config = Configuration({"hawork.supervisor.watchdog": "1 s"})
+sys.exit(supervise("jm-1", sys.argv[1:], config))
+"""
+UNWATCHED = WATCHED.replace("config)", "config, release=False)")
+
+
+def test_in_the_foreground_the_watchdog_says_what_hung() -> None:
+    done = subprocess.run(
+        python(WATCHED, *python(SILENT)), check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 137
+    assert "jm-1 (process" in done.stderr
+    assert "its event loop and leadership thread had not answered for" in done.stderr
+    assert "(hawork.supervisor.watchdog)" in done.stderr
+
+
+ASKED = """
+import os, sys
+told, questions = int(os.environ["HAWORK_SUPERVISOR_FD"]), int(os.environ["HAWORK_PARENT_FD"])
+os.write(told, b'not JSON\\n[1]\\n{"ticket": 7}\\n{"watch": true}\\n{"alive": "event loop"}\\n')
+os.write(told, b'{"alive": ["x"], "question": 1}\\n{"alive": "event loop", "question": "1"}\\n')
+with open(questions, "rb") as lines:
+    asked = [int(next(lines)) for _ in range(4)]
+os.write(told, b'{"watch": false}\\n')
+sys.exit(0 if asked == [1, 2, 3] else 5)
+"""
+
+
+def test_a_process_is_asked_again_and_again_and_what_it_says_is_read_with_care() -> None:
+    """It answers nothing, and three questions later it is dead, before the fourth."""
+    done = subprocess.run(python(WATCHED, *python(ASKED)), check=False, timeout=60)
+    assert done.returncode == 137
+
+
+def test_without_a_supervisor_there_is_no_watchdog() -> None:
+    ends = SILENT.replace("threading.Event().wait()", "threading.Event().wait(1.5)")
+    done = subprocess.run(python(UNWATCHED, *python(ends)), check=False, timeout=60)
+    assert done.returncode == 0
