@@ -34,6 +34,7 @@ STANDBYS = 20
 PATIENCE = 300.0  # seconds, after which a recovery is measured no further
 IDLE_SECONDS = 4.8  # more than a session timeout, or a lease
 SETTLED_SECONDS = 2.0
+WATCHDOG = 2.0  # seconds; half of a session timeout, or a lease
 SQL = """
 CREATE TABLE numbers (number BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '1');
 CREATE TABLE nothing (number BIGINT) WITH ('connector' = 'blackhole');
@@ -55,6 +56,7 @@ class Contestant:
     make: Callable[..., LabCluster]
     supervisor: bool = False
     faults: tuple[str, ...] = tuple(FAULTS)
+    watchdog: str = "0"
     for_many_jobs: Mapping[str, str] = field(default_factory=dict)
     """Options of a cluster that has a lot to do."""
 
@@ -67,6 +69,7 @@ class Contestant:
             options={
                 **METERS[ha].options(),
                 "slot.request.timeout": "1 h",  # jobs wait for a TaskManager that never comes
+                "hawork.supervisor.watchdog": self.watchdog,
                 **(self.for_many_jobs if many_jobs else {}),
             },
         )  # fmt: skip
@@ -79,6 +82,9 @@ class Contestant:
 
 
 HAWORK = Contestant("hawork, supervisor", LabCluster, supervisor=True)
+WATCHED = Contestant(
+    HAWORK.name, LabCluster, supervisor=True, faults=("pause",), watchdog=f"{WATCHDOG:g} s"
+)
 UNSUPERVISED = Contestant("hawork, no supervisor", LabCluster, faults=("kill",))
 FLINK = Contestant(
     "Flink 1.20.5", FlinkCluster,
@@ -137,6 +143,8 @@ def test_side_by_side(tmp_path: Path, ha: str) -> None:
         directory = tmp_path / str(number)
         directory.mkdir()
         faults_and_idleness(contestant, ha, directory / "faults", comparison)
+        if contestant is HAWORK:
+            faults_and_idleness(WATCHED, ha, directory / "watched", comparison)
         if contestant is not UNSUPERVISED:
             starts(contestant, ha, directory / "starts", comparison)
             crowd(contestant, ha, directory / "crowd", comparison)
@@ -156,10 +164,14 @@ def faults_and_idleness(
     with contestant.cluster(ha, directory) as race:
         for fault in contestant.faults:
             found = [race.fail_over(fault) for _ in range(TIMES)]
-            add(FAULTS[fault], "s", [seconds for seconds, _ in found])
+            seconds = [each for each, _ in found]
+            if contestant is not WATCHED:
+                add(FAULTS[fault], "s", seconds)
+            if fault == "pause" and contestant is not HAWORK:
+                add(f"the same, with a watchdog of {WATCHDOG:g} s", "s", seconds)
             if fault == "kill":
                 add("requests of the one that takes over", "", [float(asked) for _, asked in found])
-        if contestant is UNSUPERVISED:
+        if contestant in (UNSUPERVISED, WATCHED):
             return
         asked: dict[str, list[float]] = {LEADER: [], STANDBY: []}
         memory: dict[str, list[float]] = {LEADER: [], STANDBY: []}

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from hawork.core import options
 from hawork.core.errors import LabError
 from hawork.core.steps import STEPS, disarm
 from hawork.lab import LabCluster
@@ -21,7 +22,7 @@ LONG_PAUSE = (1.3, 2.5)
 
 _VERBS = {
     "kill": 22, "kill task": 8, "restart": 12, "terminate": 15,
-    "short pause": 16, "long pause": 16, "arm": 11,
+    "short pause": 16, "long pause": 16, "arm": 11, "block": 8,
 }  # fmt: skip
 _TICK = 0.03
 
@@ -51,7 +52,7 @@ class Chaos:
             self._kill_task()
             return
         target = self._target()
-        if target is None:
+        if target is None or (verb == "block" and not self._may_block(target)):
             return
         try:
             self._do(verb, target)
@@ -103,10 +104,19 @@ class Chaos:
         elif verb == "terminate":
             # In the background: it may meet an armed step on its way, and stand there.
             self._terminating[target] = self._background.submit(self._lab.terminate, target)
+        elif verb == "block":
+            self._lab.block(target)
         else:
             length = SHORT_PAUSE if verb == "short pause" else LONG_PAUSE
             self._lab.pause(target)
             self._due[target] = time.monotonic() + self._random.uniform(*length)
+
+    def _may_block(self, target: str) -> bool:
+        """A JobManager, where the watchdog ends it: nothing else would."""
+        config = self._lab.config
+        watched = config.get_option(options.SUPERVISOR)
+        watched = watched and config.get_option(options.SUPERVISOR_WATCHDOG) > 0
+        return watched and target.startswith("jm")
 
     def _arm(self) -> None:
         """Let whoever comes by crash, or stand still, in the middle of the protocol."""

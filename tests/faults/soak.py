@@ -23,12 +23,15 @@ OPTIONS = {
     **FAST,
     "heartbeat.interval": "250 ms",
     "heartbeat.timeout": "1200 ms",
+    # Some of the long pauses are longer, and what is blocked is ended by it alone.
+    "hawork.supervisor.watchdog": "2 s",
     # Small enough for keyed state to be in files of its own.
     "state.storage.fs.memory-threshold": "100 b",
 }
 TASK_MANAGERS = 2
 
 _KILLING = ("kill", "restart")
+_HANGING = ("pause", "block")
 _TERMINATED = (0, -signal.SIGTERM)  # the latter when it had hardly started
 
 
@@ -88,6 +91,7 @@ def check_every_death_was_wanted(events: list[Event]) -> None:
     """A process ends because it was told to, or because it was killed; never by itself."""
     killed: Counter[str] = Counter()
     told: Counter[str] = Counter()
+    stood_still: set[str] = set()
     for event in events:
         target = str(event.facts.get("target", event.process))
         verb = event.facts.get("verb")
@@ -95,8 +99,15 @@ def check_every_death_was_wanted(events: list[Event]) -> None:
             killed[target] += 1
         elif event.kind is EventKind.FAULT and verb == "terminate":
             told[target] += 1
+        elif event.kind is EventKind.FAULT and verb in _HANGING:
+            stood_still.add(target)
         elif event.kind is EventKind.STEP_ARMED and event.facts["action"] == "crash":
             killed[target] += 1
+        elif event.kind is EventKind.STEP_ARMED:
+            stood_still.add(target)
+        elif event.kind is EventKind.PROCESS_HUNG:
+            assert event.facts["of"] in stood_still, event
+            killed[event.facts["of"]] += 1
         elif event.kind is EventKind.PROCESS_EXITED:
             status, of = event.facts["status"], event.facts["of"]
             assert status in (*_TERMINATED, -signal.SIGKILL), event
