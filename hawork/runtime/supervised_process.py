@@ -5,7 +5,7 @@ The child inherits two descriptors, named in its environment:
 ``HAWORK_PARENT_FD``
     read end of a pipe that the supervisor holds open: it reaches end of file when the
     supervisor is gone, and the child ends itself. On it come the watchdog's questions, a line
-    with a number each.
+    with a number each. Before the last of them comes SIGUSR1: write down what your threads do.
 ``HAWORK_SUPERVISOR_FD``
     write end of a pipe on which a JobManager writes JSON lines: the ticket with which its
     leadership can be given up once it is dead, whether it wants to be asked whether it is

@@ -63,12 +63,22 @@ class Watchdog:
         if self._asked and now < self.next_look + self._pace:
             self._lapsed.append(self._asked)
         self.next_look = now + self._pace
-        if len(self._lapsed) == UNANSWERED:
-            silent = [part for part in PARTS if self._answered[part] < self._lapsed[0]]
-            if silent:
-                return Silent(" and ".join(silent), now - max(self._heard[each] for each in silent))
+        silent = self._silent(UNANSWERED)
+        if silent:
+            return Silent(" and ".join(silent), now - max(self._heard[each] for each in silent))
         self._asked += 1
         return self._asked
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the next open question is the last one."""
+        return bool(self._silent(UNANSWERED - 1))
+
+    def _silent(self, questions: int) -> list[str]:
+        """The parts that have left so many questions open, or more."""
+        if len(self._lapsed) < questions:
+            return []
+        return [part for part in PARTS if self._answered[part] < self._lapsed[-questions]]
 
     def forgive(self) -> None:
         """Begin to count anew."""

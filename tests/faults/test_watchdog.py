@@ -65,6 +65,8 @@ def test_a_leader_that_hangs_costs_the_watchdog(ha: str, tmp_path: Path) -> None
         assert first.facts["of"] == stopped
         assert first.facts["silent"] == f"{EVENT_LOOP} and {LEADERSHIP_THREAD}"
         assert (second.facts["of"], second.facts["silent"]) == (blocked, EVENT_LOOP)
+        log = (lab.directory / "logs" / f"{blocked}.log").read_text()
+        assert "in _run_once" in log, "what its threads did is in its log"
         assert [each.cause for each in lab.timeline().takeovers] == ["pause", "block"]
         states = {name: state.state for name, state in lab.processes.items()}
         assert states == {stopped: "exited", blocked: "exited", last: "running"}

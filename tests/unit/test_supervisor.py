@@ -268,7 +268,8 @@ def test_in_the_foreground_a_signal_is_passed_on(tmp_path: Path) -> None:
 
 
 SILENT = """
-import os, threading
+import faulthandler, os, signal, threading
+faulthandler.register(signal.SIGUSR1)
 os.write(int(os.environ["HAWORK_SUPERVISOR_FD"]), b'{"watch": true}\\n')
 threading.Event().wait()
 """
@@ -290,10 +291,12 @@ def test_in_the_foreground_the_watchdog_says_what_hung() -> None:
     assert "jm-1 (process" in done.stderr
     assert "its event loop and leadership thread had not answered for" in done.stderr
     assert "(hawork.supervisor.watchdog)" in done.stderr
+    assert "in wait" in done.stderr, "where it hung"
 
 
 ASKED = """
-import os, sys
+import faulthandler, os, signal, sys
+faulthandler.register(signal.SIGUSR1)
 told, questions = int(os.environ["HAWORK_SUPERVISOR_FD"]), int(os.environ["HAWORK_PARENT_FD"])
 os.write(told, b'not JSON\\n[1]\\n{"ticket": 7}\\n{"watch": true}\\n{"alive": "event loop"}\\n')
 os.write(told, b'{"alive": ["x"], "question": 1}\\n{"alive": "event loop", "question": "1"}\\n')

@@ -67,6 +67,19 @@ def test_one_part_answers_for_itself_alone(part: str) -> None:
         alive(watchdog, 0.0, 2 * TIMEOUT, other)
 
 
+def test_before_the_last_question_it_is_in_doubt() -> None:
+    watchdog = Watchdog(TIMEOUT, 0.0)
+    alive(watchdog, 0.0, TIMEOUT)
+    doubts = []
+    for _, found in looks(watchdog, TIMEOUT, 2 * TIMEOUT):
+        if isinstance(found, Silent):
+            break
+        doubts.append(watchdog.doubtful)
+    assert doubts == [False, False, True]
+    watchdog.forgive()
+    assert not watchdog.doubtful
+
+
 def test_one_that_never_answered_hangs_too() -> None:
     found = silence(Watchdog(TIMEOUT, 0.0), 0.0, 100.0)
     assert found is not None and found[0] <= TIMEOUT
