@@ -25,6 +25,8 @@ from hawork.story.facts import Facts
 T = TypeVar("T", int, float)
 _LEAST_KEPT = 60.0
 _LEAST_SIZE = 1 << 20
+_MOST_SIZE = 400 << 20
+"""What ``open_bundle`` reads, and a little less."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=parse_duration("24 h"), help="for how long what was seen is kept (default: 24h)",
     )  # fmt: skip
     parser.add_argument(
-        "--size", metavar="SIZE", type=_at_least(parse_size, _LEAST_SIZE, "1m"),
+        "--size", metavar="SIZE", type=_at_least(parse_size, _LEAST_SIZE, "1m", _MOST_SIZE),
         default=parse_size("64m"), help="the most that it may take on the disk (default: 64m)",
     )  # fmt: skip
     parser.add_argument(
@@ -109,7 +111,9 @@ def _name_of(config: Configuration) -> str:
     return re.sub(r"[^\w.-]+", "-", str(cluster_id)).strip("-.") or "cluster"
 
 
-def _at_least(parse: Callable[[str], T], least: float, said: str) -> Callable[[str], T]:
+def _at_least(
+    parse: Callable[[str], T], least: float, said: str, most: float = float("inf")
+) -> Callable[[str], T]:
     def parsed(text: str) -> T:
         try:
             value = parse(text)
@@ -117,6 +121,8 @@ def _at_least(parse: Callable[[str], T], least: float, said: str) -> Callable[[s
             raise argparse.ArgumentTypeError(str(error)) from None
         if value < least:
             raise argparse.ArgumentTypeError(f"{text} is too little: give {said} or more")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"{text} is too much: give {most // (1 << 20):.0f}m")
         return value
 
     return parsed

@@ -142,12 +142,12 @@ def read_events(ring: Path) -> tuple[list[Event], int]:
     damaged = size = 0
     for number, segment in enumerate(segments(ring)):
         try:
+            size += segment.stat().st_size
+            if size > LARGEST:
+                raise LabError(f"{ring} holds more than {LARGEST:,} bytes of events: remove some")
             data = segment.read_bytes()
         except OSError:
             continue  # it was the oldest, and went just now
-        size += len(data)
-        if size > LARGEST:
-            raise LabError(f"{ring} holds more than {LARGEST:,} bytes of events: give --size less")
         complete = data[: data.rfind(b"\n") + 1]
         for event, restated in _lines(complete):
             if event is None:
@@ -180,15 +180,21 @@ def _lines(data: bytes) -> Iterator[tuple[Event | None, bool]]:
 def _object(path: Path) -> dict[str, Any]:
     """A JSON object; empty when there is none, or it is damaged."""
     try:
-        read = json.loads(path.read_bytes())
+        read = _json(path)
     except (OSError, ValueError, RecursionError):
         return {}
     return read if isinstance(read, dict) else {}
 
 
+def _json(path: Path) -> Any:
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"{path} is too large")
+    return json.loads(path.read_bytes())
+
+
 def _rows(path: Path) -> tuple[dict[str, Any], ...] | None:
     try:
-        return tuple(map(dict, json.loads(path.read_bytes())))
+        return tuple(map(dict, _json(path)))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
 

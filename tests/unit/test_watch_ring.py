@@ -16,8 +16,13 @@ from fake_flink import JOB, FakeDiscovery, FakeJobManager
 import hawork
 from hawork.cli.main import main
 from hawork.core import options
-from hawork.core.configuration import flatten
-from hawork.core.errors import LabError
+from hawork.core.configuration import Configuration, flatten
+from hawork.core.errors import (
+    ConfigurationError,
+    HaworkError,
+    LabError,
+    StoreUnavailableError,
+)
 from hawork.core.events import EventKind
 from hawork.core.redaction import Redaction
 from hawork.core.types import REST_SERVER
@@ -354,6 +359,7 @@ def test_a_folder_of_another_is_refused(tmp_path: Path, record: Callable[..., li
     [
         (["--keep", "1 s"], "1 s is too little: give 1 min or more"),
         (["--size", "1k"], "1k is too little: give 1m or more"),
+        (["--size", "5g"], "5g is too much: give 400m"),
         (["--keep", "soon"], "is not a duration"),
     ],
 )
@@ -362,3 +368,32 @@ def test_a_wrong_command_line(
 ) -> None:
     assert main(["watch", *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_wrong_option_ends_it_and_a_store_that_is_away_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors: list[HaworkError] = []
+
+    def away(*_: object, **__: object) -> None:
+        raise errors[0]
+
+    monkeypatch.setattr(hawork, "open_ha_services", away)
+    trouble: list[str] = []
+    recorder = Recorder(
+        Configuration({"high-availability.type": "zookeeper"}), tmp_path / "config.yaml",
+        tmp_path / "ring", keep=3600, size=1 << 20, trouble=trouble.append,
+    )  # fmt: skip
+    errors.append(ConfigurationError("option x is wrong: write y"))
+    with pytest.raises(ConfigurationError, match="option x is wrong"):
+        recorder.run(threading.Event())
+    errors[0] = StoreUnavailableError("no server answers")
+    done = threading.Event()
+    thread = threading.Thread(target=recorder.run, args=(done,))
+    thread.start()
+    said = "the HA store cannot be watched: no server answers"
+    eventually(lambda: said in trouble, timeout=20)
+    done.set()
+    thread.join(20)
+    told = [str(event.kind) for event in open_bundle(tmp_path / "ring").event_list()]
+    assert told == ["error"]

@@ -19,7 +19,7 @@ import hawork
 from hawork.client.tls import RestTrust
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration
-from hawork.core.errors import HaworkError, LabError
+from hawork.core.errors import ConfigurationError, HaworkError, LabError
 from hawork.core.events import Event, EventKind
 from hawork.core.private_files import private_directory
 from hawork.core.redaction import Redaction
@@ -44,7 +44,8 @@ class Recorder:
     is taken every ``case_every`` seconds. ``config_file`` is what the inspector reads. ``logs``
     are followed. ``told`` hears each event, ``trouble`` a sentence when something cannot be had.
 
-    ``LabError`` when the folder is another's, or another watch writes into it.
+    ``LabError`` when the folder is another's, or another watch writes into it;
+    ``ConfigurationError`` when an option is wrong.
     """
 
     def __init__(
@@ -114,6 +115,8 @@ class Recorder:
             watch.start()
         except HaworkError as error:
             watch.close()
+            if isinstance(error, ConfigurationError):
+                raise  # it would be as wrong the next time
             if self._trouble.tell(f"the HA store cannot be watched: {error}"):
                 events.write(EventKind.ERROR, CLIENT, message=str(error))
             return None
