@@ -27,7 +27,9 @@ from hawork.story.display import age
 MODE = 0o1733
 """Others may write into the folder, not list it, and not remove what is not theirs."""
 
-MOST_FILES = 50_000
+AT_ONCE, MOST_OF_ONE, MOST_FILES = 5_000, 20_000, 200_000
+"""Files read in one look, of one user (who may be the whole class, on some shares), and at all: a
+learner who floods the folder delays the table, and hides no other user."""
 LARGEST = 4096
 _FILE = re.compile(r"[0-9]{1,20}-[0-9a-f]{32}\.json")
 _TEMPORARY = re.compile(r"\.[0-9]{1,20}-[0-9a-f]{32}\.json")
@@ -70,6 +72,7 @@ class ClassFolder:
         self.trouble = ""
         """Why there is nothing new, or what was not read; empty when all is well."""
         self._known: dict[str, Result | str] = {}
+        self._of_one: Counter[int] = Counter()
 
     def create(self) -> bool:
         """Make the folder so that learners can hand in, and nothing more; whether it was missing.
@@ -113,14 +116,14 @@ class ClassFolder:
                 "seen last"
             )
             return learners(self._results())
-        for name in names[:MOST_FILES]:
-            if name not in self._known:
-                with contextlib.suppress(FileNotFoundError):
-                    self._known[name] = _read(self.path / name)
+        fresh = [name for name in names if name not in self._known]
+        for name in fresh[: min(AT_ONCE, MOST_FILES - len(self._known))]:
+            with contextlib.suppress(FileNotFoundError):
+                self._known[name] = _read(self.path / name, self._of_one)
         foreign = Counter(each for each in self._known.values() if isinstance(each, str))
         told = [f"{number} {reason}" for reason, number in foreign.most_common(3)]
-        if len(names) > MOST_FILES:
-            told.append(f"{len(names) - MOST_FILES:,} beyond the first {MOST_FILES:,}")
+        if (waiting := len(fresh) - AT_ONCE) > 0:
+            told.append(f"{waiting:,} not yet")
         self.trouble = f"files that were not read: {'; '.join(told)}" if told else ""
         return learners(self._results())
 
@@ -131,7 +134,7 @@ class ClassFolder:
             for entry in entries:
                 if _FILE.fullmatch(entry.name):
                     found.append(entry.name)
-                elif not _TEMPORARY.fullmatch(entry.name) and len(self._known) < 2 * MOST_FILES:
+                elif not _TEMPORARY.fullmatch(entry.name) and len(self._known) < MOST_FILES:
                     self._known.setdefault(entry.name, "of another name")
         return sorted(found)
 
@@ -176,8 +179,8 @@ def _share(counted: tuple[int, int] | None) -> str:
     return "✓" if solved == tried else f"{solved} of {tried}"
 
 
-def _read(path: Path) -> Result | str:
-    """A result, or why this file is not one."""
+def _read(path: Path, of_one: Counter[int]) -> Result | str:
+    """A result, or why this file is not one; ``of_one`` counts the files of each user."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -188,6 +191,9 @@ def _read(path: Path) -> Result | str:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return "of another kind"
+        of_one[status.st_uid] += 1
+        if of_one[status.st_uid] > MOST_OF_ONE:
+            return f"beyond the first {MOST_OF_ONE:,} of one user"
         if status.st_size > LARGEST:
             return "too large"
         data = os.read(descriptor, LARGEST + 1)

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from hawork.cli.class_table import _drawn
 from hawork.cli.main import main
 from hawork.core.errors import LabError
+from hawork.lessons import class_folder
 from hawork.lessons import hand_in as writing
 from hawork.lessons.check import Check, safe
 from hawork.lessons.class_folder import (
@@ -177,6 +178,21 @@ def test_deep_and_huge_files(folder: ClassFolder) -> None:
     write(folder, b" " * (LARGEST + 1), f"2-{RANDOM}.json")
     assert folder.look() == []
     assert folder.trouble == "files that were not read: 1 that are not results; 1 too large"
+
+
+def test_a_flood_delays_the_table_and_hides_no_learner(
+    folder: ClassFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(class_folder, "MOST_OF_ONE", 3)
+    monkeypatch.setattr(class_folder, "AT_ONCE", 4)
+    for number in range(6):
+        write(folder, {**GOOD, "name": f"eve{number}"}, f"{number}-{RANDOM}.json")
+    assert [each.name[:4] for each in folder.look()] == ["eve0", "eve1", "eve2"]
+    assert folder.trouble == (
+        "files that were not read: 1 beyond the first 3 of one user; 2 not yet"
+    )
+    folder.look()
+    assert folder.trouble == "files that were not read: 3 beyond the first 3 of one user"
 
 
 def test_links_pipes_and_other_names_are_not_opened(folder: ClassFolder, tmp_path: Path) -> None:
