@@ -8,6 +8,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from hawork.lab import flights
+
 from .rules import EXPECTED, NOTEBOOKS, broken_rules, read
 
 
@@ -115,3 +117,13 @@ def test_every_lesson_has_a_page_for_the_trainer(name: str) -> None:
     )
     assert [part for part in sections if f"\n## {part}\n" not in page] == []
     assert f"({name}.md)" in (TRAINER / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_tour_leaves_a_reader_two_minutes() -> None:
+    """From the submission until the job ends by itself, in the tour and in its exercise."""
+    (tour,) = [read(path) for path in NOTEBOOKS if path.stem == "00_tour"]
+    sources = {cell.id: cell.source for cell in tour.cells}
+    for cell in ("submit", "exercise"):
+        (rate,) = re.findall(r'rate\.write_text\("(\d+)"\)', sources[cell])
+        assert flights.RECORDS / int(rate) >= 120, cell
+    assert "run the cell above again" in sources["kill"]
