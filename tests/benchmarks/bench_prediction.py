@@ -25,10 +25,14 @@ OFTEN = (
     "nothing", "newest_ha_file_missing", "older_ha_file_missing", "state_file_missing",
     "checkpoint_pointer_is_not_java", "graph_pointer_cut_off", "graph_file_missing",
     "graph_marked_for_deletion", "checkpoint_pointers_gone", "dirty_result_with_pointers",
-    "clean_result_with_graph",
+    "clean_result_with_graph", "pointer_to_another_job", "graph_pointer_gone", "graphs_gone",
+    "job_gone",
 )  # fmt: skip
 """What is tried on versions besides the installed one."""
-UPGRADES = (("1.18.1", INSTALLED), ("1.19.3", INSTALLED), (INSTALLED, "2.1.1"))
+UPGRADES = (
+    ("1.18.1", INSTALLED), ("1.18.1", "2.1.1"), ("1.19.3", INSTALLED), (INSTALLED, "2.1.1"),
+    ("2.1.1", INSTALLED),
+)  # fmt: skip
 
 pytestmark = [pytest.mark.timeout(900)]
 
