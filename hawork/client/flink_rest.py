@@ -7,7 +7,7 @@ import http.client
 import json
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -26,7 +26,10 @@ from hawork.ha.storage import open_storage
 
 _SECONDS = 3.0
 """How long a JobManager may take to answer; a paused one never does."""
-_UNAVAILABLE = 503
+ELECTING = frozenset({503})
+"""The status of a JobManager whose own election still goes on."""
+NO_ANSWER = frozenset({0})
+"""That of none: there is no leader, or it is silent."""
 _ELECTION_SECONDS = 15.0
 _AGAIN_SECONDS = 0.1  # nothing tells when the election is over
 
@@ -67,8 +70,14 @@ def ask(
     return answer
 
 
-def patiently(look: Callable[[], T], seconds: float = _ELECTION_SECONDS) -> T:
+def patiently(
+    look: Callable[[], T],
+    seconds: float = _ELECTION_SECONDS,
+    statuses: Collection[int] = ELECTING,
+) -> T:
     """Look again, for ``seconds``, while the leader says that its own election still goes on.
+
+    ``statuses`` are those of a ``RestError`` that is waited out.
 
     Flink publishes the address of the REST endpoint before its dispatcher is there, and its own
     clients ask again, too. Source: ``RestClusterClient``.
@@ -78,7 +87,7 @@ def patiently(look: Callable[[], T], seconds: float = _ELECTION_SECONDS) -> T:
         try:
             return look()
         except RestError as error:
-            if error.status != _UNAVAILABLE or time.monotonic() > end:
+            if error.status not in statuses or time.monotonic() > end:
                 raise
         time.sleep(_AGAIN_SECONDS)
 

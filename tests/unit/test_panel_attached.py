@@ -207,7 +207,10 @@ def test_a_dead_leader_that_is_still_published_does_not_lead(
     assert lanes["published leader"] == "no answer"
     assert lanes["job flights"] == "not known"
 
-    discovery.publish(managers[0])
+    ready = threading.Timer(0.5, lambda: discovery.publish(managers[0]))
+    ready.start()
+    assert [job.job_id for job in view.jobs(timeout=20)] == [JOB], "now it was asked to wait"
+    ready.join()
     until(lambda: view.timeline().takeovers)
     (takeover,) = view.timeline().takeovers
     assert takeover.cause == f"{dead.name} was heard last"

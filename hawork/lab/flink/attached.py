@@ -11,7 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from hawork.client.flink_rest import ask, in_full, job_details, patiently
+from hawork.client.flink_rest import (
+    ELECTING,
+    NO_ANSWER,
+    ask,
+    in_full,
+    job_details,
+    patiently,
+)
 from hawork.client.job_details import JobDetails
 from hawork.client.tls import SYSTEM_TRUST, RestTrust
 from hawork.client.waiting import Waiting
@@ -384,9 +391,7 @@ class AttachedCluster(ClusterView):
         return SYSTEM_CLOCK.monotonic() if self._closed_at is None else self._closed_at
 
     def _asking(self, look: Callable[[], T], timeout: float) -> T:
-        if timeout > 0 and self.config is not None:
-            self.leader(timeout)
-        return patiently(look, timeout)
+        return patiently(look, timeout, ELECTING | NO_ANSWER)
 
     def _address(self) -> str:
         self._check_open()
@@ -409,6 +414,8 @@ class AttachedCluster(ClusterView):
     def _no_leader(self) -> str:
         """Why there is none, as far as it is known, in one sentence."""
         found = self._watch.election
+        if found is None and not self._watch.looked.is_set():
+            return "the HA store has not been heard yet"
         if not self._watch.store_usable:
             return f"the HA store does not answer us: who leads is not known{self._last()}"
         if found is not None and found.missing:
