@@ -26,7 +26,7 @@ td { overflow-wrap: break-word; } .wide { overflow-x: auto; }
 img { max-width: 100%; } .good { color: #009e73; } .bad { color: #d55e00; }
 @media print {
   body { max-width: none; margin: 0; font-size: 11px; } .wide { overflow: visible; }
-  table { width: 100%; } td { overflow-wrap: anywhere; }
+  table { width: 100%; } td { overflow-wrap: anywhere; min-width: 4.5em; }
   tr, img { break-inside: avoid; } h2 { break-after: avoid; }
 }
 """
