@@ -113,7 +113,8 @@ class _Jobs:
         rows = {job: dict(row) for job, row in self._jobs.items()}
         if note and self._answered is not None:
             for row in rows.values():
-                row["stale"] = "" if row["ended"] else clock_time(self._answered)
+                if not row["ended"]:
+                    row.update(stale=clock_time(self._answered), rate=0)
             note = f"As told at {clock_time(self._answered)}, {age(self._answered)}: {note}"
         return {"jobs": rows, "order": list(rows), "note": note, "cancel": not self._view.read_only}
 
