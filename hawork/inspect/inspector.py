@@ -78,7 +78,13 @@ def _look(
 
 def _gone(cluster: Cluster) -> set[Object]:
     """Pointers without their files: a leader may have removed both while we looked."""
-    return {
+    own = {
+        each.entry.object
+        for job in cluster.own.values()
+        for each in job.checkpoints
+        if each.damage is not None and each.damage.missing
+    }
+    return own | {
         each.entry.object
         for job in cluster.jobs.values()
         for each in job.checkpoints

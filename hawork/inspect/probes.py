@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from hawork.backends.kubernetes.rights import FLINK_JOB_MANAGER_VERBS
 from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import HaworkError
@@ -19,8 +20,8 @@ from hawork.ha.configuration_file import load_configuration
 
 __all__ = ["SHARED_MOUNTS", "VERBS", "VOLATILE_MOUNTS", "Probes", "ServerLoad", "probe"]
 
-VERBS: Final = ("create", "delete", "get", "list", "patch", "update", "watch")
-"""What Flink's service account has to be allowed on ConfigMaps."""
+VERBS: Final = FLINK_JOB_MANAGER_VERBS
+"""What is asked for; hawork itself does without ``update``."""
 SHARED_MOUNTS: Final = frozenset((
     "9p", "afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "smb3",
     "virtiofs",

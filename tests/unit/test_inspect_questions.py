@@ -60,9 +60,19 @@ def test_each_missing_right_is_named() -> None:
     cluster = Cluster(backend="kubernetes", probes=Probes(rights=rights))
     (finding,) = judged(cluster).alarms
     assert (finding.code, finding.questions) == ("HA604", (16,))
-    assert "may not patch, watch ConfigMaps" in finding.title
+    assert "may not watch, patch ConfigMaps" in finding.title
     whole = Cluster(backend="kubernetes", probes=Probes(rights=dict.fromkeys(probes.VERBS, True)))
     assert answer(judged(whole), 16) == ("clean", "")
+
+
+def test_only_flink_needs_the_right_to_update() -> None:
+    rights = {verb: verb != "update" for verb in probes.VERBS}
+    own = Cluster(backend="kubernetes", probes=Probes(rights=rights))
+    assert judged(own).alarms == []
+    cluster = copy.deepcopy(CLUSTERS["k8s120"]).look().cluster
+    cluster.probes = Probes(rights=rights)
+    found = judge(cluster, 1795980000.0)
+    assert "HA604" in [each.code for each in found.alarms]
 
 
 @pytest.mark.parametrize(

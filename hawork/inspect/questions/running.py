@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from hawork.backends.kubernetes.rights import FLINK_JOB_MANAGER_VERBS, JOB_MANAGER_VERBS
 from hawork.inspect.cluster import Cluster
 from hawork.inspect.finding import Finding, Object
 from hawork.inspect.probes import SHARED_MOUNTS, VOLATILE_MOUNTS
@@ -19,7 +20,9 @@ _HOST = re.compile(r"[a-z.]+://(?:[^@/]*@)?(\[[^]]*\]|[^:/]*)")
 
 def rights(facts: Facts) -> Iterator[Finding]:
     """May these credentials do what a JobManager does?"""
-    missing = [verb for verb, may in facts.cluster.probes.rights.items() if not may]
+    rights = facts.cluster.probes.rights
+    needed = FLINK_JOB_MANAGER_VERBS if facts.cluster.stored_jobs else JOB_MANAGER_VERBS
+    missing = [verb for verb in needed if not rights.get(verb, True)]
     if missing:
         namespace = facts.cluster.settings.get("kubernetes.namespace") or "default"
         yield Finding(
