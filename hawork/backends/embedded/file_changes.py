@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from hawork.core.forks import when_forked
+
 _MODIFY, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x2, 0x40, 0x80, 0x100, 0x200
 _DELETE_SELF, _MOVE_SELF, _IGNORED, _ONLY_DIRECTORY = 0x400, 0x800, 0x8000, 0x1000000
 _WATCHED = (
@@ -40,6 +42,8 @@ class FileChanges:
             error = OSError(ctypes.get_errno(), f"inotify_add_watch of {directory}")
             self.close()
             raise error
+        # A child would take the words that are meant for us.
+        when_forked(self, FileChanges.close)
 
     def take(self) -> bool:
         """Forget what has changed so far; whether the directory is still the one that was."""

@@ -180,3 +180,25 @@ def test_the_kernel_tells_when_the_directory_itself_goes(tmp_path: Path) -> None
     shutil.rmtree(directory)
     assert not changes.take()
     changes.close()
+
+
+FORKING = """
+import os, pathlib, sys
+from hawork.backends.embedded.file_changes import FileChanges
+directory = pathlib.Path(sys.argv[1])
+changes = FileChanges(directory)
+(directory / "file").write_text("x")
+child = os.fork()
+if child == 0:
+    try:
+        os.fstat(changes.descriptor)
+    except OSError:
+        os._exit(0)
+    os._exit(1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "the child has it open"
+assert os.read(changes.descriptor, 4096), "the parent hears of the file"
+"""
+
+
+def test_a_forked_child_takes_no_word_of_its_parents(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", FORKING, str(tmp_path)], check=True)
