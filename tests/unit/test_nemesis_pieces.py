@@ -5,23 +5,31 @@ from __future__ import annotations
 import errno
 import json
 import os
+import random
+import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from hawork.backends.embedded.layout import create_database
 from hawork.core import options
+from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
+from hawork.core.types import ProcessState
 from hawork.lab.damage import Damage
 from hawork.lab.moved_clock import add_offsets
+from hawork.lab.nemesis.deeds import Deeds
 from hawork.lab.nemesis.load import LoadedJob, LoadSpec
+from hawork.lab.nemesis.plan import KINDS, Wish
 from hawork.lab.nemesis.pointers import DAMAGES, Pointers
 from hawork.lab.nemesis.rows import RowHistory
 
@@ -321,3 +329,29 @@ def test_the_clocks_of_a_process_are_moved_while_it_runs(tmp_path: Path) -> None
         add_offsets(file, 0.0, 1000.0)
         assert look() == pytest.approx([590, 1090, 0], abs=10)
         process.stdin.close()
+
+
+# --- deaths ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("watchdog", "status", "wanted"), [
+    ("2 s", -signal.SIGKILL, True), ("2 s", 1, False), ("0", -signal.SIGKILL, False),
+])  # fmt: skip
+def test_a_watchdog_may_end_what_was_paused(watchdog: str, status: int, wanted: bool) -> None:
+    running = ProcessState("jm-1", 4711, "running")
+    processes = {"jm-1": running}
+    cluster = SimpleNamespace(
+        config=Configuration({options.SUPERVISOR_WATCHDOG.key: watchdog}),
+        processes=processes,
+        pause=lambda name: processes.update({name: replace(running, state="paused")}),
+        restart=lambda name: processes.update({name: running}),
+        last_words=lambda name: "Killed",
+    )
+    sight = SimpleNamespace(leader=lambda: "jm-1")
+    deeds = Deeds(cast(Any, cluster), cast(Any, sight), cast(Any, None), 1.0, (), random.Random(1))
+    deeds.do(Wish(1, KINDS["long pause"], 0.0, 2.0, 0.5, 0.5))
+    assert processes["jm-1"].state == "paused"
+    processes["jm-1"] = replace(running, state="exited", status=status)
+    deeds.undo_what_is_due(time.monotonic())
+    assert (deeds.ended_by_itself == []) is wanted
+    deeds.close()

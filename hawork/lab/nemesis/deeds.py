@@ -6,6 +6,7 @@ import heapq
 import itertools
 import random
 import re
+import signal
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hawork.core import options
 from hawork.core.errors import HaworkError, LabError
 from hawork.ha.layout import job_result_url
 from hawork.ha.storage import local_path
@@ -94,6 +96,7 @@ class Deeds:
         self._due: list[_Due] = []
         self._turns = itertools.count()
         self._wanted_dead: set[int] = set()
+        self._paused: set[int] = set()
         self._down: dict[str, float] = {}
         self._leaving: dict[str, Future[Any]] = {}
         self._background = ThreadPoolExecutor(8, thread_name_prefix="nemesis")
@@ -211,6 +214,7 @@ class Deeds:
 
     def _short_pause(self, wish: Wish, deed: Deed) -> None:
         if name := self._process(wish, deed):
+            self._paused.add(self._cluster.processes[name].pid)
             self._cluster.pause(name)
             self._later(wish, deed, lambda: self._wake(name))
 
@@ -367,7 +371,10 @@ class Deeds:
 
     def _notice_end(self, name: str) -> None:
         state = self._cluster.processes[name]
-        if state.pid not in self._wanted_dead:
+        # A watchdog takes a pause for what it looks like.
+        watched = self._cluster.config.get_option(options.SUPERVISOR_WATCHDOG) > 0
+        hung = watched and state.pid in self._paused and state.status == -signal.SIGKILL
+        if state.pid not in self._wanted_dead and not hung:
             self.ended_by_itself.append(
                 f"{name} (process {state.pid}) ended with status {state.status}: "
                 f"{self._cluster.last_words(name)}"
