@@ -11,6 +11,7 @@ import difflib
 import functools
 import inspect
 import numbers
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -21,6 +22,10 @@ from hawork.core.one_sentence import tell_interrupt
 
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+_FOR_CHECKERS = frozenset({"pandas"})
+"""Modules that are loaded late; until then no value can be of their types."""
 
 
 def checked(function: F) -> F:
@@ -41,7 +46,7 @@ def checked(function: F) -> F:
             given = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             raise WrongArgumentError(_unbound(name, signature, method, kwargs, error)) from None
-        hints = _hints(function)
+        hints = _hints(function, frozenset(_FOR_CHECKERS & sys.modules.keys()))
         for argument, value in given.items():
             kind = signature.parameters[argument].kind
             if kind in (kind.VAR_POSITIONAL, kind.VAR_KEYWORD) or argument not in hints:
@@ -92,14 +97,15 @@ def fits(value: object, hint: Any) -> bool:
 
 
 @functools.cache
-def _hints(function: Callable[..., Any]) -> Mapping[str, Any]:
-    """The annotations that can be looked up now."""
+def _hints(function: Callable[..., Any], loaded: frozenset[str]) -> Mapping[str, Any]:
+    """The annotations that can be looked up now, with the modules that are ``loaded``."""
     found = {}
+    modules = {name: sys.modules[name] for name in loaded}
     inner = inspect.unwrap(function)
     for name, annotation in inner.__annotations__.items():
         alone = types.SimpleNamespace(__annotations__={name: annotation})
         try:
-            found.update(typing.get_type_hints(alone, globalns=inner.__globals__))
+            found.update(typing.get_type_hints(alone, inner.__globals__, modules))
         except NameError:  # imported for type checkers only
             continue
     return found

@@ -155,7 +155,12 @@ def compare(streamed: Any, batch: Any | None = None) -> Comparison:
     import pandas
 
     names = [*KEY, "count", "minutes"]
-    stream = pandas.DataFrame(streamed, columns=names)
+    try:
+        stream = pandas.DataFrame(streamed, columns=names)
+    except (TypeError, ValueError):
+        raise LabError(
+            f"{streamed!r} is not the output of a job that counts flights: hand in job.output()"
+        ) from None
     expected = pandas.DataFrame(batch_result() if batch is None else batch, columns=names)
     for frame in (stream, expected):
         for column in ("count", "minutes"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from hawork.core.calls import checked
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _JOB = "job_id"
 
 
+@runtime_checkable
 class Comparison(Protocol):
     """An output held against what it should be, such as ``flights.compare`` gives."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hawork.core.calls import checked
+from hawork.core.errors import WrongArgumentError
 from hawork.core.events import Event
 from hawork.story.display import clock_time
 from hawork.story.hearing import unheard_since
@@ -214,7 +215,14 @@ def judge(events: Iterable[Event], rules: Sequence[Rule] = RULES) -> Verdict:
     >>> judge(hawork.read_events(directory)).valid                        # doctest: +SKIP
     True
     """
-    history = History(events)
+    told = list(events)
+    for each in told:
+        if not isinstance(each, Event):
+            raise WrongArgumentError(
+                f"judge: {each!r} is not an event: hand in lab.event_list(), or what "
+                "hawork.read_events gives"
+            )
+    history = History(told)
     findings = tuple(
         Finding(
             rule.name,

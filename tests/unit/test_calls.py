@@ -7,13 +7,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas
 import pytest
 
 from hawork.client.submission import make_submission
 from hawork.client.waiting import Waiting
 from hawork.core import one_sentence
 from hawork.core.errors import HaworkError, JobSubmissionError, LabError, WrongArgumentError
-from hawork.lab import LabCluster, judge, open_bundle, replay
+from hawork.lab import LabCluster, flights, judge, open_bundle, replay, store_changes
 from hawork.lab.job import Job
 
 SENTENCES = {
@@ -40,6 +41,12 @@ SENTENCES = {
     "open_bundle: path is 3, of type int: give it as Path | str": lambda: open_bundle(any_(3)),
     "replay: run is 3, of type int: give it as Recorded | Sequence[Event] | Path | str": (
         lambda: replay(any_(3))
+    ),
+    "judge: 3 is not an event: hand in lab.event_list(), or what hawork.read_events gives": (
+        lambda: judge(any_([3]))
+    ),
+    "store_changes: before is 3, of type int: give it as pandas.DataFrame": (
+        lambda: store_changes(any_(3), pandas.DataFrame())
     ),
     "judge: events is 3, of type int: give it as Iterable[Event]": lambda: judge(any_(3)),
 }
@@ -70,6 +77,8 @@ def test_a_wrong_argument_is_one_sentence(sentence: str) -> None:
          "LabCluster.submit has no argument paralelism: did you mean parallelism?"),
         ("wait_for_leader", {"other_than": 3},
          "LabCluster.wait_for_leader: other_than is 3, of type int: give it as str | Event | None"),
+        ("verdict", {"output": 3}, "LabCluster.verdict: output is 3, of type int: give it as "
+         "Comparison | None"),
         ("events", {"kind": "fault"}, "LabCluster.events has no argument kind: "
          "LabCluster.events takes no argument"),
     ],
@@ -85,6 +94,11 @@ def test_so_it_is_for_the_verbs_of_a_lab(
 def test_and_for_a_job() -> None:
     with pytest.raises(WrongArgumentError, match=r"^Job.running: records is '100', of type str"):
         Job.running(Job.__new__(Job), any_("100"))
+
+
+def test_a_job_is_not_its_output() -> None:
+    with pytest.raises(LabError, match=r"^3 is not the output of a job .*: hand in job.output"):
+        flights.compare(3)
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
