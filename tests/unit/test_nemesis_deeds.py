@@ -1,0 +1,184 @@
+"""Faults are done and undone, and ends of processes accounted for; on a cluster of paper."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hawork.core import options
+from hawork.core.errors import LabError
+from hawork.core.types import ProcessState
+from hawork.lab.nemesis.cluster import Sight
+from hawork.lab.nemesis.deeds import Deeds
+from hawork.lab.nemesis.plan import KINDS, Wish
+from hawork.lab.nemesis.pointers import Pointers
+
+JOB = "a" * 32
+FILE = f"lab/jobs/{JOB}/submittedJobGraph0123456789ab"
+
+
+class PaperCluster:
+    """Notes what is done to it; its processes are names."""
+
+    absent: dict[str, str] = {}
+
+    def __init__(self, storage: Path) -> None:
+        self.done: list[tuple[str, ...]] = []
+        self.refusing: set[str] = set()
+        self.storage = storage
+        self.config = options.checked(
+            {options.HA_TYPE.key: "embedded", options.STORAGE_DIR.key: f"file://{storage}"}
+        )
+        self.processes = {
+            name: ProcessState(name, pid, "running", starts=1)
+            for pid, name in enumerate(("jm-1", "jm-2", "tm-1"), start=100)
+        }
+
+    @property
+    def client(self) -> Any:
+        raise AssertionError("the client is not asked")
+
+    def storage_directory(self) -> Path:
+        return self.storage
+
+    def last_words(self, process: str) -> str:
+        return f"the last words of {process}"
+
+    def set(self, name: str, state: str, pid: int | None = None) -> None:
+        was = self.processes[name]
+        self.processes[name] = ProcessState(
+            name, was.pid if pid is None else pid, state, status=1, starts=was.starts
+        )
+
+    def kill(self, target: str) -> None:
+        self.done.append(("kill", target))
+        self.set(target, "exited")
+
+    def restart(self, target: str) -> None:
+        self.done.append(("restart", target))
+        self.set(target, "running", self.processes[target].pid + 100)
+
+    def pause(self, target: str) -> None:
+        self.set(target, "paused")
+
+    def resume(self, target: str) -> None:
+        self.done.append(("resume", target))
+        self.set(target, "running")
+
+    def __getattr__(self, verb: str) -> Any:
+        def note(*arguments: str) -> None:
+            if verb in self.refusing:
+                raise LabError(f"{verb} is refused")
+            self.done.append((verb, *arguments))
+
+        return note
+
+
+class NoLeader(Sight):
+    def leader(self) -> str | None:
+        return None
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> PaperCluster:
+    (tmp_path / FILE).parent.mkdir(parents=True)
+    (tmp_path / FILE).write_text("a job graph")
+    return PaperCluster(tmp_path)
+
+
+@pytest.fixture
+def deeds(cluster: PaperCluster) -> Deeds:
+    found: Any = cluster
+    deeds = Deeds(
+        found, NoLeader(found), Pointers(cluster.config), 1.0, {"limits"}, random.Random(1)
+    )
+    deeds.victims = lambda: {JOB}
+    return deeds
+
+
+def wish(kind: str, number: int = 1, choice: float = 0.0) -> Wish:
+    return Wish(number, KINDS[kind], 0.0, 60.0, choice, 1.0)
+
+
+def test_what_was_killed_is_started_again_and_not_blamed(
+    cluster: PaperCluster, deeds: Deeds
+) -> None:
+    assert deeds.do(wish("kill")).target == "jm-1"
+    deeds.heal()
+    assert cluster.done == [("kill", "jm-1"), ("restart", "jm-1")]
+    assert deeds.ended_by_itself == []
+
+
+def test_a_process_that_ends_by_itself_is_told_once(cluster: PaperCluster, deeds: Deeds) -> None:
+    cluster.set("jm-2", "exited")
+    deeds.undo_what_is_due(0.0)
+    deeds.heal()
+    (told,) = deeds.ended_by_itself
+    assert told == "jm-2 (process 101) ended with status 1: the last words of jm-2"
+    assert cluster.done == [("restart", "jm-2")]
+
+
+def test_a_process_that_ends_again_is_told_again(cluster: PaperCluster, deeds: Deeds) -> None:
+    for _ in range(2):
+        cluster.set("tm-1", "exited")
+        deeds.heal()
+    assert len(deeds.ended_by_itself) == 2
+
+
+def test_healing_resumes_what_is_paused(cluster: PaperCluster, deeds: Deeds) -> None:
+    deeds.do(wish("long pause", choice=0.99))
+    assert cluster.processes["tm-1"].state == "paused"
+    deeds.heal()
+    assert {state.state for state in cluster.processes.values()} == {"running"}
+
+
+def test_harm_to_data_outlasts_the_healing_of_the_rest(cluster: PaperCluster, deeds: Deeds) -> None:
+    deeds.do(wish("deleted file"))
+    deeds.do(wish("full disk", 2))
+    assert deeds.harmed == {JOB}
+    deeds.heal(harmed=False)
+    assert cluster.done == [("delete_file", FILE), ("fill_disk",), ("free_disk",)]
+    deeds.heal()
+    assert cluster.done[3:] == [("put_back", FILE)]
+
+
+def test_one_fault_in_the_way_of_another_s_end_is_undone_first(
+    cluster: PaperCluster, deeds: Deeds
+) -> None:
+    cluster.free_disk = lambda: cluster.refusing.clear()  # type: ignore[method-assign]
+    cluster.refusing = {"put_back"}
+    deeds.do(wish("deleted file"))
+    deeds.do(wish("full disk", 2))
+    deeds.heal()
+    assert cluster.done[-1] == ("put_back", FILE)
+
+
+def test_what_cannot_be_undone_is_told_when_all_else_is(
+    cluster: PaperCluster, deeds: Deeds
+) -> None:
+    deeds.do(wish("full disk"))
+    deeds.do(wish("deleted file", 2))
+    deeds.do(wish("long pause", 3))
+    cluster.refusing = {"free_disk"}
+    with pytest.raises(LabError, match="free_disk is refused"):
+        deeds.heal()
+    assert ("put_back", FILE) in cluster.done
+    assert cluster.processes["jm-1"].state == "running"
+
+
+def test_only_victims_are_harmed(cluster: PaperCluster, deeds: Deeds) -> None:
+    deeds.victims = lambda: {"b" * 32}
+    assert not deeds.do(wish("damaged file")).target
+    assert cluster.done == []
+
+
+def test_what_is_left_out_or_refused_was_not_done(cluster: PaperCluster, deeds: Deeds) -> None:
+    assert deeds.do(wish("writes fail")).why == "left out"
+    cluster.refusing = {"fill_disk"}
+    assert deeds.do(wish("full disk", 2)).why == "fill_disk is refused"
+    assert [each.target for each in deeds.done] == ["", ""]
+    deeds.heal()
+    assert cluster.done == []
