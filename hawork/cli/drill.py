@@ -33,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--minimize", action="store_true",
         help="after a broken promise, look for the fewest faults that break it again",
     )  # fmt: skip
-    parser.add_argument("--directory", metavar="DIR", help="keep everything of the drill there")
+    parser.add_argument(
+        "--directory",
+        metavar="DIR",
+        help="keep everything of the drill there; no disk is filled then",
+    )
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object as the last line"
     )
@@ -47,14 +51,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     seed, only = seed_of(arguments.seed), _numbers(arguments.only)
     story = sys.stderr if arguments.json else sys.stdout
-    signal.signal(signal.SIGTERM, _interrupted)
 
     def tell(sentence: str) -> None:
         story.write(f"{sentence}\n")
         story.flush()
 
     setup = DrillSetup(
-        ha=arguments.ha, store_servers=arguments.servers, flink=arguments.flink, own_disk=True,
+        ha=arguments.ha, store_servers=arguments.servers, flink=arguments.flink,
+        own_disk=not arguments.directory,
         directory=Path(arguments.directory).absolute() if arguments.directory else None,
         task_managers=1 if arguments.flink else 2,
     )  # fmt: skip
@@ -65,10 +69,14 @@ def run(arguments: argparse.Namespace) -> int:
             tell=tell,
         )  # fmt: skip
 
-    report = drill(only)
-    if arguments.minimize and not report.valid:
-        setup = dataclasses.replace(setup, directory=None)
-        report = fewest(report, drill, tell=tell)
+    before = signal.signal(signal.SIGTERM, _interrupted)
+    try:
+        report = drill(only)
+        if arguments.minimize and not report.valid:
+            setup = dataclasses.replace(setup, directory=None)
+            report = fewest(report, drill, tell=tell)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     tell(f"\n{report}")
     if arguments.json:
         sys.stdout.write(json.dumps(report.to_json()) + "\n")

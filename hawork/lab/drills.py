@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from hawork.core import options
-from hawork.core.private_files import private_directory
 from hawork.lab.cluster import LabCluster
 from hawork.lab.local_cluster import LocalCluster
 from hawork.lab.nemesis.drill import DrillReport
 from hawork.lab.nemesis.judge import Remains
-from hawork.lab.nemesis.plan import seed_of
+from hawork.lab.nemesis.plan import check_length, seed_of
 from hawork.lab.own_disk import mount_own_disk, unmount
 
 SHORT: Mapping[str, str] = {
@@ -77,19 +76,19 @@ def run_drill(
     See ``LabCluster.nemesis`` for the arguments. ``setup.directory`` is kept.
     """
     seed = seed_of(seed)
+    check_length(minutes, faults)
     remains = Remains()
     with (
         tempfile.TemporaryDirectory(prefix="hawork-drill-") as temporary,
         contextlib.ExitStack() as stack,
     ):
         directory = (setup.directory or Path(temporary)) / "lab"
-        if setup.own_disk:
-            private_directory(directory)
-            (directory / "storage").mkdir(exist_ok=True)
-            if why := mount_own_disk(directory / "storage"):
-                tell(f"no disk to fill: {why}")
-            stack.callback(unmount, directory / "storage")
-        with setup.make(directory) as lab:
-            report = lab.nemesis(seed, minutes, faults=faults, only=only, tell=tell)
+        lab = setup.make(directory)
+        stack.callback(unmount, directory / "storage")
+        stack.callback(lab.close)
+        if setup.own_disk and (why := mount_own_disk(directory / "storage")):
+            tell(f"no disk to fill: {why}")
+        report = lab.start().nemesis(seed, minutes, faults=faults, only=only, tell=tell)
+        lab.close()
         left = remains.judge(report.addresses)
     return dataclasses.replace(report, breaches=(*report.breaches, *left))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hawork.core import options
-from hawork.core.errors import HaworkError, LabError
+from hawork.core.errors import HaworkError
 from hawork.lab.nemesis.cluster import Breakable, LoadJob, Sight, Store
 from hawork.lab.nemesis.deeds import Deed, Deeds
 from hawork.lab.nemesis.history import history_of
@@ -29,7 +29,7 @@ from hawork.lab.nemesis.judge import (
 )
 from hawork.lab.nemesis.load import Load, LoadKinds, LoadSpec
 from hawork.lab.nemesis.means import what_cannot_be_done
-from hawork.lab.nemesis.plan import KINDS, seed_of, seed_text, wishes
+from hawork.lab.nemesis.plan import KINDS, check_length, seed_of, seed_text, wishes
 from hawork.lab.nemesis.pointers import Pointers
 
 ROUND = 12
@@ -37,7 +37,6 @@ ROUND = 12
 _LEADER_WITHIN = 15.0
 """Seconds, besides three lease durations: processes start on a busy machine."""
 _TOP_UP = 0.2
-_LONGEST = 1e6
 
 
 @dataclass(frozen=True, repr=False)
@@ -140,8 +139,7 @@ class Drill:
 
         ``LabError`` for a length or a number that is none.
         """
-        if (minutes is not None and not 0 < minutes < _LONGEST) or (faults or 1) < 1:
-            raise LabError(f"a drill of {minutes} minutes and {faults} faults: give more than 0")
+        check_length(minutes, faults)
         began = time.monotonic()
         end = None if minutes is None else began + minutes * 60
         with tempfile.TemporaryDirectory(prefix="hawork-drill-") as output:

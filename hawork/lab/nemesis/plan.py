@@ -13,6 +13,8 @@ from hawork.core.errors import LabError
 VERSION = 1
 """Of the table below, and of how it is drawn from: another one makes other faults of a seed."""
 
+_LONGEST = 1e6
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -97,6 +99,14 @@ def wishes(seed: int, store: str, mean_pause: float = 0.4) -> Iterator[Wish]:
             number, kind, min(source.expovariate(1.0), 4.0) * mean_pause,
             source.uniform(kind.least, kind.most), source.random(), source.random(),
         )  # fmt: skip
+
+
+def check_length(minutes: float | None, faults: int | None) -> None:
+    """``LabError`` for a length of a drill, or a number of its faults, that is none."""
+    if minutes is not None and not 0 < minutes < _LONGEST:
+        raise LabError(f"a drill of {minutes:g} minutes is none: give more than 0")
+    if faults is not None and faults < 1:
+        raise LabError(f"a drill of {faults} faults is none: give at least 1")
 
 
 def seed_of(given: int | str | None) -> int:

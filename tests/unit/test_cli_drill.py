@@ -1,0 +1,28 @@
+"""``hawork drill`` refuses what it cannot do in one sentence, before anything is started."""
+
+from __future__ import annotations
+
+import pytest
+
+from hawork.cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--seed", "n9-4711"], "is of version 9 of the nemesis"),
+        (["--seed", "seven"], "'seven' is not a seed"),
+        (["--only", "3,x"], "'3,x' is not a list of numbers"),
+        (["--minutes", "0"], "a drill of 0 minutes is none"),
+        (["--minutes", "nan"], "a drill of nan minutes is none"),
+        (["--faults", "0"], "a drill of 0 faults is none"),
+        (["--flink"], "ha='embedded' is nothing that a lab of real Flink can start"),
+    ],
+)
+def test_a_drill_that_makes_no_sense_is_refused(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["drill", *arguments]) == 1
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
