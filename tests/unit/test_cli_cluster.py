@@ -41,24 +41,6 @@ def test_leader(config: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 < fullest["size"] < fullest["limit"]
 
 
-def test_a_cluster_that_runs_has_nothing_to_tell(
-    config: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    job = ["submit", f"{JOBS}:count", *config, "--set", f"output={tmp_path / 'a'}"]
-    assert main([*job, "--set", "rate=100"]) == 0
-    job_id = capsys.readouterr().out.strip()
-
-    try:
-        assert main(["inspect", *config, "--json"]) == 0
-        found = json.loads(capsys.readouterr().out)
-    finally:
-        assert main(["cancel", job_id, *config]) == 0
-        capsys.readouterr()
-    assert [each for each in found["findings"] if each["severity"] != "info"] == []
-    assert found["recovery"]["jobmanager"] == "starts"
-    assert found["recovery"]["jobs"][job_id]["outcome"] in ("from-scratch", "restored")
-
-
 def test_submit_list_and_cancel(
     config: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,6 +63,24 @@ def test_submit_list_and_cancel(
     assert {job["id"]: job["status"] for job in jobs} == {
         finished: "FINISHED", endless: "CANCELED",
     }  # fmt: skip
+
+
+def test_a_cluster_that_runs_has_nothing_to_tell(
+    config: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = ["submit", f"{JOBS}:count", *config, "--set", f"output={tmp_path / 'a'}"]
+    assert main([*job, "--set", "rate=100"]) == 0
+    job_id = capsys.readouterr().out.strip()
+
+    try:
+        assert main(["inspect", *config, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+    finally:
+        assert main(["cancel", job_id, *config]) == 0
+        capsys.readouterr()
+    assert [each for each in found["findings"] if each["severity"] != "info"] == []
+    assert found["recovery"]["jobmanager"] == "starts"
+    assert found["recovery"]["jobs"][job_id]["outcome"] in ("from-scratch", "restored")
 
 
 @pytest.mark.parametrize(
