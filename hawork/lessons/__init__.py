@@ -3,6 +3,7 @@
 A check never raises: an exercise that was not begun is not an error.
 """
 
+from hawork.lessons.attack import Register, Table, check_election, check_save
 from hawork.lessons.cases import check_incident, check_repair
 from hawork.lessons.check import Check
 from hawork.lessons.engines import above, start_lab
@@ -26,9 +27,12 @@ from hawork.lessons.writing import TinyConfigMap, check_fencing, check_lock
 
 __all__ = [
     "Check",
+    "Register",
+    "Table",
     "TinyConfigMap",
     "above",
     "check_awakening",
+    "check_election",
     "check_exactly_once",
     "check_fencing",
     "check_incident",
@@ -37,6 +41,7 @@ __all__ = [
     "check_restart",
     "check_results",
     "check_retrieval",
+    "check_save",
     "check_submission",
     "check_timeouts",
     "check_tolerance",
