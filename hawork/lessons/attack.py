@@ -264,6 +264,10 @@ def check_election(contender: Callable[..., Any], seeds: int = SEEDS) -> Check:
 
     It has ``turn()``, called every few seconds unless the process stands still, and ``leads()``,
     asked right before something is done as leader. ``seeds`` is how many attacks are made.
+
+    >>> check_election(None, seeds=1)
+    ✗ it raises TypeError: 'NoneType' object is not callable; attack 0, made as small as it goes:
+    not solved yet
     """
     point = _attacked(
         f"never two leaders, and always one when nothing fails, in {seeds} attacks",
@@ -367,6 +371,10 @@ def check_save(save: Callable[..., Any]) -> Check:
 
     It is to save ``value`` under the key ``"checkpoint"`` if ``session`` is what the key
     ``"leader"`` says, and else nothing.
+
+    >>> check_save(lambda table, session, value: False)
+    ✗ A leads all the time, and nothing is saved; attack 0, made as small as it goes:
+    not solved yet
     """
     attacks = list(_all_changes())
     point = _attacked(
@@ -415,6 +423,6 @@ def _attacked(
         what, happened = broken
         if len(happened) > 2 * _SHOWN:
             happened = [*happened[:_SHOWN], "  ...", *happened[-_SHOWN:]]
-        lines = "\n".join(f"     {line}" for line in happened)
-        return f"{what}; attack {number}, made as small as it goes:\n{lines}", False
+        lines = "".join(f"\n     {line}" for line in happened)
+        return f"{what}; attack {number}, made as small as it goes:{lines}", False
     return promise, True

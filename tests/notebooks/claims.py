@@ -43,7 +43,7 @@ def spoken(notebook: Any) -> Iterator[str]:
             continue
         box = cell.source.startswith("### In Flink")
         for block in re.split(r"\n\s*\n", cell.source):
-            if block.startswith("*Source:*"):
+            if block.startswith(("*Source:*", "Next: ")):
                 continue
             if block.startswith("|"):
                 rows = [plain(line) for line in block.splitlines()]
