@@ -9,7 +9,7 @@ from hawork.core.clock import SYSTEM_CLOCK, Clock
 from hawork.core.events import EventKind
 from hawork.lab.flink.events import WrittenEvents
 
-_FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.05, 1.3, 10.0  # seconds between looks at a job
+_FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.05, 1.05, 10.0  # seconds between looks at a job
 
 
 class FirstRecordWatch:
