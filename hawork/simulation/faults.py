@@ -23,30 +23,36 @@ it lands, and its answer does not come. ``delay``: both take long. ``cut``: noth
 for a while. ``stop``: SIGTERM. A fault that a point does not know is a pause there.
 """
 _WEIGHTS = (4, 3, 1, 4, 1, 3, 2, 5, 2, 2, 1)
-_ORDER = re.compile(r"([a-z-]+)@([a-z]+[.a-z_]*)(?:#([0-9]{1,4}))?")
+_ORDER = re.compile(r"([a-z-]+)@([a-z]+[.a-z_]*)(?:/([a-z]+\.[a-z_]+))?(?:#([0-9]{1,4}))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """``kind`` strikes when a point of this ``label`` is reached for the ``nth`` time."""
+    """``kind`` strikes when a point of this ``label`` is reached for the ``nth`` time.
+
+    With ``after`` only points count whose process has come to that step last.
+    """
 
     kind: str
     label: str
     nth: int = 1
+    after: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.kind}@{self.label}" + (f"#{self.nth}" if self.nth > 1 else "")
+        after = "" if self.after is None else f"/{self.after}"
+        return f"{self.kind}@{self.label}{after}" + (f"#{self.nth}" if self.nth > 1 else "")
 
     @classmethod
     def parse(cls, text: str) -> Order:
-        """``ConfigurationError`` when ``text`` is not ``kind@label#n``."""
+        """``ConfigurationError`` when ``text`` is not ``kind@label/step#n``."""
         found = _ORDER.fullmatch(text)
         if found is None or found[1] not in KINDS:
             raise ConfigurationError(
-                f"{text!r} is not an order of a fault: write kind@label or kind@label#n, with one "
-                f"of {', '.join(KINDS)}, for example crash@checkpoint.written#2"
+                f"{text!r} is not an order of a fault: write kind@label, kind@label#n or "
+                f"kind@label/step, with one of {', '.join(KINDS)}, for example "
+                "crash@checkpoint.written#2"
             )
-        return cls(found[1], found[2], int(found[3] or 1))
+        return cls(found[1], found[2], int(found[4] or 1), found[3])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,9 @@ class Faults:
         quiet: bool = False,
     ) -> None:
         self._orders = list(orders)
-        self._seen: Counter[str] = Counter()
+        self._seen: Counter[Order] = Counter()
+        self.reached: set[tuple[str, str | None]] = set()
+        """Points that were reached: label, and the step to which the process had come last."""
         self._points = 0
         self._at: dict[int, str] = {}
         if not orders and not quiet:
@@ -95,18 +103,20 @@ class Faults:
         """Whether a fault that was drawn for a moment is still to come."""
         return bool(self._at) and self._points < max(self._at)
 
-    def at(self, process: str, label: str, now: float) -> str | None:
-        """The fault that strikes now, if one does."""
+    def at(self, process: str, label: str, now: float, step: str | None) -> str | None:
+        """The fault that strikes now, if one does; ``step``: the last one of the process."""
+        self.reached.add((label, step))
         number = self._points
         self._points = number + 1
         kind = self._at.pop(number, None) if self._at else None
         if kind is None and self._orders:
-            seen = self._seen[label] = self._seen[label] + 1
             for order in self._orders:
-                if order.label == label and order.nth == seen:
-                    self._orders.remove(order)
-                    kind = order.kind
-                    break
+                if order.label == label and order.after in (None, step):
+                    self._seen[order] += 1
+                    if self._seen[order] == order.nth:
+                        self._orders.remove(order)
+                        kind = order.kind
+                        break
         if kind is not None:
             self.struck.append(Struck(now, process, kind, label))
         return kind

@@ -44,6 +44,8 @@ class Outcome:
     steps: tuple[tuple[str, str, str | None], ...]
     seconds: float
     turns: int
+    reached: frozenset[tuple[str, str | None]]
+    """Points that a JobManager came to: what it did, and the step that it had reached last."""
     trace: int
     """The same for the same schedule, another one for any other."""
     recorded: tuple[Event, ...] = ()
@@ -56,20 +58,6 @@ class Outcome:
         faults = ", ".join(f"{each.kind} of {each.process} at {each.label}" for each in self.faults)
         verdict = "; ".join(self.violations) or "all is right"
         return f"{self.seed} ({faults or 'no fault'}): {verdict}"
-
-
-def replay(seed: Seed | str, *, any_version: bool = False) -> Outcome:
-    """Run the schedule of a seed again, with all its events.
-
-    ``AssertionError`` says what is wrong in it, ``ForeignSeedError`` that the seed was made by
-    another version of the code.
-    """
-    if isinstance(seed, str):
-        seed = Seed.parse(seed, any_version=any_version)
-    outcome = run(seed, record=True)
-    if not outcome.ok:
-        raise AssertionError(str(outcome))
-    return outcome
 
 
 def run(seed: Seed, *, record: bool = False) -> Outcome:
@@ -96,7 +84,7 @@ def run(seed: Seed, *, record: bool = False) -> Outcome:
             if settled and violations:
                 # A process that has just woken up may be about to clean up behind itself.
                 scheduler.run(scheduler.now + _A_MOMENT, lambda: False)
-                if cluster.has_unacknowledged_files():
+                if cluster.has_late_files():
                     cluster.take_over()
                     scheduler.run(scheduler.now + HEALED, cluster.has_swept)
                 violations = tuple(dict.fromkeys(check(cluster, settled)))
@@ -122,6 +110,7 @@ def _outcome(
         tuple(world.steps),
         seconds,
         world.scheduler.turns,
+        frozenset(world.faults.reached),
         trace,
         tuple(world.events()) if record else (),
     )

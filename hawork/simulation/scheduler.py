@@ -80,6 +80,8 @@ class Scheduler:
         self.chance = chance
         """Where ids and jitter come from, which must not shift with the order of threads."""
         self.turns = 0
+        self.thawed_at = 0.0
+        """When a process went on last that had stood still."""
         self.current: SimulatedThread | None = None
         self.crashes: list[tuple[SimulatedThread, BaseException]] = []
         """Threads that ended by an exception that was raised to their very top."""
@@ -135,6 +137,7 @@ class Scheduler:
 
     def thaw(self, process: SimulatedProcess) -> None:
         process.frozen = False
+        self.thawed_at = self.now
         held, process.held = process.held, []
         self._ready += held
 

@@ -36,6 +36,8 @@ class World:
         self.recorded: list[_Recorded] = []
         self.steps: list[tuple[str, str, str | None]] = []
         """Process, step and job of each step of the registry, in order."""
+        self.last_step: dict[str, str] = {}
+        """By process: the step to which it has come last."""
         self.cleaned: set[str] = set()
         """Jobs of which nothing but the result is left."""
         self.granted: list[str] = []
@@ -145,7 +147,8 @@ class World:
             raise GreenletExit
         if process.name[:3] != "jm-":
             return None
-        fault = self.faults.at(process.name, label, self.scheduler.now)
+        name = process.name
+        fault = self.faults.at(name, label, self.scheduler.now, self.last_step.get(name))
         if fault in _BEFORE:
             self._strike(process, fault)
             return None
@@ -171,12 +174,13 @@ class World:
     def step(self, process: SimulatedProcess, name: str, job_id: str | None) -> None:
         """A step of the registry was reached."""
         self.steps.append((process.name, name, job_id))
+        before, self.last_step[process.name] = self.last_step.get(process.name), name
         if job_id is not None and name == "result.clean":
             self.cleaned.add(job_id)
         scheduler = self.scheduler
         if scheduler.current is None:
             return
-        fault = self.faults.at(process.name, name, scheduler.now)
+        fault = self.faults.at(process.name, name, scheduler.now, before)
         scheduler.park(self.latency())
         if fault == "delay":
             scheduler.park(DELAY)

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
-from typing import Any
+from pathlib import Path
 
 import pytest
 
-from hawork.backends.embedded import election_driver, pointer_store
 from hawork.core.errors import ConfigurationError
-from hawork.simulation import ForeignSeedError, Seed, replay, run
+from hawork.core.events import read_events
+from hawork.simulation import (
+    BROKEN_FENCE,
+    Defect,
+    ForeignSeedError,
+    Seed,
+    record,
+    replay,
+    run,
+)  # fmt: skip
+from hawork.simulation.faults import Order
 from hawork.simulation.schedule import STORES
 from hawork.simulation.seed import version
-
-SCHEDULES = 100
-
-
-@pytest.mark.parametrize("backend", STORES)
-def test_random_schedules_come_out_right(backend: str) -> None:
-    wrong = [
-        outcome for number in range(SCHEDULES) if not (outcome := run(Seed(backend, number))).ok
-    ]
-    assert not wrong, "\n".join(map(str, wrong[:5]))
+from tests.simulation.defects import DEFECTS
+from tests.simulation.finding import find, find_in
 
 
 @pytest.mark.parametrize("backend", STORES)
@@ -40,38 +42,65 @@ def test_a_seed_is_the_same_schedule_in_another_process(backend: str) -> None:
     assert len(set(traces)) == 5
 
 
-def test_a_fence_that_was_left_out_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fence(*_: Any) -> None:
-        """Lets every write through."""
+SAMPLE = [each for each in DEFECTS if each.name in (
+    "the fence of SQLite's transactions is left out",
+    "transactions do not check the latch node",
+    "the jobs' maps are not claimed",
+    "a job begins anew in a takeover",
+    "a repeated submission of an ended job runs again",
+)]  # fmt: skip
 
-    monkeypatch.setattr(pointer_store, "fence", fence)
-    monkeypatch.setattr(election_driver, "fence", fence)
-    found = [
-        outcome.violations
-        for number in range(60)
-        if not (outcome := run(Seed("embedded", number))).ok
-    ]
-    assert any("was accepted while" in sentence for each in found for sentence in each)
+
+@pytest.mark.parametrize("defect", SAMPLE, ids=lambda defect: defect.name)
+def test_a_deliberate_defect_is_found(defect: Defect) -> None:
+    assert find(defect, 100) is not None
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
+def test_each_defect_can_be_had(defect: Defect) -> None:
+    """What a bench would only find out after minutes: the source reads as the defect says."""
+    with defect.applied():
+        pass
+
+
+def test_a_defect_of_other_source_is_refused() -> None:
+    other = dataclasses.replace(BROKEN_FENCE, old="no such line")
+    with pytest.raises(ConfigurationError, match="'no such line' 0 times, and not once"):
+        other.applied().__enter__()
+
+
+def test_a_run_is_told_as_that_of_a_lab(tmp_path: Path) -> None:
+    again = record(Seed("embedded", 3, (Order("crash", "checkpoint.written"),)))
+    assert [each.cause for each in again.timeline().takeovers] == ["kill"]
+    assert again.verdict().valid
+    saved = again.save(tmp_path / "run")
+    told = [event.to_json() for event in again.event_list()]
+    assert [event.to_json() for event in read_events(saved / "events")] == told
+
+
+def test_the_verdict_shows_what_a_broken_fence_does() -> None:
+    with BROKEN_FENCE.applied():
+        found = find_in(BROKEN_FENCE, 100)
+        assert found is not None
+        broken = record(found.outcome.seed)
+        with pytest.raises(AssertionError, match="was accepted while"):
+            replay(str(found.outcome.seed))
+    assert any("was accepted while" in each for each in broken.outcome.violations)
+    told = [each for each in broken.event_list() if each.process == "simulation"]
+    assert any("violated" in str(each.facts.get("message")) for each in told)
 
 
 def test_a_fault_can_be_ordered_by_name() -> None:
     seed = f"{version()}:embedded:3+crash@checkpoint.written#2"
-    outcome = replay(seed)
+    outcome = replay(seed).outcome
     assert [(each.kind, each.label) for each in outcome.faults] == [("crash", "checkpoint.written")]
     assert str(outcome.seed) == seed
-
-
-def test_a_failing_seed_is_a_test_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pointer_store, "fence", lambda *_: None)
-    seed = next(each for each in map(_seed, range(200)) if not run(each).ok)
-    with pytest.raises(AssertionError, match="accepted while"):
-        replay(str(seed))
 
 
 def test_a_seed_of_another_version_says_so() -> None:
     with pytest.raises(ForeignSeedError, match=f"made by version 00000000 .* {version()}"):
         replay("00000000:embedded:1")
-    assert replay("00000000:embedded:1", any_version=True).ok
+    assert replay("00000000:embedded:1", any_version=True).outcome.ok
 
 
 @pytest.mark.parametrize(
@@ -85,7 +114,3 @@ def test_what_is_no_seed_is_refused(text: str) -> None:
 def test_a_backend_that_is_not_simulated_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="'tape' is not simulated: choose one of embedded"):
         run(Seed("tape", 1))
-
-
-def _seed(number: int) -> Seed:
-    return Seed("embedded", number)

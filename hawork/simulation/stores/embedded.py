@@ -107,7 +107,9 @@ class EmbeddedStore(Store):
         self.commits += 1
         scheduler, random = self.world.scheduler, self.world.random.random
         for watcher in self.watchers:
-            scheduler.at(random() * _NOTICED, watcher.wake)
+            if not watcher.told:
+                watcher.told = True  # one look sees all commits until then
+                scheduler.at(random() * _NOTICED, watcher.wake)
 
     def _watcher(self, scheduler: Scheduler) -> SimulatedWakeup:
         made = SimulatedWakeup(scheduler, _LOOKS)
@@ -319,8 +321,10 @@ class SimulatedWakeup:
     def __init__(self, scheduler: Scheduler, least: float = 0.0) -> None:
         self._event = Event(scheduler)
         self._least = least
+        self.told = False
 
     def wake(self) -> None:
+        self.told = False
         self._event.set()
 
     def wait(self, seconds: float, descriptor: int | None = None) -> bool:

@@ -1,0 +1,116 @@
+"""Which schedules to run: at random, and guided to where no schedule has been yet.
+
+The guided search keeps a list of the points that a JobManager came to, each with the step that it
+had reached last, and lets each kind of fault strike at each of them once, after a crash that makes
+another one take over, or without. What a new schedule comes to first is added. Writes and steps
+come before reads, and what leaves a deposed leader or a half-done write behind before all else.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from hawork.core.steps import STEPS
+from hawork.simulation.faults import JOB_MANAGER_STEPS, KINDS, Order
+from hawork.simulation.schedule import Outcome, run
+from hawork.simulation.seed import Seed
+
+_Point = tuple[str, str | None]
+
+_HARD = ("crash", "crash-after", "long-pause", "long-pause-after", "lost")
+_READS = (".read", ".list", ".watch", ".begin")
+
+
+@dataclass
+class Coverage:
+    """What a number of schedules came to, in figures."""
+
+    schedules: int = 0
+    steps: set[str] = field(default_factory=set)
+    pairs: set[tuple[str, str]] = field(default_factory=set)
+    """Steps of two JobManagers in this order, the second one's before any other of the first."""
+    points: set[_Point] = field(default_factory=set)
+
+    def add(self, outcome: Outcome) -> None:
+        self.schedules += 1
+        self.points |= outcome.reached
+        last: dict[str, str] = {}
+        for process, step, _ in outcome.steps:
+            self.steps.add(step)
+            self.pairs.update((other, step) for name, other in last.items() if name != process)
+            last[process] = step
+
+    def merge(self, other: Coverage) -> None:
+        self.schedules += other.schedules
+        self.steps |= other.steps
+        self.pairs |= other.pairs
+        self.points |= other.points
+
+    def __str__(self) -> str:
+        possible = len(JOB_MANAGER_STEPS)
+        missing = sorted(set(JOB_MANAGER_STEPS) - self.steps)
+        return (
+            f"{self.schedules:,} schedules: {len(self.steps)} of {possible} steps"
+            + (f" (not {', '.join(missing)})" if missing else "")
+            + f", {len(self.pairs)} of {possible**2} ordered pairs of steps of two JobManagers, "
+            f"{len(self.points)} points"
+        )
+
+
+def random_seeds(backend: str, first: int = 0) -> Iterator[Seed]:
+    """One schedule after the other."""
+    number = first
+    while True:
+        yield Seed(backend, number)
+        number += 1
+
+
+class GuidedSearch:
+    """Iterate for outcomes, for ever; ``coverage`` grows with them."""
+
+    def __init__(self, backend: str, first: int = 0) -> None:
+        self.coverage = Coverage()
+        self._backend = backend
+        self._number = first
+        self._random = Random(f"{backend}:{first}")
+        self._first: deque[tuple[Order, ...]] = deque()
+        self._then: deque[tuple[Order, ...]] = deque()
+        self._known: set[_Point] = set()
+
+    def __iter__(self) -> Iterator[Outcome]:
+        yield self._run(())
+        while True:
+            todo = self._first or self._then
+            yield self._run(todo.popleft() if todo else ())
+
+    def _run(self, orders: Sequence[Order]) -> Outcome:
+        outcome = run(Seed(self._backend, self._number, tuple(orders)))
+        self._number += 1
+        self.coverage.add(outcome)
+        fresh = sorted(
+            (each for each in outcome.reached if each not in self._known),
+            key=lambda each: (each[0], each[1] or ""),
+        )
+        self._known.update(fresh)
+        pairs = [(kind, point) for point in fresh for kind in KINDS]
+        self._random.shuffle(pairs)
+        for kind, point in pairs:
+            hard = kind in _HARD and not point[0].endswith(_READS)
+            (self._first if hard else self._then).append(self._orders(kind, point))
+        return outcome
+
+    def _orders(self, kind: str, point: _Point) -> tuple[Order, ...]:
+        label, step = point
+        nth = self._random.choices((1, 2, 3), (6, 3, 1))[0]
+        order = Order(kind, label, nth, None if label in STEPS else step)
+        if self._random.random() < 0.4:
+            return (order,)
+        first = Order(
+            self._random.choice(("crash", "crash", "long-pause")),
+            self._random.choice(JOB_MANAGER_STEPS),
+            self._random.choices((1, 2), (3, 1))[0],
+        )
+        return first, order

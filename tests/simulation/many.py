@@ -1,0 +1,26 @@
+"""As many schedules as a test run has time for; `make bench` runs a hundred thousand."""
+
+from __future__ import annotations
+
+import itertools
+
+from hawork.simulation import GuidedSearch, Seed, run
+from hawork.simulation.faults import JOB_MANAGER_STEPS
+
+RANDOM, GUIDED = 340, 330
+"""Of each backend; 2,010 in all."""
+
+
+def random_schedules_come_out_right(backend: str) -> None:
+    wrong = [each for each in (run(Seed(backend, n)) for n in range(RANDOM)) if not each.ok]
+    assert not wrong, "\n".join(map(str, wrong[:5]))
+
+
+def guided_schedules_come_out_right_and_go_everywhere(backend: str) -> None:
+    search = GuidedSearch(backend, first=1_000_000)
+    wrong = [each for each in itertools.islice(search, GUIDED) if not each.ok]
+    assert not wrong, "\n".join(map(str, wrong[:5]))
+    coverage = search.coverage
+    assert coverage.steps == set(JOB_MANAGER_STEPS)
+    assert len(coverage.pairs) > 400, str(coverage)
+    assert str(coverage).startswith(f"{GUIDED} schedules: 22 of 22 steps, ")
