@@ -37,6 +37,7 @@ IMPORT_BY_NAME = {
     "hawork/moved.py": "the modules of its own table",
     "hawork/panels/__init__.py": "its public names, when they are first used",
     "hawork/cli/doctor.py": "whether a package is there",
+    "hawork/simulation/defects.py": "a function of hawork's own, named in a list of defects",
 }
 CALLED_BY_OTHERS = {"load_ipython_extension"}
 
