@@ -89,7 +89,7 @@ def _taken(case: Path) -> float:
     return calendar.timegm(time.strptime(case.stem, _CASE_TIME))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RingBundle(RunBundle):
     """What a ring holds now, with everything that ``RunBundle`` can be asked."""
 

@@ -322,6 +322,7 @@ def test_a_cluster_is_recorded_and_looked_at(
     )
     assert main(["report", str(ring)]) == 1, "it ends in silence"
     told = capsys.readouterr().out
+    assert told.startswith("RunBundle(hawork watch, ")
     assert f"leads with session id {session}" in told
     assert "and no JobManager answers since" in told
     assert "log jm" in told
