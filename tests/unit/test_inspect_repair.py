@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 import zipfile
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import pytest
 
 from hawork.cli.main import main
 from hawork.inspect.finding import Object
-from hawork.inspect.repair.backup import BackupError, read_backup, write_backup
+from hawork.inspect.pointers import encode_pointer
+from hawork.inspect.repair.backup import Backup, BackupError, read_backup, write_backup
 from hawork.inspect.repair.changes import FILE, Change, Repair
 from hawork.inspect.repair.image import Held
-from hawork.inspect.repair.repairing import RepairPlan, plan_repair
+from hawork.inspect.repair.repairing import RepairPlan, plan_repair, restore_warnings
 from hawork.inspect.sources import Sources
 
 MAPPING = {"file:/srv/flink": "."}
@@ -163,3 +165,29 @@ def test_a_damaged_backup_is_refused_in_a_sentence(tmp_path: Path) -> None:
         read_backup(tmp_path / "other.zip")
     with pytest.raises(BackupError, match="cannot be read"):
         read_backup(tmp_path / "absent.zip")
+
+
+@pytest.mark.parametrize("name", ["zk120-healthy", "k8s120-older-ha-file-missing"])
+def test_a_restore_says_that_a_jobmanager_has_run_since(name: str, tmp_path: Path) -> None:
+    case = ha_cases.unpack(name, tmp_path)
+    sources = Sources(config=case.config, storage=case.storage, mapping=MAPPING, **case.store)
+    plan = plan_repair(sources)
+    cluster = plan.before.cluster
+    older = next(iter(cluster.jobs[plan_job(plan)].checkpoints)).entry
+    thing, held = older.object, plan.image[older.object]
+    service = "zookeeper" if cluster.backend == "zookeeper" else "kubernetes"
+    gone = encode_pointer("file:/srv/flink/ha/flights-prod/completedCheckpoint000000000000", 7,
+                          service)  # type: ignore[arg-type]  # fmt: skip
+    changes = [Change(thing, held.value, gone, held.version)]
+
+    def backup(created: float) -> Backup:
+        return Backup(str(cluster.backend), cluster.cluster_id, created, plan.image, {})
+
+    assert restore_warnings(sources, backup(time.time()), changes) == []
+    run, lost = restore_warnings(sources, backup(1.0), changes)
+    assert "a JobManager has run since the backup was made" in run
+    assert str(thing) in lost or name != "zk120-healthy"
+
+
+def plan_job(plan: RepairPlan) -> str:
+    return next(job.job_id for job in plan.before.cluster.jobs.values() if job.checkpoints)
