@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas
 import pytest
 
 from hawork.core.errors import LabError
@@ -10,6 +15,7 @@ from hawork.lab import LabCluster
 from hawork.lessons import check_incident
 from hawork.lessons.incidents import Incident, _case, make_incident
 
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 KINDS = {2: ("jm", "paused", True), 3: ("jm", "killed", True), 5: ("tm", "killed", False)}
 """By seed: the role of the process that is hit, what happens to it, whether a file is damaged."""
 
@@ -26,6 +32,7 @@ def test_an_incident_can_be_solved(seed: int) -> None:
         if damaged:
             assert answers["restored"] < answers["damaged"]
         check_traces(incident)
+        check_holes(incident)
         assert check_incident(incident, answers).passed
         incident.job.wait(timeout=60, progress=False)
         assert incident.exact()
@@ -45,6 +52,17 @@ def check_traces(incident: Incident) -> None:
     assert len(found) > 0
     differing = found[found["sha256 in the pointer"] != found["sha256 of the file"]]
     assert list(differing.checkpoint) == ([] if damaged is None else [damaged])
+
+
+def check_holes(incident: Incident) -> None:
+    """Lesson 10's table shows a paused leader first, and runs whatever happened."""
+    cells = json.loads((NOTEBOOKS / "10_incident.ipynb").read_text())["cells"]
+    (source,) = ["".join(cell["source"]) for cell in cells if cell["id"] == "silence"]
+    names: dict[str, Any] = {"pandas": pandas, "events": incident.lab.events()}
+    exec(source.rpartition("\n")[0], names)
+    holes = names["holes"].sort_values("longest hole", ascending=False)
+    if incident.answers()["what"] == "paused":
+        assert holes.index[0][1] == incident.answers()["process"]
 
 
 def test_no_answer_gives_another_away() -> None:
