@@ -8,73 +8,15 @@ from typing import Any
 
 import pytest
 
-from hawork.core import options
 from hawork.core.errors import LabError
-from hawork.core.types import ProcessState
 from hawork.lab.nemesis.cluster import Sight
 from hawork.lab.nemesis.deeds import Deeds
 from hawork.lab.nemesis.plan import KINDS, Wish
 from hawork.lab.nemesis.pointers import Pointers
+from tests.unit.paper_cluster import BEYOND, PaperCluster
 
 JOB = "a" * 32
 FILE = f"lab/jobs/{JOB}/submittedJobGraph0123456789ab"
-
-
-class PaperCluster:
-    """Notes what is done to it; its processes are names."""
-
-    absent: dict[str, str] = {}
-
-    def __init__(self, storage: Path) -> None:
-        self.done: list[tuple[str, ...]] = []
-        self.refusing: set[str] = set()
-        self.storage = storage
-        self.config = options.checked(
-            {options.HA_TYPE.key: "embedded", options.STORAGE_DIR.key: f"file://{storage}"}
-        )
-        self.processes = {
-            name: ProcessState(name, pid, "running", starts=1)
-            for pid, name in enumerate(("jm-1", "jm-2", "tm-1"), start=100)
-        }
-
-    @property
-    def client(self) -> Any:
-        raise AssertionError("the client is not asked")
-
-    def storage_directory(self) -> Path:
-        return self.storage
-
-    def last_words(self, process: str) -> str:
-        return f"the last words of {process}"
-
-    def set(self, name: str, state: str, pid: int | None = None) -> None:
-        was = self.processes[name]
-        self.processes[name] = ProcessState(
-            name, was.pid if pid is None else pid, state, status=1, starts=was.starts
-        )
-
-    def kill(self, target: str) -> None:
-        self.done.append(("kill", target))
-        self.set(target, "exited")
-
-    def restart(self, target: str) -> None:
-        self.done.append(("restart", target))
-        self.set(target, "running", self.processes[target].pid + 100)
-
-    def pause(self, target: str) -> None:
-        self.set(target, "paused")
-
-    def resume(self, target: str) -> None:
-        self.done.append(("resume", target))
-        self.set(target, "running")
-
-    def __getattr__(self, verb: str) -> Any:
-        def note(*arguments: str) -> None:
-            if verb in self.refusing:
-                raise LabError(f"{verb} is refused")
-            self.done.append((verb, *arguments))
-
-        return note
 
 
 class NoLeader(Sight):
@@ -117,7 +59,7 @@ def test_a_process_that_ends_by_itself_is_told_once(cluster: PaperCluster, deeds
     deeds.undo_what_is_due(0.0)
     deeds.heal()
     (told,) = deeds.ended_by_itself
-    assert told == "jm-2 (process 101) ended with status 1: the last words of jm-2"
+    assert told == f"jm-2 (process {BEYOND + 1}) ended with status 1: the last words of jm-2"
     assert cluster.done == [("restart", "jm-2")]
 
 
