@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
@@ -207,17 +208,25 @@ class World:
             self.kill(process)
         elif fault == "cut":
             now = scheduler.now
-            self._cut[process.name] = now, now + CUT * (0.2 + self.random.random())
+            seconds = CUT * (0.2 + self.random.random())
+            self._cut[process.name] = now, now + seconds
             self.cut_off(process.name)
+            scheduler.at(seconds, partial(self._undone, "heal", process))
         elif fault == "stop":
             stop = self.stop.get(process.name)
             if stop is not None:
                 stop()
         else:
             seconds = LONG_PAUSE if fault.startswith("long") else PAUSE
-            scheduler.freeze(process, seconds * (0.7 + 0.6 * self.random.random()))
+            seconds *= 0.7 + 0.6 * self.random.random()
+            scheduler.freeze(process, seconds)
+            scheduler.at(seconds, partial(self._undone, "resume", process))
             if scheduler.current is not None and scheduler.current.process is process:
                 scheduler.hand_over()
+
+    def _undone(self, verb: str, process: SimulatedProcess) -> None:
+        if not process.dead:
+            self.record("simulation", EventKind.FAULT, verb=verb, target=process.name)
 
     def kill(self, process: SimulatedProcess) -> None:
         """SIGKILL; does not return to a thread of the process."""
@@ -230,7 +239,7 @@ _AFTER = frozenset({"crash-after", "pause-after", "long-pause-after"})
 _VERBS = {
     "crash": "kill", "crash-after": "kill", "pause": "pause", "long-pause": "pause",
     "pause-after": "pause", "long-pause-after": "pause", "delay": "delay", "cut": "partition",
-    "stop": "stop", "lost": "pause", "refused": "pause",
+    "stop": "terminate",
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hawork.core.errors import ConfigurationError
-from hawork.core.events import read_events
+from hawork.core.events import EventKind, read_events
 from hawork.simulation import (
     BROKEN_FENCE,
     Defect,
@@ -77,6 +77,13 @@ def test_a_run_is_told_as_that_of_a_lab(tmp_path: Path) -> None:
     saved = again.save(tmp_path / "run")
     kept = [json.dumps(event.to_json()) for event in read_events(saved / "events")]
     assert sorted(kept) == sorted(json.dumps(each.to_json()) for each in again.event_list())
+
+
+def test_a_pause_and_its_end_are_told() -> None:
+    again = record(Seed("embedded", 3, (Order("pause", "checkpoint.written"),)))
+    told = [each.facts["verb"] for each in again.event_list() if each.kind is EventKind.FAULT]
+    assert told == ["pause", "resume"]
+    assert not again.timeline().takeovers
 
 
 def test_the_verdict_shows_what_a_broken_fence_does() -> None:
