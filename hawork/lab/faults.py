@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from hawork.client.waiting import Waiting
 from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
 from hawork.core.events import Event, EventKind, EventLog
@@ -102,13 +103,16 @@ class Faults:
         """Block the event loop of a JobManager for good, as an error in its code would.
 
         Its other threads go on, and with them its heartbeats: it leads, and does nothing. Only a
-        watchdog (``hawork.supervisor.watchdog``) notices.
+        watchdog (``hawork.supervisor.watchdog``) notices, once the process takes part.
 
         >>> lab.block("leader")                                            # doctest: +SKIP
         """
         name, processes = self._alive(target)
         if name not in processes.names(JOB_MANAGER):
             raise LabError(f"{name} has no event loop that can be blocked: choose a JobManager")
+        pid = processes.state(name).pid
+        # Before that the signal would end it.
+        Waiting(f"{name} to have an event loop", lambda: self._has_started(pid), timeout=30).wait()
         event = self._record("block", name)
         processes.control.signal(name, "USR2")
         return event
@@ -349,6 +353,13 @@ class Faults:
         event = self._record(verb, target)
         act()
         return event
+
+    def _has_started(self, pid: int) -> bool | None:
+        """Whether the process with this id has said so."""
+        for event in reversed(self._reader.events()):
+            if event.kind is EventKind.PROCESS_STARTED and event.facts.get("pid") == pid:
+                return True
+        return None
 
     def _known(self, target: str) -> tuple[str, LabProcesses]:
         """The process that is meant; ``LabError`` when there is none, or no lab is running."""

@@ -32,7 +32,6 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     parent = ParentWatch()
     faulthandler.register(signal.SIGUSR1)
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # until there is an event loop to block
     told: deque[str] = deque(maxlen=20)
 
     def tell(message: str) -> None:

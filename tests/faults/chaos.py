@@ -112,11 +112,15 @@ class Chaos:
             self._due[target] = time.monotonic() + self._random.uniform(*length)
 
     def _may_block(self, target: str) -> bool:
-        """A JobManager, where the watchdog ends it: nothing else would."""
+        """The leader, where the watchdog ends it: nothing else would, nor one that only starts."""
         config = self._lab.config
         watched = config.get_option(options.SUPERVISOR)
-        watched = watched and config.get_option(options.SUPERVISOR_WATCHDOG) > 0
-        return watched and target.startswith("jm")
+        if not watched or config.get_option(options.SUPERVISOR_WATCHDOG) <= 0:
+            return False
+        try:
+            return self._lab.leader(timeout=0.0) == target
+        except LabError:
+            return False
 
     def _arm(self) -> None:
         """Let whoever comes by crash, or stand still, in the middle of the protocol."""

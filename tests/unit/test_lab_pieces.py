@@ -18,15 +18,16 @@ from hawork.client.job_details import JobDetails
 from hawork.client.submission import make_submission, seconds
 from hawork.client.waiting import Waiting
 from hawork.core.errors import ArtifactError, ConfigurationError, JobSubmissionError, LabError
-from hawork.core.events import EventKind, EventLog
+from hawork.core.events import Event, EventKind, EventLog
 from hawork.core.jobs import JobStatus
 from hawork.core.steps import StepGate
-from hawork.core.types import JobID
+from hawork.core.types import JobID, ProcessState
 from hawork.inspect.decode import StoreRow, decoded
 from hawork.inspect.entries import Entry
 from hawork.inspect.files import job_results, kind_of_file, storage_tree
 from hawork.inspect.store import store_frame
 from hawork.lab.artifacts import find_source, written_artifacts
+from hawork.lab.faults import Faults
 from hawork.lab.job import Job
 from hawork.lab.magic import write_artifact
 from hawork.lab.steps import ArmedSteps
@@ -282,3 +283,34 @@ def test_an_entry_that_falls_behind_the_limit_is_not_gone(tmp_path: Path) -> Non
     assert set(shorter["gone"]) == {"pointer !", "pointer 000"}, "nobody saw the last one"
     assert shorter["rows"]["pointer 299"][-1] == 0, "and that one is not news"
     assert shorter["note"] == ""
+
+
+def test_a_jobmanager_is_blocked_once_it_has_an_event_loop() -> None:
+    """Before that the signal would end it: it has just been restarted."""
+    told: list[Event] = []
+    signals: list[tuple[str, str, int]] = []
+
+    class Reader:
+        def events(self) -> list[Event]:
+            if len(told) < 2:  # the former process of that name, and then this one
+                pid = 1 + len(told)
+                told.append(Event(EventKind.PROCESS_STARTED, "jm-1", 0.0, 0.0, facts={"pid": pid}))
+            return list(told)
+
+    state = ProcessState("jm-1", 2, "running")
+    processes: Any = SimpleNamespace(
+        state=lambda name: state,
+        names=lambda role: ["jm-1"],
+        control=SimpleNamespace(signal=lambda name, what: signals.append((name, what, len(told)))),
+    )
+    leadership: Any = SimpleNamespace(resolve=lambda target: target)
+    nothing: Any = None
+    reader: Any = Reader()
+    faults = Faults(
+        lambda: processes, nothing, nothing, leadership, nothing, EventLog("lab"), reader
+    )
+    event = faults.block("jm-1")
+    assert signals == [("jm-1", "USR2", 2)]
+    assert (event.facts["verb"], event.facts["target"]) == ("block", "jm-1")
+    with pytest.raises(LabError, match="tm-1 has no event loop"):
+        faults.block("tm-1")
