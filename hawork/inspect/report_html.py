@@ -102,7 +102,7 @@ def _questions(inspection: Inspection) -> str:
         for each in inspection.answers
     )
     return (
-        "<details><summary>The 26 questions</summary><table><thead><tr>"
+        "<details><summary>The questions</summary><table><thead><tr>"
         '<th scope="col">no.</th><th scope="col">question</th><th scope="col">answer</th>'
         f'<th scope="col">why</th></tr></thead><tbody>{rows}</tbody></table></details>'
     )

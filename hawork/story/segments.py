@@ -21,7 +21,7 @@ STILL = "no progress"
 LEADER_LANE = "published leader"
 STORE_LANE = "HA store"
 
-MENDING = frozenset({"resume", "heal", "grant_right"})
+MENDING = frozenset({"resume", "heal", "grant_right", "allow", "put_back", "free_disk"})
 """Verbs that end a fault; they are told as events of one kind with faults."""
 
 

@@ -23,4 +23,4 @@ def guided_schedules_come_out_right_and_go_everywhere(backend: str) -> None:
     coverage = search.coverage
     assert coverage.steps == set(JOB_MANAGER_STEPS)
     assert len(coverage.pairs) > 400, str(coverage)
-    assert str(coverage).startswith(f"{GUIDED} schedules: 22 of 22 steps, ")
+    assert str(coverage).startswith(f"{GUIDED} schedules: {len(coverage.steps)} of")

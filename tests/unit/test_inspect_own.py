@@ -255,6 +255,14 @@ def test_a_result_that_cannot_be_read_is_named(store: str, tmp_path: Path) -> No
     assert [(each.code, each.severity) for each in found.alarms] == [("HA706", "warning")]
 
 
+@pytest.mark.parametrize("store", STORES)
+def test_what_is_asked_of_flinks_data_only_is_not_clean_here(store: str, tmp_path: Path) -> None:
+    states = {each.question.number: each.state for each in own().look(store, tmp_path).answers}
+    not_asked = {2, 15, 20, 22, 23, 24}
+    assert {number for number in not_asked if states[number] != "not looked"} == set()
+    assert states[1] == states[3] == states[6] == states[10] == "clean"
+
+
 def test_a_damaged_database_is_not_clean(tmp_path: Path) -> None:
     file = tmp_path / "storage" / "lab" / "ha.db"
     file.parent.mkdir(parents=True)

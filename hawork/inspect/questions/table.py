@@ -1,4 +1,4 @@
-"""The 26 questions that people ask of broken HA data, and what answers them.
+"""The questions that people ask of broken HA data, and what answers them.
 
 A check is a function of ``Facts`` that gives findings; it belongs to a room, and a finding says
 which questions it answers. ``QUESTIONS`` says what each one needs to be answered at all: without
@@ -101,6 +101,11 @@ CHECKS: Final[tuple[Check, ...]] = (
     *own.CHECKS,
 )
 
+_OF_HAWORK: Final = (leadership, own, limits, running)
+"""The rooms that are asked of hawork's own clusters: other rules are those of Flink's data."""
+_OF_FLINK_ONLY: Final = frozenset({2, 15, 20, 22, 23, 24})
+"""The questions that none of them answers."""
+
 _MISSING: Final[dict[str, str]] = {
     "store": "no HA store was given (--configmaps, --zookeeper-dump or --zookeeper-data)",
     "storage": "storageDir was not looked at (--storage and --map)",
@@ -119,8 +124,8 @@ _MISSING: Final[dict[str, str]] = {
 def ask(facts: Facts) -> list[Finding]:
     """Every finding, worst first."""
     checks = CHECKS
-    if facts.cluster.of_hawork:  # its pointers, files and results follow other rules
-        checks = (*leadership.CHECKS, *own.CHECKS, *limits.CHECKS, *running.CHECKS)
+    if facts.cluster.of_hawork:
+        checks = tuple(check for room in _OF_HAWORK for check in room.CHECKS)
     return by_severity([finding for check in checks for finding in check(facts)])
 
 
@@ -146,7 +151,10 @@ def answers(facts: Facts, findings: Sequence[Finding]) -> list[Answer]:
     for question in QUESTIONS:
         found = any(question.number in finding.questions for finding in findings)
         missing = [need for need in question.needs if not there[need]]
-        if missing and not found:
+        if cluster.of_hawork and question.number in _OF_FLINK_ONLY:
+            why = "it is asked of Flink's data only, and this cluster is hawork's"
+            given.append(Answer(question, "not looked", why))
+        elif missing and not found:
             given.append(Answer(question, "not looked", reasons[missing[0]]))
         else:
             why = told.get(question.number, "")
