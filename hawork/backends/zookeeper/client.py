@@ -1,12 +1,13 @@
 """The only module that knows kazoo: how a client is made, and what its errors are called.
 
-Five things of kazoo's are put right here. The session timeout that the server granted is
+Six things of kazoo's are put right here. The session timeout that the server granted is
 kept. A server that swallows bytes is given up after the connection timeout, not after a whole
 session timeout, and the session with it when that lasts. A connection can be dropped: while
 requests are being sent kazoo sends no pings, hence does not notice that nothing answers any more.
 A ping is due when nothing was sent for ``PING_INTERVAL``, not up to 0.4 s earlier, so that what a
-leader sends to prove its session takes the place of its pings. And over TLS several answers may
-arrive at once, of which kazoo would take in the first and wait for more bytes.
+leader sends to prove its session takes the place of its pings. A connection that breaks during a
+SASL login is tried again; kazoo takes it for a refusal, and never connects again. And over TLS
+several answers may arrive at once, of which kazoo would take in the first and wait for more bytes.
 """
 
 from __future__ import annotations
@@ -101,6 +102,12 @@ PATIENCE = 2 / 3
 """Part of the session timeout without an answer after which a connection counts as broken;
 the same as in ZooKeeper's own client."""
 
+_BROKEN_LOGINS = 5
+_BROKEN_FOR = 2.0
+"""A server that refuses a SASL login closes the connection, and so does one that is stopped or cut
+off meanwhile. What breaks off so often, for so many seconds, and fails in no other way, is a
+refusal."""
+
 _READABLE = select.POLLIN | select.POLLPRI
 
 _OF_THE_LOOP = 2
@@ -149,6 +156,11 @@ class ZooKeeperClient(KazooClient):  # type: ignore[misc]
         """Why the last try to connect failed."""
         failure: BaseException | None = self.handler.last_failure
         return failure
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the servers refuse our SASL login; it is tried again all the same."""
+        return self._connection.is_refused
 
     def let_go(self) -> None:
         """In a forked child: the session and its connection are the parent's."""
@@ -228,6 +240,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         self._connection_timeout = connection_timeout
         self.negotiated_timeout = client._session_timeout / 1000
         self._unanswered_since: float | None = None
+        self._broken_logins: list[float] = []
         self._sent_at = SYSTEM_CLOCK.monotonic()
         self.handler.quiet_time = self._quiet_time
 
@@ -266,7 +279,14 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         if not self.client._session_id:
             seconds *= _SHARE_OF_TRIES
         self.handler.connect_timeout = seconds / len(self.client.hosts)
-        timeouts = super()._connect(host, hostip, port)
+        before = len(self._broken_logins)
+        try:
+            timeouts = super()._connect(host, hostip, port)
+        except BaseException:
+            if len(self._broken_logins) == before:
+                self._broken_logins.clear()  # a server that is away refuses nothing
+            raise
+        self._broken_logins.clear()
         self._sent_at = SYSTEM_CLOCK.monotonic()
         return timeouts
 
@@ -304,9 +324,24 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         since = self._unanswered_since
         return since is not None and SYSTEM_CLOCK.monotonic() - since >= self.negotiated_timeout
 
+    @property
+    def is_refused(self) -> bool:
+        times = self._broken_logins
+        return len(times) >= _BROKEN_LOGINS and times[-1] - times[0] >= _BROKEN_FOR
+
     def _authenticate_with_sasl(self, host: str, timeout: float) -> None:
         try:
             super()._authenticate_with_sasl(host, min(timeout, self.handler.connect_timeout))
+        except AuthFailedError as error:
+            if not isinstance(error.__cause__, ConnectionDropped):
+                raise
+            # kazoo would never connect again.
+            self._broken_logins.append(SYSTEM_CLOCK.monotonic())
+            self.handler.last_failure = OSError(
+                "the connection was closed during the login, as a server does that refuses it: see "
+                f"option {options.ZK_SASL_MECHANISM.key}, and what goes with it"
+            )
+            raise ConnectionDropped("the connection was closed during the login") from error
         except (ConnectionDropped, KazooTimeoutError):
             # Some servers that know no SASL do not answer at all, others close the connection.
             self.handler.last_failure = OSError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -34,6 +35,8 @@ _UNANSWERED = (
 )
 
 
+_LOOK_AGAIN = 0.05
+"""Seconds between looks for a first answer."""
 _SASL_OPTIONS = f"{options.ZK_SASL_MECHANISM.key}, or what goes with it"
 
 
@@ -124,28 +127,39 @@ class ZooKeeperSession:
         the authentication or have no such chroot.
         """
         seconds = self.settings.connection_timeout if timeout is None else timeout
+        until = self._clock.monotonic() + seconds
         try:
             self._client.start_async()
-            if not self._connected.wait(seconds) and not self._refused:
-                raise self._unreachable(seconds)
-            root = self.perform(
-                lambda client: client.exists_async("/"),
-                "the root znode",
-                min(seconds, self.patience),
-            )
-            if root is None:
+            while (root := self._first_answer(until, seconds)) is None:
+                if self._refused or self._client.is_refused:
+                    raise self._bad_credentials()
+                if self._clock.monotonic() >= until:
+                    self.close()  # so that a login that is still under way says how it ended
+                    raise self._unreachable(seconds)
+                time.sleep(_LOOK_AGAIN)  # connections come and go while a login is refused
+            if not root:
                 raise ConfigurationError(
                     f"the chroot {self.settings.chroot} in option {options.ZK_QUORUM.key} does not "
                     f"exist: create it (zkCli.sh create {self.settings.chroot}) or correct it"
                 )
-        except (NotConnectedError, OutcomeUnknownError):
-            self.close()
-            if self._refused:
-                raise self._bad_credentials() from None
-            raise self._unreachable(seconds) from None
         except BaseException:
             self.close()
             raise
+
+    def _first_answer(self, until: float, seconds: float) -> bool | None:
+        """Whether there is a root; ``None`` without an answer, as when a login is refused."""
+        left = max(0.0, until - self._clock.monotonic())
+        if not self._connected.wait(left) and not self._refused:
+            return None
+        try:
+            found = self.perform(
+                lambda client: client.exists_async("/"),
+                "the root znode",
+                min(seconds, self.patience),
+            )
+        except (NotConnectedError, OutcomeUnknownError):
+            return None
+        return found is not None
 
     def close(self) -> None:
         """End the session, so that everything ephemeral of it goes; may be repeated.

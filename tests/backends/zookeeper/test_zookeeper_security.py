@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from kazoo.exceptions import AuthFailedError, ConnectionDropped
+from kazoo.protocol.connection import ConnectionHandler
 from kazoo.security import make_digest_acl
 
 from hawork.backends.zookeeper.client import _Handler
@@ -250,5 +252,67 @@ def test_sasl_digest_authenticates(sasl_servers: ZooKeeperServers) -> None:
             (ConfigurationError, StoreUnavailableError), match=options.ZK_QUORUM.key[:20]
         ):
             cluster.open(**{**values, "ZK_SASL_PASSWORD": "wrong", "ZK_CONNECTION_TIMEOUT": "2 s"})
+    finally:
+        cluster.close()
+
+
+LOGIN = {
+    "ZK_SASL_MECHANISM": "digest-md5",
+    "ZK_SASL_USERNAME": "flink",
+    "ZK_SASL_PASSWORD": PASSWORD,
+}
+
+
+class BrokenLogins:
+    """The next logins break off, as when a server stops in the middle of one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left = 0
+        self.tried = 0
+        self._log_in = ConnectionHandler._authenticate_with_sasl
+        monkeypatch.setattr(
+            ConnectionHandler, "_authenticate_with_sasl", lambda *given: self._try(*given)
+        )
+
+    def _try(self, connection: ConnectionHandler, host: str, timeout: float) -> None:
+        self.tried += 1
+        if self.left:
+            self.left -= 1
+            # As kazoo says it: to it, every connection that breaks here is a refusal.
+            raise AuthFailedError("Connection dropped in SASL") from ConnectionDropped("reset")
+        self._log_in(connection, host, timeout)
+
+
+def test_a_login_that_breaks_off_is_tried_again(
+    sasl_servers: ZooKeeperServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = ClusterUnderTest(sasl_servers)
+    logins = BrokenLogins(monkeypatch)
+    try:
+        logins.left = 3
+        backend = cluster.open(**LOGIN)
+        session_id = cluster.contend(backend, wait=False).granted()
+        assert logins.tried >= 4
+        backend.pointers(JOB_GRAPHS).create("before", b"1", session_id)
+        logins.left = 3
+        backend._session.drop()
+        eventually(lambda: logins.left == 0)
+        # It connects again, in its session or in another one; kazoo alone never would.
+        names = eventually(lambda: [name for name, _ in backend.pointers(JOB_GRAPHS).entries()])
+        assert names == ["before"]
+    finally:
+        cluster.close()
+
+
+def test_a_login_that_is_refused_again_and_again_is_refused(
+    sasl_servers: ZooKeeperServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = ClusterUnderTest(sasl_servers)
+    logins = BrokenLogins(monkeypatch)
+    logins.left = 1000
+    try:
+        with pytest.raises(ConfigurationError, match=r"refused our authentication \(SASL"):
+            cluster.open(**LOGIN, ZK_CONNECTION_TIMEOUT="30 s")
+        assert logins.tried >= 5
     finally:
         cluster.close()
