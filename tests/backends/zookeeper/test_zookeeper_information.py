@@ -205,8 +205,9 @@ def test_watches_do_not_pile_up(cluster: ClusterUnderTest) -> None:
         proxy.drop()
         eventually(lambda seen=seen: len(observer.seen) > seen + 1)
     before, changes = len(observer.seen), len(contender.changes)
-    for number in range(5):
+    for number in range(10):
         observer.wait_for(publish(contender, f"http://here:{number + 10}"))
-    # One look for each change, and perhaps late ones for the last reconnection.
-    assert len(observer.seen) - before <= 5 + 2
-    assert len(contender.changes) - changes <= 2 * 5 + 2
+    # One look for each change, and late ones for the last reconnections on a busy machine. A single
+    # watch that was left behind would double them.
+    assert len(observer.seen) - before <= 10 + 5
+    assert len(contender.changes) - changes <= 2 * 10 + 5
