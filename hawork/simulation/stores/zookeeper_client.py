@@ -91,6 +91,7 @@ class SimulatedClient:
         self.process = current.process
         self.negotiated_timeout = settings.session_timeout
         self.last_failure: BaseException | None = None
+        self.is_refused = False
         self.client_state: str = KeeperState.CLOSED
         self.chroot = settings.chroot
         self.session: ServerSession | None = None
