@@ -79,7 +79,9 @@ def run_drill(
     check_length(minutes, faults)
     remains = Remains()
     with (
-        tempfile.TemporaryDirectory(prefix="hawork-drill-") as temporary,
+        tempfile.TemporaryDirectory(
+            prefix="hawork-drill-", ignore_cleanup_errors=True
+        ) as temporary,
         contextlib.ExitStack() as stack,
     ):
         directory = (setup.directory or Path(temporary)) / "lab"

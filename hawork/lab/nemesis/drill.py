@@ -142,7 +142,9 @@ class Drill:
         check_length(minutes, faults)
         began = time.monotonic()
         end = None if minutes is None else began + minutes * 60
-        with tempfile.TemporaryDirectory(prefix="hawork-drill-") as output:
+        with tempfile.TemporaryDirectory(
+            prefix="hawork-drill-", ignore_cleanup_errors=True
+        ) as output:
             load = Load(
                 self._submit, Path(output), random.Random(f"load {self._seed}"), self._kinds
             )
