@@ -38,10 +38,9 @@ class ConfigMapHistory:
         listed = self._maps.list_namespaced_config_map(**self._which)
         for found in listed.items:
             self._judge.begin(_plain(found))
+        self._version = str(listed.metadata.resource_version)
         self._done = threading.Event()
-        self._thread = threading.Thread(
-            target=self._follow, args=(listed.metadata.resource_version,), daemon=True
-        )
+        self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
 
     def judge(self) -> tuple[int, list[str]]:
@@ -68,10 +67,10 @@ class ConfigMapHistory:
         assert not broken, "\n".join(broken)
         return writes
 
-    def _follow(self, version: str) -> None:
+    def _follow(self) -> None:
         while not self._done.is_set():
             try:
-                version = self._watch(version)
+                self._watch()
             except Exception as error:  # noqa: BLE001 - the server is away, in a way of urllib3's
                 if getattr(error, "status", None) == _GONE:
                     self._judge.broken.append(
@@ -80,16 +79,16 @@ class ConfigMapHistory:
                     return
                 self._done.wait(_AGAIN)
 
-    def _watch(self, version: str) -> str:
+    def _watch(self) -> None:
+        """Until the server ends it. What was seen is not looked at again, however it ends."""
         stream = cast(Any, watch).Watch().stream(
-            self._maps.list_namespaced_config_map, **self._which,
-            resource_version=version, timeout_seconds=_SECONDS,
+            self._maps.list_namespaced_config_map, **self._which, resource_version=self._version,
+            timeout_seconds=_SECONDS, _request_timeout=_SECONDS + _AGAIN,
         )  # fmt: skip
         for event in stream:
             found = _plain(event["object"])
-            version = found["version"]
+            self._version = found["version"]
             self._judge.look(event["type"], found)
-        return version
 
 
 class _Judge:
