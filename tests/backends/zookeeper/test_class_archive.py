@@ -59,7 +59,7 @@ def test_what_one_run_lists_the_next_one_finds(zookeeper: ZooKeeperProgram, tmp_
     assert not [flag for flag in flags(zookeeper) if "DumpLoaded" in flag], "all is listed"
     assert [flag for flag in flags(zookeeper, "another") if "DumpLoaded" in flag]
     mode = made.parent.stat().st_mode & 0o777
-    assert mode == 0o700, "nobody else may write what is run here"
+    assert mode == 0o700, "no other user may write what is run here"
 
 
 def cut_short(archive: Path) -> None:
