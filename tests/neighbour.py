@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,15 @@ NOBODY = 65534
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="not run: only root can act as another user of this machine"
 )
+
+
+def let_in(folder: Path) -> Path:
+    """``folder``, which every user of the machine can get to now."""
+    for each in (folder, *folder.parents):
+        if each.stat().st_uid == os.geteuid() and not each.stat().st_mode & 0o001:
+            each.chmod(0o711)
+    return folder
+
 
 _BECOME = f"""
 import http.client, json, os, socket, ssl, stat, struct, sys, urllib.request

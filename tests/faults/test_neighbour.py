@@ -35,7 +35,7 @@ from hawork.testing import eventually
 from tests.contract.zookeeper_harness import shared_servers
 from tests.faults.scenario import FAST
 from tests.faults.stores import on_shared_zookeeper
-from tests.neighbour import as_neighbour, needs_root
+from tests.neighbour import as_neighbour, let_in, needs_root
 
 BACKENDS = ("embedded", "zookeeper", "kubernetes")
 
@@ -434,9 +434,7 @@ tell({
 @needs_root
 def test_another_learner_of_a_class_hands_in_and_does_nothing_else(tmp_path: Path) -> None:
     """One name is forged; the table says whose file it is."""
-    for each in (tmp_path, *tmp_path.parents[:2]):
-        each.chmod(0o755)
-    folder = ClassFolder(tmp_path / "class")
+    folder = ClassFolder(let_in(tmp_path) / "class")
     folder.create()
     names = [f"{number}-{number:032x}.json" for number in (1, 2)]
     result = {
