@@ -80,7 +80,8 @@ def test_the_rights_are_those_that_flink_uses(tmp_path: Path) -> None:
                 client.command_line("cancel", job_id)
                 ended = eventually(lambda: list(view.job_results().job_id), timeout=SECONDS)
                 assert ended == [job_id]
-                assert view.job(job_id).status is JobStatus.CANCELED
+                # Flink's REST API answers out of a cache of three seconds (web.refresh-interval).
+                eventually(lambda: view.job(job_id).status is JobStatus.CANCELED, timeout=SECONDS)
                 # The last of the cleanup: the job's ConfigMap goes.
                 eventually(lambda: "delete" in used_by(JOB_MANAGER), timeout=SECONDS, interval=0.2)
         finally:
