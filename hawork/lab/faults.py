@@ -103,7 +103,8 @@ class Faults:
         """Block the event loop of a JobManager for good, as an error in its code would.
 
         Its other threads go on, and with them its heartbeats: it leads, and does nothing. Only a
-        watchdog (``hawork.supervisor.watchdog``) notices, once the process takes part.
+        watchdog (``hawork.supervisor.watchdog``) notices. A process that only begins is blocked as
+        soon as it takes part.
 
         >>> lab.block("leader")                                            # doctest: +SKIP
         """

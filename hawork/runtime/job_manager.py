@@ -90,13 +90,14 @@ async def run_job_manager(context: ProcessContext, parent: ParentWatch) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, signal.Signals(number).name)
+    blocked = asyncio.Event()
     if context.run_directory is not None:
-        loop.add_signal_handler(signal.SIGUSR2, threading.Event().wait)  # ``lab.block``
+        loop.add_signal_handler(signal.SIGUSR2, blocked.set)
     report_start(context, "jobmanager")
     threads = context.config.get_option(options.IO_THREADS) + _STOP_STEPS
     io = ThreadPoolExecutor(threads, thread_name_prefix="io")
     try:
-        reason = await _serve(context, parent, io, stopped, fatal)
+        reason = await _serve(context, parent, io, stopped, blocked, fatal)
     finally:
         await in_the_end(lambda: io.shutdown(cancel_futures=True))
     report_stop(context, reason)
@@ -110,6 +111,7 @@ async def _serve(
     parent: ParentWatch,
     io: ThreadPoolExecutor,
     stopped: asyncio.Future[str],
+    blocked: asyncio.Event,
     fatal: Callable[[str], None],
 ) -> str:
     loop = asyncio.get_running_loop()
@@ -138,7 +140,14 @@ async def _serve(
         if supervisor is not None:
             stack.callback(_prove_life(ha, parent, supervisor))
         leader.start()
+        stack.callback(asyncio.ensure_future(_stand_still(blocked)).cancel)
         return await stopped
+
+
+async def _stand_still(asked: asyncio.Event) -> None:
+    """``lab.block``: of a process that takes part, and is watched; of one that begins, then."""
+    await asked.wait()
+    threading.Event().wait()
 
 
 def _prove_life(

@@ -69,6 +69,7 @@ class JobManager:
                 cast(Any, UnaskedParent()),
                 cast(Any, io),
                 stopped,
+                asyncio.Event(),
                 lambda message: self.stop(f"fatal: {message}"),
             )
         except HaworkError as error:
