@@ -12,6 +12,7 @@ import faulthandler
 import os
 import signal
 import sys
+import traceback
 from collections import deque
 from pathlib import Path
 
@@ -19,7 +20,12 @@ from hawork.core.descriptors import ensure_standard_descriptors
 from hawork.core.errors import HaworkError
 from hawork.ha.configuration_file import load_configuration
 from hawork.runtime.own_thread import hanging_threads
-from hawork.runtime.process import ParentWatch, ProcessContext, unique_name
+from hawork.runtime.process import (
+    ParentWatch,
+    ProcessContext,
+    supervisor_of_environment,
+    unique_name,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,14 +38,20 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     parent = ParentWatch()
     faulthandler.register(signal.SIGUSR1)
+    supervisor = supervisor_of_environment()
     told: deque[str] = deque(maxlen=20)
 
     def tell(message: str) -> None:
-        """Write a sentence, unless it was written a moment ago."""
-        if message not in told:
-            told.append(message)
-            sys.stderr.write(f"hawork {given.role}: {message}\n")
-            sys.stderr.flush()
+        """Write a sentence, unless it was written a moment ago; a full disk stops nothing."""
+        if message in told:
+            return
+        told.append(message)
+        text = f"hawork {given.role}: {message}\n"
+        try:
+            os.write(2, text.encode(errors="backslashreplace"))
+        except OSError:
+            if supervisor is not None:  # which may still write there
+                supervisor.said(text)
 
     try:
         config = load_configuration(given.config)
@@ -54,6 +66,9 @@ def main(arguments: list[str] | None = None) -> int:
         return asyncio.run(run_task_manager(context))
     except HaworkError as error:
         tell(str(error))
+        return 1
+    except Exception:  # noqa: BLE001 - Python would print it, too, and only where it can
+        tell(traceback.format_exc().rstrip())
         return 1
 
 

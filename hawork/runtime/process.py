@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -22,6 +23,9 @@ from hawork.core.private_files import private_directory
 from hawork.core.steps import StepGate
 from hawork.runtime.parent_death import die_with_creator
 from hawork.runtime.supervised_process import PARENT_FD, SUPERVISOR_FD
+
+_MOST_SAID = 600
+"""Characters: the line with them is written to the pipe as a whole, however they are encoded."""
 
 
 def unique_name(role: str) -> str:
@@ -112,6 +116,7 @@ class ParentWatch:
         os._exit(70)  # not sys.exit: nothing may delay or prevent it
 
 
+@functools.cache
 def supervisor_of_environment() -> ToSupervisor | None:
     """The way to tell the supervisor something, if there is a supervisor."""
     text = os.environ.pop(SUPERVISOR_FD, "")
@@ -135,6 +140,10 @@ class ToSupervisor:
     def alive(self, part: str, question: int) -> None:
         """Called by the part itself."""
         self._tell({"alive": part, "question": question})
+
+    def said(self, text: str) -> None:
+        """What could not be written to standard error; the end of it, if it is long."""
+        self._tell({"said": text[-_MOST_SAID:]})
 
     def _tell(self, message: dict[str, Any]) -> None:
         # A supervisor that is gone takes this process with it: nothing to handle here.

@@ -9,11 +9,12 @@ The child inherits two descriptors, named in its environment:
 ``HAWORK_SUPERVISOR_FD``
     write end of a pipe on which a JobManager writes JSON lines: the ticket with which its
     leadership can be given up once it is dead, whether it wants to be asked whether it is
-    alive, and its answers::
+    alive, and its answers; and any process what it could not write to its log itself::
 
         {"ticket": {"type": "embedded", "contender": "..."}}
         {"watch": true}
         {"alive": "event loop", "question": 7}
+        {"said": "hawork jobmanager: OSError: [Errno 27] File too large"}
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class SupervisedProcess:
     process: subprocess.Popen[bytes]
     told_fd: int
     parent_fd: int
+    log: Path | None = None
     tickets: list[dict[str, str]] = field(default_factory=list)
     paused: bool = False
     watchdog: Watchdog | None = None
@@ -71,7 +73,7 @@ class SupervisedProcess:
     def read(self) -> list[dict[str, Any]] | None:
         """What the child has told since the last time; ``None`` once nothing can any more.
 
-        Tickets are kept in ``tickets``, too.
+        Tickets are kept in ``tickets``, too, and what it said is in its log.
         """
         told: list[dict[str, Any]] = []
         while True:
@@ -90,11 +92,23 @@ class SupervisedProcess:
                 if isinstance(message, dict):
                     told.append(message)
                     self._keep(message.get("ticket"))
+                    if isinstance(message.get("said"), str):
+                        self._log(message["said"])
 
     def _keep(self, ticket: object) -> None:
         if isinstance(ticket, dict) and ticket not in self.tickets:
             self.tickets.append(ticket)
             del self.tickets[:-MOST_TICKETS]
+
+    def _log(self, text: str) -> None:
+        """In its name: a limit of its own may keep it from that, and not us."""
+        descriptor = 2
+        with contextlib.suppress(OSError):
+            if self.log is not None:
+                descriptor = os.open(self.log, os.O_WRONLY | os.O_APPEND)
+            os.write(descriptor, text.encode(errors="backslashreplace"))
+        if descriptor != 2:
+            os.close(descriptor)
 
     def ask(self, question: int) -> None:
         """Ask it to prove that it is alive; it hears nothing when it has ended."""
@@ -173,4 +187,4 @@ def start_process(
         os.close(parent_read)
         if output is not None:
             os.close(output)
-    return SupervisedProcess(name, process, told_read, parent_write)
+    return SupervisedProcess(name, process, told_read, parent_write, log)

@@ -440,11 +440,12 @@ def supervise(
 
 def _say_what_hung(report: dict[str, Any]) -> None:
     if report["report"] == "hung":
-        sys.stderr.write(
-            f"hawork: {report['name']} (process {report['pid']}) was killed: its "
-            f"{report['silent']} had not answered for {report['seconds']:.1f} s "
-            f"({options.SUPERVISOR_WATCHDOG.key})\n"
-        )
+        with contextlib.suppress(OSError):  # a log on a full disk
+            sys.stderr.write(
+                f"hawork: {report['name']} (process {report['pid']}) was killed: its "
+                f"{report['silent']} had not answered for {report['seconds']:.1f} s "
+                f"({options.SUPERVISOR_WATCHDOG.key})\n"
+            )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

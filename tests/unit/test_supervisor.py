@@ -19,7 +19,7 @@ from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.errors import LabError
 from hawork.core.events import EventKind, NullEventSink, read_events
 from hawork.core.options import checked
-from hawork.runtime.process_control import ProcessControl
+from hawork.runtime.process_control import ProcessControl, last_words
 
 IDLE = "import threading; threading.Event().wait()"
 GRACEFUL = """
@@ -55,6 +55,14 @@ for name in ("jm-1", "jm-2"):
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # dead, and not reaped yet
 supervisor.run_once()
 sys.exit(len(supervisor.children))
+"""
+CANNOT_LOG = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+from hawork.runtime import __main__ as runtime
+if sys.argv[1] == "unforeseen":
+    runtime.load_configuration = lambda path: {}[path]
+sys.exit(runtime.main(["jobmanager", "--config", "/not-there/config.yaml"]))
 """
 LAB = """
 import sys, pathlib, threading
@@ -109,6 +117,20 @@ def test_output_goes_to_the_log(control: ProcessControl, tmp_path: Path) -> None
     control.start("jm-1", python("print('hello')"), log=tmp_path / "logs" / "jm-1.log")
     control.wait_until("jm-1", "exited")
     assert (tmp_path / "logs" / "jm-1.log").read_text() == "hello\n"
+
+
+@pytest.mark.parametrize(
+    ("how", "last"), [("foreseen", "hawork jobmanager: "), ("unforeseen", "KeyError: ")]
+)
+def test_a_process_that_cannot_write_to_its_log_still_says_there_why_it_ended(
+    control: ProcessControl, tmp_path: Path, how: str, last: str
+) -> None:
+    """A limit of its own, as ``lab.refuse(what="writes")`` sets one."""
+    log = tmp_path / "logs" / "jm-1.log"
+    control.start("jm-1", python(CANNOT_LOG, how), log=log)
+    assert control.wait_until("jm-1", "exited").status == 1
+    assert last_words(log).startswith(last)
+    assert "/not-there/config.yaml" in last_words(log)
 
 
 def test_kill_ends_the_whole_group(control: ProcessControl, tmp_path: Path) -> None:
