@@ -35,22 +35,21 @@ class ConfigMapHistory:
         self._maps: Any = cast(Any, client).CoreV1Api(api)
         self._which = {"namespace": control_plane.namespace, "label_selector": names.selector}
         self._judge = _Judge(self._cluster_map)
-        listed = self._maps.list_namespaced_config_map(**self._which)
-        for found in listed.items:
-            self._judge.begin(_plain(found))
-        self._version = str(listed.metadata.resource_version)
+        self._version, listed = self._list()
+        for found in listed:
+            self._judge.begin(found)
+        self._outdated = False
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
 
     def judge(self) -> tuple[int, list[str]]:
         """How many pointers were written, and the writes that were not fenced; ends the watch."""
-        listed = self._maps.list_namespaced_config_map(**self._which)
-        present = {found.metadata.name: found.metadata.resource_version for found in listed.items}
+        _, present = self._list()
 
         def caught_up() -> bool | None:
             seen = self._judge.versions()
-            return all(int(seen.get(name, 0)) >= int(rv) for name, rv in present.items()) or None
+            return all(int(seen.get(e["name"], 0)) >= int(e["version"]) for e in present) or None
 
         Waiting("the watch to catch up", caught_up, timeout=20).wait()
         self.close()
@@ -72,15 +71,22 @@ class ConfigMapHistory:
             try:
                 self._watch()
             except Exception as error:  # noqa: BLE001 - the server is away, in a way of urllib3's
-                if getattr(error, "status", None) == _GONE:
-                    self._judge.broken.append(
-                        "the API server forgot versions before they were seen"
-                    )
-                    return
+                self._outdated = self._outdated or getattr(error, "status", None) == _GONE
                 self._done.wait(_AGAIN)
 
+    def _list(self) -> tuple[str, list[dict[str, Any]]]:
+        listed = self._maps.list_namespaced_config_map(**self._which)
+        return str(listed.metadata.resource_version), [_plain(found) for found in listed.items]
+
     def _watch(self) -> None:
-        """Until the server ends it. What was seen is not looked at again, however it ends."""
+        """Until the server ends it. What was seen is not looked at again, however it ends.
+
+        An API server that has forgotten what came after that is asked what there is now.
+        """
+        if self._outdated:
+            self._version, listed = self._list()
+            self._judge.catch_up(listed)
+            self._outdated = False
         stream = cast(Any, watch).Watch().stream(
             self._maps.list_namespaced_config_map, **self._which, resource_version=self._version,
             timeout_seconds=_SECONDS, _request_timeout=_SECONDS + _AGAIN,
@@ -112,10 +118,18 @@ class _Judge:
         if found["name"] == self._cluster_map:
             self._note_term(found)
 
-    def begin_anew(self, listed: list[dict[str, Any]]) -> None:
-        """Some versions were not seen: who claimed what in them is not known."""
-        self._whole = False
-        self._known.clear()
+    def catch_up(self, listed: list[dict[str, Any]]) -> None:
+        """Some versions were not seen: who claimed what in them is not known.
+
+        Unless nothing but the time of a renewal differs.
+        """
+        now = {found["name"]: found for found in listed}
+        if {name: _written(found) for name, found in self._known.items()} != {
+            name: _written(found) for name, found in now.items()
+        }:
+            self._whole = False
+            for name in self._known.keys() - now.keys():
+                del self._known[name]
         for found in listed:
             self.begin(found)
 
@@ -184,6 +198,10 @@ def _plain(found: Any) -> dict[str, Any]:
         "annotations": found.metadata.annotations or {},
         "data": found.data or {},
     }
+
+
+def _written(found: Mapping[str, Any]) -> tuple[str, str, Mapping[str, str]]:
+    return _holder(found), _claim(found), found["data"]
 
 
 def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
