@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ha", default="embedded", metavar="TYPE", help="high-availability.type (embedded)"
     )
-    parser.add_argument("--seed", metavar="SEED", help="repeat the faults of a drill, such as n1-7")
+    parser.add_argument("--seed", metavar="SEED", help="repeat the faults of a drill, such as n2-7")
     parser.add_argument("--minutes", type=float, default=1.0, help="how long faults are done (1)")
     parser.add_argument("--faults", type=int, metavar="N", help="so many, instead of --minutes")
     parser.add_argument("--only", metavar="N,N", help="of these, only the faults with such numbers")

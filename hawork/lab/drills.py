@@ -30,6 +30,8 @@ SHORT: Mapping[str, str] = {
     options.HEARTBEAT_TIMEOUT.key: "1200 ms",
     options.RESTART_INITIAL_BACKOFF.key: "50 ms",
     options.RESTART_MAX_BACKOFF.key: "200 ms",
+    # Longer than any pause: what is deposed while it stands still is to wake up, too.
+    options.SUPERVISOR_WATCHDOG.key: "8 s",
 }
 """Short enough for many failovers in a minute; safe at any length, which is what is tried."""
 

@@ -31,6 +31,7 @@ class PaperCluster:
                 options.EMBEDDED_LEASE_DURATION.key: "1 s",
                 options.EMBEDDED_RENEW_DEADLINE.key: "800 ms",
                 options.EMBEDDED_RETRY_PERIOD.key: "200 ms",
+                options.SUPERVISOR_WATCHDOG.key: "1 s",
             }
         )
         self.processes = {

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hawork.core.errors import LabError
+from hawork.lab.nemesis import deeds as nemesis_deeds
 from hawork.lab.nemesis.cluster import Sight
 from hawork.lab.nemesis.deeds import Deeds
 from hawork.lab.nemesis.plan import KINDS, Wish
@@ -68,6 +69,35 @@ def test_a_process_that_ends_again_is_told_again(cluster: PaperCluster, deeds: D
         cluster.set("tm-1", "exited")
         deeds.heal()
     assert len(deeds.ended_by_itself) == 2
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_what_gets_nothing_to_begin_with_may_end_and_what_has_begun_may_not(
+    cluster: PaperCluster, deeds: Deeds, monkeypatch: pytest.MonkeyPatch, has_begun: bool
+) -> None:
+    monkeypatch.setattr(nemesis_deeds, "has_begun", lambda _: has_begun)
+    deeds._cannot = ()
+    assert deeds.do(wish("opens fail")).target == "jm-1"
+    cluster.set("jm-1", "exited")
+    deeds.undo_what_is_due(0.0)
+    assert len(deeds.ended_by_itself) == int(has_begun)
+
+
+def test_what_is_blocked_is_left_to_the_watchdog(
+    cluster: PaperCluster, deeds: Deeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not deeds.do(wish("block")).target  # none has begun
+    monkeypatch.setattr(nemesis_deeds, "has_begun", lambda _: True)
+    assert deeds.do(wish("block", 2)).target == "jm-1"
+    assert deeds.do(wish("block", 3)).target == "jm-2"  # the other one hangs already
+    deeds.heal()
+    assert deeds.hanging() == ["jm-1", "jm-2"]
+    cluster.set("jm-1", "exited")
+    deeds.heal()
+    assert deeds.hanging() == ["jm-2"]
+    deeds.end_what_hangs()
+    assert deeds.hanging() == deeds.ended_by_itself == []
+    assert cluster.done[2:] == [("restart", "jm-1"), ("restart", "jm-2")]
 
 
 def test_healing_resumes_what_is_paused(cluster: PaperCluster, deeds: Deeds) -> None:

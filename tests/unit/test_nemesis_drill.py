@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +26,7 @@ from hawork.lab.nemesis import drill, judge
 from hawork.lab.nemesis.drill import Drill, DrillReport
 from hawork.lab.nemesis.jobs import KEYS
 from hawork.lab.nemesis.load import LoadSpec
+from hawork.lab.nemesis.plan import wishes
 from tests.unit.paper_cluster import PaperCluster
 
 STORE: Any = SimpleNamespace(no_sessions="none", own=False, server_data=tuple, control_plane=None)
@@ -184,6 +185,15 @@ def test_no_leader_after_healing_is_noticed(paper: Paper) -> None:
 def test_a_process_that_ended_by_itself_is_noticed(paper: Paper) -> None:
     paper.cluster.set("jm-2", "exited")
     assert promises(run(paper, only=(2,))) == {judge.DIED}
+
+
+def test_what_hangs_and_is_not_ended_is_noticed(paper: Paper) -> None:
+    blocks = [
+        each.number for each in islice(wishes(3, "embedded"), 500) if each.kind.name == "block"
+    ]
+    report = run(paper, only=tuple(blocks[:1]))
+    assert promises(report) == {judge.HANGS}
+    assert ("restart", "jm-1") in paper.cluster.done
 
 
 def test_a_job_that_was_there_before_must_be_there_afterwards(paper: Paper) -> None:

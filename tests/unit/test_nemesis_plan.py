@@ -12,7 +12,7 @@ from hawork.lab.nemesis.deeds import Deed
 from hawork.lab.nemesis.drill import DrillReport
 from hawork.lab.nemesis.judge import LOST, Breach
 from hawork.lab.nemesis.minimal import fewest
-from hawork.lab.nemesis.plan import KINDS, seed_of, seed_text, wishes
+from hawork.lab.nemesis.plan import KINDS, VERSION, seed_of, seed_text, wishes
 
 
 def report(numbers: Sequence[int], broken: bool) -> DrillReport:
@@ -51,7 +51,7 @@ def test_what_is_not_a_seed_is_named(given: str) -> None:
         seed_of(given)
 
 
-@pytest.mark.parametrize("given", ["n0-4711", "n2-4711", "n999-1"])
+@pytest.mark.parametrize("given", [f"n{VERSION - 1}-4711", f"n{VERSION + 1}-4711", "n999-1"])
 def test_a_seed_of_another_version_says_so(given: str) -> None:
     with pytest.raises(LabError, match=r"is of version .* other faults"):
         seed_of(given)

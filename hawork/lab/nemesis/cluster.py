@@ -98,6 +98,8 @@ class Breakable(Protocol):
 class OwnProcesses(Protocol):
     """The verbs upon hawork's own processes, which those of real Flink do not have."""
 
+    def block(self, target: str = ...) -> Any: ...
+
     def kill_task(self, target: str) -> Any: ...
 
     def move_clock(self, target: str = ..., wall: float = ..., slept: float = ...) -> Any: ...
@@ -156,9 +158,17 @@ class Sight:
         return self.leader() if self._cluster.client.current_leader() == before else None
 
 
+def has_begun(pid: int) -> bool:
+    """Whether a process has come as far as to listen, or to connect: it is not just starting."""
+    return bool(_connections(pid))
+
+
 def _ports(pid: int) -> set[int]:
+    return {each.laddr.port for each in _connections(pid) if each.status == psutil.CONN_LISTEN}
+
+
+def _connections(pid: int) -> list[Any]:
     try:
-        connections = psutil.Process(pid).net_connections(kind="tcp")
+        return list(psutil.Process(pid).net_connections(kind="tcp"))
     except (psutil.Error, AttributeError):
-        return set()
-    return {each.laddr.port for each in connections if each.status == psutil.CONN_LISTEN}
+        return []

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hawork.core import options
 from hawork.core.errors import HaworkError, LabError
 from hawork.ha.layout import job_result_url
 from hawork.ha.storage import local_path
-from hawork.lab.nemesis.cluster import Breakable, OwnProcesses, Sight
+from hawork.lab.nemesis.cluster import Breakable, OwnProcesses, Sight, has_begun
+from hawork.lab.nemesis.means import watchdog_seconds
 from hawork.lab.nemesis.plan import KINDS, Wish
 from hawork.lab.nemesis.pointers import Pointers
 
@@ -86,6 +86,8 @@ class Deeds:
         self.put_back: set[str] = set()
         """Files that were put back: a job that ended meanwhile knows nothing of them."""
         self.ended_by_itself: list[str] = []
+        self._blocked: dict[int, str] = {}
+        """The process ids, and names, of those whose event loop hangs."""
         self._cluster = cluster
         self._sight = sight
         self._pointers = pointers
@@ -97,6 +99,8 @@ class Deeds:
         self._turns = itertools.count()
         self._wanted_dead: set[int] = set()
         self._paused: set[int] = set()
+        self._refused: dict[int, bool] = {}
+        """Whether a process that was refused writes or descriptors had begun by then."""
         self._down: dict[str, float] = {}
         self._leaving: dict[str, Future[Any]] = {}
         self._background = ThreadPoolExecutor(8, thread_name_prefix="nemesis")
@@ -158,6 +162,15 @@ class Deeds:
         self._start_what_is_down(float("inf"))
         if lasting:
             raise failed[0]
+
+    def hanging(self) -> list[str]:
+        """The processes that were blocked, and that nothing has ended since."""
+        states = self._cluster.processes
+        return [n for pid, n in self._blocked.items() if states[n].pid == pid and states[n].alive]
+
+    def end_what_hangs(self) -> None:
+        for name in self.hanging():
+            self._cluster.restart(name)
 
     def change_leader(self) -> None:
         """Restart the leader: what was put back into the store is read by the next one."""
@@ -224,6 +237,18 @@ class Deeds:
         if self._cluster.processes[name].state == "paused":
             self._cluster.resume(name)
 
+    def _block(self, wish: Wish, deed: Deed) -> None:
+        """Nothing of ours ends it: that is what the watchdog is for."""
+        name = self._process(wish, deed, role="jm", fit=self._can_be_blocked)
+        if name and isinstance(self._cluster, OwnProcesses):
+            pid = self._cluster.processes[name].pid
+            self._wanted_dead.add(pid)
+            self._cluster.block(name)
+            self._blocked[pid] = name
+
+    def _can_be_blocked(self, pid: int) -> bool:
+        return has_begun(pid) and pid not in self._blocked and pid not in self._refused
+
     def _kill_task(self, wish: Wish, deed: Deed) -> None:
         name = self._process(wish, deed, role="tm")
         if name and isinstance(self._cluster, OwnProcesses):
@@ -237,6 +262,8 @@ class Deeds:
 
     def _refuse(self, wish: Wish, deed: Deed, what: str) -> None:
         if name := self._process(wish, deed):
+            pid = self._cluster.processes[name].pid
+            self._refused[pid] = has_begun(pid)
             self._cluster.refuse(name, what)
             self._later(wish, deed, lambda: self._cluster.allow(name))
 
@@ -336,12 +363,15 @@ class Deeds:
         deed.target = "the store"
 
     # --- within --------------------------------------------------------------------------
-    def _process(self, wish: Wish, deed: Deed, role: str = "") -> str | None:
+    def _process(
+        self, wish: Wish, deed: Deed, role: str = "", fit: Callable[[int], bool] = lambda _: True
+    ) -> str | None:
         """A running process: often the leader, and a TaskManager now and then."""
         states = self._cluster.processes
         running = sorted(
             name for name, state in states.items()
             if state.state == "running" and not self._is_leaving(name) and name.startswith(role)
+            and fit(state.pid)
         )  # fmt: skip
         leader = self._sight.leader()
         if not running:
@@ -372,9 +402,11 @@ class Deeds:
     def _notice_end(self, name: str) -> None:
         state = self._cluster.processes[name]
         # A watchdog takes a pause for what it looks like.
-        watched = self._cluster.config.get_option(options.SUPERVISOR_WATCHDOG) > 0
-        hung = watched and state.pid in self._paused and state.status == -signal.SIGKILL
-        if state.pid not in self._wanted_dead and not hung:
+        hung = state.pid in self._paused and state.status == -signal.SIGKILL
+        hung = hung and watchdog_seconds(self._cluster) > 0
+        # Python itself needs files to begin.
+        starved = state.status == 1 and not self._refused.get(state.pid, True)
+        if state.pid not in self._wanted_dead and not hung and not starved:
             self.ended_by_itself.append(
                 f"{name} (process {state.pid}) ended with status {state.status}: "
                 f"{self._cluster.last_words(name)}"

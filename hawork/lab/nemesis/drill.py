@@ -19,6 +19,7 @@ from hawork.lab.nemesis.deeds import Deed, Deeds
 from hawork.lab.nemesis.history import history_of
 from hawork.lab.nemesis.judge import (
     DIED,
+    HANGS,
     STALE,
     Breach,
     LeaderWatch,
@@ -28,7 +29,7 @@ from hawork.lab.nemesis.judge import (
     wait_for_leader,
 )
 from hawork.lab.nemesis.load import Load, LoadKinds, LoadSpec
-from hawork.lab.nemesis.means import what_cannot_be_done
+from hawork.lab.nemesis.means import watchdog_seconds, what_cannot_be_done
 from hawork.lab.nemesis.plan import KINDS, check_length, seed_of, seed_text, wishes
 from hawork.lab.nemesis.pointers import Pointers
 
@@ -113,6 +114,7 @@ class Drill:
         self._tell = tell
         self.left_out = what_cannot_be_done(cluster, store)
         self._lease = _lease(cluster)
+        self._watchdog = watchdog_seconds(cluster)
         self.sight = Sight(cluster)
         self._deeds = Deeds(
             cluster, self.sight, Pointers(cluster.config), self._lease,
@@ -155,6 +157,7 @@ class Drill:
                     try:
                         self._rage(end, faults, only)
                         self._calm_down(last=True)
+                        self._expect_end_of_what_hangs()
                         if self._deeds.harmed:
                             self._deeds.change_leader()
                             self._calm_down()
@@ -204,14 +207,27 @@ class Drill:
         self._deeds.heal()
         self._expect_leader()
 
+    def _expect_end_of_what_hangs(self) -> None:
+        """The watchdog has to end it, and whatever watches takes part by now."""
+        end = time.monotonic() + self._watchdog + _LEADER_WITHIN
+        while self._deeds.hanging() and time.monotonic() < end:
+            self._deeds.live_on(0.1)
+        self._breaches += [Breach(HANGS, name) for name in self._deeds.hanging()]
+
     def _expect_leader(self) -> None:
-        breach = wait_for_leader(self.sight, 3 * self._lease + _LEADER_WITHIN)
+        within = 3 * self._lease + _LEADER_WITHIN
+        if self._deeds.hanging():
+            within += self._watchdog
+        breach = wait_for_leader(self.sight, within)
         if breach is not None:
             self._breaches.append(breach)
 
     def _mend(self) -> None:
         """Also when it was interrupted: nothing stays broken, and nothing of ours in the store."""
-        for act in (self._deeds.heal, self._deeds.close, self._history.close, self._watch.end):
+        deeds = self._deeds
+        for act in (
+            deeds.heal, deeds.end_what_hangs, deeds.close, self._history.close, self._watch.end,
+        ):  # fmt: skip
             try:
                 act()
             except HaworkError as error:

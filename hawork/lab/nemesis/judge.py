@@ -32,6 +32,7 @@ STALE = "a stale write"
 LEADERLESS = "no leader after healing"
 LEFT = "something is left over"
 DIED = "a process ended by itself"
+HANGS = "a process that hangs was not ended"
 REFUSED = "a submission that was refused has run"
 
 ENDS_WITHIN = 60.0

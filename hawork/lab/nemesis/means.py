@@ -18,6 +18,13 @@ def what_cannot_be_done(cluster: Breakable, store: Store) -> dict[str, str]:
             if ha in kind.stores and kind.needs in missing}  # fmt: skip
 
 
+def watchdog_seconds(cluster: Breakable) -> float:
+    """After how long a JobManager that hangs is killed; 0 where nothing does that."""
+    if not cluster.config.get_option(options.SUPERVISOR):
+        return 0.0
+    return float(cluster.config.get_option(options.SUPERVISOR_WATCHDOG))
+
+
 def _missing(cluster: Breakable, store: Store) -> Mapping[str, str]:
     missing = {}
     if not hasattr(resource, "prlimit"):
@@ -28,7 +35,11 @@ def _missing(cluster: Breakable, store: Store) -> Mapping[str, str]:
         )
     if len(store.server_data()) in (1, 2):
         missing["ensemble"] = "the store is not an ensemble of three servers"
-    for needs, verb in (("tasks", "kill_task"), ("clock", "move_clock")):
+    if watchdog_seconds(cluster) == 0:
+        missing["watchdog"] = (
+            f"only a watchdog ends what hangs: switch it on with {options.SUPERVISOR_WATCHDOG.key}"
+        )
+    for needs, verb in (("watchdog", "block"), ("tasks", "kill_task"), ("clock", "move_clock")):
         if verb in cluster.absent:
             missing[needs] = cluster.absent[verb]
     return missing

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hawork.core.errors import LabError
 
-VERSION = 1
+VERSION = 2
 """Of the table below, and of how it is drawn from: another one makes other faults of a seed."""
 
 _LONGEST = 1e6
@@ -44,6 +44,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("restart", 6),
         Kind("short pause", 10, least=0.05, most=0.6),
         Kind("long pause", 12, least=1.2, most=2.5),
+        Kind("block", 5, "watchdog"),
         Kind("kill task", 7, "tasks"),
         Kind("writes fail", 5, "limits", 0.2, 2.0),
         Kind("opens fail", 4, "limits", 0.2, 2.0),
@@ -110,7 +111,7 @@ def check_length(minutes: float | None, faults: int | None) -> None:
 
 
 def seed_of(given: int | str | None) -> int:
-    """The number of a seed as it was printed, such as ``n1-4711``; a new one for ``None``.
+    """The number of a seed as it was printed, such as ``n2-4711``; a new one for ``None``.
 
     ``LabError`` for one of another version, which would stand for other faults here.
     """
