@@ -151,7 +151,9 @@ def sources_of(arguments: argparse.Namespace) -> Sources:
 
 def version_of(text: str | None) -> str | None:
     """A release as it stands on the command line. ``ConfigurationError`` for anything else."""
-    parts = (text or "0.0").split(".")
+    if text is None:
+        return None
+    parts = text.split(".")
     if not 2 <= len(parts) <= 3 or not all(part.isascii() and part.isdigit() for part in parts):
         raise ConfigurationError(f"'--target-version {text}' is none: write it as 2.1.1")
     return text

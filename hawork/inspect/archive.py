@@ -131,10 +131,14 @@ class ZipStorage:
     def listing(self) -> Sequence[StoredFile]:
         self.notes = []
         self._members = {}
-        for member in self._zip.infolist():
-            name = inside(member.filename)
+        members = self._zip.infolist()
+        # Windows PowerShell's Compress-Archive separates by backslashes.
+        slashes = any("/" in member.filename.rstrip("/") for member in members)
+        for member in members:
+            written = member.filename if slashes else member.filename.replace("\\", "/")
+            name = inside(written)
             mode = member.external_attr >> 16
-            if member.is_dir():
+            if written.endswith("/"):
                 continue
             if name is None:
                 self.notes.append(f"{member.filename!r} leads out of the archive: not looked at")

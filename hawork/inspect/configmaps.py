@@ -81,6 +81,7 @@ def parse_configmaps(content: bytes, name: str) -> Dump:
             raise ConfigurationError(f"{name} is not UTF-8 text: {error}") from None
         text = content.decode("utf-16", "replace")
     maps: list[ConfigMap] = []
+    binary: list[str] = []
     other, listed = 0, False
     for document in _documents(text, name, problems):
         listed = listed or isinstance(document, list) or (
@@ -95,6 +96,8 @@ def parse_configmaps(content: bytes, name: str) -> Dump:
                 problems.append(f"{name}: an item has no metadata.name and was left out")
             else:
                 maps.append(found)
+                if found.name.endswith("-config-map") and item.get("binaryData"):
+                    binary.append(found.name)
     whole = listed and not problems
     if not maps and not whole:
         reason = problems[0] if problems else f"{name} is empty" if not text.strip() else name
@@ -102,10 +105,12 @@ def parse_configmaps(content: bytes, name: str) -> Dump:
             f"{reason}: there is no ConfigMap in it; give what 'kubectl get configmap -o yaml' (or "
             "json) prints"
         )
-    if other:
-        problems.append(f"{name}: {other} objects that are not ConfigMaps were left out")
     if not maps:
-        problems.append(f"{name} has no ConfigMaps in it")
+        left_out = f", but {other} other objects" if other else ""
+        problems.append(f"{name} has no ConfigMaps in it{left_out}")
+    problems += [
+        f"{name}: values of {each} are in binaryData, which Flink does not read" for each in binary
+    ]
     return Dump(tuple(maps), tuple(problems), whole)
 
 

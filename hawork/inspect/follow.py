@@ -33,7 +33,7 @@ from hawork.inspect.metadata import decode_metadata
 from hawork.inspect.moments import mark_moments
 from hawork.inspect.own import follow_own
 from hawork.inspect.results import decode_result
-from hawork.inspect.stored_files import StoredFile, StoredFiles
+from hawork.inspect.stored_files import StoredFile, StoredFiles, comparable_url
 
 __all__ = ["follow", "follow_pointer"]
 
@@ -47,6 +47,7 @@ _PREFIXES: Final[dict[str, Literal["job graph", "execution plan", "completed che
 }
 _RESULT: Final = re.compile(r"([0-9a-f]{32})(_DIRTY)?\.json")
 _CHK: Final = re.compile(r"(?:.*/)?([0-9a-f]{32})/chk-(\d{1,19})/_metadata", re.DOTALL)
+_JOB_FOLDER: Final = re.compile(r"(.+?)/[0-9a-f]{32}/(?:chk-\d+|shared|taskowned)/.*", re.DOTALL)
 Progress = Callable[[str, int, int], None]
 
 
@@ -101,10 +102,10 @@ def follow_pointer(
         cluster.miss("files of pointers", _not_below(url))
         return
     found = files.get(name)
-    stored.file = PointedFile(name, looked=found is not None or files.complete)
+    storage_dir = posixpath.dirname(posixpath.dirname(name))
+    looked = found is not None or _covered(cluster, files, url, name, storage_dir)
+    stored.file = PointedFile(name, looked)
     if found is None:
-        if not files.complete:
-            cluster.miss(f"file {name}", "the storage could not be listed whole")
         return
     stored.file.size = found.size
     try:
@@ -143,6 +144,38 @@ def _artifacts(
         yield artifact
 
 
+def _covered(cluster: Cluster, files: StoredFiles, url: str, name: str, folder: str) -> bool:
+    """Whether a file that is not listed is missing.
+
+    Not where nothing of ``folder`` is listed: it was not copied, or the map is wrong.
+    """
+    if not files.complete:
+        cluster.miss(f"file {name}", "the storage could not be listed whole")
+        return False
+    if files.has_below(folder):
+        return True
+    root = comparable_url(url).removesuffix(name[len(folder) :]).rstrip("/")
+    why = f"nothing of {root} is in the storage: is it copied, and --map right?"
+    if (other := files.elsewhere(name)) is not None:
+        why = f"{root} is not where --map says: {_map_to(url, other)} would lead to {other}"
+    if not any(missed.what == root for missed in cluster.not_looked_at):
+        cluster.miss(root, why)
+    return False
+
+
+def _map_to(url: str, name: str) -> str:
+    """The ``--map`` by which a URL leads to a file.
+
+    >>> _map_to("file:/srv/flink/ha/x", "backup/flink/ha/x")
+    '--map file:/srv=backup'
+    """
+    wanted, there = comparable_url(url).split("/"), name.split("/")
+    while wanted and there and wanted[-1] == there[-1]:
+        wanted.pop()
+        there.pop()
+    return f"--map {'/'.join(wanted)}={'/'.join(there) or '.'}"
+
+
 def _not_below(url: str) -> str:
     root = url.rpartition("/")[0]
     return f"{root} is below no URL that is mapped: give its storage with --storage and --map"
@@ -172,11 +205,17 @@ def _state_files(
             cluster.miss("state files", _not_below(handle.path))
             continue
         found = files.get(name)
-        if found is None and not files.complete:
+        if found is None and not _covered(cluster, files, handle.path, name, _checkpoint_dir(name)):
             checkpoint.state_looked = False
         elif found is None or found.size < wanted:
             size = None if found is None else found.size
             checkpoint.missing.append(MissingState(name, wanted, size, handle.owner))
+
+
+def _checkpoint_dir(name: str) -> str:
+    """The folder that has those of the jobs; ``""``: that of the storage itself."""
+    match = _JOB_FOLDER.fullmatch(name)
+    return match[1] if match else ""
 
 
 def _metadata(
@@ -191,7 +230,8 @@ def _metadata(
     checkpoint.metadata_name = name
     found = files.get(name)
     if found is None:
-        checkpoint.metadata = "missing" if files.complete else "not looked"
+        covered = files.complete and files.has_below(_checkpoint_dir(name))
+        checkpoint.metadata = "missing" if covered else "not looked"
         return
     checkpoint.metadata = "there"
     if not compare:
@@ -257,7 +297,10 @@ def _ha_folders(cluster: Cluster, files: StoredFiles) -> set[str]:
         ours = {folder for folder in found
                 if posixpath.basename(folder) == cluster.cluster_id}  # fmt: skip
         folders = ours or (found if len(found) == 1 else set())
-    cluster.storage_looked = bool(folders) and files.complete
+    covered = not pointed or any(
+        files.has_below(folder) or files.has_below(posixpath.dirname(folder)) for folder in folders
+    )
+    cluster.storage_looked = bool(folders) and files.complete and covered
     if not folders:
         wanted = cluster.settings.ha_directory or "high-availability.storageDir"
         cluster.miss("storageDir", f"{wanted} is not in the storage that was given: use --map")
@@ -275,7 +318,8 @@ def _results(cluster: Cluster, files: StoredFiles, ha_folders: set[str]) -> None
         for folder in ha_folders:
             parent, cluster_id = posixpath.split(folder)
             places.add(posixpath.join(parent, "job-result-store", cluster_id))
-    cluster.results_looked = bool(places) and files.complete
+    found = cluster.storage_looked or any(files.has_below(place) for place in places)
+    cluster.results_looked = bool(places) and files.complete and found
     for place in sorted(places):
         for file in sorted(files.folder(place), key=lambda file: file.name):
             if match := _RESULT.fullmatch(posixpath.basename(file.name)):

@@ -87,6 +87,8 @@ def headline(inspection: Inspection) -> tuple[str, str]:
         )
     if inspection.alarms:
         return f"WILL START{with_version}", "warning"
+    if inspection.exit_status == 2:
+        return f"WILL START{with_version}, AS FAR AS WAS LOOKED AT", "warning"
     return f"WILL START{with_version}", "good"
 
 

@@ -87,8 +87,11 @@ class Settings:
 
     @property
     def zookeeper_root(self) -> str | None:
-        """The znode of the cluster. Source: ``ZooKeeperUtils.startCuratorFramework``."""
-        if self.source is None:
+        """The znode of the cluster. Source: ``ZooKeeperUtils.startCuratorFramework``.
+
+        ``None`` without a configuration, and with one that says nothing of high availability.
+        """
+        if not any(key.startswith(("high-availability", "recovery.")) for key in self.values):
             return None
         root = (self.get("high-availability.zookeeper.path.root") or "/flink").strip("/")
         return "/" + "/".join(part for part in (root, self.cluster_id or "default") if part)

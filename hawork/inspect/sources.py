@@ -241,6 +241,14 @@ def znodes_into(cluster: Cluster, tree: ZooKeeperTree) -> None:
         )
     cluster.store_moment, cluster.tree = tree.moment, tree
     read_znodes(cluster, [_entry(node, tree.owners_known) for node in tree.znodes])
+    paths = [node.path for node in tree.znodes]
+    below = f"{cluster.root}/"
+    if tree.notes and not any(path.startswith(below) for path in paths):
+        cluster.store_looked = False  # it may be in what could not be read
+    part = posixpath.commonpath(paths) if paths else ""
+    if part.startswith(below) and part != "/":
+        cluster.store_looked = False
+        cluster.miss("HA store", f"the dump is of {part} alone: give all below {cluster.root}")
 
 
 def embedded_into(cluster: Cluster, store: EmbeddedStore) -> None:
@@ -272,7 +280,13 @@ def _entry(node: ZNode, owners_known: bool) -> Entry:
 
 
 def _storage(cluster: Cluster, place: str, mapping: Mapping[str, str]) -> None:
-    storage = open_storage(place)
+    try:
+        storage = open_storage(place)
+    except ConfigurationError as error:
+        if not (cluster.store_looked and Path(place).exists()):
+            raise
+        cluster.miss("storage", str(error))  # the store is still worth an answer
+        return
     listing = _listing(cluster, storage)
     if listing is not None:
         mapped = dict(mapping) or _guessed(cluster, place, [file.name for file in listing])

@@ -71,6 +71,8 @@ class StoredFiles:
         )
         self.complete = complete
         self._folders: dict[str, list[StoredFile]] | None = None
+        self._above: set[str] = set()
+        self._called: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[StoredFile]:
         return iter(self._files.values())
@@ -135,6 +137,21 @@ class StoredFiles:
         self.folder("")
         assert self._folders is not None
         return self._folders.keys()
+
+    def has_below(self, name: str) -> bool:
+        """Whether any file lies in this folder, at whatever depth."""
+        if not self._above:
+            for folder in self.folders:
+                while folder not in self._above:
+                    self._above.add(folder)
+                    folder = posixpath.dirname(folder)
+        return name in self._above
+
+    def elsewhere(self, name: str) -> str | None:
+        """A file of the same name in another folder."""
+        if not self._called:
+            self._called = {posixpath.basename(each): each for each in self._files}
+        return self._called.get(posixpath.basename(name))
 
 
 def _inside(name: str) -> str:

@@ -173,8 +173,9 @@ class TarStorage:
                 if member.isreg() and inside(member.name) == name:
                     result.seek(0)
                     result.truncate()
-                    found = True
+                    found = False
                     _copy(tar, member, result)
+                    found = True
         except _DAMAGE as error:
             reason = str(error)
         if not found:

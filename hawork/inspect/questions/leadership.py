@@ -340,11 +340,14 @@ def owners(facts: Facts) -> Iterator[Finding]:
 def _silence(facts: Facts) -> float | None:
     """Seconds for which a leader has left no trace that would have left one by then.
 
-    ``None`` while its jobs may just not have made their next checkpoint, and when the store itself
-    was asked: a session is there only as long as its server hears of it.
+    ``None`` while its jobs may just not have made their next checkpoint, when the store itself was
+    asked (a session is there only as long as its server hears of it), and when a part of its data
+    could not be read: the end of the session may be there.
     """
     cluster, moment = facts.cluster, facts.cluster.moment
     if cluster.live or moment.earliest is None or moment.latest is None:
+        return None
+    if cluster.tree is not None and cluster.tree.notes:
         return None
     intervals = [
         graph.content.checkpoint_interval / 1000

@@ -1,0 +1,159 @@
+"""What was not copied, not mapped or cut off is *not looked at*: neither clean nor damaged."""
+
+from __future__ import annotations
+
+import copy
+import tarfile
+import zipfile
+from pathlib import Path
+
+import ha_cases
+import pytest
+import yaml
+from ha_cases.made import Made, clusters
+
+from hawork.cli.inspect import version_of
+from hawork.core.errors import ConfigurationError
+from hawork.inspect.inspection import Inspection
+from hawork.inspect.inspector import inspect
+from hawork.inspect.report import headline
+from hawork.inspect.sources import Sources
+
+CLUSTERS = clusters()
+MAPPING = {"file:/srv/flink": "."}
+
+
+def whys(found: Inspection) -> str:
+    return " ".join(f"{each.what}: {each.why}" for each in found.cluster.not_looked_at)
+
+
+def nothing_is_told(found: Inspection, why: str) -> None:
+    """No finding, and not clean either."""
+    assert found.alarms == []
+    assert why in whys(found)
+    assert found.exit_status == 2
+    assert "AS FAR AS WAS LOOKED AT" in headline(found)[0] or found.recovery.jobmanager == "unknown"
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+@pytest.mark.parametrize(
+    ("part", "missing"), [("checkpoints/", "file:/srv/flink/ha"), ("ha/", "checkpoints")]
+)
+def test_a_part_of_the_files_is_not_called_missing(cluster: str, part: str, missing: str) -> None:
+    made = copy.deepcopy(CLUSTERS[cluster])
+    made.files = {name: each for name, each in made.files.items() if name.startswith(part)}
+    nothing_is_told(made.look(), f"{missing} is in the storage")
+
+
+def test_a_wrong_map_is_told_with_the_right_one() -> None:
+    made = copy.deepcopy(CLUSTERS["zk120"])
+    made.files = {f"backup é/flink/{name}": each for name, each in made.files.items()}
+    nothing_is_told(made.look(), "--map file:/srv=backup é would lead to backup é/flink/ha/")
+
+
+def test_files_that_are_gone_from_a_storage_that_is_there_are_missing() -> None:
+    made = copy.deepcopy(CLUSTERS["zk120"])
+    made.files = {
+        name: each for name, each in made.files.items()
+        if not name.startswith("ha/flights-prod/")
+    }  # fmt: skip
+    assert {each.name for each in made.look().alarms} == {
+        "job-graph-file-missing", "checkpoint-file-missing"
+    }  # fmt: skip
+
+
+def case(tmp_path: Path) -> ha_cases.Case:
+    return ha_cases.unpack("zk120-healthy", tmp_path)
+
+
+def look(found: ha_cases.Case, storage: Path) -> Inspection:
+    return inspect(Sources(config=found.config, storage=storage, mapping=MAPPING, **found.store))
+
+
+def test_the_last_file_of_an_archive_that_is_cut_off_is_not_damaged(tmp_path: Path) -> None:
+    found, cut = case(tmp_path), tmp_path / "cut.tar"
+    with tarfile.open(found.storage) as tar:
+        large = next(each for each in tar if "submittedJobGraph" in each.name)
+    cut.write_bytes(found.storage.read_bytes()[: large.offset_data + large.size // 2])
+    nothing_is_told(look(found, cut), f"{large.name} cannot be read")
+
+
+def test_a_zip_of_windows_is_a_storage(tmp_path: Path) -> None:
+    found, packed = case(tmp_path), tmp_path / "files.zip"
+    with tarfile.open(found.storage) as tar, zipfile.ZipFile(packed, "w") as written:
+        for member in tar:
+            name = member.name.removeprefix("./").replace("/", "\\")
+            content = tar.extractfile(member)
+            written.writestr(name + "\\" * member.isdir(), content.read() if content else b"")
+    assert look(found, packed).exit_status == 0
+
+
+def test_a_storage_that_cannot_be_opened_leaves_the_answer_of_the_store(tmp_path: Path) -> None:
+    found, packed = case(tmp_path), tmp_path / "files.zip"
+    with zipfile.ZipFile(packed, "w") as written:
+        written.writestr("ha/x", b"x")
+    packed.write_bytes(packed.read_bytes()[:40])
+    told = look(found, packed)
+    nothing_is_told(told, "is not a directory, a tar")
+    assert len(told.recovery.jobs) == 3
+
+
+@pytest.mark.parametrize("part", ["jobs", "jobgraphs", "leader"])
+def test_a_dump_of_a_part_of_the_tree_is_not_a_loss_of_the_rest(part: str) -> None:
+    made = copy.deepcopy(CLUSTERS["zk120"])
+    prefix = f"{made.root}/{part}"
+    made.store = {path: node for path, node in made.store.items() if path.startswith(prefix)}
+    nothing_is_told(made.look(), f"the dump is of {prefix}")
+
+
+def test_a_snapshot_without_its_log_is_not_an_empty_tree(tmp_path: Path) -> None:
+    from hawork.inspect.cluster import Cluster
+    from hawork.inspect.sources import znodes_into
+    from hawork.inspect.znodes import ZooKeeperTree
+
+    cluster = Cluster()
+    znodes_into(cluster, ZooKeeperTree((), None, None, notes=("there is no transaction log",)))
+    assert not cluster.store_looked
+
+
+def test_locks_of_a_tree_that_was_not_read_whole_may_be_over(tmp_path: Path) -> None:
+    made = copy.deepcopy(CLUSTERS["zk120"]).led()
+    late = made.look(latest=made.look().cluster.moment.earliest + 36000)  # type: ignore[operator]
+    assert [each.name for each in late.alarms] == ["lock-of-dead-owner"]
+    made.store["broken"] = {"path": 3}
+    assert made.look(latest=late.cluster.moment.latest).alarms == []  # type: ignore[arg-type]
+
+
+def items(made: Made) -> list[dict[str, object]]:
+    return list(made.store.values())
+
+
+def configmaps(tmp_path: Path, listed: list[dict[str, object]]) -> Inspection:
+    path = tmp_path / "configmaps.yaml"
+    path.write_text(yaml.safe_dump({"kind": "List", "items": listed}))
+    return inspect(Sources(configmaps=path))
+
+
+def test_other_kinds_in_a_list_are_not_missed(tmp_path: Path) -> None:
+    pod = {"kind": "Pod", "metadata": {"name": "flights-prod-taskmanager-1-1"}}
+    assert "Pod" not in whys(configmaps(tmp_path, [*items(CLUSTERS["k8s120"]), pod]))
+
+
+def test_what_flink_does_not_read_is_told(tmp_path: Path) -> None:
+    made = copy.deepcopy(CLUSTERS["k8s120"])
+    for each in made.store.values():
+        each["binaryData"] = dict.fromkeys(each.pop("data"), "AA==")
+    assert "binaryData, which Flink does not read" in whys(configmaps(tmp_path, items(made)))
+
+
+def test_a_configuration_that_says_nothing_of_high_availability_names_no_cluster() -> None:
+    made = copy.deepcopy(CLUSTERS["zk120"])
+    made.config = {"jobmanager.rpc.port": "6123"}
+    found = made.look()
+    assert (found.cluster.root, found.alarms) == (made.root, [])
+
+
+def test_an_empty_version_is_none() -> None:
+    assert version_of(None) is None
+    with pytest.raises(ConfigurationError, match=r"write it as 2\.1\.1"):
+        version_of("")
