@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import faulthandler
 import os
-import signal
 import sys
 import traceback
 from collections import deque
@@ -37,7 +35,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--run-directory", type=Path, help="where events and armed steps are kept")
     given = parser.parse_args(arguments)
     parent = ParentWatch()
-    faulthandler.register(signal.SIGUSR1)
     supervisor = supervisor_of_environment()
     told: deque[str] = deque(maxlen=20)
 

@@ -9,7 +9,9 @@ import os
 import re
 import secrets
 import socket
+import sys
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,7 @@ from hawork.core.events import EventKind, EventLog
 from hawork.core.private_files import private_directory
 from hawork.core.steps import StepGate
 from hawork.runtime.parent_death import die_with_creator
-from hawork.runtime.supervised_process import PARENT_FD, SUPERVISOR_FD
+from hawork.runtime.supervised_process import PARENT_FD, SUPERVISOR_FD, WITH_THREADS
 
 _MOST_SAID = 600
 """Characters: the line with them is written to the pipe as a whole, however they are encoded."""
@@ -96,7 +98,8 @@ class ParentWatch:
 
     The parent holds the other end of the pipe ``HAWORK_PARENT_FD``: its end means that the
     parent is gone, however it went. A supervisor's watchdog asks its questions on it, which are
-    passed on to ``asked``, on a thread of its own.
+    passed on to ``asked``, on a thread of its own. One that ends in ``WITH_THREADS`` has this
+    thread write to standard error what every thread does.
     """
 
     def __init__(self) -> None:
@@ -110,10 +113,31 @@ class ParentWatch:
 
     def _listen(self, descriptor: int) -> None:
         with open(descriptor, "rb") as questions:
-            for question in questions:
+            for line in questions:
                 with contextlib.suppress(ValueError):
+                    question, _, wanted = line.partition(b" ")
                     self.asked(int(question))
+                    if wanted.strip() == WITH_THREADS:
+                        _write_threads()
         os._exit(70)  # not sys.exit: nothing may delay or prevent it
+
+
+def _write_threads() -> None:
+    """What each thread does, to standard error, if that can be written to.
+
+    Not ``faulthandler``: in the handler of a signal it reads the frames of threads that run
+    meanwhile, and ends the process every now and then; called, it keeps every thread waiting while
+    it writes, and standard error may be a disk that hangs.
+    """
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    lines = []
+    for ident, frame in sys._current_frames().items():
+        lines.append(f"Thread {names.get(ident, ident)}, most recent call first:")
+        for each, line in traceback.walk_stack(frame):
+            code = each.f_code
+            lines.append(f'  File "{code.co_filename}", line {line}, in {code.co_name}')
+    with contextlib.suppress(OSError):
+        os.write(2, "\n".join([*lines, ""]).encode(errors="backslashreplace"))
 
 
 @functools.cache

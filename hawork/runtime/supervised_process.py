@@ -5,7 +5,7 @@ The child inherits two descriptors, named in its environment:
 ``HAWORK_PARENT_FD``
     read end of a pipe that the supervisor holds open: it reaches end of file when the
     supervisor is gone, and the child ends itself. On it come the watchdog's questions, a line
-    with a number each. Before the last of them comes SIGUSR1: write down what your threads do.
+    with a number each. After the number of the last may stand ``WITH_THREADS``.
 ``HAWORK_SUPERVISOR_FD``
     write end of a pipe on which a JobManager writes JSON lines: the ticket with which its
     leadership can be given up once it is dead, whether it wants to be asked whether it is
@@ -34,6 +34,8 @@ from hawork.runtime.watchdog import Watchdog
 
 PARENT_FD = "HAWORK_PARENT_FD"
 SUPERVISOR_FD = "HAWORK_SUPERVISOR_FD"
+WITH_THREADS = b"threads"
+"""Asks for what each thread does, written to standard error."""
 MOST_TICKETS = 8
 """Newest tickets kept of one process; it has a new one whenever its session changes."""
 
@@ -110,10 +112,13 @@ class SupervisedProcess:
         if descriptor != 2:
             os.close(descriptor)
 
-    def ask(self, question: int) -> None:
-        """Ask it to prove that it is alive; it hears nothing when it has ended."""
+    def ask(self, question: int, *, threads: bool = False) -> None:
+        """Ask it to prove that it is alive; it hears nothing when it has ended.
+
+        With ``threads`` it writes to its log what each of them does, while it still can.
+        """
         with contextlib.suppress(BrokenPipeError, BlockingIOError):
-            os.write(self.parent_fd, b"%d\n" % question)
+            os.write(self.parent_fd, b"%d %s\n" % (question, WITH_THREADS if threads else b""))
 
     def tracer(self) -> int | None:
         """The process id of the debugger that holds it, where the system tells (Linux)."""

@@ -221,10 +221,7 @@ class Supervisor:
     def _look_at(self, child: SupervisedProcess, watchdog: Watchdog) -> None:
         found = watchdog.look(self._clock.monotonic())
         if isinstance(found, int):
-            child.ask(found)
-            if watchdog.doubtful:
-                # It writes to its log what each of its threads does, while it still can.
-                os.kill(child.pid, signal.SIGUSR1)
+            child.ask(found, threads=watchdog.doubtful)
         elif found is not None and (debugger := child.tracer()) is not None:
             watchdog.forgive()
             self._events.emit(

@@ -20,6 +20,8 @@ from hawork.core.errors import LabError
 from hawork.core.events import EventKind, NullEventSink, read_events
 from hawork.core.options import checked
 from hawork.runtime.process_control import ProcessControl, last_words
+from hawork.runtime.supervised_process import start_process
+from hawork.testing import eventually
 
 IDLE = "import threading; threading.Event().wait()"
 GRACEFUL = """
@@ -290,9 +292,10 @@ def test_in_the_foreground_a_signal_is_passed_on(tmp_path: Path) -> None:
 
 
 SILENT = """
-import faulthandler, os, signal, threading
-faulthandler.register(signal.SIGUSR1)
-os.write(int(os.environ["HAWORK_SUPERVISOR_FD"]), b'{"watch": true}\\n')
+import threading
+from hawork.runtime.process import ParentWatch, supervisor_of_environment
+ParentWatch()
+supervisor_of_environment().watch(True)
 threading.Event().wait()
 """
 WATCHED = """
@@ -317,13 +320,12 @@ def test_in_the_foreground_the_watchdog_says_what_hung() -> None:
 
 
 ASKED = """
-import faulthandler, os, signal, sys
-faulthandler.register(signal.SIGUSR1)
+import os, sys
 told, questions = int(os.environ["HAWORK_SUPERVISOR_FD"]), int(os.environ["HAWORK_PARENT_FD"])
 os.write(told, b'not JSON\\n[1]\\n{"ticket": 7}\\n{"watch": true}\\n{"alive": "event loop"}\\n')
 os.write(told, b'{"alive": ["x"], "question": 1}\\n{"alive": "event loop", "question": "1"}\\n')
 with open(questions, "rb") as lines:
-    asked = [int(next(lines)) for _ in range(4)]
+    asked = [int(next(lines).split()[0]) for _ in range(4)]
 os.write(told, b'{"watch": false}\\n')
 sys.exit(0 if asked == [1, 2, 3] else 5)
 """
@@ -333,6 +335,36 @@ def test_a_process_is_asked_again_and_again_and_what_it_says_is_read_with_care()
     """It answers nothing, and three questions later it is dead, before the fourth."""
     done = subprocess.run(python(WATCHED, *python(ASKED)), check=False, timeout=60)
     assert done.returncode == 137
+
+
+BUSY = """
+import threading
+from hawork.runtime.process import ParentWatch, supervisor_of_environment
+def work(depth):
+    return sum(work(each) for each in range(depth))
+def on():
+    while True:
+        work(8)
+for _ in range(3):
+    threading.Thread(target=on, daemon=True).start()
+supervisor = supervisor_of_environment()
+ParentWatch().asked = lambda question: supervisor.alive("", question)
+threading.Event().wait()
+"""
+
+
+def test_a_busy_process_says_what_its_threads_do_and_lives_on(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    child = start_process("jm-1", python(BUSY), {}, log=log)
+    try:
+        for question in range(1, 301):
+            child.ask(question, threads=True)
+        last = {"alive": "", "question": 300}
+        eventually(lambda: last in (child.read() or ()), timeout=30)
+        assert log.read_text().count("in work") > 300
+    finally:
+        child.process.kill()
+        child.reaped(os.waitpid(child.pid, 0)[1])
 
 
 def test_without_a_supervisor_there_is_no_watchdog() -> None:
