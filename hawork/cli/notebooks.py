@@ -1,4 +1,4 @@
-"""The notebooks and recordings that hawork brings along, copied to where a learner can change them.
+"""The notebooks that hawork brings along, with all they need, copied to where they can be changed.
 
 An installed hawork has them below ``share/hawork/notebooks``. The copy remembers how each was
 delivered, so that a newer hawork replaces what was not changed, and nothing else.
@@ -21,6 +21,7 @@ TOUR = "00_tour.ipynb"
 FOLDER = "hawork-notebooks"
 DELIVERED = ".delivered.json"
 """In the folder: the SHA-256 of each notebook as it was copied."""
+_BROUGHT = ("*.ipynb", "recordings/*.zip", "cases/*.tar.xz")
 
 
 def installed_notebooks() -> Path | None:
@@ -56,7 +57,7 @@ def bring_along(source: Path, folder: Path) -> Iterator[str]:
         first = not known
         if first:
             yield f"The notebooks are in {folder}: change them as you like, they stay yours."
-        for file in (*sorted(source.glob("*.ipynb")), *sorted(source.glob("recordings/*.zip"))):
+        for file in (path for kind in _BROUGHT for path in sorted(source.glob(kind))):
             name = str(file.relative_to(source))
             told = _bring(file, folder / name, known.get(name))
             if told and not first:

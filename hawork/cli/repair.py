@@ -61,11 +61,11 @@ def run(arguments: argparse.Namespace) -> int:
         planned = plan_repair(
             sources, only=arguments.only, skip=arguments.skip, target_version=target
         )
-        if not arguments.apply or not planned.repairs:
-            _show(planned, arguments.json)
+        applies = arguments.apply and bool(planned.repairs)
+        if not (applies and arguments.json):
+            _show(planned, arguments.json, applies)
+        if not applies:
             return planned.before.exit_status
-        if not arguments.json:
-            _show(planned, False)
         after = apply(planned, _backup_file(arguments.backup), _silent if arguments.json else say)
     except HaworkError as error:
         sys.stderr.write(f"hawork: {error}\n")
@@ -95,7 +95,7 @@ def _silent(_: str) -> None:
     """With ``--json`` one object is all that is printed."""
 
 
-def _show(planned: RepairPlan, as_json: bool) -> None:
+def _show(planned: RepairPlan, as_json: bool, applies: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(_written(planned)) + "\n")
         return
@@ -107,7 +107,8 @@ def _show(planned: RepairPlan, as_json: bool) -> None:
         lines += [f"{finding.code}: left alone: {finding.title}", f"    {why}"]
     if planned.repairs:
         lines += ["", f"then: {_sentence(planned.after)}", ""]
-        lines.append("nothing was written: call again with --apply, while no JobManager runs")
+        if not applies:
+            lines.append("nothing was written: call again with --apply, while no JobManager runs")
     elif not planned.plan.left:
         lines.append("nothing to repair in what was looked at")
     for missed in planned.before.cluster.not_looked_at:

@@ -4,6 +4,7 @@ A check never raises: an exercise that was not begun is not an error.
 """
 
 from hawork.lessons.attack import Register, Table, check_election, check_save
+from hawork.lessons.calls import ha_data
 from hawork.lessons.cases import check_incident, check_repair
 from hawork.lessons.check import Check
 from hawork.lessons.engines import above, start_lab
@@ -20,6 +21,7 @@ from hawork.lessons.leading import (
     check_tolerance,
     check_unseen_death,
 )
+from hawork.lessons.on_call import answers_to, check_call, check_mended
 from hawork.lessons.prerequisites import needs
 from hawork.lessons.recordings import noted, recording
 from hawork.lessons.sleeping import two_leaders
@@ -31,12 +33,15 @@ __all__ = [
     "Table",
     "TinyConfigMap",
     "above",
+    "answers_to",
     "check_awakening",
+    "check_call",
     "check_election",
     "check_exactly_once",
     "check_fencing",
     "check_incident",
     "check_lock",
+    "check_mended",
     "check_repair",
     "check_restart",
     "check_results",
@@ -46,6 +51,7 @@ __all__ = [
     "check_timeouts",
     "check_tolerance",
     "check_unseen_death",
+    "ha_data",
     "needs",
     "noted",
     "recording",

@@ -11,7 +11,7 @@ from hawork.core.events import Event, EventKind
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Prediction", "is_guess", "predictions", "predictions_frame"]
+__all__ = ["Prediction", "frame_of", "is_guess", "predictions", "predictions_frame"]
 
 _NO_GUESS, _LATE = "no guess", "guessed after the observation"
 
@@ -75,11 +75,13 @@ def predictions(events: Iterable[Event]) -> dict[str, Prediction]:
 
 def predictions_frame(events: Iterable[Event]) -> pandas.DataFrame:
     """Every guess beside what was observed; empty where nothing was guessed or observed yet."""
+    return frame_of(predictions(events).values())
+
+
+def frame_of(asked: Iterable[Prediction]) -> pandas.DataFrame:
+    """The same of questions that are kept elsewhere than in an event log."""
     import pandas
 
-    rows = [
-        (each.question, each.guess, each.observed, each.unit, each.remark)
-        for each in predictions(events).values()
-    ]
+    rows = [(each.question, each.guess, each.observed, each.unit, each.remark) for each in asked]
     columns = ["question", "guess", "observed", "unit", "remark"]
     return pandas.DataFrame(rows, columns=columns, dtype=object)  # 1000 beside 0.02, as given
