@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hawork.core.errors import LabError
+from hawork.core.errors import LabError, StoreUnavailableError
 from hawork.lab.nemesis import deeds as nemesis_deeds
 from hawork.lab.nemesis.cluster import Sight
 from hawork.lab.nemesis.deeds import Deeds
@@ -69,6 +69,17 @@ def test_a_process_that_ends_again_is_told_again(cluster: PaperCluster, deeds: D
         cluster.set("tm-1", "exited")
         deeds.heal()
     assert len(deeds.ended_by_itself) == 2
+
+
+def test_a_fault_that_needs_the_store_is_not_done_while_that_is_away(
+    cluster: PaperCluster, deeds: Deeds
+) -> None:
+    def expire_session(name: str) -> None:
+        raise StoreUnavailableError("no ZooKeeper server answered")
+
+    cluster.expire_session = expire_session  # type: ignore[attr-defined]
+    deed = deeds.do(wish("expired session"))
+    assert (deed.target, deed.why) == ("", "no ZooKeeper server answered")
 
 
 @pytest.mark.parametrize("has_begun", [True, False])

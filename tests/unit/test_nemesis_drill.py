@@ -6,11 +6,13 @@ import json
 import os
 import socket
 import sqlite3
+import threading
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,14 +24,15 @@ from hawork.backends.embedded.layout import create_database
 from hawork.core.errors import JobNotFoundError
 from hawork.core.jobs import JobStatus
 from hawork.core.types import LeaderInformation
-from hawork.lab.nemesis import drill, judge
+from hawork.lab.nemesis import judge
 from hawork.lab.nemesis.drill import Drill, DrillReport
 from hawork.lab.nemesis.jobs import KEYS
-from hawork.lab.nemesis.load import LoadSpec
+from hawork.lab.nemesis.load import LoadKinds, LoadSpec
 from hawork.lab.nemesis.plan import wishes
 from tests.unit.paper_cluster import PaperCluster
 
 STORE: Any = SimpleNamespace(no_sessions="none", own=False, server_data=tuple, control_plane=None)
+SHORT = LoadKinds(leads_within=-2.7, ends_within=0.2)
 
 
 def records(spec: LoadSpec) -> list[dict[str, int]]:
@@ -93,9 +96,7 @@ class _PaperJob:
 
 @pytest.fixture
 def paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paper]:
-    monkeypatch.setattr(judge, "ENDS_WITHIN", 0.2)
     monkeypatch.setattr(judge, "_CLEAN_WITHIN", 0.2)
-    monkeypatch.setattr(drill, "_LEADER_WITHIN", -2.7)
     cluster = PaperCluster(tmp_path / "storage")
     cluster.step = 0
     directory_of(cluster.config).mkdir(parents=True)
@@ -109,7 +110,7 @@ def paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paper]:
 
 def run(paper: Paper, *, only: tuple[int, ...] = (1,)) -> DrillReport:
     cluster: Any = paper.cluster
-    return Drill(cluster, STORE, paper.submit, seed=3).run(only=only)
+    return Drill(cluster, STORE, paper.submit, SHORT, seed=3).run(only=only)
 
 
 def promises(report: DrillReport) -> set[str]:
@@ -171,9 +172,16 @@ def test_an_entry_that_is_left_of_a_job_is_noticed(paper: Paper) -> None:
 
 
 def test_a_leader_that_is_published_again_is_noticed(paper: Paper) -> None:
-    first, second = uuid.uuid4(), uuid.uuid4()
-    turns = count()
-    paper.session = lambda: second if 2 < next(turns) < 12 else first
+    sessions = deque([*[uuid.uuid4()] * 3, *[uuid.uuid4()] * 9])
+    first, seen = sessions[0], threading.Event()
+
+    def session() -> uuid.UUID:
+        if not sessions:
+            seen.set()
+        return sessions.popleft() if sessions else first
+
+    paper.session = session
+    paper.spoil = lambda *_: seen.wait(10) and None  # the drill lasts until then
     assert judge.STALE in promises(run(paper))
 
 
@@ -189,7 +197,7 @@ def test_a_process_that_ended_by_itself_is_noticed(paper: Paper) -> None:
 
 def test_what_hangs_and_is_not_ended_is_noticed(paper: Paper) -> None:
     blocks = [
-        each.number for each in islice(wishes(3, "embedded"), 500) if each.kind.name == "block"
+        each.number for each in islice(wishes(3, "embedded", 0.4), 500) if each.kind.name == "block"
     ]
     report = run(paper, only=tuple(blocks[:1]))
     assert promises(report) == {judge.HANGS}
@@ -216,7 +224,7 @@ def test_an_interrupted_drill_heals_and_leaves_nothing_in_the_store(paper: Paper
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Drill(cluster, STORE, paper.submit, seed=3, tell=tell).run(faults=50)
+        Drill(cluster, STORE, paper.submit, SHORT, seed=3, tell=tell).run(faults=50)
     assert {state.state for state in cluster.processes.values()} == {"running"}
     with closing(sqlite3.connect(directory_of(cluster.config) / "ha.db")) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master")]

@@ -22,19 +22,23 @@ def report(numbers: Sequence[int], broken: bool) -> DrillReport:
 
 
 def test_a_seed_gives_the_same_faults_again() -> None:
-    assert list(islice(wishes(7, "zookeeper"), 200)) == list(islice(wishes(7, "zookeeper"), 200))
-    assert list(islice(wishes(7, "zookeeper"), 50)) != list(islice(wishes(8, "zookeeper"), 50))
+    assert list(islice(wishes(7, "zookeeper", 0.4), 200)) == list(
+        islice(wishes(7, "zookeeper", 0.4), 200)
+    )
+    assert list(islice(wishes(7, "zookeeper", 0.4), 50)) != list(
+        islice(wishes(8, "zookeeper", 0.4), 50)
+    )
 
 
 @pytest.mark.parametrize("store", ["embedded", "zookeeper", "kubernetes"])
 def test_every_kind_of_a_store_comes_and_no_other(store: str) -> None:
-    came = {wish.kind.name for wish in islice(wishes(1, store), 2000)}
+    came = {wish.kind.name for wish in islice(wishes(1, store, 0.4), 2000)}
     assert came == {kind.name for kind in KINDS.values() if store in kind.stores}
 
 
 def test_a_pause_is_well_below_the_lease_or_above_it() -> None:
     lengths = {"short pause": [0.0], "long pause": [9.0]}
-    for wish in islice(wishes(3, "embedded"), 2000):
+    for wish in islice(wishes(3, "embedded", 0.4), 2000):
         lengths.setdefault(wish.kind.name, []).append(wish.lasts)
     assert max(lengths["short pause"]) < 0.8
     assert min(lengths["long pause"]) > 1.1

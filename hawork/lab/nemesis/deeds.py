@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hawork.core.errors import HaworkError, LabError
+from hawork.core.errors import HaworkError
 from hawork.ha.layout import job_result_url
 from hawork.ha.storage import local_path
 from hawork.lab.nemesis.cluster import Breakable, OwnProcesses, Sight, has_begun
@@ -206,7 +206,7 @@ class Deeds:
         act = getattr(self, f"_{name}")
         try:
             act(wish, deed)
-        except LabError as error:  # it ended, or went, just before
+        except HaworkError as error:  # it ended, or went, just before; or the store is away
             deed.target, deed.why = "", str(error)
         return deed
 

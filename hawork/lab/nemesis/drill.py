@@ -35,8 +35,6 @@ from hawork.lab.nemesis.pointers import Pointers
 
 ROUND = 12
 """Faults between two looks whether a leader comes back once everything is healed."""
-_LEADER_WITHIN = 15.0
-"""Seconds, besides three lease durations: processes start on a busy machine."""
 _TOP_UP = 0.2
 
 
@@ -164,7 +162,9 @@ class Drill:
                     except BaseException:
                         self._mend()  # before the load is waited for, which waits for a leader
                         raise
-                self._breaches += judge_jobs(self._cluster, load.jobs, self._deeds.harmed)
+                self._breaches += judge_jobs(
+                    self._cluster, load.jobs, self._deeds.harmed, self._kinds.ends_within
+                )
                 self._breaches += judge_others(self._cluster, self._others)
                 self._breaches += judge_leftovers(
                     self._cluster, load.jobs, self._deeds.put_back, alone=not self._others
@@ -184,7 +184,7 @@ class Drill:
         )  # fmt: skip
 
     def _rage(self, end: float | None, faults: int | None, only: Collection[int] | None) -> None:
-        for wish in wishes(self._seed, self._ha):
+        for wish in wishes(self._seed, self._ha, self._kinds.pause):
             if faults is not None and wish.number > faults:
                 return
             if end is not None and time.monotonic() >= end:
@@ -209,13 +209,13 @@ class Drill:
 
     def _expect_end_of_what_hangs(self) -> None:
         """The watchdog has to end it, and whatever watches takes part by now."""
-        end = time.monotonic() + self._watchdog + _LEADER_WITHIN
+        end = time.monotonic() + self._watchdog + self._kinds.leads_within
         while self._deeds.hanging() and time.monotonic() < end:
             self._deeds.live_on(0.1)
         self._breaches += [Breach(HANGS, name) for name in self._deeds.hanging()]
 
     def _expect_leader(self) -> None:
-        within = 3 * self._lease + _LEADER_WITHIN
+        within = 3 * self._lease + self._kinds.leads_within
         if self._deeds.hanging():
             within += self._watchdog
         breach = wait_for_leader(self.sight, within)

@@ -35,8 +35,6 @@ DIED = "a process ended by itself"
 HANGS = "a process that hangs was not ended"
 REFUSED = "a submission that was refused has run"
 
-ENDS_WITHIN = 60.0
-"""Seconds for all open jobs to end once everything is healed: the longest takes four by itself."""
 _CLEAN_WITHIN = 20.0
 
 
@@ -92,11 +90,16 @@ def wait_for_leader(sight: Sight, within: float) -> Breach | None:
     return None
 
 
-def judge_jobs(cluster: Breakable, jobs: list[LoadedJob], harmed: set[str]) -> Iterator[Breach]:
-    """Each acknowledged job has ended once and exact; what was refused has not half run."""
-    end = time.monotonic() + ENDS_WITHIN
+def judge_jobs(
+    cluster: Breakable, jobs: list[LoadedJob], harmed: set[str], within: float
+) -> Iterator[Breach]:
+    """Each acknowledged job has ended once and exact; what was refused has not half run.
+
+    ``within`` so many seconds.
+    """
+    end = time.monotonic() + within
     for each in jobs:
-        within = max(1.0, end - time.monotonic())
+        within = max(min(1.0, within), end - time.monotonic())
         if not _is_acknowledged(each, within):
             if wrong := each.never_twice():
                 yield Breach(REFUSED, f"{each}: {wrong}")

@@ -21,11 +21,17 @@ JOBS = Path(__file__).with_name("jobs.py")
 
 @dataclass(frozen=True, slots=True)
 class LoadKinds:
-    """Of what a load is made."""
+    """Of what a load is made, and what is expected of its cluster on a busy machine."""
 
     functions: tuple[str, ...] = ("numbers", "sums")
     ends: tuple[int, ...] = (0, 1, 300, 2000, 4000)
     at_once: int = 3
+    pause: float = 0.4
+    """Seconds between two faults, on average."""
+    leads_within: float = 15.0
+    """Seconds, besides three lease durations, until a leader answers: processes have to start."""
+    ends_within: float = 60.0
+    """Seconds for all open jobs to end once everything is healed: the longest takes four."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ class Wish:
     """Between 0 and 1: whether the leader is the target, rather than any process."""
 
 
-def wishes(seed: int, store: str, mean_pause: float = 0.4) -> Iterator[Wish]:
+def wishes(seed: int, store: str, mean_pause: float) -> Iterator[Wish]:
     """The faults of a seed for one type of HA store, without end."""
     source = random.Random(f"hawork nemesis {VERSION} {store} {seed}")
     kinds = [kind for kind in KINDS.values() if store in kind.stores]
