@@ -49,14 +49,16 @@ class Server:
                 yield {"type": "MODIFIED", "object": each}
 
 
-def judged(monkeypatch: pytest.MonkeyPatch, *versions: SimpleNamespace) -> tuple[int, list[str]]:
+def judged(
+    monkeypatch: pytest.MonkeyPatch, *versions: SimpleNamespace, flink: bool = False
+) -> tuple[int, list[str]]:
     server = Server(*versions)
     monkeypatch.setattr(config, "new_client_from_config", lambda _: None)
     monkeypatch.setattr(client, "CoreV1Api", lambda _: server)
     monkeypatch.setattr(watch, "Watch", lambda: server)
     last = versions[-1].metadata.resource_version
     plane: Any = SimpleNamespace(kubeconfig=lambda _: Path(), namespace="hawork")
-    history = ConfigMapHistory(plane, "lab")
+    history = ConfigMapHistory(plane, "lab", flink=flink)
     eventually(lambda: history._judge.versions()[MAP] == last)
     return history.judge()
 
@@ -75,3 +77,15 @@ def test_of_what_was_not_seen_none_is_blamed(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch, cluster_map(3, "a"), cluster_map(6, "b"), cluster_map(7, "a")
     )
     assert (writes, broken) == (0, [])
+
+
+@pytest.mark.parametrize(("holder", "wrong"), [("a", 0), ("b", 1)])
+def test_a_process_of_flink_leads_again_under_its_name_and_writes_while_it_leads(
+    monkeypatch: pytest.MonkeyPatch, holder: str, wrong: int
+) -> None:
+    graph = {"jobGraph-1": "bytes"}
+    writes, broken = judged(
+        monkeypatch, cluster_map(6, "a"), cluster_map(7, "b"), cluster_map(8, "a"),
+        cluster_map(9, holder, **graph), flink=True,
+    )  # fmt: skip
+    assert (writes, len(broken)) == (1, wrong)

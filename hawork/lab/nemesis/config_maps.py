@@ -22,19 +22,27 @@ _SECONDS = 1
 _AGAIN = 0.1
 """Seconds until an API server that is away is asked again."""
 _GONE = 410
+_JOB_GRAPH_OF_FLINK = "jobGraph-"
 
 
 class ConfigMapHistory:
-    """Watches from its making until ``check``."""
+    """Watches from its making until ``check``.
 
-    def __init__(self, control_plane: ControlPlane, cluster_id: str, user: str = "tm-1") -> None:
+    A process of Flink (``flink``) has one identity for all of its terms, so that the lock may come
+    back to it, and claims nothing on the ConfigMaps of single jobs: these are not judged.
+    """
+
+    def __init__(
+        self, control_plane: ControlPlane, cluster_id: str, user: str = "tm-1", *,
+        flink: bool = False,
+    ) -> None:  # fmt: skip
         names = Names(cluster_id)
         self._cluster_map = names.cluster_map
         loader = cast(Any, config)
         api = loader.new_client_from_config(str(control_plane.kubeconfig(user)))
         self._maps: Any = cast(Any, client).CoreV1Api(api)
         self._which = {"namespace": control_plane.namespace, "label_selector": names.selector}
-        self._judge = _Judge(self._cluster_map)
+        self._judge = _Judge(self._cluster_map, flink=flink)
         self._version, listed = self._list()
         for found in listed:
             self._judge.begin(found)
@@ -100,8 +108,9 @@ class ConfigMapHistory:
 class _Judge:
     """Looks at one version after the other."""
 
-    def __init__(self, cluster_map: str) -> None:
+    def __init__(self, cluster_map: str, *, flink: bool = False) -> None:
         self.broken: list[str] = []
+        self._flink = flink
         self.writes = 0
         self._cluster_map = cluster_map
         self._known: dict[str, dict[str, Any]] = {}
@@ -139,11 +148,12 @@ class _Judge:
         if kind == "DELETED":
             return  # of exactly the version that its writer had read
         self._known[name] = found
-        written = _changed(before["data"] if before else {}, found["data"])
+        prefix = _JOB_GRAPH_OF_FLINK if self._flink else OURS
+        written = _changed(before["data"] if before else {}, found["data"], prefix)
         self.writes += len(written)
         if name == self._cluster_map:
             self._look_at_cluster(before, found, written)
-        else:
+        elif not self._flink:
             self._look_at_job(before, found, written)
 
     def _look_at_cluster(
@@ -175,7 +185,7 @@ class _Judge:
     def _note_term(self, found: dict[str, Any]) -> None:
         holder = _holder(found)
         if holder and (not self._terms or self._terms[-1] != holder):
-            if holder in self._terms and self._whole:
+            if holder in self._terms and self._whole and not self._flink:
                 self._complain(found, f"the lock came back to {holder}")
             self._terms.append(holder)
 
@@ -204,8 +214,8 @@ def _written(found: Mapping[str, Any]) -> tuple[str, str, Mapping[str, str]]:
     return _holder(found), _claim(found), found["data"]
 
 
-def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
-    keys = {key for key in {*before, *after} if key.startswith(OURS)}
+def _changed(before: Mapping[str, str], after: Mapping[str, str], prefix: str) -> set[str]:
+    keys = {key for key in {*before, *after} if key.startswith(prefix)}
     return {key for key in keys if before.get(key) != after.get(key)}
 
 

@@ -42,7 +42,9 @@ class _OfConfigMaps:
         from hawork.lab.nemesis.config_maps import ConfigMapHistory
 
         cluster_id = str(cluster.config.get_option(options.K8S_CLUSTER_ID))
-        self._history = ConfigMapHistory(store.control_plane, cluster_id)
+        self._history = ConfigMapHistory(
+            store.control_plane, cluster_id, flink=not isinstance(cluster, OwnProcesses)
+        )
 
     def judge(self, harmed: set[str]) -> tuple[int, list[str]]:
         writes, broken = self._history.judge()

@@ -6,7 +6,7 @@ import resource
 from collections.abc import Mapping
 
 from hawork.core import options
-from hawork.lab.nemesis.cluster import Breakable, Store
+from hawork.lab.nemesis.cluster import Breakable, OwnProcesses, Store
 from hawork.lab.nemesis.plan import KINDS
 
 
@@ -35,6 +35,10 @@ def _missing(cluster: Breakable, store: Store) -> Mapping[str, str]:
         )
     if len(store.server_data()) in (1, 2):
         missing["ensemble"] = "the store is not an ensemble of three servers"
+    if not isinstance(cluster, OwnProcesses):
+        missing["files"] = missing["pointers"] = (
+            "what real Flink does with damaged HA data is predicted by hawork inspect"
+        )
     if watchdog_seconds(cluster) == 0:
         missing["watchdog"] = (
             f"only a watchdog ends what hangs: switch it on with {options.SUPERVISOR_WATCHDOG.key}"
