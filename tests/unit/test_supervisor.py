@@ -64,7 +64,9 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 from hawork.runtime import __main__ as runtime
 if sys.argv[1] == "unforeseen":
     runtime.load_configuration = lambda path: {}[path]
-sys.exit(runtime.main(["jobmanager", "--config", "/not-there/config.yaml"]))
+config, *run_directory = sys.argv[2:] or ["/not-there/config.yaml"]
+more = ["--run-directory", *run_directory] if run_directory else []
+sys.exit(runtime.main(["jobmanager", "--config", config, *more]))
 """
 LAB = """
 import sys, pathlib, threading
@@ -133,6 +135,20 @@ def test_a_process_that_cannot_write_to_its_log_still_says_there_why_it_ended(
     assert control.wait_until("jm-1", "exited").status == 1
     assert last_words(log).startswith(last)
     assert "/not-there/config.yaml" in last_words(log)
+
+
+def test_a_job_manager_that_can_write_no_file_goes_on_and_says_so(
+    control: ProcessControl, tmp_path: Path
+) -> None:
+    """It ended with status 1 and without a word: its event log and its log are files, too."""
+    log, config = tmp_path / "logs" / "jm-1.log", tmp_path / "config.yaml"
+    config.write_text(
+        f"high-availability.type: embedded\nhigh-availability.storageDir: file://{tmp_path}/ha\n"
+    )
+    control.start("jm-1", python(CANNOT_LOG, "waits", config, tmp_path / "run"), log=log)
+    until(lambda: "cannot be written (File too large)" in last_words(log))
+    process = psutil.Process(control.processes()["jm-1"].pid)
+    until(lambda: process.net_connections())  # it goes on, as far as to listen
 
 
 def test_kill_ends_the_whole_group(control: ProcessControl, tmp_path: Path) -> None:
