@@ -4,13 +4,12 @@ Everything is seen from outside: leaders through leader retrieval, jobs over the
 requests by the server's own count. Flink has nobody who tells the HA service of a death, so it
 always waits for the timeout; hawork's supervisor is measured both switched on and off.
 
-With ``HAWORK_BENCH_WRITE=1`` table and picture go into ``docs``.
+With ``HAWORK_BENCH_WRITE=1`` the table goes into ``docs``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -151,8 +150,7 @@ def test_side_by_side(tmp_path: Path, ha: str) -> None:
             for jobs in JOBS:
                 recovery(contestant, ha, directory / f"recovery-{jobs}", comparison, jobs)
     comparison.print()
-    if os.environ.get("HAWORK_BENCH_WRITE"):
-        comparison.write(ha)
+    comparison.keep(ha)
 
 
 def faults_and_idleness(

@@ -4,13 +4,12 @@ The phases are those of ``lab.timeline().recovery()``. Both run one job of two s
 TaskManager, with a checkpoint every half second, on the same ZooKeeper server with the same session
 timeout. The TaskManager lives on: only the JobManager dies.
 
-With ``HAWORK_BENCH_WRITE=1`` table and picture go into ``docs``.
+With ``HAWORK_BENCH_WRITE=1`` the table goes into ``docs``.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,8 +49,7 @@ def test_time_to_progress(tmp_path: Path) -> None:
             comparison.add(phase, "s", name, [getattr(row, phase) for row in rows])
         comparison.add("time to progress", "s", name, [row.total for row in rows])
     comparison.print()
-    if os.environ.get("HAWORK_BENCH_WRITE"):
-        comparison.write("progress")
+    comparison.keep("progress")
 
 
 def recoveries(name: str, directory: Path) -> Iterator[JobRecovery]:
