@@ -174,15 +174,20 @@ class ResourceManager:
     def request(self, requester: SlotRequester) -> None:
         """Ask for ``requester.slots_needed`` slots; they are offered once they are free."""
         self._waiting[requester.job_id] = requester
-        self._offer()
+        # What is free was offered to those before it already.
+        self._offer_to(requester.job_id, requester)
 
     def release(self, job_id: JobID) -> None:
         """Take back all slots of a job, and forget its request."""
         self._waiting.pop(job_id, None)
         self._holders.pop(job_id, None)
+        freed = False
         for info in self._taskmanagers.values():
-            info.used_by = [user for user in info.used_by if user != job_id]
-        self._offer()
+            if job_id in info.used_by:
+                info.used_by = [user for user in info.used_by if user != job_id]
+                freed = True
+        if freed:
+            self._offer()
 
     def explain_shortage(self, needed: int) -> str:
         """Why a job still waits, in one sentence."""
@@ -200,12 +205,18 @@ class ResourceManager:
         self._holders.clear()
 
     def _offer(self) -> None:
+        """Offer what has become free to those that wait."""
         for job_id, requester in list(self._waiting.items()):
-            # An offer may come back here through release(): look again each time.
-            if job_id in self._waiting and requester.slots_needed <= self.slots_free:
-                del self._waiting[job_id]
-                self._holders[job_id] = requester
-                requester.slots_offered(self._take(job_id, requester.slots_needed))
+            if not self.slots_free:
+                return
+            self._offer_to(job_id, requester)
+
+    def _offer_to(self, job_id: JobID, requester: SlotRequester) -> None:
+        # An offer may come back here through release(): look again each time.
+        if job_id in self._waiting and requester.slots_needed <= self.slots_free:
+            del self._waiting[job_id]
+            self._holders[job_id] = requester
+            requester.slots_offered(self._take(job_id, requester.slots_needed))
 
     def _take(self, job_id: JobID, needed: int) -> list[Slot]:
         """Slots of the TaskManagers with the most free ones first: spread a job out."""

@@ -85,6 +85,31 @@ def test_released_slots_go_to_whoever_waits() -> None:
     assert len(second.slots) == 1
 
 
+class CountedRequester(Requester):
+    """Counts how often anything looks at what it needs."""
+
+    looks = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "slots_needed":
+            CountedRequester.looks += 1
+        return super().__getattribute__(name)
+
+
+def test_what_waits_is_not_looked_at_for_every_job_that_comes_and_goes() -> None:
+    """A leader of 10,000 jobs without TaskManagers was busy with nothing else for half a minute."""
+    resources = manager()
+    jobs = [CountedRequester() for _ in range(100)]
+    CountedRequester.looks = 0
+    for job in jobs:
+        resources.request(job)
+    for job in jobs[50:]:
+        resources.release(job.job_id)
+    assert CountedRequester.looks <= 2 * len(jobs)
+    resources.register("tm-1", 50, 1, Connection())
+    assert all(len(job.slots) == 1 for job in jobs[:50])
+
+
 def test_a_silent_taskmanager_is_lost_and_its_jobs_are_told() -> None:
     clock = ManualClock()
     resources, job, connection = manager(clock), Requester(), Connection()
