@@ -162,6 +162,12 @@ class ZooKeeperClient(KazooClient):  # type: ignore[misc]
         """Whether the servers refuse our SASL login; it is tried again all the same."""
         return self._connection.is_refused
 
+    def request_async(self, request: Any) -> Any:
+        """Send a request, in kazoo's manner, that kazoo has no method for."""
+        result = self.handler.async_result()
+        self._call(request, result)
+        return result
+
     def let_go(self) -> None:
         """In a forked child: the session and its connection are the parent's."""
         self._connection.let_go()

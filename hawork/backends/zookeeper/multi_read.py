@@ -1,4 +1,4 @@
-"""Thousands of reads in one request, which ZooKeeper has since 3.6 and kazoo does not.
+"""Hundreds of reads in one request, which ZooKeeper has since 3.6 and kazoo does not.
 
 Source: ``MultiOperationRecord`` with ``OpCode.multiRead`` and ``zookeeper.jute``. An older server
 answers that it knows no such request; then the reads are sent one by one.
@@ -7,22 +7,35 @@ answers that it knows no such request; then the reads are sent one by one.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from hawork.backends.zookeeper import client as zk
-from hawork.backends.zookeeper.session import AccessDeniedError, ZooKeeperSession
+from hawork.backends.zookeeper.session import AccessDeniedError, Send, ZooKeeperSession
 
-__all__ = ["Denied", "NodeRead", "Stat", "read_children", "read_nodes"]
+__all__ = [
+    "GET_CHILDREN",
+    "GET_DATA",
+    "Denied",
+    "MultiRead",
+    "NodeRead",
+    "Stat",
+    "read_children",
+    "read_nodes",
+]
 
 _TYPE: Final = 22
-_GET_DATA, _GET_CHILDREN = 4, 8
+GET_DATA: Final = 4
+GET_CHILDREN: Final = 8
 _NO_NODE, _NO_AUTH = -101, -102
 _HEADER = struct.Struct(">i?i")
 _INT = struct.Struct(">i")
 _STAT = struct.Struct(">qqqqiiiqiiq")
-_BATCH: Final = 1000
+_BATCH: Final = 250
+"""Reads of one request. A server holds all answers at once, and a znode may have a megabyte."""
+_LONGEST: Final = 1 << 18
+"""Bytes of paths in one request. Servers break off at a packet of four times as many."""
 _WINDOW: Final = 100
 """Single reads under way at once: more, and kazoo's heartbeat waits behind them."""
 
@@ -58,20 +71,19 @@ def read_nodes(session: ZooKeeperSession, paths: Sequence[str]) -> list[NodeRead
 
     ``StoreUnavailableError`` when the servers do not answer.
     """
-    return _read(session, _GET_DATA, paths)
+    return _read(session, GET_DATA, paths)
 
 
 def read_children(
     session: ZooKeeperSession, paths: Sequence[str]
 ) -> list[list[str] | Denied | None]:
     """The names of each znode's children, ``None`` for a znode that is not there."""
-    return _read(session, _GET_CHILDREN, paths)
+    return _read(session, GET_CHILDREN, paths)
 
 
 def _read(session: ZooKeeperSession, kind: int, paths: Sequence[str]) -> list[Any]:
     found: list[Any] = []
-    for start in range(0, len(paths), _BATCH):
-        batch = paths[start : start + _BATCH]
+    for batch in _batches(paths):
         try:
             found += session.read(_sent(kind, batch), f"{len(batch)} znodes")
         except zk.UnimplementedError:
@@ -79,13 +91,23 @@ def _read(session: ZooKeeperSession, kind: int, paths: Sequence[str]) -> list[An
     return found
 
 
-def _sent(kind: int, paths: Sequence[str]) -> Any:
-    def send(client: Any) -> Any:
-        result = client.handler.async_result()
-        client._call(_MultiRead(kind, [client.chroot + path for path in paths]), result)
-        return result
+def _batches(paths: Sequence[str]) -> Iterator[Sequence[str]]:
+    batch, length = list[str](), 0
+    for path in paths:
+        size = len(path.encode())
+        if batch and (len(batch) == _BATCH or length + size > _LONGEST):
+            yield batch
+            batch, length = [], 0
+        batch.append(path)
+        length += size
+    if batch:
+        yield batch
 
-    return send
+
+def _sent(kind: int, paths: Sequence[str]) -> Send:
+    return lambda client: client.request_async(
+        MultiRead(kind, [client.chroot + path for path in paths])
+    )
 
 
 def _one_by_one(session: ZooKeeperSession, kind: int, paths: Sequence[str]) -> list[Any]:
@@ -102,8 +124,8 @@ def _one_by_one(session: ZooKeeperSession, kind: int, paths: Sequence[str]) -> l
     return answers
 
 
-def _single(kind: int, path: str) -> Any:
-    if kind == _GET_DATA:
+def _single(kind: int, path: str) -> Send:
+    if kind == GET_DATA:
         return lambda client: client.get_async(path)
     return lambda client: client.get_children_async(path)
 
@@ -116,7 +138,7 @@ def _or_denied(session: ZooKeeperSession, send: Any, path: str) -> Any:
 
 
 def _as_read(kind: int, found: Any) -> Any:
-    if kind == _GET_CHILDREN or found is None or isinstance(found, Denied):
+    if kind == GET_CHILDREN or found is None or isinstance(found, Denied):
         return found
     data, stat = found
     return data, Stat(
@@ -125,19 +147,19 @@ def _as_read(kind: int, found: Any) -> Any:
     )  # fmt: skip
 
 
-class _MultiRead:
-    """A request in kazoo's manner."""
+class MultiRead:
+    """A request in kazoo's manner: ``GET_DATA`` or ``GET_CHILDREN`` of each path."""
 
     type = _TYPE
 
     def __init__(self, kind: int, paths: Sequence[str]) -> None:
-        self._kind = kind
-        self._paths = paths
+        self.kind = kind
+        self.paths = paths
 
     def serialize(self) -> bytes:
-        header = _HEADER.pack(self._kind, False, -1)
+        header = _HEADER.pack(self.kind, False, -1)
         parts: list[bytes] = []
-        for path in self._paths:
+        for path in self.paths:
             written = (path or "/").encode()
             parts += (header, _INT.pack(len(written)), written, b"\x00")  # no watch
         return b"".join((*parts, _HEADER.pack(-1, True, -1)))
@@ -150,11 +172,11 @@ class _MultiRead:
             offset += _HEADER.size
             if done:
                 return found
-            if kind == _GET_DATA:
+            if kind == GET_DATA:
                 data, offset = _buffer(buffer, offset)
                 found.append((data, Stat(*_STAT.unpack_from(buffer, offset))))
                 offset += _STAT.size
-            elif kind == _GET_CHILDREN:
+            elif kind == GET_CHILDREN:
                 (count,) = _INT.unpack_from(buffer, offset)
                 offset += _INT.size
                 names = []

@@ -11,14 +11,19 @@ a server that ended, is then nothing that a caller hears of.
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from hawork.backends.zookeeper import client as zk
 from hawork.backends.zookeeper.latch import Latch, ensure_path
+from hawork.backends.zookeeper.multi_read import Denied, read_children, read_nodes
 from hawork.backends.zookeeper.paths import ZNodePaths, entry_name, name_of_entry
-from hawork.backends.zookeeper.session import OutcomeUnknownError, Send, ZooKeeperSession
+from hawork.backends.zookeeper.session import (
+    OutcomeUnknownError,
+    Send,
+    ZooKeeperSession,
+    access_denied,
+)
 from hawork.core.errors import (
     AlreadyExistsError,
     NotExistError,
@@ -30,35 +35,41 @@ from hawork.core.types import LeaderSessionID, Versioned
 from hawork.ha.pointer_store import Namespace
 
 _TRIES = 3  # connections break, and Curator's containers go as soon as they are empty
-_BATCH = 250  # operations of one transaction, requests under way at once
+_BATCH = 250  # operations of one transaction
+
+T = TypeVar("T")
 
 
 def read_together(
     session: ZooKeeperSession, stores: Sequence[ZooKeeperPointerStore]
 ) -> list[list[tuple[str, Versioned[bytes]]]]:
-    """The entries of each store; a few hundred requests are under way at once."""
-    what = " and ".join(sorted({store.parent for store in stores[:2]}))
-    what += f" and {len(stores) - 2} others" if len(stores) > 2 else ""
-    listed = _read_batches(session, [_get_children(store.parent) for store in stores], what)
+    """The entries of each store, at the price of a request for some hundred znodes."""
+    parents = [store.parent for store in stores]
     nodes = [
-        (number, child, f"{stores[number].parent}/{child}")
-        for number, children in enumerate(listed)
+        (store, number, child)
+        for number, (store, children) in enumerate(
+            zip(stores, _allowed(parents, read_children(session, parents)), strict=True)
+        )
         for child in children or ()
     ]
-    answers = _read_batches(session, [_get(path) for _, _, path in nodes], what)
+    paths = [f"{store.parent}/{child}" for store, _, child in nodes]
+    answers = _allowed(paths, read_nodes(session, paths))
     found: list[list[tuple[str, Versioned[bytes]]]] = [[] for _ in stores]
-    for (number, child, path), answer in zip(nodes, answers, strict=True):
+    for (store, number, child), path, answer in zip(nodes, paths, answers, strict=True):
         if answer is not None:
-            found[number].append((name_of_entry(child), stores[number].entry(path, *answer)))
+            found[number].append((name_of_entry(child), store.entry(path, *answer)))
     for entries in found:
         entries.sort(key=lambda entry: entry[0])
     return found
 
 
-def _read_batches(session: ZooKeeperSession, sends: Sequence[Send], what: str) -> list[Any]:
-    starts = range(0, len(sends), _BATCH)
-    batches = (session.read_all(sends[start : start + _BATCH], what) for start in starts)
-    return list(itertools.chain.from_iterable(batches))
+def _allowed(paths: Sequence[str], answers: Sequence[T | Denied | None]) -> list[T | None]:
+    allowed: list[T | None] = []
+    for path, answer in zip(paths, answers, strict=True):
+        if isinstance(answer, Denied):
+            raise access_denied(path, zk.NoAuthError())
+        allowed.append(answer)
+    return allowed
 
 
 def _get(path: str) -> Send:
@@ -223,7 +234,11 @@ class ZooKeeperPointerStore:
                 self._latch.commit(fence, lambda tx: tx.create(path, b""), path)
 
     def _children(self) -> list[str]:
-        return list(self._session.read_all([_get_children(self.parent)], self.parent)[0] or ())
+        try:
+            children = self._session.read(_get_children(self.parent), self.parent)
+        except zk.NoNodeError:
+            return []
+        return list(children)
 
     def _read(self, path: str, read: Callable[..., Any]) -> Versioned[bytes] | None:
         try:
@@ -232,9 +247,9 @@ class ZooKeeperPointerStore:
             return None
         return self.entry(path, data, stat)
 
-    def entry(self, path: str, data: bytes, stat: Any) -> Versioned[bytes]:
+    def entry(self, path: str, data: bytes | None, stat: Any) -> Versioned[bytes]:
         self._versions.note(path, stat)
-        return Versioned(data, stat.mzxid)
+        return Versioned(data or b"", stat.mzxid)
 
     def _read_back(self, path: str, error: OutcomeUnknownError) -> Versioned[bytes] | None:
         """What is there after a write whose answer did not come."""

@@ -14,6 +14,7 @@ from kazoo.exceptions import ConnectionClosedError, ConnectionLoss, SessionExpir
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import EventType, KazooState, KeeperState, WatchedEvent
 
+from hawork.backends.zookeeper.multi_read import GET_DATA, MultiRead
 from hawork.backends.zookeeper.settings import ZooKeeperSettings
 from hawork.simulation.primitives import Condition, SimpleQueue
 from hawork.simulation.stores.zookeeper_server import Operation, ServerSession, ZooKeeperServer
@@ -264,6 +265,15 @@ class SimulatedClient:
 
     def get_children_async(self, path: str) -> AsyncResult:
         return self._read(path, lambda: self._server.get_children(path))
+
+    def request_async(self, request: MultiRead) -> AsyncResult:
+        """What is not there is ``None`` among the answers."""
+        read = self._server.get if request.kind == GET_DATA else self._server.get_children
+
+        def perform(_: ServerSession) -> list[Any]:
+            return [read(path) if path in self._server.nodes else None for path in request.paths]
+
+        return self._call("zookeeper.read", perform)
 
     def sync_async(self, path: str) -> AsyncResult:
         return self._read(path, lambda: path)

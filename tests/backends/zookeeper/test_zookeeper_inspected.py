@@ -49,7 +49,7 @@ def test_every_znode_is_read_whole(
     cluster: ClusterUnderTest, old_server: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if old_server:  # one that does not know the request answers as to any other unknown one
-        monkeypatch.setattr(multi_read._MultiRead, "type", 99)
+        monkeypatch.setattr(multi_read.MultiRead, "type", 99)
     root = fill(cluster)
     tree = read_live_zookeeper(cluster.config())
     ours = [znode for znode in tree.znodes if f"{znode.path}/".startswith(f"{root}/")]
