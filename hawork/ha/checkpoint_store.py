@@ -74,13 +74,16 @@ class CompletedCheckpointStore:
         self._events = events
         self._unreadable: set[int] = set()
         self._state_files: dict[int, frozenset[str]] = {}
+        self._ids: list[int] | None = None
+        """Of the stored checkpoints, in order, where that is sure."""
         self._shut_down = False
 
     def add(self, checkpoint: CompletedCheckpoint) -> None:
-        """Store a checkpoint, then subsume the oldest beyond the number retained.
+        """Store a checkpoint, and subsume the oldest beyond the number retained.
 
-        When it returns the checkpoint is complete; a subsumption that fails is tried again
-        with the next one. Adding the identical checkpoint again changes nothing.
+        The HA store does both at once where it can. When it returns the checkpoint is complete; a
+        subsumption that fails is tried again with the next one. Adding the identical checkpoint
+        again changes nothing.
         ``AlreadyExistsError`` for another one of the same id; ``LeadershipLostError`` and
         ``StoreUnavailableError`` leave nothing behind.
         """
@@ -88,23 +91,22 @@ class CompletedCheckpointStore:
             raise HighAvailabilityError(
                 f"the checkpoint store of job {self._job_id} was shut down: open a new one"
             )
-        name = checkpoint_name(checkpoint.checkpoint_id)
-        payload = encode_json(checkpoint.to_json())
+        number = checkpoint.checkpoint_id
+        older = self._subsumed_by(number)
+        known, self._ids = self._ids, None  # until it is sure what is there
+        at_once = self._store(checkpoint, older)
+        self._state_files[number] = _paths(checkpoint)
         try:
-            self._handles.add(
-                name,
-                payload,
-                lambda _: self._reached("checkpoint.written", checkpoint.checkpoint_id),
-            )
-        except AlreadyExistsError:
-            stored = self._handles.get(name)
-            if stored is None or stored.payload != payload:
-                raise
-        self._state_files[checkpoint.checkpoint_id] = _paths(checkpoint)
-        self._reached("checkpoint.pointer_added", checkpoint.checkpoint_id)
-        try:
-            subsumed = self._subsume()
+            if at_once and older:
+                _, kept = self._split({*(known or ()), number})
+                shared = self._state_files_of(kept)
+                for each in older:
+                    self._forget(each, shared)
+            if known is not None:
+                self._ids = sorted({*known, number} - set(older if at_once else ()))
+            subsumed = self._subsume() or (at_once and bool(older))
         except HighAvailabilityError as error:
+            self._ids = None
             self._events.emit(
                 EventKind.ERROR,
                 session_id=self._session_id,
@@ -113,7 +115,7 @@ class CompletedCheckpointStore:
             )
             return
         if subsumed:
-            self._reached("checkpoint.subsumed", checkpoint.checkpoint_id)
+            self._reached("checkpoint.subsumed", number)
 
     def recover(self) -> RecoveredCheckpoint:
         """The newest checkpoint whose file and whose state files can all be read.
@@ -167,24 +169,73 @@ class CompletedCheckpointStore:
         for path in _paths(checkpoint) - self._state_files_of(self.all_ids()):
             self._files.discard(STATE_FILE, path)
 
-    def _subsume(self) -> bool:
-        ids = self.all_ids()
-        readable = [number for number in ids if number not in self._unreadable]
+    def _store(self, checkpoint: CompletedCheckpoint, older: Sequence[int]) -> bool:
+        """Write the checkpoint; whether ``older`` ones are gone with it."""
+        number = checkpoint.checkpoint_id
+        name, payload = checkpoint_name(number), encode_json(checkpoint.to_json())
+
+        def pointed() -> None:
+            self._reached("checkpoint.pointer_added", number)
+
+        try:
+            return self._handles.supersede(
+                name,
+                payload,
+                [checkpoint_name(each) for each in older],
+                written=lambda _: self._reached("checkpoint.written", number),
+                pointed=pointed,
+            )
+        except AlreadyExistsError:
+            stored = self._handles.get(name)
+            if stored is None or stored.payload != payload:
+                raise
+            pointed()
+            return False
+
+    def _stored_ids(self) -> Sequence[int]:
+        """``all_ids``, read once: while this leadership lasts no other process writes here."""
+        if self._ids is None:
+            self._ids = list(self.all_ids())
+        return self._ids
+
+    def _subsumed_by(self, number: int) -> Sequence[int]:
+        """What adding a checkpoint subsumes; nothing where that cannot be found out now."""
+        try:
+            older, kept = self._split({*self._stored_ids(), number})
+            # While their pointers are there: what to remove, and what others share.
+            self._state_files_of([each for each in (*older, *kept) if each != number])
+        except HighAvailabilityError:
+            return ()
+        return [each for each in older if each != number]
+
+    def _split(self, ids: Set[int]) -> tuple[list[int], list[int]]:
+        """What is subsumed, and what is retained. Unreadable ones go when a newer one is there."""
+        readable = sorted(ids - self._unreadable)
+        if not readable:
+            return [], []
         kept = readable[-self._retained :]
-        subsumed = [number for number in ids if number not in kept and number < readable[-1]]
+        return sorted(each for each in ids - {*kept} if each < readable[-1]), kept
+
+    def _subsume(self) -> bool:
+        """Subsume what has not been so far; whether there was anything."""
+        subsumed, kept = self._split({*self._stored_ids()})
         if subsumed:
             shared = self._state_files_of(kept)
             for checkpoint_id in subsumed:
                 self._remove(checkpoint_id, shared)
+            self._ids = [each for each in self._stored_ids() if each not in subsumed]
         return bool(subsumed)
 
     def _remove(self, checkpoint_id: int, shared: Set[str]) -> None:
         """Pointer and file first, then the state files that no kept checkpoint shares."""
-        state_files = self._state_files_of([checkpoint_id])
+        self._state_files_of([checkpoint_id])
         self._handles.remove(checkpoint_name(checkpoint_id))
+        self._forget(checkpoint_id, shared)
+
+    def _forget(self, checkpoint_id: int, shared: Set[str]) -> None:
+        """Remove the state files of a checkpoint whose pointer is gone."""
         self._unreadable.discard(checkpoint_id)
-        self._state_files.pop(checkpoint_id, None)
-        for path in state_files - shared:
+        for path in self._state_files.pop(checkpoint_id, frozenset()) - shared:
             self._files.discard(STATE_FILE, path)
 
     def _state_files_of(self, checkpoint_ids: Sequence[int]) -> Set[str]:

@@ -52,8 +52,14 @@ class PointerStore(Protocol):
     unknown, after reading back, whether the write landed.
     """
 
-    def create(self, name: str, value: bytes, session_id: LeaderSessionID) -> None:
-        """Add an entry. ``AlreadyExistsError`` when the name is taken."""
+    def create(
+        self, name: str, value: bytes, session_id: LeaderSessionID, older: Sequence[str] = ()
+    ) -> bool:
+        """Add an entry, and remove ``older`` ones by the same write: whether it was done.
+
+        ``False``, only with ``older`` ones: nothing was changed, because this store cannot do both
+        at once. ``AlreadyExistsError`` when the name is taken.
+        """
 
     def replace(self, name: str, version: int, value: bytes, session_id: LeaderSessionID) -> None:
         """Replace the entry that has ``version``.

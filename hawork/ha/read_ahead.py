@@ -73,8 +73,10 @@ class _ReadAheadPointers:
         self._namespace = namespace
         self._pointers = pointers
 
-    def create(self, name: str, value: bytes, session_id: LeaderSessionID) -> None:
-        self._pointers.create(name, value, session_id)
+    def create(
+        self, name: str, value: bytes, session_id: LeaderSessionID, older: Sequence[str] = ()
+    ) -> bool:
+        return self._pointers.create(name, value, session_id, older)
 
     def replace(self, name: str, version: int, value: bytes, session_id: LeaderSessionID) -> None:
         self._pointers.replace(name, version, value, session_id)

@@ -73,15 +73,17 @@ def reported_write(
     name: str,
     operation: str,
     write: Callable[[], T],
+    removed: Sequence[str] = (),
 ) -> T:
     """Run one write of a pointer and tell the event log how it went, and how long it took.
 
     The event comes after the write, and perhaps long after it, if the process is paused in
     between. ``seconds`` says when the write began, which is what a verdict needs to know.
+    ``removed`` names, once it has been made, the entries that went with the same write.
     """
     started = SYSTEM_CLOCK.monotonic()
 
-    def emit(kind: EventKind, **more: str) -> None:
+    def emit(kind: EventKind, name: str, operation: str, **more: str) -> None:
         events.emit(
             kind,
             session_id=session_id,
@@ -96,10 +98,13 @@ def reported_write(
     try:
         result = write()
     except HighAvailabilityError as error:
-        emit(EventKind.POINTER_REFUSED, reason=f"{type(error).__name__}: {error}")
+        reason = f"{type(error).__name__}: {error}"
+        emit(EventKind.POINTER_REFUSED, name, operation, reason=reason)
         raise
     if result is not False:  # nothing was there to be removed
-        emit(EventKind.POINTER_WRITTEN)
+        emit(EventKind.POINTER_WRITTEN, name, operation)
+    for each in removed:
+        emit(EventKind.POINTER_WRITTEN, each, "remove")
     return result
 
 
@@ -141,6 +146,35 @@ class StateHandleStore:
             written,
             lambda value: self._pointers.create(name, value, self._session_id),
         )
+
+    def supersede(
+        self,
+        name: str,
+        payload: bytes,
+        older: Sequence[str],
+        written: Callable[[StateHandle], None],
+        pointed: Callable[[], None],
+    ) -> bool:
+        """``add``, and remove ``older`` entries by the same transaction; their files after it.
+
+        ``pointed`` is called when the transaction has been made. ``False`` when the HA store could
+        not do both at once: the entry was added, and the older ones are there.
+        """
+        before = {each: self._pointers.read(each) for each in older}
+        removed: list[str] = []
+
+        def point(value: bytes) -> None:
+            there = [each for each, entry in before.items() if entry is not None]
+            if self._pointers.create(name, value, self._session_id, there):
+                removed.extend(there)
+            else:
+                self._pointers.create(name, value, self._session_id)
+
+        self._write("add", name, payload, written, point, removed)
+        pointed()
+        for each in removed:
+            self._discard(each, before[each])
+        return len(removed) == sum(entry is not None for entry in before.values())
 
     def replace(self, name: str, expected: StoredState, payload: bytes) -> StateHandle:
         """Point to a new file with ``payload`` instead, then remove the old file.
@@ -216,11 +250,15 @@ class StateHandleStore:
         removed = self._reported(
             "remove", name, lambda: self._pointers.delete(name, self._session_id)
         )
+        self._discard(name, entry)
+        return removed
+
+    def _discard(self, name: str, entry: Versioned[bytes] | None) -> None:
+        """Remove the file of an entry that is gone."""
         if entry is not None:
             with contextlib.suppress(CorruptStateError):
                 handle = decode_handle(f"{self.namespace}/{name}", entry.value)
                 self._files(name).discard(self._kind, handle.path)
-        return removed
 
     def _load(self, name: str, entry: Versioned[bytes]) -> StoredState:
         handle = decode_handle(f"{self.namespace}/{name}", entry.value)
@@ -242,7 +280,8 @@ class StateHandleStore:
         name: str,
         payload: bytes,
         written: Callable[[StateHandle], None] | None,
-        point: Callable[[bytes], None],
+        point: Callable[[bytes], object],
+        removed: Sequence[str] = (),
     ) -> StateHandle:
         if self._session_id == NO_LEADERSHIP:
             self._reported(operation, name, self._refuse)
@@ -251,7 +290,7 @@ class StateHandleStore:
         if written is not None:
             written(handle)
         try:
-            self._reported(operation, name, lambda: point(encode_handle(handle)))
+            self._reported(operation, name, lambda: point(encode_handle(handle)), removed)
         except PossibleInconsistentStateError:
             raise
         except HighAvailabilityError:
@@ -259,10 +298,12 @@ class StateHandleStore:
             raise
         return handle
 
-    def _reported(self, operation: str, name: str, write: Callable[[], T]) -> T:
+    def _reported(
+        self, operation: str, name: str, write: Callable[[], T], removed: Sequence[str] = ()
+    ) -> T:
         """Write a pointer and tell the event log how it went."""
         return reported_write(
-            self._events, self._session_id, self.namespace, name, operation, write
+            self._events, self._session_id, self.namespace, name, operation, write, removed
         )
 
     def _refuse(self) -> None:

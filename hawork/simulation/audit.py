@@ -172,8 +172,12 @@ class _Pointers:
         self.read: Callable[[str], Versioned[bytes] | None] = inner.read
         self.entries: Callable[[], Sequence[tuple[str, Versioned[bytes]]]] = inner.entries
 
-    def create(self, name: str, value: bytes, session_id: LeaderSessionID) -> None:
-        _under(self._world, session_id, lambda: self._inner.create(name, value, session_id))
+    def create(
+        self, name: str, value: bytes, session_id: LeaderSessionID, older: Sequence[str] = ()
+    ) -> bool:
+        return _under(
+            self._world, session_id, lambda: self._inner.create(name, value, session_id, older)
+        )
 
     def replace(self, name: str, version: int, value: bytes, session_id: LeaderSessionID) -> None:
         _under(

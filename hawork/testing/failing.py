@@ -44,8 +44,12 @@ class FailingPointers:
         self._inner = inner
         self._failures = failures
 
-    def create(self, name: str, value: bytes, session_id: LeaderSessionID) -> None:
-        self._failures.run("create", lambda: self._inner.create(name, value, session_id))
+    def create(
+        self, name: str, value: bytes, session_id: LeaderSessionID, older: Sequence[str] = ()
+    ) -> bool:
+        return self._failures.run(
+            "create", lambda: self._inner.create(name, value, session_id, older)
+        )
 
     def replace(self, name: str, version: int, value: bytes, session_id: LeaderSessionID) -> None:
         self._failures.run("replace", lambda: self._inner.replace(name, version, value, session_id))

@@ -232,13 +232,18 @@ class _Pointers:
         self._cluster = cluster
         self._namespace = namespace
 
-    def create(self, name: str, value: bytes, session_id: LeaderSessionID) -> None:
+    def create(
+        self, name: str, value: bytes, session_id: LeaderSessionID, older: Sequence[str] = ()
+    ) -> bool:
         def change(entries: dict[str, Versioned[bytes]]) -> None:
             if name in entries:
                 raise AlreadyExistsError(f"{self._namespace} has an entry {name} already")
             entries[name] = Versioned(value, self._cluster._next_version())
+            for each in older:
+                entries.pop(each, None)
 
         self._change(session_id, change)
+        return True
 
     def replace(self, name: str, version: int, value: bytes, session_id: LeaderSessionID) -> None:
         def change(entries: dict[str, Versioned[bytes]]) -> None:

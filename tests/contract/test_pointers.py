@@ -85,6 +85,30 @@ def test_deleting(leader: Leader) -> None:
     assert [name for name, _ in leader.pointers.entries()] == ["b"]
 
 
+def test_superseding_is_one_write(leader: Leader) -> None:
+    for name in ("a", "b", "c"):
+        leader.pointers.create(name, b"old", leader.session_id)
+    assert leader.pointers.create("d", b"new", leader.session_id, ["a", "c"])
+    assert [(name, entry.value) for name, entry in leader.pointers.entries()] == [
+        ("b", b"old"),
+        ("d", b"new"),
+    ]
+    with pytest.raises(AlreadyExistsError):
+        leader.pointers.create("d", b"other", leader.session_id, ["b"])
+    assert [name for name, _ in leader.pointers.entries()] == ["b", "d"]
+
+
+def test_superseding_what_is_gone_is_done_or_changes_nothing(leader: Leader) -> None:
+    leader.pointers.create("a", b"old", leader.session_id)
+    done = leader.pointers.create("b", b"new", leader.session_id, ["a", "absent"])
+    assert [name for name, _ in leader.pointers.entries()] == (["b"] if done else ["a"])
+
+
+def test_superseding_in_an_empty_namespace(leader: Leader) -> None:
+    done = leader.pointers.create("a", b"new", leader.session_id, ["absent"])
+    assert [name for name, _ in leader.pointers.entries()] == (["a"] if done else [])
+
+
 def test_a_version_is_never_used_again(leader: Leader) -> None:
     leader.pointers.create("a", b"one", leader.session_id)
     stale = version_of(leader.pointers, "a")
@@ -176,6 +200,9 @@ WRITES: dict[str, Callable[[PointerStore, int, uuid.UUID], object]] = {
     "create": lambda pointers, _, session_id: pointers.create("new", b"late", session_id),
     "replace": lambda pointers, version, session_id: pointers.replace(
         "a", version, b"late", session_id
+    ),
+    "create in place of another": lambda pointers, _, session_id: pointers.create(
+        "new", b"late", session_id, ["a"]
     ),
     "delete": lambda pointers, _, session_id: pointers.delete("a", session_id),
     "delete absent": lambda pointers, _, session_id: pointers.delete("new", session_id),

@@ -16,6 +16,7 @@ from hawork.core.events import EventKind
 from hawork.core.jobs import JobStatus
 from hawork.ha.checkpoint_store import RecoveredCheckpoint
 from hawork.ha.pointer_store import checkpoints, counters
+from hawork.testing import in_memory
 
 
 def files(world: World) -> list[str]:
@@ -86,6 +87,69 @@ def test_a_failed_add_subsumes_nothing(world: World) -> None:
     assert store.all_ids() == [1] and checkpoint_files(world) == 1
 
 
+@pytest.mark.parametrize("after", [False, True])
+def test_an_unknown_outcome_leaves_a_checkpoint_that_can_be_read(world: World, after: bool) -> None:
+    """Added and subsumed, or neither: in both cases the newest is there with its files."""
+    store = world.lead().completed_checkpoints(JOB, 1)
+    store.add(checkpoint(1))
+    world.failures.fail("create", PossibleInconsistentStateError("who knows"), after=after)
+    with pytest.raises(PossibleInconsistentStateError):
+        store.add(checkpoint(2))
+    assert store.recover() == RecoveredCheckpoint(checkpoint(2 if after else 1), ())
+    store.add(checkpoint(3))
+    assert store.all_ids() == [3]
+
+
+def test_a_checkpoint_is_one_write_of_the_store_and_lists_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list had cost ZooKeeper a request for each retained checkpoint, with every checkpoint."""
+    store = world.lead().completed_checkpoints(JOB, 2)
+    for number in (1, 2, 3):
+        store.add(checkpoint(number))
+    with monkeypatch.context() as patched:
+        for operation in ("delete", "replace", "entries"):
+            patched.delattr(in_memory._Pointers, operation)
+        store.add(checkpoint(4))
+    assert store.all_ids() == [3, 4] and checkpoint_files(world) == 2
+
+
+def test_what_another_hand_removed_meanwhile_is_subsumed(world: World) -> None:
+    leader = world.lead()
+    store = leader.completed_checkpoints(JOB, 2)
+    for number in (1, 2):
+        store.add(checkpoint(number))
+    world.cluster.backend().pointers(checkpoints(JOB)).delete(f"{1:019d}", leader.session_id)
+    store.add(checkpoint(3))
+    assert store.all_ids() == [2, 3]
+    store.add(checkpoint(4))
+    assert store.all_ids() == [3, 4]
+
+
+def test_each_pointer_that_goes_is_an_event(world: World) -> None:
+    store = world.lead().completed_checkpoints(JOB, 1)
+    for number in (1, 2):
+        store.add(checkpoint(number))
+    told = [
+        (each["operation"], int(each["name"])) for each in world.kinds(EventKind.POINTER_WRITTEN)
+    ]
+    assert told == [("add", 1), ("add", 2), ("remove", 1)]
+
+
+@pytest.fixture
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that cannot add and remove at once."""
+    create = in_memory._Pointers.create
+    monkeypatch.setattr(
+        in_memory._Pointers,
+        "create",
+        lambda store, name, value, session_id, older=(): (
+            not older and create(store, name, value, session_id)
+        ),
+    )
+
+
+@pytest.mark.usefixtures("one_by_one")
 def test_a_failed_subsumption_does_not_fail_the_checkpoint(world: World) -> None:
     store = world.lead().completed_checkpoints(JOB, 1)
     store.add(checkpoint(1))

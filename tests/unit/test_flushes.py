@@ -8,6 +8,8 @@ artifact                its bytes                                       its name
 job graph               its bytes; the directories of both, each once   the pointer comes next
 completed checkpoint    its bytes; its directory                        the pointer comes next
 pointer (embedded)      one transaction of SQLite                       now the job is safe
+subsumed checkpoints    nothing: in the transaction of the new one      both or neither
+removed files           nothing: an orphan goes with its job            nothing points to them
 ======================  ==============================================  =========================
 """
 

@@ -15,6 +15,7 @@ from hawork.ha.pointer_store import Namespace
 
 _VALUE = "CAST(value AS BLOB), CAST(version AS INTEGER)"
 """Whatever another hand has written there: SQLite keeps any type, and text that is not UTF-8."""
+_DELETE = "DELETE FROM pointer WHERE namespace = ? AND name = ?"
 _READ = f"SELECT {_VALUE} FROM pointer WHERE namespace = ? AND name = ?"
 
 
@@ -29,7 +30,9 @@ class EmbeddedPointerStore:
         self._reader = reader
         self._versions = versions
 
-    def create(self, name: str, value: bytes, session_id: LeaderSessionID) -> None:
+    def create(
+        self, name: str, value: bytes, session_id: LeaderSessionID, older: Sequence[str] = ()
+    ) -> bool:
         with self._fenced("creating", name, session_id) as connection:
             created = connection.execute(
                 "INSERT INTO pointer (namespace, name, version, value) VALUES (?, ?, ?, ?) "
@@ -41,6 +44,9 @@ class EmbeddedPointerStore:
                     f"{self._namespace} has an entry {name!r} already: replace it, or use "
                     "another name"
                 )
+            for each in older:
+                connection.execute(_DELETE, (self._namespace, each))
+        return True
 
     def replace(self, name: str, version: int, value: bytes, session_id: LeaderSessionID) -> None:
         with self._fenced("replacing", name, session_id) as connection:
@@ -70,9 +76,7 @@ class EmbeddedPointerStore:
 
     def delete(self, name: str, session_id: LeaderSessionID) -> bool:
         with self._fenced("deleting", name, session_id) as connection:
-            removed = connection.execute(
-                "DELETE FROM pointer WHERE namespace = ? AND name = ?", (self._namespace, name)
-            ).rowcount
+            removed = connection.execute(_DELETE, (self._namespace, name)).rowcount
         return removed > 0
 
     @contextmanager

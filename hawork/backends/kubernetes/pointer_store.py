@@ -8,6 +8,7 @@ on a state in which the session id holds it, and accepted on no other. ``checkpo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from hawork.backends.kubernetes.answers import ConfigMap
 from hawork.backends.kubernetes.claims import Claims, check_claim, is_claimed, is_ours
@@ -47,9 +48,12 @@ class KubernetesPointerStore:
 
     # --- PointerStore ---------------------------------------------------------------------
 
-    def create(self, name: str, value: bytes, session_id: LeaderSessionID) -> None:
+    def create(
+        self, name: str, value: bytes, session_id: LeaderSessionID, older: Sequence[str] = ()
+    ) -> bool:
         key, version = entry_key(self._namespace, name), new_version()
         written = encode_entry(version, value)
+        removed = [entry_key(self._namespace, each) for each in older]
         what = f"creating {self._namespace}/{name}"
 
         def decide(found: ConfigMap | None) -> Change:
@@ -58,9 +62,12 @@ class KubernetesPointerStore:
                 raise AlreadyExistsError(
                     f"entry {name} of {self._namespace} exists already: replace it"
                 )
-            return self._change(key, written, None, session_id)
+            change = self._change(key, written, None, session_id)
+            gone = [each for each in removed if found is not None and each in found.data]
+            return replace(change, data={**change.data, **dict.fromkeys(gone)})
 
         self._write(decide, session_id)
+        return True
 
     def replace(self, name: str, version: int, value: bytes, session_id: LeaderSessionID) -> None:
         key = entry_key(self._namespace, name)

@@ -103,21 +103,50 @@ class ZooKeeperPointerStore:
 
     # --- writing --------------------------------------------------------------------------
 
-    def create(self, name: str, value: bytes, session_id: LeaderSessionID) -> None:
-        path = self._path(name)
-        with self._versions.changing(path):
-            self._create(name, path, value, session_id)
+    def create(
+        self, name: str, value: bytes, session_id: LeaderSessionID, older: Sequence[str] = ()
+    ) -> bool:
+        path, removed = self._path(name), [self._path(each) for each in older]
+        if len(removed) >= _BATCH:
+            return False
+        with contextlib.ExitStack() as changing:
+            for each in (path, *removed):
+                changing.enter_context(self._versions.changing(each))
+            try:
+                self._create(name, path, value, removed, session_id)
+            except (zk.NoNodeError, zk.NotEmptyError):
+                # An older one, or the parent, is not there; or another client's child is.
+                if not removed:
+                    raise
+                return False
+        return True
 
-    def _create(self, name: str, path: str, value: bytes, session_id: LeaderSessionID) -> None:
+    def _create(
+        self,
+        name: str,
+        path: str,
+        value: bytes,
+        removed: Sequence[str],
+        session_id: LeaderSessionID,
+    ) -> None:
+        """With ``removed`` an absent znode is the caller's matter."""
+
+        def build(transaction: Any) -> None:
+            transaction.create(path, value)
+            for each in removed:
+                transaction.delete(each)
+
         reason = f"{self.parent} is removed as soon as it is created"
         for _ in range(_TRIES):
             try:
                 fence = self._latch.fence(session_id)
-                self._latch.commit(fence, lambda tx: tx.create(path, value), path)
+                self._latch.commit(fence, build, path)
                 return
             except zk.NodeExistsError:
                 raise AlreadyExistsError(f"{self._namespace}/{name} exists already") from None
             except zk.NoNodeError:
+                if removed:
+                    raise
                 self._make_parents(fence)
             except OutcomeUnknownError as error:
                 entry = self._read_back(path, error)
