@@ -43,9 +43,10 @@ class Growth:
 
 def power(medians: Mapping[int, float]) -> str:
     """``n^x``, from the two largest numbers: 1 is in proportion, 0 does not grow at all."""
-    (few, before), (many, after) = sorted(medians.items())[-2:]
-    if before <= 0 or after <= 0:
+    largest = sorted(medians.items())[-2:]
+    if len(largest) < 2 or any(median <= 0 for _, median in largest):
         return ""
+    (few, before), (many, after) = largest
     return f"n^{math.log(after / before) / math.log(many / few):.2f}"
 
 
