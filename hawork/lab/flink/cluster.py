@@ -78,7 +78,7 @@ class FlinkCluster(LocalCluster[FlinkJob]):
     }
     _verbs = FLINK_JOB_MANAGER_VERBS
     _load = LoadKinds(
-        functions=("numbers",), ends=(300, 2000, 6000), at_once=2,
+        functions=("numbers",), ends=(300, 6000, 20_000), at_once=2,
         pause=2.0, leads_within=60.0, ends_within=180.0,
     )  # fmt: skip
     _start_seconds = 180.0  # JVMs on a busy machine
