@@ -60,22 +60,26 @@ class KubernetesApi:
 
     def must(self, method: str, path: str, body: Any = None) -> Any:
         """The decoded answer. ``LabError`` with the server's words when it refuses."""
-        try:
-            status, answer = self.call(method, path, body)
-        except OSError as error:
-            raise LabError(f"the API server does not answer: {error}") from error
+        status, answer = self._answered(method, path, body)
         if status >= 400:
             said = answer.get("message", answer) if isinstance(answer, dict) else answer
             raise LabError(f"the API server refused {method} {path} with status {status}: {said}")
         return answer
 
     def apply(self, collection: str, thing: dict[str, Any]) -> None:
-        """Create an object, or replace the one of its name."""
-        status, _ = self.call("GET", f"{collection}/{thing['metadata']['name']}")
+        """Create an object, or replace the one of its name. ``LabError`` when it is refused."""
+        status, _ = self._answered("GET", f"{collection}/{thing['metadata']['name']}")
         if status == 404:
             self.must("POST", collection, thing)
         else:
             self.must("PUT", f"{collection}/{thing['metadata']['name']}", thing)
+
+    def _answered(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """``LabError`` when the server is away, or stands still."""
+        try:
+            return self.call(method, path, body)
+        except OSError as error:
+            raise LabError(f"the API server does not answer: {error}") from error
 
 
 def etcd_call(etcd: Path, path: str, body: Any) -> Any:
