@@ -352,7 +352,10 @@ class Faults:
     def _harm(self, verb: str, target: str, act: Callable[[], object]) -> Event:
         self._started()
         event = self._record(verb, target)
-        act()
+        try:
+            act()
+        except OSError as error:  # it went just now, or the disk is full
+            raise LabError(f"{verb} failed for {target}: {error.strerror}") from None
         return event
 
     def _has_started(self, pid: int) -> bool | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,12 +14,13 @@ from hawork.core.errors import LabError, StoreUnavailableError
 from hawork.lab.nemesis import deeds as nemesis_deeds
 from hawork.lab.nemesis.cluster import Sight
 from hawork.lab.nemesis.deeds import Deeds
+from hawork.lab.nemesis.judge import _files
 from hawork.lab.nemesis.plan import KINDS, Wish
 from hawork.lab.nemesis.pointers import Pointers
 from tests.unit.paper_cluster import BEYOND, PaperCluster
 
 JOB = "a" * 32
-FILE = f"lab/jobs/{JOB}/submittedJobGraph0123456789ab"
+FILE = f"default/jobs/{JOB}/submittedJobGraph0123456789ab"
 
 
 class NoLeader(Sight):
@@ -69,6 +72,22 @@ def test_a_process_that_ends_again_is_told_again(cluster: PaperCluster, deeds: D
         cluster.set("tm-1", "exited")
         deeds.heal()
     assert len(deeds.ended_by_itself) == 2
+
+
+def test_files_that_go_while_they_are_listed_are_not_harmed(
+    cluster: PaperCluster, deeds: Deeds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job ends, and its folder with it; Python's ``glob`` raises for it."""
+    scandir = os.scandir
+
+    def late(path: Any) -> Any:
+        if not isinstance(path, int) and Path(path).name == JOB:
+            shutil.rmtree(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", late)
+    assert deeds.do(wish("deleted file")).why == "nothing to do it to"
+    assert not list(_files(cast(Any, cluster), {JOB}, set()))
 
 
 def test_a_fault_that_needs_the_store_is_not_done_while_that_is_away(

@@ -24,8 +24,10 @@ from hawork.backends.embedded.layout import create_database
 from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
+from hawork.core.events import EventLog
 from hawork.core.types import ProcessState
 from hawork.lab.damage import Damage
+from hawork.lab.faults import Faults
 from hawork.lab.moved_clock import add_offsets
 from hawork.lab.nemesis.deeds import Deeds
 from hawork.lab.nemesis.load import LoadedJob, LoadSpec
@@ -288,6 +290,19 @@ def test_only_files_of_storagedir_are_harmed(damage: Damage, tmp_path: Path, pat
     with pytest.raises(LabError, match="is not a file of storageDir"):
         damage.prepared_deletion(path)
     assert (tmp_path / "secret").read_bytes() == b"kept"
+
+
+def test_harm_that_a_full_disk_prevents_is_told_in_a_sentence(
+    damage: Damage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(damage, "prepared_lock", lambda _: full)
+    none: Any = SimpleNamespace()
+    faults = Faults(lambda: none, none, none, none, none, EventLog("lab"), none, damage)
+    with pytest.raises(LabError, match="lock_file failed for lab/x: No space left on device"):
+        faults.lock_file("lab/x")
 
 
 def test_the_disk_of_other_programs_is_not_filled(damage: Damage) -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from hawork.core.errors import HaworkError
-from hawork.ha.layout import job_result_url
+from hawork.ha.layout import JOBS, cluster_directory, job_result_url
 from hawork.ha.storage import local_path
+from hawork.inspect.files import files_below
 from hawork.lab.nemesis.cluster import Breakable, OwnProcesses, Sight, has_begun
 from hawork.lab.nemesis.means import watchdog_seconds
 from hawork.lab.nemesis.plan import KINDS, Wish
@@ -278,12 +279,12 @@ class Deeds:
 
     def _harm_file(self, wish: Wish, deed: Deed, harm: Callable[[str], object]) -> None:
         storage = self._cluster.storage_directory()
-        files = sorted(
+        jobs = storage / cluster_directory(self._cluster.config) / JOBS
+        files = [
             str(file.relative_to(storage))
-            for file in storage.glob("*/jobs/*/**/*")
-            if file.is_file() and not file.name.startswith((".", "_"))
-            and self._is_victim(str(file.relative_to(storage)))
-        )  # fmt: skip
+            for file in files_below(jobs)
+            if not file.name.startswith((".", "_")) and self._is_victim(str(file))
+        ]
         if not files:
             return
         path = files[int(wish.choice * len(files))]

@@ -6,6 +6,7 @@ The event log is the cluster's own word, and is not asked.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -216,7 +217,7 @@ def _entries(cluster: Breakable, ours: set[str]) -> Iterator[str]:
 def _files(cluster: Breakable, ours: set[str], put_back: set[str]) -> Iterator[str]:
     storage = cluster.storage_directory()
     folder = storage / cluster_directory(cluster.config)
-    paths = [path for job_id in ours for path in (folder / JOBS / job_id).rglob("*")]
+    paths = [path for job_id in ours for path in _below(folder / JOBS / job_id)]
     for prefix in (JOB_GRAPH, CHECKPOINT):  # where Flink has them
         paths += folder.glob(f"{prefix}*")
     for path in paths:
@@ -225,10 +226,16 @@ def _files(cluster: Breakable, ours: set[str], put_back: set[str]) -> Iterator[s
             yield f"file {name}"
 
 
+def _below(folder: Path) -> Iterator[Path]:
+    """Files and folders; those that go meanwhile are left out, for which ``rglob`` raises."""
+    for place, folders, files in os.walk(folder):
+        yield from (Path(place) / name for name in [*folders, *files])
+
+
 def _outputs(jobs: list[LoadedJob]) -> Iterator[str]:
     for each in jobs:
         if each.status is JobStatus.FINISHED:
-            for path in (each.output / ".pending").rglob("*"):
+            for path in _below(each.output / ".pending"):
                 yield f"output {path.relative_to(each.output.parent)}"
 
 
