@@ -26,6 +26,7 @@ from hawork.backends.zookeeper.session import (
 )
 from hawork.core.errors import (
     AlreadyExistsError,
+    LeadershipLostError,
     NotExistError,
     PossibleInconsistentStateError,
     StoreUnavailableError,
@@ -153,6 +154,7 @@ class ZooKeeperPointerStore:
                 if entry is None:
                     reason = _not_written(path, error)
                 elif entry.value == value:
+                    self._confirm(fence, path, error)
                     return
                 else:
                     raise AlreadyExistsError(f"{self._namespace}/{name} exists already") from None
@@ -183,6 +185,7 @@ class ZooKeeperPointerStore:
                 if entry is None or (entry.version != version and entry.value != value):
                     raise _unknown(path, error) from None
                 if entry.version != version:
+                    self._confirm(fence, path, error)
                     return
                 reason = _not_written(path, error)
         raise StoreUnavailableError(reason)
@@ -201,6 +204,7 @@ class ZooKeeperPointerStore:
                 raise _has_children(path) from None
             except OutcomeUnknownError as error:
                 if self._read_back(path, error) is None:
+                    self._confirm(fence, path, error)
                     return True
                 reason = _not_written(path, error)
         raise StoreUnavailableError(reason)
@@ -285,6 +289,16 @@ class ZooKeeperPointerStore:
         try:
             return self._read(path, self._session.read_back)
         except StoreUnavailableError:
+            raise _unknown(path, error) from None
+
+    def _confirm(self, fence: str, path: str, error: OutcomeUnknownError) -> None:
+        """What was read back is as we wrote it: by us, or by the next leader, if there is one.
+
+        The caller may ask the fence by this write, before it touches what is not fenced.
+        """
+        try:
+            self._latch.commit(fence, lambda _: None, path)
+        except (LeadershipLostError, OutcomeUnknownError, StoreUnavailableError):
             raise _unknown(path, error) from None
 
     def _mismatch(self, name: str) -> VersionMismatchError:
