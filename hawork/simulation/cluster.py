@@ -129,12 +129,11 @@ class Cluster:
         scheduler = self.world.scheduler
         if self._restarting or self._open or scheduler.now < scheduler.thawed_at + _AWAKE:
             return False
-        if any(manager.process.frozen for manager in self.managers.values()):
-            return False  # what it does when it goes on is what matters most
+        for manager in self.managers.values():
+            if manager.process.frozen or not manager.serving:
+                return False  # what it does when it goes on is what matters most
         cleaned = self.world.cleaned
-        return (all(job.job_id in cleaned for job in self.jobs) or self._looks_clean()) and all(
-            manager.serving for manager in self.managers.values()
-        )
+        return all(job.job_id in cleaned for job in self.jobs) or self._looks_clean()
 
     def has_late_files(self) -> bool:
         """Whether there is what a deposed leader leaves for the next takeover.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from asyncio import events
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any, TypeVar
@@ -25,6 +24,7 @@ class SimulatedEventLoop(asyncio.BaseEventLoop):
         self._thread: SimulatedThread | None = None
         self._called = False
         self._selecting = False
+        self._tasks: list[asyncio.Task[Any]] = []
         self.set_exception_handler(self._keep)
         self.errors: list[str] = []
 
@@ -37,15 +37,21 @@ class SimulatedEventLoop(asyncio.BaseEventLoop):
         self._thread = self._scheduler.current
         assert self._thread is not None
         self._thread.loop = self
-        events._set_running_loop(self)
+        self._scheduler.use_loop(self)
         task = self.create_task(main)
         try:
             while not task.done():
                 self._run_once()
         finally:
             self._thread.loop = None
-            events._set_running_loop(None)
+            self._scheduler.use_loop(None)
         return task.result()
+
+    def create_task(self, coro: Any, **more: Any) -> asyncio.Task[Any]:
+        """asyncio's; what is made here is let go of by ``abandon``."""
+        task: asyncio.Task[Any] = super().create_task(coro, **more)
+        self._tasks.append(task)
+        return task
 
     def select(self, timeout: float | None) -> list[Any]:
         """A selector's method: wait for another thread's call, at most until the next timer."""
@@ -70,9 +76,11 @@ class SimulatedEventLoop(asyncio.BaseEventLoop):
 
     def abandon(self) -> None:
         """Let go of all that was going on, when the process is dead: it waits for nothing more."""
-        events._set_running_loop(self)
+        self._scheduler.use_loop(self)
         try:
-            for task in asyncio.all_tasks(self):
+            for task in self._tasks:
+                if task.done():
+                    continue
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 for _ in range(20):  # a coroutine may go on waiting in its finally blocks
                     try:
@@ -82,8 +90,9 @@ class SimulatedEventLoop(asyncio.BaseEventLoop):
                         continue
             self._ready.clear()
             self._scheduled.clear()
+            self._tasks.clear()
         finally:
-            events._set_running_loop(None)
+            self._scheduler.use_loop(None)
 
     def _keep(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")

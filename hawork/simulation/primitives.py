@@ -66,19 +66,13 @@ class Lock:
     def locked(self) -> bool:
         return self.owner is not None
 
-    def __enter__(self) -> bool:
-        return self.acquire()
+    __enter__ = acquire
 
     def __exit__(self, *_: object) -> None:
-        self.release()
-
-    # for conditions
-    def let_go(self) -> int:
-        self.release()
-        return 1
-
-    def take_again(self, _: int) -> None:
-        self.acquire()
+        if self._waiting or self.owner is None:
+            self.release()
+        else:
+            self.owner = None
 
 
 class RLock(Lock):
@@ -87,63 +81,68 @@ class RLock(Lock):
     __slots__ = ("_count",)
 
     def __init__(self, scheduler: Scheduler) -> None:
-        super().__init__(scheduler)
+        self._scheduler = scheduler
+        self.owner: object = None
+        self._waiting: list[SimulatedThread] | None = None
         self._count = 0
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        if self.owner is not None and self.owner is (self._scheduler.current or self._scheduler):
+        caller = self._scheduler.current or self._scheduler
+        if self.owner is None:
+            self.owner = caller
+        elif self.owner is caller:
             self._count += 1
             return True
-        if super().acquire(blocking, timeout):
-            self._count = 1
-            return True
-        return False
+        elif not self._wait(blocking, timeout):
+            return False
+        self._count = 1
+        return True
+
+    __enter__ = acquire
 
     def release(self) -> None:
         self._count -= 1
         if self._count == 0:
             super().release()
 
-    def let_go(self) -> int:
-        count, self._count = self._count, 0
-        super().release()
-        return count
-
-    def take_again(self, count: int) -> None:
-        super().acquire()
-        self._count = count
-
-
-class Condition:
-    """``threading.Condition``."""
-
-    __slots__ = ("_lock", "_scheduler", "_waiting", "acquire", "release")
-
-    def __init__(self, scheduler: Scheduler, lock: Lock | None = None) -> None:
-        self._scheduler = scheduler
-        self._lock = lock or RLock(scheduler)
-        self.acquire = self._lock.acquire
-        self.release = self._lock.release
-        self._waiting: deque[SimulatedThread] = deque()
-
-    def __enter__(self) -> bool:
-        return self._lock.acquire()
-
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        self._count -= 1
+        if self._count == 0:
+            if self._waiting:
+                super().release()
+            else:
+                self.owner = None
+
+
+class Condition(RLock):
+    """``threading.Condition`` with a lock of its own, which it is itself."""
+
+    __slots__ = ("_waiters",)
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self.owner: object = None
+        self._waiting: list[SimulatedThread] | None = None
+        self._count = 0
+        self._waiters: deque[SimulatedThread] | None = None
 
     def wait(self, timeout: float | None = None) -> bool:
         current = self._scheduler.current
         if current is None or current.process.dead:
             raise GreenletExit
-        self._waiting.append(current)
-        count = self._lock.let_go()
+        waiters = self._waiters
+        if waiters is None:
+            waiters = self._waiters = deque()
+        waiters.append(current)
+        count, self._count = self._count, 0
+        Lock.release(self)
         try:
             return self._scheduler.park(timeout)
         finally:
-            if current in self._waiting:
-                self._waiting.remove(current)
-            self._lock.take_again(count)
+            if current in waiters:
+                waiters.remove(current)
+            Lock.acquire(self)
+            self._count = count
 
     def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
         until = None if timeout is None else self._scheduler.now + timeout
@@ -155,12 +154,14 @@ class Condition:
         return result
 
     def notify(self, n: int = 1) -> None:
-        while n > 0 and self._waiting:
-            self._scheduler.wake(self._waiting.popleft())
+        waiters = self._waiters
+        while n > 0 and waiters:
+            self._scheduler.wake(waiters.popleft())
             n -= 1
 
     def notify_all(self) -> None:
-        self.notify(len(self._waiting))
+        if self._waiters:
+            self.notify(len(self._waiters))
 
 
 class Event:

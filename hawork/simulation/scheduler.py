@@ -1,17 +1,19 @@
 """The simulated scheduler and clock: threads of which one runs at a time, handed over by a seed.
 
-A simulated thread is a greenlet. It runs until it waits (for a lock, for time, for the network) and
-then hands over to the scheduler, which picks the next of those that may run, at random from the
-seed. When none may run, the clock goes to the next moment for which a thread waits. So nothing
-takes real time, and the same seed gives the same run.
+A simulated thread runs on a greenlet, until it waits (for a lock, for time, for the network) and
+hands over to the scheduler, which picks the next of those that may run, at random from the seed.
+When none may run, the clock goes to the next moment for which a thread waits. So nothing takes real
+time, and the same seed gives the same run. A greenlet whose thread has ended runs another one:
+memory for its stack is had once.
 """
 
 from __future__ import annotations
 
-import heapq
 import itertools
+import threading
 from asyncio import AbstractEventLoop, events
 from collections.abc import Callable
+from heapq import heappop, heappush
 from random import Random
 from typing import Any
 
@@ -19,6 +21,9 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 BEGINNING = 1_700_000_000.0
 """Wall-clock time at which each simulation begins."""
+
+_LOOKS = 0.01
+"""Seconds after which the scheduler looks again whether all is over."""
 
 
 class Stuck(Exception):
@@ -45,12 +50,12 @@ class SimulatedThread:
     """One thread of a process. ``loop`` is the event loop that it runs, if it runs one."""
 
     __slots__ = (
-        "daemon", "done", "greenlet", "handle", "joiners", "loop", "name", "parked", "process",
-        "token", "woken", "writing",
+        "action", "daemon", "done", "greenlet", "handle", "joiners", "loop", "name", "parked",
+        "process", "token", "woken", "writing",
     )  # fmt: skip
 
     def __init__(
-        self, process: SimulatedProcess, name: str, run: Callable[[], Any] | None, hub: greenlet
+        self, process: SimulatedProcess, name: str, action: Callable[[], Any] = lambda: None
     ) -> None:
         self.process = process
         self.name = name
@@ -64,11 +69,50 @@ class SimulatedThread:
         self.handle: Any = None
         self.writing: str | None = None
         """The leadership under which it has a store write just now."""
-        # It goes to the scheduler when it ends. The scheduler's own greenlet may be a thread, too.
-        self.greenlet = greenlet(run, hub) if run is not None else hub
+        self.action = action
+        self.greenlet: greenlet | None = None
+        """On which it runs: from its first turn until it is done."""
 
     def __repr__(self) -> str:
         return f"{self.process.name}/{self.name}"
+
+
+class _Idle(threading.local):
+    """Greenlets without a thread, of this real thread: no other one may switch to them."""
+
+    def __init__(self) -> None:
+        self.greenlets: list[greenlet] = []
+
+
+_IDLE = _Idle()
+
+
+def _work(thread: SimulatedThread) -> None:
+    """What a greenlet does: run a thread to its end, and wait for another one."""
+    me = getcurrent()
+    hub = me.parent
+    assert hub is not None
+    while True:
+        _run_to_its_end(thread)
+        _IDLE.greenlets.append(me)
+        del thread  # nothing of it is kept until the next one
+        thread = hub.switch()
+
+
+def _run_to_its_end(thread: SimulatedThread) -> None:
+    scheduler = thread.process.scheduler
+    try:
+        if not thread.process.dead:
+            thread.action()
+    except GreenletExit:
+        pass
+    except BaseException as error:  # noqa: BLE001 - the checker is told of it
+        scheduler.crashes.append((thread, error))
+    thread.done = True
+    thread.greenlet = None
+    joiners, thread.joiners = thread.joiners, []
+    for joiner in joiners:
+        scheduler.wake(joiner)
 
 
 class Scheduler:
@@ -90,6 +134,7 @@ class Scheduler:
         self._timers: list[tuple[float, int, Any, int]] = []
         self._count = itertools.count()
         self._hub = getcurrent()
+        self._loop: AbstractEventLoop | None = None
         self._processes: list[SimulatedProcess] = []
 
     # --- processes and threads ------------------------------------------------------------
@@ -103,21 +148,7 @@ class Scheduler:
         self, process: SimulatedProcess, action: Callable[[], Any], name: str
     ) -> SimulatedThread:
         """A thread that begins with ``action`` when its turn comes."""
-
-        def run() -> None:
-            try:
-                if not process.dead:
-                    action()
-            except GreenletExit:
-                pass
-            except BaseException as error:  # noqa: BLE001 - the checker is told of it
-                self.crashes.append((thread, error))
-            thread.done = True
-            joiners, thread.joiners = thread.joiners, []
-            for joiner in joiners:
-                self.wake(joiner)
-
-        thread = SimulatedThread(process, name, run, self._hub)
+        thread = SimulatedThread(process, name, action)
         process.threads.append(thread)
         if len(process.threads) > 64:
             process.threads = [each for each in process.threads if not each.done]
@@ -126,7 +157,8 @@ class Scheduler:
 
     def adopt(self, process: SimulatedProcess, name: str) -> SimulatedThread:
         """Make what calls this a thread of the process: the scheduler runs while it waits."""
-        thread = self.current = SimulatedThread(process, name, None, self._hub)
+        thread = self.current = SimulatedThread(process, name)
+        thread.greenlet = self._hub
         return thread
 
     def freeze(self, process: SimulatedProcess, seconds: float) -> None:
@@ -160,16 +192,23 @@ class Scheduler:
 
     def _unwind(self, thread: SimulatedThread) -> None:
         """Let a thread's stack go; every wait in it raises again at once."""
+        if thread.greenlet is None or thread.greenlet is self._hub:
+            return
         self.current = thread
         try:
+            self.use_loop(thread.loop)
             for _ in range(100):
-                if thread.greenlet is self._hub or not thread.greenlet:
-                    break
-                events._set_running_loop(thread.loop)
                 thread.greenlet.throw(GreenletExit)
+                if thread.done:
+                    break
         finally:
             self.current = None
-            events._set_running_loop(None)
+
+    def use_loop(self, loop: AbstractEventLoop | None) -> None:
+        """Let asyncio take this for the event loop that runs on the thread."""
+        if loop is not self._loop:
+            self._loop = loop
+            events._set_running_loop(loop)
 
     # --- waiting, called by threads ---------------------------------------------------------
 
@@ -185,8 +224,11 @@ class Scheduler:
         thread.woken = False
         if seconds is not None:
             moment = self.now + seconds if seconds > 0.0 else self.now
-            heapq.heappush(self._timers, (moment, next(self._count), thread, thread.token))
-        self._switch(thread)
+            heappush(self._timers, (moment, next(self._count), thread, thread.token))
+        if thread.greenlet is self._hub:
+            self._run_meanwhile(thread)
+        else:
+            self._hub.switch()
         if thread.process.dead:
             raise GreenletExit
         return thread.woken
@@ -204,14 +246,15 @@ class Scheduler:
         assert thread is not None
         thread.parked = False
         self._ready.append(thread)
-        self._switch(thread)
+        if thread.greenlet is self._hub:
+            self._run_meanwhile(thread)
+        else:
+            self._hub.switch()
         if thread.process.dead:
             raise GreenletExit
 
-    def _switch(self, thread: SimulatedThread) -> None:
-        if thread.greenlet is not self._hub:
-            self._hub.switch()
-            return
+    def _run_meanwhile(self, thread: SimulatedThread) -> None:
+        """What an adopted thread does while it waits."""
         if not self.run(float("inf"), lambda: False):
             self.current = thread
             raise Stuck(f"{thread} waits for what never comes")
@@ -221,7 +264,7 @@ class Scheduler:
         """Call ``action`` in ``seconds``, on no thread, unless the returned function was called."""
         entry: list[Callable[[], None] | None] = [action]
         moment = self.now + max(0.0, seconds)
-        heapq.heappush(self._timers, (moment, next(self._count), entry, 0))
+        heappush(self._timers, (moment, next(self._count), entry, 0))
         return entry.clear
 
     # --- the scheduler's own turn -----------------------------------------------------------
@@ -229,14 +272,24 @@ class Scheduler:
     def run(self, until: float, finished: Callable[[], bool]) -> bool:
         """Run until ``finished``, or the clock says ``until``; whether it finished.
 
-        It returns as well when it is the turn of an adopted thread.
+        It returns as well when it is the turn of an adopted thread. ``finished`` is asked when no
+        thread may run, and not more often than every ``_LOOKS`` seconds.
         """
         self.current = None
+        try:
+            return self._run(until, finished)
+        finally:
+            self.use_loop(None)
+
+    def _run(self, until: float, finished: Callable[[], bool]) -> bool:
         ready, timers, random = self._ready, self._timers, self.random.random
+        look = self.now
         while True:
             if not ready:
-                if finished():
-                    return True
+                if self.now >= look:
+                    if finished():
+                        return True
+                    look = self.now + _LOOKS
                 if not timers or timers[0][0] > until:
                     return finished()
                 self._pass_time()
@@ -255,16 +308,24 @@ class Scheduler:
             self.turns += 1
             if self.turns > self._most_turns:
                 raise Stuck(f"{self.turns} turns at {self.now - 1000:.3f} s, last {thread}")
-            if thread.greenlet is self._hub:
+            own = thread.greenlet
+            if own is self._hub:
                 return True
             self.current = thread
-            events._set_running_loop(thread.loop)
-            thread.greenlet.switch()
+            if thread.loop is not self._loop:
+                self.use_loop(thread.loop)
+            if own is None:
+                thread.greenlet = own = self._greenlet()
+            own.switch(thread)
             self.current = None
-            events._set_running_loop(None)
             if process.dead:
                 self.bury()
-            ready = self._ready
+
+    def _greenlet(self) -> greenlet:
+        idle = _IDLE.greenlets
+        if idle and idle[-1].parent is self._hub:
+            return idle.pop()
+        return greenlet(_work, self._hub)
 
     def _pass_time(self) -> None:
         """Go to the next moment for which something waits, and let all of that go on."""
@@ -273,13 +334,13 @@ class Scheduler:
         if moment > self.now:
             self.now = moment
         while timers and timers[0][0] <= moment:
-            _, _, waiting, token = heapq.heappop(timers)
-            if isinstance(waiting, list):
-                if waiting:
-                    waiting[0]()
-            elif waiting.parked and waiting.token == token:
-                waiting.parked = False
-                self._ready.append(waiting)
+            _, _, waiting, token = heappop(timers)
+            if token:
+                if waiting.parked and waiting.token == token:
+                    waiting.parked = False
+                    self._ready.append(waiting)
+            elif waiting:
+                waiting[0]()
 
     def close(self) -> None:
         """End everything."""
@@ -288,3 +349,4 @@ class Scheduler:
         self._ready.clear()
         self._timers.clear()
         self.bury()
+        self.use_loop(None)

@@ -33,12 +33,10 @@ _PRIMITIVES: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     (threading, "Timer", primitives.Timer),
     (queue, "SimpleQueue", primitives.SimpleQueue),
 )
+_CLOCKS = ("monotonic", "perf_counter", "clock_gettime")
 _FUNCTIONS: dict[tuple[Any, str], Callable[..., Any]] = {
     (threading, "current_thread"): primitives.current_thread,
-    (time, "monotonic"): lambda scheduler: scheduler.now,
-    (time, "perf_counter"): lambda scheduler: scheduler.now,
     (time, "time"): lambda scheduler: BEGINNING + scheduler.now,
-    (time, "clock_gettime"): lambda scheduler, _: scheduler.now,
     (time, "sleep"): lambda scheduler, seconds: scheduler.park(seconds) and None,
     (os, "urandom"): lambda scheduler, size: scheduler.chance.randbytes(size),
     (random, "_urandom"): lambda scheduler, size: scheduler.chance.randbytes(size),
@@ -62,6 +60,8 @@ def simulated(
         _substitute(module, name, substitute)
     for (module, name), substitute in (*_FUNCTIONS.items(), *more.items()):
         _substitute(module, name, substitute)
+    for name in _CLOCKS:
+        _substitute_clock(name)
     _active[ident] = scheduler
     try:
         yield
@@ -84,3 +84,15 @@ def _substitute(module: Any, name: str, substitute: Callable[..., Any]) -> None:
         return substitute(scheduler, *args, **kwargs)
 
     setattr(module, name, call)
+
+
+def _substitute_clock(name: str) -> None:
+    """The same for what is called most, with less around it."""
+    real = _REAL[time, name] = getattr(time, name)
+    active = _active
+
+    def call(*args: Any) -> Any:
+        scheduler = active.get(_ident())
+        return real(*args) if scheduler is None else scheduler.now
+
+    setattr(time, name, call)

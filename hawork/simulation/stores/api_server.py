@@ -9,9 +9,8 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 Answer = tuple[int, Any]
 """HTTP status, and the object."""
@@ -19,10 +18,13 @@ Event = dict[str, Any]
 
 
 class ApiServer:
-    """The ConfigMaps of one namespace. Nothing here waits; all of it happens at one moment."""
+    """The ConfigMaps of one namespace. Nothing here waits; all of it happens at one moment.
+
+    No object is changed: a write puts another one in its place. So each answer may be kept.
+    """
 
     def __init__(self) -> None:
-        self.maps: dict[str, dict[str, Any]] = {}
+        self.maps: dict[str, Mapping[str, Any]] = {}
         self.watchers: list[tuple[str, Callable[[Event], None]]] = []
         self._version = itertools.count(1)
         self._uid = itertools.count(1)
@@ -31,22 +33,20 @@ class ApiServer:
 
     def handle(self, method: str, target: str, body: Any, accept: str) -> Answer:
         """One request that is not a watch."""
-        parts = urlsplit(target)
-        if parts.path.endswith("/selfsubjectaccessreviews"):
+        path, _, query = target.partition("?")
+        if path.endswith("/selfsubjectaccessreviews"):
             return 201, {"status": {"allowed": True}}
-        _, _, name = parts.path.partition("/configmaps")
-        name = name.strip("/")
-        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        name = path.partition("/configmaps")[2].strip("/")
         if method == "GET" and not name:
-            return 200, self._list(query)
+            return 200, self._list(_values(query))
         status, found = self._one(method, name, body)
         if status < 300 and "PartialObjectMetadata" in accept:
             found = {"kind": "PartialObjectMetadata", "metadata": found["metadata"]}
-        return status, deepcopy(found)
+        return status, found
 
     def watch(self, target: str, tell: Callable[[Event], None]) -> Callable[[], None]:
         """Tell every change from the version on that the target names, until the end is called."""
-        query = {key: values[0] for key, values in parse_qs(urlsplit(target).query).items()}
+        query = _values(target.partition("?")[2])
         name = query["fieldSelector"].partition("=")[2]
         since = int(query["resourceVersion"])
         watcher = name, tell
@@ -70,9 +70,7 @@ class ApiServer:
         for label in filter(None, query.get("labelSelector", "").split(",")):
             key, _, value = label.partition("=")
             found = [each for each in found if each["metadata"]["labels"].get(key) == value]
-        return deepcopy(
-            {"metadata": {"resourceVersion": str(self._present), "continue": ""}, "items": found}
-        )
+        return {"metadata": {"resourceVersion": str(self._present), "continue": ""}, "items": found}
 
     def _one(self, method: str, name: str, body: Any) -> Answer:
         if method == "POST":
@@ -87,51 +85,64 @@ class ApiServer:
             if any(found["metadata"][key] != value for key, value in wanted.items()):
                 return 409, _status("the preconditions are not met")
             del self.maps[name]
-            self._changed("DELETED", found)
-            return 200, found
+            return 200, self._changed("DELETED", found)
         return self._patch(found, body)
 
     def _create(self, body: Any) -> Answer:
-        name = body["metadata"]["name"]
-        if name in self.maps:
-            return 409, _status(f'configmaps "{name}" already exists')
-        made = deepcopy(body)
-        made["metadata"].setdefault("labels", {})
-        made["metadata"].setdefault("annotations", {})
-        made.setdefault("data", {})
-        made["metadata"]["uid"] = f"uid-{next(self._uid)}"
-        self.maps[name] = made
-        self._changed("ADDED", made)
-        return 201, made
+        metadata = body["metadata"]
+        if metadata["name"] in self.maps:
+            return 409, _status(f'configmaps "{metadata["name"]}" already exists')
+        made = {
+            **body,
+            "metadata": {
+                "labels": {},
+                "annotations": {},
+                **metadata,
+                "uid": f"uid-{next(self._uid)}",
+            },
+            "data": body.get("data", {}),
+        }
+        return 201, self._changed("ADDED", made)
 
-    def _patch(self, found: dict[str, Any], body: Any) -> Answer:
-        metadata = body.get("metadata", {})
-        version = metadata.get("resourceVersion")
-        if version is not None and version != found["metadata"]["resourceVersion"]:
+    def _patch(self, found: Mapping[str, Any], body: Any) -> Answer:
+        before, wanted = found["metadata"], body.get("metadata", {})
+        version = wanted.get("resourceVersion")
+        if version is not None and version != before["resourceVersion"]:
             return 409, _status("the object has been modified")
-        before = deepcopy(found)
-        for part, changes in (
-            (found["metadata"]["annotations"], metadata.get("annotations", {})),
-            (found["metadata"]["labels"], metadata.get("labels", {})),
-            (found["data"], body.get("data", {})),
-        ):
-            for key, value in changes.items():
-                if value is None:
-                    part.pop(key, None)
-                else:
-                    part[key] = value
-        if found != before:  # what changes nothing is not written
-            self._changed("MODIFIED", found)
-        return 200, found
+        changed = {
+            **found,
+            "metadata": {
+                **before,
+                "annotations": _merged(before["annotations"], wanted.get("annotations", {})),
+                "labels": _merged(before["labels"], wanted.get("labels", {})),
+            },
+            "data": _merged(found["data"], body.get("data", {})),
+        }
+        if changed == found:  # what changes nothing is not written
+            return 200, found
+        return 200, self._changed("MODIFIED", changed)
 
-    def _changed(self, kind: str, found: dict[str, Any]) -> None:
+    def _changed(self, kind: str, to: Mapping[str, Any]) -> Mapping[str, Any]:
         self._present = next(self._version)
-        found["metadata"]["resourceVersion"] = str(self._present)
-        event = {"type": kind, "object": deepcopy(found)}
+        found = {**to, "metadata": {**to["metadata"], "resourceVersion": str(self._present)}}
+        name = found["metadata"]["name"]
+        if kind != "DELETED":
+            self.maps[name] = found
+        event = {"type": kind, "object": found}
         self._history.append((self._present, event))
-        for name, tell in list(self.watchers):
-            if name == found["metadata"]["name"]:
+        for watched, tell in list(self.watchers):
+            if watched == name:
                 tell(event)
+        return found
+
+
+def _values(query: str) -> dict[str, str]:
+    return {key: values[0] for key, values in parse_qs(query).items()}
+
+
+def _merged(present: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON merge patch of one level: ``None`` takes a key away."""
+    return {key: value for key, value in {**present, **changes}.items() if value is not None}
 
 
 def _status(message: str) -> dict[str, Any]:

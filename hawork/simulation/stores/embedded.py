@@ -29,6 +29,7 @@ from hawork.backends.embedded import (
     supervision,
 )
 from hawork.backends.embedded.database import Database
+from hawork.backends.embedded.file_changes import FileChanges
 from hawork.backends.embedded.holder_watch import HolderWatch
 from hawork.backends.embedded.services import EmbeddedBackend
 from hawork.ha.backend import Fullness
@@ -88,6 +89,7 @@ class EmbeddedStore(Store):
             (election_driver, "HolderWatch"): lambda _, where: SimulatedHolderWatch(where),
             (election_driver, "Wakeup"): SimulatedWakeup,
             (store_watcher, "Wakeup"): self._watcher,
+            (store_watcher, "FileChanges"): _no_file_changes,
             (holder_watch, "is_dead"): self._is_dead,
             (supervision, "is_dead"): self._is_dead,
             (holder_watch, "watch_process"): lambda _, pid, start_time: None,
@@ -142,6 +144,11 @@ class EmbeddedStore(Store):
     def _sweep(self, _: Scheduler, contenders: Path) -> None:
         for contender in [each for each, holder in self.locks.items() if holder.dead]:
             del self.locks[contender]
+
+
+def _no_file_changes(_: Scheduler, directory: Path) -> FileChanges:
+    """As where there is no inotify: the watcher goes by the header, of which it is told."""
+    raise OSError("there is no inotify in a simulation")
 
 
 class SimulatedBackend(EmbeddedBackend):

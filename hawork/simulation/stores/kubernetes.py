@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -50,6 +49,7 @@ class KubernetesStore(Store):
         self.server = ApiServer()
         self.names = Names(_CLUSTER)
         self.streams: list[Stream] = []
+        self._told: tuple[Event, bytes] = {}, b""
         world.cut_off = self._cut_off
 
     def substitutes(self) -> dict[tuple[Any, str], Callable[..., Any]]:
@@ -91,6 +91,12 @@ class KubernetesStore(Store):
 
     def close(self) -> None:
         """Nothing is held."""
+
+    def line_of(self, event: Event) -> bytes:
+        """What a watch reads of a change. All watches are told of it one after the other."""
+        if self._told[0] is not event:
+            self._told = event, encoded(event) + b"\n"
+        return self._told[1]
 
     def _lock(self) -> dict[str, Any] | None:
         found = self.server.maps.get(self.names.cluster_map)
@@ -169,13 +175,13 @@ class SimulatedTransport:
     ) -> _Response:
         server = self._store.server
         target = path.partition("/configmaps")[2].strip("/").partition("?")[0]
-        before = deepcopy(server.maps.get(target))
+        before = server.maps.get(target)
         status, found = server.handle(method, path, body, accept)
         if (
             writer is not None
             and status < 300
             and _is_fenced(method, path, body, before)
-            and server.maps.get(target) != before
+            and server.maps.get(target) is not before
         ):
             self._world.audit_granted(name, writer)
         return _Response(status, encoded(found), None)
@@ -245,7 +251,7 @@ class Stream:
         """In order, each after the time that it takes."""
         scheduler = self._world.scheduler
         self._arrives = max(self._arrives + 1e-6, scheduler.now + self._world.latency())
-        line = encoded(event) + b"\n"
+        line = self._store.line_of(event)
         scheduler.at(self._arrives - scheduler.now, lambda: self._arrive(line))
 
     def _arrive(self, line: bytes) -> None:
