@@ -6,6 +6,7 @@ than none: another one may have what this one lacks.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 
@@ -15,6 +16,8 @@ from hawork.ha.storage_watch import StorageWatch
 
 _PATIENCE = 5.0
 """Seconds for which descriptors or threads may be exhausted: that often passes."""
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_NO_THREAD = "can't start new thread"
 
 
 class CannotLeadError(HighAvailabilityError):
@@ -63,6 +66,17 @@ def exhaustion() -> str | None:
     except RuntimeError as error:
         return f"no thread can be started ({error}): raise the limit of processes (ulimit -u)"
     return None
+
+
+def has_run_out(error: BaseException | None) -> bool:
+    """Whether an error came of having no descriptor, thread or memory left, however it is told."""
+    while error is not None:
+        if isinstance(error, MemoryError) or str(error).startswith(_NO_THREAD):
+            return True
+        if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _nothing() -> None:

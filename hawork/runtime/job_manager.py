@@ -32,7 +32,7 @@ from hawork.runtime.process import (
 from hawork.runtime.rest_access import RestAccess
 from hawork.runtime.rest_endpoint import RestEndpoint
 from hawork.runtime.rest_handlers import routes
-from hawork.runtime.startup import open_when_there
+from hawork.runtime.startup import open_when_there, when_possible
 from hawork.runtime.watchdog import EVENT_LOOP, LEADERSHIP_THREAD
 
 _STOP_STEPS = 8
@@ -129,7 +129,9 @@ async def _serve(
             return await stopped
         ha = opening.result()
         stack.push_async_callback(lambda: in_the_end(ha.close))
-        token = await loop.run_in_executor(io, ensure_token, context.config)
+        token = await when_possible(
+            context, lambda _: loop.run_in_executor(io, ensure_token, context.config)
+        )
         known = _LeaderAddress(context, token, io)
         retrieval = ha.leader_retrieval(REST_SERVER, known)
         stack.push_async_callback(lambda: in_the_end(retrieval.close))

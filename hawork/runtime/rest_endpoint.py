@@ -18,6 +18,7 @@ from typing import Any
 
 import tornado.httpserver
 import tornado.httputil
+import tornado.platform.asyncio  # else Tornado imports it when it serves, and needs a descriptor
 import tornado.web
 
 from hawork.client.tls import server_context
@@ -86,13 +87,14 @@ class RestEndpoint:
             limit=self._limit,
             websocket_max_message_size=self._limit,
         )
-        self._server = tornado.httpserver.HTTPServer(
+        server = tornado.httpserver.HTTPServer(
             application,
             ssl_options=self._tls,
             max_buffer_size=self._limit + (1 << 20),
             max_body_size=1 << 40,
         )
-        self._server.add_socket(self._socket)
+        server.add_socket(self._socket)
+        self._server = server
 
     async def close(self) -> None:
         if self._server is None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -13,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tornado.httpserver
 
 from hawork.core.configuration import Configuration
 from hawork.core.errors import ConfigurationError, StoreUnavailableError
@@ -26,6 +30,7 @@ from hawork.runtime.fitness import CannotLeadError, Fitness
 from hawork.runtime.leader_process import LeaderProcess
 from hawork.runtime.own_thread import in_own_thread
 from hawork.runtime.process import ProcessContext
+from hawork.runtime.rest_endpoint import RestEndpoint
 from hawork.runtime.retry_pause import RetryPause
 from hawork.runtime.startup import open_when_there
 from hawork.testing import InMemoryCluster, InMemoryStorage, ManualClock
@@ -345,6 +350,68 @@ def test_what_is_wrong_is_not_waited_for() -> None:
     in_the_way.__cause__ = NotADirectoryError(errno.ENOTDIR, "Not a directory")
     with pytest.raises(StoreUnavailableError, match="cannot be made"):
         start([in_the_way, "services"])
+
+
+def told(error: Exception) -> ConfigurationError:
+    """As a sentence of ours, which leaves out what came before."""
+    try:
+        try:
+            raise error
+        except OSError as cause:
+            raise ConfigurationError(f"the token cannot be written ({cause.strerror})") from None
+    except ConfigurationError as sentence:
+        return sentence
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("error", [
+    OSError(errno.EMFILE, "Too many open files"), MemoryError("none left"),
+    RuntimeError("can't start new thread"), told(OSError(errno.ENFILE, "Too many open files")),
+])  # fmt: skip
+def test_a_process_that_has_run_out_of_what_it_needs_waits_at_the_start(error: Exception) -> None:
+    opened, said = start([error, error, "services"])
+    assert opened == "services"
+    assert said == [
+        f"this process cannot start: {error}; it is tried again for up to 300 s "
+        "(hawork.startup.timeout)"
+    ]
+    with pytest.raises(CannotLeadError, match="this process cannot start"):
+        start([error], **{"hawork.startup.timeout": "0 s"})
+
+
+def test_what_other_errors_say_is_not_waited_for() -> None:
+    with pytest.raises(ConfigurationError, match="Permission denied"):
+        start([told(OSError(errno.EACCES, "Permission denied"))])
+
+
+def test_a_rest_server_that_cannot_serve_is_closed_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_descriptor(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def story() -> None:
+        rest = RestEndpoint(Configuration({"rest.bind-port": "0"}))
+        monkeypatch.setattr(tornado.httpserver.HTTPServer, "add_socket", no_descriptor)
+        none: Any = None
+        with pytest.raises(OSError, match="Too many open files"):
+            rest.serve(none, none, none, [])
+        await rest.close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", rest.port), timeout=5)
+
+    asyncio.run(story())
+
+
+def test_a_rest_server_imports_nothing_when_it_begins_to_serve() -> None:
+    """Python needs a descriptor for that, and the process may have none left."""
+    look = (
+        "import sys, hawork.runtime.rest_endpoint; print('tornado.platform.asyncio' in sys.modules)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-P", "-c", look], capture_output=True, text=True, check=True
+    )
+    assert said.stdout == "True\n"
 
 
 def test_a_store_that_hangs_at_the_start() -> None:
