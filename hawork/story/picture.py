@@ -8,6 +8,7 @@ picture in a notebook learns of its theme.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from hawork.story.beliefs import BELIEF_LANE, CLIENT_LANE, HOLDER_LANE, STALE
@@ -25,7 +26,9 @@ from hawork.story.segments import (
     TAKING_OVER,
     UP,
     Lanes,
+    Mark,
     Segment,
+    Takeover,
 )
 
 if TYPE_CHECKING:
@@ -63,6 +66,13 @@ _ENDED = {"FINISHED", "FAILED", "CANCELED"}
 _BAR = 0.56
 _DPI = 110
 _INK = "#767676"
+_MOST_JOBS = 40
+"""Lanes of jobs that are drawn, the newest ones: more are too many to read, and a picture that is
+higher than a PNG may be."""
+_PIXEL = 1 / 900
+"""Share of the width."""
+_APART = 0.06
+"""Share of the width below which two labels would cover each other."""
 _AT_THE_END = 0.88
 """Share of the width after which a label stands to the left of what it names."""
 
@@ -79,12 +89,16 @@ def as_png(timeline: Lanes) -> bytes:
     axes = figure.subplots()
     axes.patch.set_alpha(0.0)
     rows = {lane: len(lanes) - 1 - number for number, lane in enumerate(lanes)}
-    for segment in timeline.segments:
-        _draw_segment(axes, segment, rows[segment.lane], timeline)
+    drawn = [each for each in timeline.segments if each.lane in rows]
+    _draw_bars(axes, ((each, rows[each.lane]) for each in drawn), timeline)
+    for segment in drawn:
+        _draw_label(axes, segment, rows[segment.lane], timeline)
     _draw_beliefs(axes, rows, timeline)
     _draw_marks(axes, rows, timeline)
     _draw_takeovers(axes, rows, timeline)
     axes.set_yticks(range(len(lanes)), list(reversed(lanes)))
+    if left_out := len(set(timeline.lanes) - set(lanes)):
+        axes.set_title(f"and {left_out:,} older jobs", fontsize=8, loc="right", color=_INK)
     axes.set_ylim(-0.6, len(lanes) - 0.2)
     axes.set_xlim(timeline.begin, timeline.begin + max(_length(timeline), 0.1) * 1.02)
     since = "the start" if timeline.wall is None else clock_time(timeline.wall)
@@ -107,7 +121,7 @@ def as_png(timeline: Lanes) -> bytes:
 
 def _lanes(timeline: Lanes) -> list[str]:
     """From top to bottom, with those of belief around the published leader where it is shown."""
-    lanes = list(timeline.lanes) or ["nothing happened yet"]
+    lanes = _newest_jobs(timeline.lanes) or ["nothing happened yet"]
     if LEADER_LANE not in lanes:
         return lanes
     told = {segment.lane for segment in timeline.beliefs}
@@ -115,6 +129,13 @@ def _lanes(timeline: Lanes) -> list[str]:
     above = [HOLDER_LANE] if HOLDER_LANE in told else []
     below = [lane for lane in (BELIEF_LANE, CLIENT_LANE) if lane in told]
     return [*lanes[:at], *above, LEADER_LANE, *below, *lanes[at + 1 :]]
+
+
+def _newest_jobs(lanes: Iterable[str]) -> list[str]:
+    """All lanes but those of the oldest jobs, where there are very many."""
+    jobs = [lane for lane in lanes if lane.startswith("job ")]
+    left_out = set(jobs[:-_MOST_JOBS])
+    return [lane for lane in lanes if lane not in left_out]
 
 
 def _draw_beliefs(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:
@@ -126,10 +147,12 @@ def _draw_beliefs(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:
             continue
         parts = len(names) if lane == BELIEF_LANE else 1
         height = _BAR * (1.4 if parts > 1 else 1.0) / parts
+        place: dict[str, float] = dict.fromkeys(names, rows[lane])
+        if parts > 1:
+            place = {n: rows[lane] + (i - (parts - 1) / 2) * height for i, n in enumerate(names)}
+        _draw_bars(axes, ((each, place[each.label]) for each in of_lane), timeline, height * 0.92)
         for each in of_lane:
-            part = names.index(each.label) if parts > 1 else 0
-            middle = rows[lane] + (part - (parts - 1) / 2) * height
-            _draw_segment(axes, each, middle, timeline, height * 0.92)
+            _draw_label(axes, each, place[each.label], timeline, height * 0.92)
 
 
 def _side(moment: float, timeline: Lanes) -> str:
@@ -138,7 +161,33 @@ def _side(moment: float, timeline: Lanes) -> str:
     return "right" if late else "left"
 
 
-def _draw_segment(
+def _draw_bars(
+    axes: Axes, placed: Iterable[tuple[Segment, float]], timeline: Lanes, bar: float = _BAR
+) -> None:
+    """All bars of a row and a state at once, those of less than a pixel as one.
+
+    One by one they took most of the time.
+    """
+    least = _length(timeline) * _PIXEL
+    bars: dict[tuple[float, str], list[tuple[float, float]]] = {}
+    for segment, row in placed:
+        if segment.state in _ENDED:
+            continue
+        spans = bars.setdefault((row, segment.state), [])
+        start, end = segment.start, segment.end
+        if spans and end - start < least and start - sum(spans[-1]) < least:
+            start, _ = spans.pop()
+        spans.append((start, end - start))
+    for (row, state), spans in bars.items():
+        colour, pattern = STYLES.get(state, (GREY, ""))
+        down = state == DOWN
+        axes.broken_barh(
+            spans, (row - bar / 2, bar), facecolor="none" if down else colour, hatch=pattern,
+            edgecolor="#BBBBBB" if down else "#444444", linewidth=0.4,
+        )  # fmt: skip
+
+
+def _draw_label(
     axes: Axes, segment: Segment, row: float, timeline: Lanes, bar: float = _BAR
 ) -> None:
     colour, pattern = STYLES.get(segment.state, (GREY, ""))
@@ -152,13 +201,8 @@ def _draw_segment(
             textcoords="offset points", fontsize=8, ha=side, color=_INK,
         )  # fmt: skip
         return
-    down = segment.state == DOWN
-    axes.barh(
-        row, width, left=segment.start, height=bar, color="none" if down else colour,
-        hatch=pattern, edgecolor="#BBBBBB" if down else "#444444", linewidth=0.4,
-    )  # fmt: skip
     text = segment.label or (segment.state if segment.lane != LEADER_LANE else "")
-    if width > _length(timeline) * (0.012 * len(text) + 0.01) and not down:
+    if width > _length(timeline) * (0.012 * len(text) + 0.01) and segment.state != DOWN:
         light = colour in (BLUE, GREEN)
         axes.text(
             segment.start + width / 2, row, text, ha="center", va="center",
@@ -178,38 +222,61 @@ def _draw_marks(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:
         "log": {"marker": "|", "markersize": 9, "color": _INK},
         "alarm": {"marker": "s", "markersize": 6, "color": VERMILION},
     }
-    labelled: dict[str, float] = {}
+    above: dict[str, float] = {}
+    below: dict[str, float] = {}
+    together: dict[tuple[float, str], list[float]] = {}
     for mark in timeline.marks:
-        row, look = rows.get(mark.lane), looks.get(mark.kind)
-        if row is None or look is None:
+        row = rows.get(mark.lane)
+        if row is None or mark.kind not in looks:
             continue
         height = row + (0.34 if mark.kind == "checkpoint" else 0.0)
-        axes.plot([mark.time], [height], markeredgecolor="white", zorder=5, **look)
+        together.setdefault((height, mark.kind), []).append(mark.time)
         if mark.kind in ("fault", "mended", "step"):
-            # Two labels that would cover each other: the later one goes below the bar.
-            near = mark.time - labelled.get(mark.lane, -1e9) < _length(timeline) * 0.06
-            if not near:
-                labelled[mark.lane] = mark.time
+            # Two labels that would cover each other: the later one goes below the bar, and a
+            # third one is left to the table.
+            side = next((each for each in (above, below) if _is_free(each, mark, timeline)), None)
+            if side is None:
+                continue
+            side[mark.lane] = mark.time
             axes.annotate(
-                mark.label, (mark.time, height), xytext=(0, -17 if near else 9),
+                mark.label, (mark.time, height), xytext=(0, 9 if side is above else -17),
                 textcoords="offset points", fontsize=8,
                 ha="right" if _side(mark.time, timeline) == "right" else "center",
                 color=VERMILION if mark.kind == "fault" else _INK,
             )  # fmt: skip
+    for (height, kind), times in together.items():
+        axes.plot(
+            times, [height] * len(times), linestyle="", markeredgecolor="white", zorder=5,
+            **looks[kind],
+        )  # fmt: skip
+
+
+def _is_free(labelled: dict[str, float], mark: Mark, timeline: Lanes) -> bool:
+    return mark.time - labelled.get(mark.lane, -1e9) >= _length(timeline) * _APART
 
 
 def _draw_takeovers(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:
-    for takeover in timeline.takeovers:
-        row = rows.get(takeover.process)
-        if row is None:
-            continue
-        axes.axvspan(takeover.lost_at, takeover.published_at, color=YELLOW, alpha=0.35, zorder=0)
+    shown = [each for each in timeline.takeovers if each.process in rows]
+    axes.broken_barh(
+        [(each.lost_at, each.published_at - each.lost_at) for each in shown], (0, 1),
+        transform=axes.get_xaxis_transform(), color=YELLOW, alpha=0.35, zorder=0,
+    )  # fmt: skip
+    for takeover in _apart(shown, timeline):
         side = _side(takeover.published_at, timeline)
         axes.annotate(
             f"{takeover.seconds:.3f} s", (takeover.published_at, rows[LEADER_LANE]),
             xytext=(3 if side == "left" else -3, 11), textcoords="offset points", ha=side,
             fontsize=8, fontweight="bold", color=_INK,
         )  # fmt: skip
+
+
+def _apart(takeovers: Iterable[Takeover], timeline: Lanes) -> Iterator[Takeover]:
+    """Those whose labels do not cover each other."""
+    last = -1e9
+    for takeover in takeovers:
+        if takeover.published_at - last >= _length(timeline) * _APART:
+            last = takeover.published_at
+            yield takeover
 
 
 def _draw_legend(axes: Axes, timeline: Lanes) -> None:

@@ -9,6 +9,7 @@ import io
 import pytest
 from lab_story import SESSIONS, Story, killed_leader, paused_leader
 from matplotlib import image
+from matplotlib.axes import Axes
 
 from hawork.core.events import EventKind
 from hawork.story.beliefs import BELIEF_LANE
@@ -25,6 +26,8 @@ from hawork.story.segments import (
     STORE_LANE,
     TAKING_OVER,
     UP,
+    Mark,
+    Segment,
 )
 from hawork.story.timeline import Timeline, as_table, as_text, mimebundle
 from hawork.story.timeline_builder import TimelineBuilder
@@ -51,6 +54,34 @@ def test_the_picture_has_belief_beside_truth_and_stands_on_any_page() -> None:
     assert {("jm-1", "paused"), ("jm-1", "no longer true"), ("jm-2", "leading")} <= believed
     picture = image.imread(io.BytesIO(as_png(timeline)))
     assert picture[0, 0, 3] == 0.0, "the ground is transparent"
+
+
+def test_a_picture_of_very_many_jobs_has_the_newest_of_them() -> None:
+    """One lane for each of 1,500 was more pixels than a PNG may have."""
+    names = [f"job {number}" for number in range(1500)]
+    segments = tuple(Segment(name, "RUNNING", float(at), at + 1.0) for at, name in enumerate(names))
+    timeline = Timeline((LEADER_LANE, "jm-1", *names), segments, (), (), 0.0, 1500.0)
+    drawn = drawn_lanes(timeline)
+    assert drawn[:2] == [LEADER_LANE, "jm-1"] and drawn[2:] == names[-len(drawn) + 2 :]
+    assert 10 < len(drawn) < 100
+    assert as_png(timeline).startswith(b"\x89PNG")
+
+
+def test_a_picture_of_many_terms_is_made_of_few_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One by one, and each with its label, those of ten hours took a minute and more."""
+    drawn: list[int] = []
+    draw = Axes.broken_barh
+    monkeypatch.setattr(
+        Axes,
+        "broken_barh",
+        lambda axes, spans, *rest, **more: (
+            drawn.append(len(spans)) or draw(axes, spans, *rest, **more)  # type: ignore[func-returns-value]
+        ),
+    )
+    pairs = [Segment("jm-1", (STANDBY, LEADING)[n % 2], float(n), n + 1.0) for n in range(20_000)]
+    marks = tuple(Mark("jm-1", "fault", float(at), "kill") for at in range(20_000))
+    assert as_png(Timeline(("jm-1",), tuple(pairs), marks, (), 0.0, 20_000.0))
+    assert sum(drawn) < 5000
 
 
 def test_lanes_come_in_the_order_of_a_reader() -> None:
