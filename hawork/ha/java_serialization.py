@@ -113,6 +113,8 @@ def _foreign(data: bytes, reason: str) -> LeaderRetrievalError:
 
 def encode_modified_utf8(text: str) -> bytes:
     """Java's modified UTF-8: NUL takes two bytes, what is beyond 16 bits is a surrogate pair."""
+    if text.isascii() and "\0" not in text:
+        return text.encode()
     units = text.encode("utf-16-be", "surrogatepass")
     return b"".join(
         b"\xc0\x80" if unit == 0 else chr(unit).encode("utf-8", "surrogatepass")

@@ -25,7 +25,10 @@ _NAMES = ("namespace", "name", "component_id", "cluster_id")
 
 
 def read_entries(config: Configuration) -> list[Entry]:
-    """Every row of every table; the ``owner`` is a pid. Empty while there is no file."""
+    """Every row of every table; the ``owner`` is a pid. Empty while there is no file.
+
+    ``StoreUnavailableError`` for one that is locked, damaged or no database.
+    """
     file = directory_of(config) / DATABASE
     if not file.exists():
         return []
@@ -48,11 +51,8 @@ def read_embedded_store(file: Path) -> EmbeddedStore:
     """``StoreUnavailableError`` for a file that is not there, or is none of hawork's."""
     if not file.exists():
         raise StoreUnavailableError(f"{file} is not there: no JobManager has made it yet")
-    try:
-        with _opened(file) as connection:
-            return _store(connection)
-    except sqlite3.Error as error:
-        raise StoreUnavailableError(damaged(file, error)) from None
+    with _opened(file) as connection:
+        return _store(connection)
 
 
 def _store(connection: sqlite3.Connection) -> EmbeddedStore:
@@ -82,12 +82,21 @@ def _store(connection: sqlite3.Connection) -> EmbeddedStore:
 
 @contextlib.contextmanager
 def _opened(file: Path) -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)
+    """A connection that only reads; what SQLite says inside is a ``StoreUnavailableError``."""
     try:
-        connection.row_factory = sqlite3.Row
-        yield connection
-    finally:
-        connection.close()
+        connection = sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)
+        with contextlib.closing(connection):
+            connection.row_factory = sqlite3.Row
+            yield connection
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            why = f"{file} is locked by another program ({error}): look again when it is done"
+        elif code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+            why = f"{file} cannot be opened ({error}): look at its owner and mode"
+        else:
+            why = damaged(file, error)
+        raise StoreUnavailableError(why) from None
 
 
 def _rows(connection: sqlite3.Connection) -> Iterator[Entry]:

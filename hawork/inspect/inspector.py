@@ -5,8 +5,10 @@ The one way in. It reads, and never writes.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +30,9 @@ __all__ = ["ShownInspection", "Sources", "inspect", "inspect_paths", "judge"]
 
 _LOOKS = 3
 """How often a living cluster is looked at until its store and its files agree, or do not twice."""
+
+
+_OBJECTS = 50_000
 
 
 class ShownInspection(Inspection):
@@ -54,15 +59,28 @@ def inspect(
     source that is not there at all; whatever else cannot be read is in ``not_looked_at``.
     """
     started = time.monotonic()
-    found = _look(sources, target_version, at, progress)
-    for _ in range(_LOOKS - 1):
-        before = _gone(found.cluster)
-        if not found.cluster.live or not before:
-            break
+    with _rare_collections():
         found = _look(sources, target_version, at, progress)
-        if before & _gone(found.cluster):
-            break
+        for _ in range(_LOOKS - 1):
+            before = _gone(found.cluster)
+            if not found.cluster.live or not before:
+                break
+            found = _look(sources, target_version, at, progress)
+            if before & _gone(found.cluster):
+                break
     return replace(found, seconds=time.monotonic() - started)
+
+
+@contextlib.contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Look for circles of objects less often: a stream makes thousands of objects at a time."""
+    before = gc.get_threshold()
+    if 0 < before[0] < _OBJECTS:
+        gc.set_threshold(_OBJECTS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _look(

@@ -20,7 +20,7 @@ import weakref
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Final, cast
+from typing import IO, Any, BinaryIO, Final, Self, cast
 
 from hawork.core.errors import StoreUnavailableError
 from hawork.inspect.storage import MOST_FILES, StoredFile, inside
@@ -41,6 +41,13 @@ _PIECE: Final = 1 << 20
 _BUFFER: Final = 64 << 10
 """tarfile copies what is left of its buffer with every read of a header."""
 _MOST_BYTES: Final = 1 << 40
+_USUAL: Final = re.compile(
+    rb"([\x01-\x7f]*[\x01-\x2e\x30-\x7f])\0+.{24}"  # name; mode, owner, group
+    rb"([0-7]{11})[\0 ]([0-7]{11})[\0 ]([0-7]{6,7}[\0 ]{1,2})"  # size, time, checksum
+    rb"[0\0]\0{100}ustar[\0 ].{82}\0{155}.{12}",  # type, link, magic; owners; prefix
+    re.DOTALL,
+)
+"""The header of a file with a short name in ASCII and numbers in octal; of 512 bytes."""
 _BOMB: Final = 2000
 """So many times as many bytes as were packed: more than any storageDir, and gzip's limit."""
 _DAMAGE: Final = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, ValueError)
@@ -126,7 +133,7 @@ class TarStorage:
     def _members(self) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
         with _unpacked(self._path) as file:
             counted = cast("Any", _Counted(file, self._path.stat().st_size))
-            with tarfile.open(fileobj=counted, mode="r|", bufsize=_BUFFER) as tar:
+            with tarfile.open(fileobj=counted, mode="r|", bufsize=_BUFFER, tarinfo=_Header) as tar:
                 for member in tar:
                     cast("Any", tar).members = []  # tarfile remembers each otherwise
                     yield tar, member
@@ -204,6 +211,19 @@ def _target(folder: str, link: str) -> str | None:
         return None
     target = posixpath.normpath(posixpath.join(folder, link))
     return None if target == ".." or target.startswith("../") else target
+
+
+class _Header(tarfile.TarInfo):
+    """What ``tarfile`` makes of a header; the usual one of a file three times as fast."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        usual = _USUAL.fullmatch(buf) if len(buf) == tarfile.BLOCKSIZE else None
+        if usual is None or sum(buf) - sum(usual[4]) + 8 * 32 != int(usual[4].strip(b"\0 "), 8):
+            return super().frombuf(buf, encoding, errors)
+        header = cls(usual[1].decode("ascii"))
+        header.size, header.mtime = int(usual[2], 8), int(usual[3], 8)
+        return header
 
 
 class _Counted:

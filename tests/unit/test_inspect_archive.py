@@ -159,3 +159,29 @@ def test_what_is_no_storage_is_said_in_one_sentence(tmp_path: Path) -> None:
         open_storage(str(tmp_path / "gone"))
     with pytest.raises(ConfigurationError, match=r"nosuch://bucket/ha"):
         open_storage("nosuch://bucket/ha")
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_headers_are_read_as_tarfile_reads_them(form: int, tmp_path: Path) -> None:
+    """The usual ones by a way of their own: long and odd names, owners, large numbers."""
+    path = tmp_path / "odd.tar"
+    names = ["ha/x", "ha/" + "n" * 90, "ha/" + "n" * 97, "h" * 60 + "/" + "n" * 80, "ha/ü"]
+    with tarfile.open(path, "w", format=form) as tar:
+        for number, name in enumerate(names):
+            add(tar, name, b"x" * number, mtime=1_795_970_000 + number, uname="flink", gid=1000)
+        add(tar, "ha/large", b"", mode=0o7777, uid=0o7777777)
+    with tarfile.open(path) as tar:
+        right = {member.name: (member.size, member.mtime) for member in tar if member.isfile()}
+    found = open_storage(str(path)).listing()
+    assert {each.name: (each.size, each.modified) for each in found} == right
+
+
+def test_a_damaged_header_is_not_taken_for_the_usual_one(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.tar"
+    with tarfile.open(path, "w") as tar:
+        add(tar, "ha/x", b"x")
+    content = bytearray(path.read_bytes())
+    content[1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match="is not a directory, a tar"):
+        open_storage(str(path))

@@ -15,12 +15,15 @@ from stores_setup import checkpoint
 
 from hawork.backends.embedded.layout import create_database
 from hawork.backends.kubernetes.layout import encode_entry, entry_key
+from hawork.core.errors import StoreUnavailableError
 from hawork.core.jobs import JobGraph
+from hawork.core.options import checked
 from hawork.core.types import JobID, StateHandle
 from hawork.ha.job_files import describe
 from hawork.ha.json_state import encode_json
 from hawork.ha.pointer_store import Namespace
 from hawork.ha.state_handle_store import encode_handle
+from hawork.inspect.embedded import read_embedded_store, read_entries
 from hawork.inspect.inspection import Inspection
 from hawork.inspect.inspector import inspect
 from hawork.inspect.report import as_text
@@ -276,3 +279,37 @@ def test_a_damaged_database_is_not_clean(tmp_path: Path) -> None:
     found = inspect(sources)
     assert (found.exit_status, found.cluster.store_looked) == (2, False)
     assert "damaged" in {each.what: each.why for each in found.cluster.not_looked_at}["HA store"]
+
+
+@pytest.mark.parametrize("kind", ["no database", "damaged", "locked", "another program's"])
+def test_a_file_that_sqlite_cannot_read_is_one_sentence(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "store" / "ha.db"
+    file.parent.mkdir()
+    config = checked({"high-availability.type": "embedded",
+                      "high-availability.embedded.directory": str(file.parent)})  # fmt: skip
+    create_database(file, "flights")
+    said = "is damaged"
+    if kind == "no database":
+        file.write_bytes(b"not SQLite at all" * 100)
+    elif kind == "damaged":
+        content = bytearray(file.read_bytes())
+        content[100:] = bytes(len(content) - 100)
+        file.write_bytes(content)
+    elif kind == "another program's":
+        file.unlink()
+        with contextlib.closing(sqlite3.connect(file)) as other:
+            other.executescript(
+                "CREATE TABLE t (x TEXT); INSERT INTO t VALUES (CAST(x'ff' AS TEXT))"
+            )
+    with contextlib.ExitStack() as stack:
+        if kind == "locked":
+            said = "is locked by another program"
+            monkeypatch = stack.enter_context(pytest.MonkeyPatch.context())
+            connect = sqlite3.connect
+            monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **k, timeout=0.01))
+            holder = stack.enter_context(contextlib.closing(connect(file, isolation_level=None)))
+            holder.executescript("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE")
+        for read in (lambda: read_entries(config), lambda: read_embedded_store(file)):
+            with pytest.raises(StoreUnavailableError, match=said) as told:
+                read()
+            assert "\n" not in str(told.value)

@@ -79,7 +79,8 @@ class AttachedCluster(ClusterView):
 
     The store goes on naming a leader that is dead, so its address is asked all the time, and what
     was told last is shown with its age: ``heard()``. Nothing here waits unless a ``timeout`` (in
-    seconds) is given. After ``attach`` alone a first question waits for the first look at the
+    seconds) is given: a store that is away is connected to once it answers, and ``silence()``
+    says so until then. After ``attach`` alone a first question waits for the first look at the
     store, for three seconds at most.
 
     It only reads, unless ``read_only=False``: then jobs can be submitted and canceled, with
@@ -414,6 +415,8 @@ class AttachedCluster(ClusterView):
     def _no_leader(self) -> str:
         """Why there is none, as far as it is known, in one sentence."""
         found = self._watch.election
+        if self._watch.store_trouble:
+            return f"{self._watch.store_trouble}{self._last()}"
         if found is None and not self._watch.looked.is_set():
             return "the HA store has not been heard yet"
         if not self._watch.store_usable:

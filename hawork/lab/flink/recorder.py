@@ -19,7 +19,7 @@ import hawork
 from hawork.client.tls import RestTrust
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration
-from hawork.core.errors import ConfigurationError, HaworkError, LabError
+from hawork.core.errors import HaworkError, LabError
 from hawork.core.events import Event, EventKind
 from hawork.core.private_files import private_directory
 from hawork.core.redaction import Redaction
@@ -31,7 +31,6 @@ from hawork.story import ring as rings
 from hawork.story.beliefs import CLIENT
 from hawork.story.job_manager_log import JobManagerLog
 
-_AGAIN = 5.0
 _HEARTBEAT = 2.0
 _STORE_EVERY = 60.0
 _JOIN = 5.0
@@ -90,37 +89,25 @@ class Recorder:
                 events.close()
 
     def _record(self, events: RingEvents, done: threading.Event) -> None:
-        watch: FlinkWatch | None = None
-        try:
-            tried = float("-inf")
-            while True:
-                if watch is None and SYSTEM_CLOCK.monotonic() - tried >= _AGAIN:
-                    watch = self._started(events)
-                    tried = SYSTEM_CLOCK.monotonic()
-                events.heartbeat()
-                if events.dropped:
-                    self._trouble.tell("the ring cannot be written: is its disk full?")
-                if done.wait(_HEARTBEAT):
-                    return
-        finally:
-            if watch is not None:
-                watch.close()
-
-    def _started(self, events: RingEvents) -> FlinkWatch | None:
         watch = FlinkWatch(
             self._config, events, own=_OwnEvents(events), trust=RestTrust(self._config),
             beside=self._logs, known=events.recent, since=events.since,
         )  # fmt: skip
         try:
             watch.start()
-        except HaworkError as error:
+            while True:
+                events.heartbeat()
+                if events.dropped:
+                    self._trouble.tell("the ring cannot be written: is its disk full?")
+                if watch.refused is not None:
+                    raise watch.refused  # it would be as wrong the next time
+                why = watch.store_trouble
+                if why and self._trouble.tell(f"the HA store cannot be watched: {why}"):
+                    events.write(EventKind.ERROR, CLIENT, message=why)
+                if done.wait(_HEARTBEAT):
+                    return
+        finally:
             watch.close()
-            if isinstance(error, ConfigurationError):
-                raise  # it would be as wrong the next time
-            if self._trouble.tell(f"the HA store cannot be watched: {error}"):
-                events.write(EventKind.ERROR, CLIENT, message=str(error))
-            return None
-        return watch
 
     # --- the store and the files ---------------------------------------------------------
     def _snapshots(self, done: threading.Event) -> None:

@@ -19,7 +19,7 @@ from hawork.client.tls import SYSTEM_TRUST, RestTrust
 from hawork.core.addresses import host_and_port
 from hawork.core.configuration import Configuration
 from hawork.core.connection import ConnectionState
-from hawork.core.errors import HaworkError, RestError
+from hawork.core.errors import ConfigurationError, HaworkError, RestError
 from hawork.core.events import Event, EventKind, EventSink, NullEventSink
 from hawork.core.types import (
     DISPATCHER,
@@ -48,6 +48,8 @@ _LOG_SECONDS = 0.05
 _REST_SECONDS = 0.25
 _LONGEST_PAUSE = 5.0
 _ELECTION_SECONDS = 2.0
+_OPEN_SECONDS = 0.5
+"""A connection to a store that answers is open by then; another goes on in the background."""
 _UNKNOWN_SECONDS = 2.0
 """How long the log may lag behind the published address before the address names the process."""
 
@@ -112,22 +114,66 @@ class FlinkWatch:
             for name, target in (("flink-knock", self._knock), ("flink-election", self._elect)):
                 self._threads.append(threading.Thread(target=target, name=name, daemon=True))
         self._ha: Any = None
+        self.store_trouble = ""
+        """Why there is no connection to the store of a cluster that is not ours."""
+        self.refused: ConfigurationError | None = None
+        """The same, where it will never be any better."""
+        self._settled = threading.Event()  # it is open, or will never be
         self.supervised: LabProcesses | None = None
         """Processes whose leadership is given up, in their name, when they died."""
         self._released: set[int] = set()
 
     def start(self) -> FlinkWatch:
-        if self._config is not None:
-            self._ha = hawork.open_ha_services(self._config, events=self._own)
-            for component in COMPONENTS:
-                self._ha.leader_retrieval(component, _Listener(component, self._heard))
+        if self._config is not None and self._foreign is None:
+            self._open(self._config)
+        elif self._config is not None:
+            # Not waited for when the watch ends: it may wait for a store that is away.
+            opener = threading.Thread(
+                target=self._open_once_it_answers, args=(self._config,), name="flink-store",
+                daemon=True,
+            )  # fmt: skip
+            opener.start()
+            self._settled.wait(_OPEN_SECONDS)
+            if self.refused is not None:
+                raise self.refused
         for thread in self._threads:
             thread.start()
         return self
 
+    def _open(self, config: Configuration) -> None:
+        ha = hawork.open_ha_services(config, events=self._own)
+        with self._lock:
+            if not self._done.is_set():
+                self._ha = ha
+        if self._ha is None:
+            ha.close()
+            return
+        try:
+            for component in COMPONENTS:
+                ha.leader_retrieval(component, _Listener(component, self._heard))
+        except BaseException:
+            ha.close()  # to be opened again
+            raise
+
+    def _open_once_it_answers(self, config: Configuration) -> None:
+        while not self._done.is_set():
+            try:
+                self._open(config)
+            except ConfigurationError as error:
+                self.store_trouble, self.refused = str(error), error
+            except HaworkError as error:
+                self.store_trouble = str(error)
+                self._done.wait(_OPEN_SECONDS)
+                continue
+            else:
+                self.store_trouble = ""
+            self._settled.set()
+            return
+
     def close(self) -> None:
         """Stop watching, after a last look at the logs."""
-        self._done.set()
+        with self._lock:
+            self._done.set()
         self._woken.set()
         self._turn.set()
         for thread in self._threads:
@@ -136,6 +182,7 @@ class FlinkWatch:
         if self._ha is not None:
             self._ha.close()
             self._look_at_logs()
+        self._own.mute()
 
     @property
     def store_usable(self) -> bool:
@@ -346,6 +393,10 @@ class OwnConnection:
         self.usable = True
         self.broken = 0
         """How often it could not be used."""
+
+    def mute(self) -> None:
+        """Pass nothing on any more."""
+        self._events = NullEventSink()
 
     def emit(
         self,
