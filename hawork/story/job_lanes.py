@@ -43,7 +43,11 @@ class JobLanes:
         self._marks = marks
         self._terms = terms
         self._states: dict[str, _State] = {}
+        self._told: set[str] = set()
+        """Every lane that something was told of, by its present name."""
         self._names: dict[str, str] = {}
+        self._called: dict[str, str] = {}
+        """The job that has a name."""
         self.handlers: dict[EventKind, Callable[[Event, float], None]] = {
             EventKind.JOB_ACKNOWLEDGED: self._on_job_acknowledged,
             EventKind.JOB_STATUS: self._on_job_status,
@@ -57,11 +61,7 @@ class JobLanes:
         jobs = [lane for lane in self._states if not is_progress(lane)]
         both = ((lane, progress_of(lane)) for lane in jobs)
         # The progress of a job that has ended is over, and still to be seen.
-        told = self._told()
-        return [lane for pair in both for lane in pair if lane in told]
-
-    def _told(self) -> set[str]:
-        return {*self._states, *(segment.lane for segment in self._segments)}
+        return [lane for pair in both for lane in pair if lane in self._told]
 
     def going_on(self, now: float) -> Iterator[Segment]:
         """Every state that has not ended, as if it did now."""
@@ -87,16 +87,17 @@ class JobLanes:
     def _on_job_acknowledged(self, event: Event, now: float) -> None:
         job_id = event.job_id or ""
         name = str(event.facts.get("name") or job_id[:8])
-        if name in (known for other, known in self._names.items() if other != job_id):
-            name = f"{name} ({job_id[:4]})"
         if job_id in self._names:
             return
+        if name in self._called:
+            name = f"{name} ({job_id[:4]})"
         # A job may be CREATED before its submission is acknowledged and its name is told.
         before = self._lane(event)
         self._names[job_id] = name
+        self._called[name] = job_id
         now_called = self._lane(event)
         for old, new in ((before, now_called), (progress_of(before), progress_of(now_called))):
-            if old in self._told():
+            if old in self._told:
                 self._rename(old, new)
 
     def _rename(self, before: str, lane: str) -> None:
@@ -104,6 +105,8 @@ class JobLanes:
             lane if name == before else name: state for name, state in self._states.items()
         }
         self.renamed[before] = lane
+        self._told.remove(before)
+        self._told.add(lane)
         for index, segment in enumerate(self._segments):
             if segment.lane == before:
                 self._segments[index] = replace(segment, lane=lane)
@@ -138,6 +141,7 @@ class JobLanes:
             state = replace(state, since=max(state.since, known.since))
             self._segments.append(known.segment(lane, state.since))
         self._states[lane] = state
+        self._told.add(lane)
 
     def _on_checkpoint_completed(self, event: Event, now: float) -> None:
         number = event.facts.get("checkpoint_id")

@@ -41,7 +41,7 @@ from tests.contract.harness import Contender
 from tests.contract.zookeeper_harness import shared_servers
 
 SIZES = tuple(map(int, os.environ.get("HAWORK_BENCH_JOBS", "10,100,1000,10000").split(",")))
-TAKEOVERS = 3
+TAKEOVERS = int(os.environ.get("HAWORK_BENCH_TAKEOVERS", "3"))
 WRITERS = 8
 STANDBYS = (1, 10, 50, 200)
 HANDOVERS = 5

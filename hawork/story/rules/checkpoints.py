@@ -6,6 +6,8 @@ unreadable may be passed over, if the leader says so.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -15,11 +17,12 @@ from hawork.story.rules.rule import Rule, Violation, count
 
 
 def _broken(history: History) -> Iterator[Violation]:
+    restored = _restored(history)
     for job_id, completed in _completed(history).items():
         yield from _not_growing(job_id, completed)
-        for event in history.of(EventKind.JOB_RESTORED):
-            if event.job_id == job_id:
-                yield from _gone_back(history, completed, event)
+        known = _Known(completed)
+        for event in restored.get(job_id, ()):
+            yield from _gone_back(history, known, event)
 
 
 def _not_growing(job_id: str, completed: Sequence[Accepted]) -> Iterator[Violation]:
@@ -40,14 +43,12 @@ def _not_growing(job_id: str, completed: Sequence[Accepted]) -> Iterator[Violati
             )
 
 
-def _gone_back(
-    history: History, completed: Sequence[Accepted], restored: Event
-) -> Iterator[Violation]:
+def _gone_back(history: History, known: _Known, restored: Event) -> Iterator[Violation]:
     grant = history.grants.get(restored.session_id or "")
     if grant is None:
         return
     chosen = restored.facts.get("checkpoint_id")
-    newest = max(_seen(history, completed, restored), key=_number, default=None)
+    newest = known.newest(history, restored)
     if newest is not None and (chosen is None or int(chosen) < _number(newest)):
         to = f"checkpoint {chosen}" if chosen is not None else "its beginning"
         yield Violation(
@@ -57,17 +58,35 @@ def _gone_back(
         )
 
 
-def _seen(history: History, completed: Sequence[Accepted], restored: Event) -> list[Accepted]:
-    """What was completed before the restoring leader was granted, it must have seen."""
-    grant = history.grants.get(restored.session_id or "")
-    if grant is None:
-        return []
-    told = {str(each).split(":")[0] for each in restored.facts.get("skipped", ())}
-    return [
-        each
-        for each in completed
-        if each.end < grant.monotonic and f"checkpoint {_number(each)}" not in told
-    ]
+class _Known:
+    """The completed checkpoints of one job, and which of them a leader must have seen."""
+
+    def __init__(self, completed: Sequence[Accepted]) -> None:
+        self._ended = sorted(completed, key=lambda each: each.end)
+        self._ends = [each.end for each in self._ended]
+        self._newest = list(itertools.accumulate(self._ended, _newer))
+
+    def newest(self, history: History, restored: Event) -> Accepted | None:
+        """The newest one that was completed before the restoring leader was granted.
+
+        One that the leader says it skipped does not count.
+        """
+        grant = history.grants.get(restored.session_id or "")
+        seen = 0 if grant is None else bisect.bisect_left(self._ends, grant.monotonic)
+        if not seen:
+            return None
+        skipped = {str(each).split(":")[0] for each in restored.facts.get("skipped", ())}
+        if not skipped:
+            return self._newest[seen - 1]
+        left = (each for each in self._ended[:seen] if f"checkpoint {_number(each)}" not in skipped)
+        return max(left, key=_number, default=None)
+
+
+def _restored(history: History) -> dict[str, list[Event]]:
+    found: defaultdict[str, list[Event]] = defaultdict(list)
+    for event in history.of(EventKind.JOB_RESTORED):
+        found[event.job_id or ""].append(event)
+    return found
 
 
 def _completed(history: History) -> dict[str, list[Accepted]]:
@@ -78,6 +97,10 @@ def _completed(history: History) -> dict[str, list[Accepted]]:
         if of_checkpoint and facts.get("operation") == "add" and str(facts["name"]).isdigit():
             found[write.event.job_id or ""].append(write)
     return found
+
+
+def _newer(one: Accepted, other: Accepted) -> Accepted:
+    return other if _number(other) > _number(one) else one
 
 
 def _number(write: Accepted) -> int:
@@ -92,9 +115,10 @@ def _looked_at(history: History) -> str:
 
 def _judged(history: History) -> bool:
     """Two checkpoints of a job can be in the wrong order; one can be passed over by a restore."""
+    restored = _restored(history)
     for job_id, completed in _completed(history).items():
-        restored = (each for each in history.of(EventKind.JOB_RESTORED) if each.job_id == job_id)
-        if len(completed) > 1 or any(_seen(history, completed, each) for each in restored):
+        known = _Known(completed)
+        if len(completed) > 1 or any(known.newest(history, e) for e in restored.get(job_id, ())):
             return True
     return False
 

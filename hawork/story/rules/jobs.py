@@ -29,21 +29,30 @@ def _results(history: History) -> dict[str, Event]:
 
 def _lost(history: History, results: dict[str, Event]) -> Iterator[Violation]:
     """A job acknowledged before a leader was granted is missing among what it recovered."""
+    acknowledged_in_order = iter(history.of(EventKind.JOB_ACKNOWLEDGED))
+    coming = next(acknowledged_in_order, None)
+    looked_for: list[Event] = []
     told: set[str] = set()
     ended_of: dict[str, set[str]] = {}
     for event in history.steps("takeover.results_cleaned"):
         ended_of.setdefault(event.session_id or "", set()).update(event.facts.get("job_ids", ()))
     for recovered in history.steps("takeover.graphs_recovered"):
+        while coming is not None and coming.monotonic < recovered.monotonic:
+            looked_for.append(coming)
+            coming = next(acknowledged_in_order, None)
+        # Of what is over nothing is looked at again: in a long run that is nearly everything.
+        looked_for = [
+            each for each in looked_for if not _is_over(each, results, told, recovered.monotonic)
+        ]
         session_id = recovered.session_id or ""
         grant = history.grants.get(session_id)
         if grant is None or "job_ids" not in recovered.facts:
             continue
         found = {*recovered.facts["job_ids"], *ended_of.get(session_id, ())}
-        for acknowledged in history.of(EventKind.JOB_ACKNOWLEDGED):
+        for acknowledged in looked_for:
             job_id = acknowledged.job_id or ""
-            result = results.get(job_id)
-            ended = result is not None and result.monotonic < recovered.monotonic
-            if job_id in found | told or ended or acknowledged.monotonic >= grant.monotonic:
+            late = acknowledged.monotonic >= grant.monotonic
+            if late or job_id in found or job_id in told:
                 continue
             told.add(job_id)
             why = _set_aside(history, recovered, job_id)
@@ -53,6 +62,13 @@ def _lost(history: History, results: dict[str, Event]) -> Iterator[Violation]:
                 f"it took over{reason}",
                 (acknowledged, grant, *why, recovered),
             )
+
+
+def _is_over(acknowledged: Event, results: dict[str, Event], told: set[str], moment: float) -> bool:
+    """Whether the job had ended by then, or is known to be lost."""
+    result = results.get(acknowledged.job_id or "")
+    ended = result is not None and result.monotonic < moment
+    return ended or (acknowledged.job_id or "") in told
 
 
 def _set_aside(history: History, recovered: Event, job_id: str) -> tuple[Event, ...]:
