@@ -97,6 +97,27 @@ def test_the_last_whole_checkpoint_is_never_taken_away(tmp_path: Path) -> None:
     assert all("start from nothing" in why for _, why in plan.plan.left)
 
 
+@pytest.mark.parametrize("name", ["zk120-healthy", "k8s120-stale-leader-keys"])
+def test_a_store_that_is_lost_is_written_again_with_its_checkpoints(
+    name: str, tmp_path: Path
+) -> None:
+    """Job graphs alone would start every job from nothing."""
+    right = ha_cases.expected_of(name)["recovery"]["jobs"]
+    config, files = ha_cases.config_of(name), ha_cases.files_of(name)
+    case = ha_cases.write(name, tmp_path, {}, files, config, {})
+    empty = "zookeeper.json" if name.startswith("zk") else "configmaps.yaml"
+    (tmp_path / empty).write_text("[]" if name.startswith("zk") else "kind: List\nitems: []\n")
+    plan = plan_repair(
+        Sources(config=case.config, storage=case.storage, mapping=MAPPING, **case.store)
+    )
+    assert [repair.code for repair in plan.repairs] == ["HA206"] * 3 + ["HA207"] * 3
+    assert plan.after.alarms == []
+    restored = {job: each.checkpoint for job, each in plan.after.recovery.jobs.items()}
+    assert restored == {job: each["checkpoint"] for job, each in right.items()}
+    changed = [change.object for change in plan.plan.changes]
+    assert len(changed) == len(set(changed))
+
+
 def test_a_storage_that_is_not_mounted_is_not_a_damage(tmp_path: Path) -> None:
     case = ha_cases.unpack("zk120-healthy", tmp_path)
     empty = tmp_path / "files"

@@ -31,9 +31,10 @@ from hawork.inspect.pointers import FlinkPointer, encode_counter, encode_pointer
 from hawork.inspect.recovery import reads_plans, running_versions
 from hawork.inspect.repair.changes import ANNOTATION, CONFIGMAP, FILE, KEY, ZNODE, Change, Repair
 from hawork.inspect.repair.image import Image
+from hawork.inspect.repair.plans import Plan
 from hawork.inspect.stored_files import comparable_url
 
-__all__ = ["ASKED", "Plan", "plan"]
+__all__ = ["ASKED", "plan"]
 
 ASKED: Final = {
     "HA303": "the result says that the job is done: if it should run all the same, name HA303 with "
@@ -48,18 +49,6 @@ _ALL_GONE: Final = (
 
 class _NotRepairableError(HaworkError):
     """Why there is no repair."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """``left`` are findings without a repair here, each with the reason."""
-
-    repairs: tuple[Repair, ...]
-    left: tuple[tuple[Finding, str], ...]
-
-    @property
-    def changes(self) -> list[Change]:
-        return [change for repair in self.repairs for change in repair.changes]
 
 
 def plan(

@@ -24,7 +24,8 @@ from hawork.inspect.inspector import ShownInspection, judge
 from hawork.inspect.repair.backup import Backup, write_backup
 from hawork.inspect.repair.changes import FILE, Change, Repair
 from hawork.inspect.repair.image import Image, difference, image_of, with_changes
-from hawork.inspect.repair.planning import Plan, plan
+from hawork.inspect.repair.planning import plan
+from hawork.inspect.repair.plans import Plan
 from hawork.inspect.repair.writers import ChangedMeanwhileError, open_writer
 from hawork.inspect.sources import Repairable, Sources, cluster_of, read_store
 
@@ -71,9 +72,15 @@ def plan_repair(
     before = _judged(sources, raw, latest, target_version)
     image = image_of(raw, before.cluster)
     planned = plan(before, image, only, skip)
-    changed = with_changes(raw, planned.changes)
-    after = _judged(sources, changed, latest, target_version, planned.changes)
-    return RepairPlan(sources, raw, image, before, planned, after)
+    while True:
+        changed = with_changes(raw, planned.changes)
+        after = _judged(sources, changed, latest, target_version, planned.changes)
+        # A repair may bring to light what else is gone: job graphs that are there again lack their
+        # checkpoints, and would start from nothing.
+        whole = planned.and_then(plan(after, image_of(changed, after.cluster), only, skip))
+        if len(whole.repairs) == len(planned.repairs):
+            return RepairPlan(sources, raw, image, before, planned, after)
+        planned = whole
 
 
 def apply(planned: RepairPlan, backup: Path, tell: Callable[[str], None]) -> ShownInspection:

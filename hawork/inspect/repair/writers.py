@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -55,8 +56,10 @@ def open_writer(config: Configuration) -> Writer:
 class _ZooKeeperWriter:
     def __init__(self, config: Configuration) -> None:
         from hawork.backends.zookeeper.client import ZooKeeperClient
+        from hawork.backends.zookeeper.paths import ZNodePaths
 
         self._client: ZooKeeperClient = ZooKeeperClient.of(config)
+        self._cluster = ZNodePaths.of(config).cluster
         self._timeout = config.get_option(options.ZK_CONNECTION_TIMEOUT)
 
     def __enter__(self) -> _ZooKeeperWriter:
@@ -78,6 +81,9 @@ class _ZooKeeperWriter:
         self._client.close()
 
     def write(self, changes: Sequence[Change]) -> None:
+        if any(each.before is None and each.object.name == self._cluster for each in changes):
+            # All of ZooKeeper is new: what lies above the cluster belongs to none, as with Flink.
+            self._client.ensure_path(posixpath.dirname(self._cluster))
         for first in range(0, len(changes), _MOST):
             self._transaction(changes[first : first + _MOST])
 
