@@ -7,6 +7,7 @@ from hawork.lessons.attack import Register, Table, check_election, check_save
 from hawork.lessons.calls import ha_data
 from hawork.lessons.cases import check_incident, check_repair
 from hawork.lessons.check import Check
+from hawork.lessons.drills import check_resume, retained
 from hawork.lessons.engines import above, start_lab
 from hawork.lessons.jobs import (
     check_exactly_once,
@@ -45,6 +46,7 @@ __all__ = [
     "check_repair",
     "check_restart",
     "check_results",
+    "check_resume",
     "check_retrieval",
     "check_save",
     "check_submission",
@@ -55,6 +57,7 @@ __all__ = [
     "needs",
     "noted",
     "recording",
+    "retained",
     "start_lab",
     "two_leaders",
 ]

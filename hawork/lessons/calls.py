@@ -66,9 +66,21 @@ def _wrong_file(data: HaData) -> None:
     data.write(place, value, "checkpointID-0000000000000000010")
 
 
+def _only_checkpoints_left(data: HaData) -> None:
+    data.remove("/flink")
+    data.remove("ha")
+    _state_gone(data)
+    data.remove("checkpoints/62f6a8b83a1b44313a74d89f6e50b70c/chk-10/_metadata")
+
+
 CALLS: Final[Mapping[str, Call]] = {
     "whole-zookeeper": Call("zookeeper", "a cluster that was killed, and is whole"),
     "whole-kubernetes": Call("kubernetes", "a cluster that was killed, and is whole"),
+    "checkpoints-left": Call(
+        "zookeeper",
+        "ZooKeeper and storageDir are lost; checkpoints and savepoints lay elsewhere",
+        damage=_only_checkpoints_left,
+    ),
     "call-1": Call(
         "zookeeper",
         "the nodes were restarted at 16:50, and no JobManager has stayed up since",

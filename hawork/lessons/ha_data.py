@@ -144,7 +144,9 @@ class HaData:
 
     def __repr__(self) -> str:
         files = sum(path.is_file() for path in self.storage.rglob("*"))
-        what = "znodes" if self.backend == "zookeeper" else "ConfigMaps, as kubectl prints them"
+        what = "ConfigMaps, as kubectl prints them"
+        if self.backend == "zookeeper":
+            what = "znode" if len(self._dumped()) == 1 else "znodes"
         lines = [
             f"{self.name}: {self.call}" if self.call else self.name,
             f"in {self.directory}",

@@ -31,6 +31,7 @@ EXPECTED = (
     "13_flink_on_kubernetes",
     "14_write_it_yourself",
     "15_flink_incident",
+    "16_disaster_drills",
 )
 """A notebook that is not found is not tested: say here which ones there are."""
 

@@ -12,7 +12,15 @@ import pytest
 
 from hawork.core.errors import LabError
 from hawork.inspect.pointers import encode_counter, encode_pointer
-from hawork.lessons import Check, answers_to, check_call, check_mended, ha_data
+from hawork.lessons import (
+    Check,
+    answers_to,
+    check_call,
+    check_mended,
+    check_resume,
+    ha_data,
+    retained,
+)
 from hawork.lessons.calls import CALLS
 from hawork.lessons.ha_data import HaData
 
@@ -171,6 +179,47 @@ def test_checks_of_what_is_not_a_copy() -> None:
 def refused(told: Check, said: str) -> None:
     assert not told.passed, str(told)
     assert said in "\n".join(f"{each}" for each, good in told.points if not good), str(told)
+
+
+# --- what a job is started from when the HA data is lost --------------------------------------
+ORDERS = "checkpoints/534f7acb28fd75aab04e364374d3af6f"
+VISITS = "checkpoints/62f6a8b83a1b44313a74d89f6e50b70c"
+CLICKS = "checkpoints/cde3d305f8da505168c0fe3a4370e925"
+NEWEST_WHOLE = {
+    "orders-per-region": f"{ORDERS}/chk-9",
+    "visits-per-user": f"{VISITS}/chk-9",
+    "clicks-per-session": f"{CLICKS}/chk-8",
+}
+WRONG_FOLDERS: list[tuple[object, str]] = [
+    (None, "orders-per-region: no answer yet"),
+    ({**NEWEST_WHOLE, "visits-per-user": "?"}, "visits-per-user: no answer yet"),
+    ({**NEWEST_WHOLE, "visits-per-user": f"{VISITS}/chk-10"}, "chk-10 has no _metadata"),
+    ({**NEWEST_WHOLE, "clicks-per-session": f"{CLICKS}/chk-9"}, "dcf1060c-83bb-44f3-b9ef-3a31"),
+    ({**NEWEST_WHOLE, "orders-per-region": f"{ORDERS}/chk-8"}, "a newer one is whole, too"),
+    ({**NEWEST_WHOLE, "visits-per-user": "savepoints/savepoint-62f6a8-e08951110b80"}, "a newer"),
+    ({**NEWEST_WHOLE, "orders-per-region": f"{VISITS}/chk-9"}, "chk-9 is of visits-per-user"),
+    ({**NEWEST_WHOLE, "orders-per-region": FILE}, "read in recovery only"),
+    ({**NEWEST_WHOLE, "orders-per-region": ORDERS}, "is not the folder of a checkpoint"),
+    ({**NEWEST_WHOLE, "clicks-per-session": f"{CLICKS}/shared"}, "is not the folder of"),
+    ({**NEWEST_WHOLE, "orders-per-region": 9}, "9 is not a folder"),
+    ({**NEWEST_WHOLE, "orders-per-regio": "?"}, "did you mean 'orders-per-region'?"),
+]
+
+
+@pytest.mark.parametrize(("folders", "said"), WRONG_FOLDERS)
+def test_what_a_job_is_not_started_from(
+    folders: object, said: str, opened: Callable[[str], HaData]
+) -> None:
+    refused(check_resume(opened("checkpoints-left"), folders), said)  # type: ignore[arg-type]
+
+
+def test_folders_may_be_urls_and_name_the_metadata(opened: Callable[[str], HaData]) -> None:
+    data = opened("checkpoints-left")
+    assert check_resume(data, NEWEST_WHOLE).passed
+    urls = {job: f"file:///srv/flink/{each}/_metadata" for job, each in NEWEST_WHOLE.items()}
+    assert check_resume(data, urls).passed
+    left = retained(data).set_index("folder")
+    assert list(left.loc[f"{CLICKS}/chk-9", ["files named", "files there"]]) == [4, 3]
 
 
 # --- the copy itself ------------------------------------------------------------------------
