@@ -28,7 +28,8 @@ from hawork.ha.java_serialization import (
 )
 from hawork.inspect.errors import UndecodableError
 from hawork.inspect.handles import path_of_uri, uri_of_path
-from hawork.inspect.java import HEADER, JavaObject, JavaValue, read_object
+from hawork.inspect.java import JavaObject, JavaValue, read_object
+from hawork.inspect.java_reader import HEADER
 from hawork.inspect.versions import FlinkVersions
 
 __all__ = [

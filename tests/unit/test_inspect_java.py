@@ -9,11 +9,10 @@ import tracemalloc
 
 import pytest
 
-from hawork.inspect import java, java_known
+from hawork.inspect import java, java_known, java_reader
 from hawork.inspect.collections import elements, entries, is_collection, unboxed
 from hawork.inspect.errors import UndecodableError
 from hawork.inspect.java import (
-    HEADER,
     BlockData,
     Described,
     JavaArray,
@@ -23,7 +22,14 @@ from hawork.inspect.java import (
     read_object,
     read_stream,
 )
+from hawork.inspect.java_reader import HEADER
 from tests.flink_vectors import vector
+
+
+@pytest.fixture(autouse=True, params=[0, 2, java.SHALLOW])
+def shallow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies deeper than this is read without Python's own stack: every test holds for both."""
+    monkeypatch.setattr(java, "SHALLOW", request.param)
 
 
 def test_everything_that_java_writes_is_read() -> None:
@@ -133,7 +139,7 @@ def test_an_error_says_what_and_where(data: bytes, reason: str, offset: int) -> 
 
 def test_hostile_streams_cost_little(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few bytes that stand for many values, and chains that would be walked again and again."""
-    monkeypatch.setattr(java, "MAX_VALUES", 100_000)
+    monkeypatch.setattr(java_reader, "MAX_VALUES", 100_000)
     many_fields = struct.pack(">H", 5000) + b"".join(b"I" + struct.pack(">H4s", 4, b"%04d" % i)
                                                      for i in range(5000))  # fmt: skip
     wide = HEADER + b"s" + described("A", many_fields) + bytes(20_000)
