@@ -12,6 +12,7 @@ from typing import Any
 
 import hawork
 from hawork.backends import registry
+from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import HaworkError
 from hawork.core.events import EventKind, NullEventSink
@@ -118,6 +119,7 @@ class Cluster:
             return SimulatedStorage(self.world, files)
 
         return {
+            (options, "checked"): lambda _, config: config,  # it was, for all processes
             (registry, "open_backend"): open_backend,
             (services, "open_storage"): open_storage,
             **job_manager.substitutes(self.world),

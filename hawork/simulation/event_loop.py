@@ -53,6 +53,30 @@ class SimulatedEventLoop(asyncio.BaseEventLoop):
         self._tasks.append(task)
         return task
 
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Any, *args: Any
+    ) -> asyncio.Future[Any]:
+        """On a thread of its own: a simulated pool has always one left."""
+        assert isinstance(executor, SimulatedExecutor)
+        future: asyncio.Future[Any] = self.create_future()
+        current = self._scheduler.current
+        assert current is not None
+
+        def run() -> None:
+            if future.cancelled():
+                return
+            try:
+                result = func(*args)
+            except GreenletExit:
+                raise
+            except BaseException as error:  # noqa: BLE001 - it is the future's business
+                self.call_soon_threadsafe(_settle, future, None, error)
+            else:
+                self.call_soon_threadsafe(_settle, future, result, None)
+
+        self._scheduler.spawn(current.process, run, "io")
+        return future
+
     def select(self, timeout: float | None) -> list[Any]:
         """A selector's method: wait for another thread's call, at most until the next timer."""
         if not self._called and timeout != 0:
@@ -100,6 +124,15 @@ class SimulatedEventLoop(asyncio.BaseEventLoop):
 
     def __del__(self) -> None:
         """Nothing is held that must be closed."""
+
+
+def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
 
 
 class SimulatedExecutor(Executor):

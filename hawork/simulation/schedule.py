@@ -100,9 +100,10 @@ def _outcome(
     seed: Seed, cluster: Cluster, violations: tuple[str, ...], seconds: float, record: bool
 ) -> Outcome:
     world = cluster.world
-    trace = zlib.crc32(
-        repr([(each[0], each[1], each[2].value, each[5]) for each in world.recorded]).encode()
-    )
+    scheduler = world.scheduler
+    # What was drawn decides all that happened: the next draw is another one after another schedule.
+    drawn = scheduler.random.random(), scheduler.chance.random(), scheduler.turns, seconds
+    trace = zlib.crc32(repr((drawn, world.steps)).encode())
     return Outcome(
         seed,
         violations,

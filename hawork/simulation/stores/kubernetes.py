@@ -49,6 +49,7 @@ class KubernetesStore(Store):
         self.server = ApiServer()
         self.names = Names(_CLUSTER)
         self.streams: list[Stream] = []
+        self._texts: dict[str, tuple[Any, bytes]] = {}
         self._told: tuple[Event, bytes] = {}, b""
         world.cut_off = self._cut_off
 
@@ -91,6 +92,13 @@ class KubernetesStore(Store):
 
     def close(self) -> None:
         """Nothing is held."""
+
+    def text_of(self, target: str, found: Any) -> bytes:
+        """An answer about an object. It is asked for again and again between two changes."""
+        known = self._texts.get(target)
+        if known is None or known[0] is not found:
+            known = self._texts[target] = found, encoded(found)
+        return known[1]
 
     def line_of(self, event: Event) -> bytes:
         """What a watch reads of a change. All watches are told of it one after the other."""
@@ -184,7 +192,7 @@ class SimulatedTransport:
             and server.maps.get(target) is not before
         ):
             self._world.audit_granted(name, writer)
-        return _Response(status, encoded(found), None)
+        return _Response(status, self._store.text_of(target, found), None)
 
 
 def _is_fenced(method: str, path: str, body: Any, before: Any) -> bool:

@@ -40,6 +40,9 @@ class ZooKeeperStore(Store):
         self.world = world
         self.server = ZooKeeperServer(lambda client, kind, path: client.changed(kind, path))
         self.paths = ZNodePaths.of(checked(_OPTIONS))
+        self._contenders: set[str] = set()
+        self._leader: str | None = None
+        """The first of the contenders."""
         world.cut_off = self._cut_off
 
     def substitutes(self) -> dict[tuple[Any, str], Callable[..., Any]]:
@@ -52,10 +55,14 @@ class ZooKeeperStore(Store):
 
     def leading(self) -> str | None:
         latch = self.server.nodes.get(self.paths.latch)
-        if latch is None or not latch.children:
+        if latch is None:
             return None
-        first = session_id_of(in_latch_order(list(latch.children))[0])
-        return None if first is None else str(first)
+        if latch.children != self._contenders:
+            self._contenders = set(latch.children)
+            order = in_latch_order(list(latch.children))
+            first = session_id_of(order[0]) if order else None
+            self._leader = None if first is None else str(first)
+        return self._leader
 
     def expire(self) -> None:
         """The session of the first in the latch ends, as by its timeout."""
