@@ -42,7 +42,7 @@ class Grants:
                 f"{self.sessions[session_id]}"
             )
         self.sessions[session_id] = process.name
-        self.world.granted.append(str(session_id))
+        self.world.was_granted(str(session_id))
         kept = []
         for other in self.believers:
             holder, its_driver, its_session = other
@@ -100,11 +100,14 @@ def _under(world: World, session_id: LeaderSessionID | None, write: Callable[[],
     current = world.scheduler.current
     if current is None or session_id is None:
         return write()
-    current.writing = str(session_id)
+    current.writing = current.led = str(session_id)
+    current.asked = False
     try:
-        return write()
+        result = write()
     finally:
         current.writing = None
+    current.asked = True
+    return result
 
 
 class _Listener:

@@ -28,6 +28,13 @@ def check(cluster: Cluster, settled: bool) -> list[str]:
     leader = cluster.store.leading()
     if leader is None:
         found.append("no JobManager leads after everything was healed")
+    for manager in cluster.managers.values():
+        dispatcher = manager.leading() if manager.running else None
+        if dispatcher is not None and str(dispatcher.term.session_id) != leader:
+            found.append(
+                f"{manager.name} still answers as the leader {dispatcher.term.session_id}, and "
+                f"{leader} leads"
+            )
     for thread, error in cluster.world.scheduler.crashes:
         found.append(f"thread {thread} ended by {type(error).__name__}: {error}")
     return found

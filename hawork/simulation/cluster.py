@@ -71,6 +71,7 @@ class Cluster:
     ) -> None:
         self.world = world = World(random, faults)
         self.store = open_store(world)
+        world.leading = self.store.leading
         self.files = InMemoryStorage()
         self.result_files = InMemoryStorage()
         self.grants = Grants(world)
@@ -94,7 +95,9 @@ class Cluster:
         self._open = len(self.jobs)
         """Jobs that are not acknowledged."""
         self._leader: LeaderInformation | None = None
-        self.task_manager = TaskManager(world, self._at_address)
+        # Messages to TaskManagers and from them take longer in some clusters.
+        slowness = random.choice((1, 1, 10))
+        self.task_manager = TaskManager(world, self._at_address, slowness)
         self._client = world.scheduler.process("client")
         self._supervisor = world.scheduler.process("supervisor")
         world.crashed = self._crashed
@@ -115,8 +118,9 @@ class Cluster:
             return AuditedBackend(real(*args), self.world, self.grants)
 
         def open_storage(_: Scheduler, url: str) -> SimulatedStorage:
-            files = self.result_files if "job-result-store" in url else self.files
-            return SimulatedStorage(self.world, files)
+            if "job-result-store" in url:
+                return SimulatedStorage(self.world, self.result_files, self._touches_result)
+            return SimulatedStorage(self.world, self.files, lambda path: None)
 
         return {
             (options, "checked"): lambda _, config: config,  # it was, for all processes
@@ -125,6 +129,11 @@ class Cluster:
             **job_manager.substitutes(self.world),
             **self.store.substitutes(),
         }
+
+    def _touches_result(self, path: str) -> None:
+        # That a job has ended is true, whichever process writes it down.
+        if not path.startswith(("ended/", ".")):
+            self.world.audit_file(path)
 
     def settled(self) -> bool:
         """Whether every job is over and cleaned up, and nothing is about to happen."""

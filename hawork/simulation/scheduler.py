@@ -39,6 +39,8 @@ class SimulatedProcess:
         self.dead = False
         self.frozen = False
         self.frozen_since = 0.0
+        self.frozen_until = 0.0
+        self.thawed: Callable[[], None] = lambda: None
         self.threads: list[SimulatedThread] = []
         self.held: list[SimulatedThread] = []
 
@@ -50,8 +52,8 @@ class SimulatedThread:
     """One thread of a process. ``loop`` is the event loop that it runs, if it runs one."""
 
     __slots__ = (
-        "action", "daemon", "done", "greenlet", "handle", "joiners", "loop", "name", "parked",
-        "process", "token", "woken", "writing",
+        "action", "asked", "daemon", "done", "greenlet", "handle", "joiners", "led", "loop", "name",
+        "parked", "process", "token", "woken", "writing",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +71,10 @@ class SimulatedThread:
         self.handle: Any = None
         self.writing: str | None = None
         """The leadership under which it has a store write just now."""
+        self.led: str | None = None
+        """The leadership under which it has written last."""
+        self.asked = False
+        """Whether the store has accepted that since the thread's last step."""
         self.action = action
         self.greenlet: greenlet | None = None
         """On which it runs: from its first turn until it is done."""
@@ -161,17 +167,29 @@ class Scheduler:
         thread.greenlet = self._hub
         return thread
 
-    def freeze(self, process: SimulatedProcess, seconds: float) -> None:
-        """Stop the process, as SIGSTOP does, and let it go on after ``seconds``."""
+    def freeze(
+        self, process: SimulatedProcess, seconds: float, thawed: Callable[[], None] = lambda: None
+    ) -> None:
+        """Stop the process, as SIGSTOP does, for ``seconds``; ``thawed`` is called then."""
         process.frozen = True
         process.frozen_since = self.now
-        self.at(seconds, lambda: self.thaw(process))
+        process.thawed = thawed
+        self.thaw_in(process, seconds)
 
-    def thaw(self, process: SimulatedProcess) -> None:
+    def thaw_in(self, process: SimulatedProcess, seconds: float) -> None:
+        """Let a process that stands still go on after ``seconds``, and not when it should have."""
+        until = process.frozen_until = self.now + seconds
+        self.at(seconds, lambda: self._thaw(process, until))
+
+    def _thaw(self, process: SimulatedProcess, until: float) -> None:
+        if not process.frozen or process.frozen_until != until:
+            return
         process.frozen = False
         self.thawed_at = self.now
         held, process.held = process.held, []
         self._ready += held
+        if not process.dead:
+            process.thawed()
 
     def kill(self, process: SimulatedProcess) -> None:
         """End the process as SIGKILL does: none of its threads does anything any more."""

@@ -20,7 +20,7 @@ from hawork.simulation.seed import Seed
 
 _Point = tuple[str, str | None]
 
-_HARD = ("crash", "crash-after", "long-pause", "long-pause-after", "lost")
+_HARD = ("crash", "crash-after", "long-pause", "long-pause-after", "lost", "refused")
 _READS = (".read", ".list", ".watch", ".begin")
 
 

@@ -240,21 +240,28 @@ class Connection:
 
     def _in_order(self, arrive: Callable[[], None]) -> None:
         scheduler = self._world.scheduler
-        self._arrives = max(self._arrives + 1e-6, scheduler.now + self._world.latency())
+        self._arrives = max(self._arrives + 1e-6, scheduler.now + self._manager.latency())
         scheduler.at(self._arrives - scheduler.now, arrive)
 
 
 class TaskManager:
     """Follows the leader that retrieval tells of; a ``LeaderRetrievalListener``'s last word."""
 
-    def __init__(self, world: World, find: Callable[[str], JobManager | None]) -> None:
+    def __init__(
+        self, world: World, find: Callable[[str], JobManager | None], slowness: int
+    ) -> None:
         self.world = world
+        self._slowness = slowness
         self.output = Output()
         self._find = find
         self._connection: Connection | None = None
         self._tasks: dict[tuple[str, int], Task] = {}
         self._leader: LeaderInformation | None = None
         self._waiting = False
+
+    def latency(self) -> float:
+        """Seconds that a message to or from a leader is under way."""
+        return self.world.latency() * self._slowness
 
     def leader_changed(self, information: LeaderInformation | None) -> None:
         """A leader that is merely unsure (``None``) keeps the connection."""
@@ -289,6 +296,10 @@ class TaskManager:
             return
         if message["type"] == "deploy_task":
             key = message["attempt"], message["index"]
+            if message["job_id"] in self.world.decided:
+                self.world.violated(
+                    f"job {message['job_id']} runs again, although it is decided how it ended"
+                )
             self._tasks[key] = Task(self, connection, message)
         elif message["type"] == "task_command":
             task = self._tasks.get((message["attempt"], message["index"]))

@@ -21,6 +21,8 @@ PAUSE = 0.6
 """Seconds; less than a lease, and longer than a try to renew it."""
 LONG_PAUSE = 6.0
 """Seconds; longer than each backend's lease or session."""
+_SOON = 1.0
+"""Seconds after a grant within which a process that stood still goes on, in most long pauses."""
 DELAY = 0.8
 CUT = 3.5
 
@@ -43,7 +45,11 @@ class World:
         """Jobs of which nothing but the result is left."""
         self.granted: list[str] = []
         """Session ids in the order in which they were granted."""
+        self.decided: set[str] = set()
+        """Jobs of which it is decided how they ended."""
         self.violations: list[str] = []
+        self.leading: Callable[[], str | None] = lambda: None
+        """The session id under which the store would accept a write now."""
         self.stop: dict[str, Callable[[], None]] = {}
         """By process: what SIGTERM does."""
         self.hosts: dict[SimulatedProcess, Any] = {}
@@ -53,6 +59,8 @@ class World:
         self.cut_off: Callable[[str], None] = lambda name: None
         """Told the name of a process that nothing reaches from here on."""
         self._cut: dict[str, tuple[float, float]] = {}
+        self._until_deposed: list[SimulatedProcess] = []
+        """Processes that stand still until soon after another one was granted."""
 
     def close(self) -> None:
         """End everything, and let go of what was going on."""
@@ -101,6 +109,28 @@ class World:
             self.violated(
                 f"a write of {process} under {writer} was accepted after {granted[-1]} was granted"
             )
+
+    def audit_file(self, path: str) -> None:
+        """A thread is about to touch a file of a result, which is not fenced.
+
+        It may be paused between asking the fence and this, but no step is in between.
+        """
+        current = self.scheduler.current
+        if current is None or current.asked or current.led is None:
+            return
+        leader = self.leading()
+        if leader != current.led:
+            self.violated(
+                f"{current.process.name} touched file {path} of a result under {current.led}, "
+                f"without asking the fence before, while {leader or 'no one'} led"
+            )
+
+    def was_granted(self, session_id: str) -> None:
+        """A JobManager leads from here on: one that stood still may wake up at any moment."""
+        self.granted.append(session_id)
+        sleepers, self._until_deposed = self._until_deposed, []
+        for process in sleepers:
+            self.scheduler.thaw_in(process, self.random.random() * _SOON)
 
     # --- points where something may happen --------------------------------------------------
 
@@ -176,11 +206,14 @@ class World:
         """A step of the registry was reached."""
         self.steps.append((process.name, name, job_id))
         before, self.last_step[process.name] = self.last_step.get(process.name), name
-        if job_id is not None and name == "result.clean":
+        if job_id is not None and name == "result.decided":
+            self.decided.add(job_id)
+        elif job_id is not None and name == "result.clean":
             self.cleaned.add(job_id)
         scheduler = self.scheduler
         if scheduler.current is None:
             return
+        scheduler.current.asked = False
         fault = self.faults.at(process.name, name, scheduler.now, before)
         scheduler.park(self.latency())
         if fault == "delay":
@@ -217,10 +250,12 @@ class World:
             if stop is not None:
                 stop()
         else:
-            seconds = LONG_PAUSE if fault.startswith("long") else PAUSE
+            is_long = fault.startswith("long")
+            seconds = LONG_PAUSE if is_long else PAUSE
             seconds *= 0.7 + 0.6 * self.random.random()
-            scheduler.freeze(process, seconds)
-            scheduler.at(seconds, partial(self._undone, "resume", process))
+            scheduler.freeze(process, seconds, partial(self._undone, "resume", process))
+            if is_long and self.random.random() < 0.6:
+                self._until_deposed.append(process)
             if scheduler.current is not None and scheduler.current.process is process:
                 scheduler.hand_over()
 

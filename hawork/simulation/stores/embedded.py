@@ -230,6 +230,8 @@ class SimulatedConnection:
 
     def _begin(self) -> None:
         file, scheduler = self._file, self._file.world.scheduler
+        # What is decided may be written late: it stands still before it has the lock, too.
+        file.world.fault("sqlite.lock")
         until = scheduler.now + self._patience
         while file.writer is not None and not file.writer.abandoned():
             left = until - scheduler.now
