@@ -74,16 +74,15 @@ DEFECTS = (
            "        removed = self._reported(\n"),
     Defect("what is in doubt is deleted", f"{_HANDLES}._write",
            "        except PossibleInconsistentStateError:\n            raise\n", ""),
-    Defect("the newest checkpoint is subsumed", f"{_CHECKPOINTS}._subsume",
+    Defect("the newest checkpoint is subsumed", f"{_CHECKPOINTS}._split",
            "        kept = readable[-self._retained :]\n"
-           "        subsumed = [number for number in ids if number not in kept and number < "
-           "readable[-1]]\n",
+           "        return sorted(each for each in ids - {*kept} if each < readable[-1]), kept\n",
            "        kept = readable[: self._retained]\n"
-           "        subsumed = [number for number in ids if number not in kept]\n"),
+           "        return sorted(ids - {*kept}), kept\n"),
     Defect("older checkpoints go before the newer is there", f"{_CHECKPOINTS}.add",
-           "        name = checkpoint_name(checkpoint.checkpoint_id)\n",
-           "        name = checkpoint_name(checkpoint.checkpoint_id)\n"
-           "        for each in self.all_ids():\n            self._remove(each, frozenset())\n"),
+           "        older = self._subsumed_by(number)\n",
+           "        for each in self.all_ids():\n            self._remove(each, frozenset())\n"
+           "        older: list[int] = []\n"),
     Defect("a job begins anew in a takeover", f"{_CHECKPOINTS}.recover",
            "            return RecoveredCheckpoint(checkpoint, tuple(skipped))",
            "            return RecoveredCheckpoint(None, ())"),
