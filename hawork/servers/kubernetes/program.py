@@ -7,8 +7,11 @@ conda-forge's ``kubernetes-server`` puts them.
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +50,22 @@ class KubernetesPrograms:
             missing = [name for name in NAMES if shutil.which(name) is None]
             raise LabError(f"no Kubernetes: {' and '.join(missing)} not found: {FIX}")
         return cls(etcd, kube_apiserver)
+
+    def version(self) -> tuple[int, int] | None:
+        """Of the API server, such as ``(1, 20)``; ``None`` when it does not say."""
+        return _version(self.kube_apiserver)
+
+
+@functools.cache
+def _version(program: str) -> tuple[int, int] | None:
+    try:
+        said = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, timeout=30, check=False
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return None  # starting it will say why
+    found = re.match(r"Kubernetes v(\d+)\.(\d+)\.", said)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def _built() -> list[Path]:
