@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hawork.core.errors import ConfigurationError
+from hawork.inspect.entries import readable
 
 __all__ = ["ConfigMap", "Dump", "config_map_of", "parse_time", "read_configmaps"]
 
@@ -169,8 +170,8 @@ def config_map_of(item: Mapping[str, Any]) -> ConfigMap | None:
         return None
     version = str(metadata.get("resourceVersion", ""))
     return ConfigMap(
-        metadata["name"],
-        str(metadata.get("namespace") or ""),
+        readable(metadata["name"]),
+        readable(str(metadata.get("namespace") or "")),
         _texts(metadata.get("labels")),
         _texts(metadata.get("annotations")),
         _texts(item.get("data")),
@@ -182,8 +183,8 @@ def config_map_of(item: Mapping[str, Any]) -> ConfigMap | None:
 def _texts(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         return {}
-    return {key: text for key, text in value.items() if isinstance(key, str)
-            and isinstance(text, str)}  # fmt: skip
+    return {readable(key): readable(text) for key, text in value.items()
+            if isinstance(key, str) and isinstance(text, str)}  # fmt: skip
 
 
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(\.\d+)?(Z|z|[+-]\d\d:?\d\d)?")

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from hawork.inspect.finding import Object
 
-__all__ = ["Entry", "Place"]
+__all__ = ["Entry", "Place", "readable"]
 
 Place: TypeAlias = Literal["zookeeper", "kubernetes", "embedded"]
 
@@ -50,3 +50,14 @@ class Entry:
     def persistent(self) -> bool:
         """Whether it certainly outlives every session."""
         return self.owner_known and self.owner is None
+
+
+def readable(text: str) -> str:
+    """Without halves of surrogate pairs, which JSON can write and nothing can show.
+
+    >>> readable("a\\ud800b") == "a\ufffdb"
+    True
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -18,6 +18,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from hawork.inspect.entries import readable
 from hawork.inspect.errors import UndecodableError
 from hawork.inspect.znodes import ZNode, ZooKeeperTree
 
@@ -82,7 +83,7 @@ def _tree(rows: Iterable[tuple[object, Any]]) -> ZooKeeperTree:
         fields: Mapping[str, Any] = row if isinstance(row, dict) else {"value": row}
         owners = owners or "ephemeralOwner" in fields
         try:
-            path = path.rstrip("/") or "/"
+            path = readable(path.rstrip("/") or "/")
             znodes[path] = _znode(path, fields)
         except ValueError as error:
             notes.append(f"znode {path} cannot be read: {error}")

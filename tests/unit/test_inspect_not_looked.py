@@ -146,6 +146,19 @@ def test_what_flink_does_not_read_is_told(tmp_path: Path) -> None:
     assert "binaryData, which Flink does not read" in whys(configmaps(tmp_path, items(made)))
 
 
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_half_a_surrogate_pair_in_a_name_or_value_is_shown_as_unknown(cluster: str) -> None:
+    made = copy.deepcopy(CLUSTERS[cluster])
+    job = made.jobs["inlined"]
+    if made.backend == "zookeeper":
+        made.put(("znode", f"{made.root}/jobs/{job}\ud800/checkpoints", None), b"")
+    else:
+        made.store[made.job_map("inlined")]["data"]["note-\ud800"] = "\udfff"
+    found = made.look()
+    str(found).encode()
+    assert found.recovery.jobs[job].outcome == "restored"
+
+
 def test_a_configuration_that_says_nothing_of_high_availability_names_no_cluster() -> None:
     made = copy.deepcopy(CLUSTERS["zk120"])
     made.config = {"jobmanager.rpc.port": "6123"}
