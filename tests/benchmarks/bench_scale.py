@@ -62,7 +62,7 @@ def test_jobs(tmp_path: Path) -> None:
 
 def take_over(growth: Growth, ha: str, jobs: int, directory: Path) -> None:
     options = dict(bench_zookeeper.options(30.0)) if ha == "zookeeper" else {}
-    published, restored, memory, packets = [], [], [], []
+    published, restored, processor, memory, packets = [], [], [], [], []
     lab = LabCluster(2, 0, ha=ha, directory=directory, options=options)
     try:
         with leadership(lab.config) as (_, stores):
@@ -71,22 +71,30 @@ def take_over(growth: Growth, ha: str, jobs: int, directory: Path) -> None:
         wait_until_restored(lab, jobs, lab.leader())
         for _ in range(TAKEOVERS):
             leader, before = lab.leader(), received(ha)
+            spent = {name: processor_time(lab, name) for name in lab.processes if name != leader}
             begin = lab.kill(leader)
             takeover = wait_until_published(lab, begin)
             last = wait_until_restored(lab, jobs, takeover.process, takeover.session_id)
             packets.append(received(ha) - before)
             published.append(takeover.monotonic - begin.monotonic)
             restored.append(last.monotonic - begin.monotonic)
-            process = psutil.Process(lab.processes[takeover.process].pid)
-            memory.append(process.memory_info().rss / 1e6)
+            new = takeover.process
+            processor.append(processor_time(lab, new) - spent[new])
+            memory.append(psutil.Process(lab.processes[new].pid).memory_info().rss / 1e6)
             wait_until_started(lab, lab.restart(leader), leader)
     finally:
         lab.close()
     growth.add("until the address is published [s]", ha, jobs, published)
     growth.add("until the last job is restored [s]", ha, jobs, restored)
+    growth.add("processor time until then [s]", ha, jobs, processor)
     growth.add("memory of the leader (RSS) [MB]", ha, jobs, memory)
     if any(packets):
         growth.add("requests of a takeover", ha, jobs, packets)
+
+
+def processor_time(lab: LabCluster, name: str) -> float:
+    times = psutil.Process(lab.processes[name].pid).cpu_times()
+    return times.user + times.system
 
 
 def store_many(stores: LeaderStores, jobs: int) -> None:

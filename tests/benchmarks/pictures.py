@@ -144,7 +144,7 @@ def draw_growth(text: str, name: str) -> Any:
                     [each.largest - each.median for _, each in found],
                 ],
                 color=_LINES[style], marker=_MARKS[style], markersize=5, linewidth=1.5,
-                label=f"{row[1]}: {row[-1]}".rstrip(": "),
+                label=": ".join(filter(None, (row[1], row[-1]))),
             )  # fmt: skip
         _guide(axes, counts)
         axes.set_title(what, fontsize=9.5, loc="left")
@@ -158,12 +158,15 @@ def _guide(axes: Any, counts: Sequence[int]) -> None:
     """A dotted line of what grows in proportion, from the lower left corner."""
     axes.set_xscale("log")
     axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    high = max(high, low * 10)
+    low, high = (
+        10.0 ** round_(math.log10(end))
+        for end, round_ in zip(axes.get_ylim(), (math.floor, math.ceil), strict=True)
+    )
     axes.plot(counts, [low * count / counts[0] for count in counts], ":", color="#999999")
     axes.set_ylim(low, high)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+    axes.yaxis.set_minor_formatter(lambda *_: "")
 
 
 def _figure(width: float, height: float, *, empty: bool = False) -> tuple[Any, Any]:
