@@ -26,6 +26,7 @@ from hawork.lessons.on_call import answers_to, check_call, check_mended
 from hawork.lessons.prerequisites import needs
 from hawork.lessons.recordings import noted, recording
 from hawork.lessons.sleeping import two_leaders
+from hawork.lessons.suspects import broken_code, check_bug
 from hawork.lessons.writing import TinyConfigMap, check_fencing, check_lock
 
 __all__ = [
@@ -35,7 +36,9 @@ __all__ = [
     "TinyConfigMap",
     "above",
     "answers_to",
+    "broken_code",
     "check_awakening",
+    "check_bug",
     "check_call",
     "check_election",
     "check_exactly_once",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,10 +14,17 @@ from hawork.servers.zookeeper.program import ZooKeeperProgram
 
 __all__ = ["LessonEndedError", "needs"]
 
+
+def _find_greenlet() -> None:
+    if importlib.util.find_spec("greenlet") is None:
+        raise LabError("the simulation needs greenlet: pip install 'hawork[simulation]'")
+
+
 _FIND: Mapping[str, Callable[[], object]] = {
     "zookeeper": ZooKeeperProgram.find,
     "kubernetes": KubernetesPrograms.find,
     "flink": FlinkDistribution.find,
+    "simulation": _find_greenlet,
 }
 _STAYS = ("needs(", "recording(")
 """Cells with these run all the same: another try, and what was recorded elsewhere."""
@@ -27,7 +35,9 @@ class LessonEndedError(LabError):
 
 
 def needs(*names: str) -> None:
-    """End the lesson here when ``"zookeeper"``, ``"kubernetes"`` or ``"flink"`` is missing.
+    """End the lesson here when one of these is missing.
+
+    They are ``"zookeeper"``, ``"kubernetes"``, ``"flink"`` and ``"simulation"``.
 
     ``LessonEndedError`` says in one sentence what to install. In a notebook, later cells then do
     nothing instead of failing one after the other; cells that replay a recording go on working.

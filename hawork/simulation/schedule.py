@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import sys
 import zlib
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from random import Random
 
@@ -67,6 +69,16 @@ def run(seed: Seed, *, record: bool = False) -> Outcome:
         raise ConfigurationError(
             f"backend {seed.backend!r} is not simulated: choose one of {', '.join(STORES)}"
         )
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _run(seed, open_store, record)
+    # The loop of a notebook's kernel must not take part: which loop runs is kept by thread.
+    with ThreadPoolExecutor(1, "simulation") as thread:
+        return thread.submit(_run, seed, open_store, record).result()
+
+
+def _run(seed: Seed, open_store: type[Store], record: bool) -> Outcome:
     random = Random(f"{seed.backend}:{seed.number}")
     faults = Faults(random, seed.orders, open_store.expected_points)
     cluster = Cluster(open_store, random, faults)

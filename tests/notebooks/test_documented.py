@@ -14,12 +14,14 @@ from hawork.lab import FlinkCluster, LabCluster
 from hawork.lab.flink.job import FlinkJob
 from hawork.lab.job import Job
 from hawork.lessons.ha_data import HaData
+from hawork.lessons.suspects import BrokenCode
 
 from .rules import NOTEBOOKS, code_cells, parsed, read
 
 CALLED: dict[str, tuple[type, ...]] = {
     "lab": (LabCluster, FlinkCluster), "other": (LabCluster,), "cluster": (LabCluster,),
     "job": (Job, FlinkJob), "again": (Job,), "data": (HaData,),
+    "code": (BrokenCode,), "second": (BrokenCode,),
 }  # fmt: skip
 """What the notebooks call the things that they talk to."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import subprocess
@@ -96,6 +97,17 @@ def test_the_verdict_shows_what_a_broken_fence_does() -> None:
     assert any("was accepted while" in each for each in broken.outcome.violations)
     told = [each for each in broken.event_list() if each.process == "simulation"]
     assert any("violated" in str(each.facts.get("message")) for each in told)
+
+
+def test_a_schedule_leaves_the_loop_of_a_notebook_alone() -> None:
+    """A cell runs inside the event loop of its kernel, which has to go on afterwards."""
+
+    async def cell() -> int:
+        outcome = run(Seed("embedded", 1))
+        await asyncio.sleep(0)
+        return outcome.trace
+
+    assert asyncio.run(cell()) == run(Seed("embedded", 1)).trace
 
 
 def test_a_fault_can_be_ordered_by_name() -> None:
