@@ -99,14 +99,16 @@ def judge_jobs(
     ``within`` so many seconds.
     """
     end = time.monotonic() + within
+    acknowledged = list[LoadedJob]()
     for each in jobs:
         within = max(min(1.0, within), end - time.monotonic())
         if not _is_acknowledged(each, within):
             if wrong := each.never_twice():
                 yield Breach(REFUSED, f"{each}: {wrong}")
             continue
+        acknowledged.append(each)
         yield from _judge_job(each, each.job_id in harmed, within)
-        yield from _judge_result(cluster, each)
+    yield from _judge_results(cluster, acknowledged)
 
 
 def _is_acknowledged(each: LoadedJob, within: float) -> bool:
@@ -143,21 +145,26 @@ def _judge_job(each: LoadedJob, harmed: bool, within: float) -> Iterator[Breach]
         yield Breach(TWICE, f"{each}: {wrong}")
 
 
-def _judge_result(cluster: Breakable, each: LoadedJob) -> Iterator[Breach]:
+def _judge_results(cluster: Breakable, jobs: list[LoadedJob]) -> Iterator[Breach]:
     folder = local_path(job_result_url(cluster.config))
     if folder is None:
         return
 
-    def names() -> list[str]:
-        return sorted(file.name for file in Path(folder).glob(f"{each.job_id}*.json"))
+    def wrong() -> list[Breach]:
+        return [
+            Breach(RESULTS, f"{each} has {names}")
+            for each in jobs
+            if (names := _results(Path(folder), each.job_id)) != [f"{each.job_id}.json"]
+        ]
 
-    def one() -> bool | None:
-        return names() == [f"{each.job_id}.json"] or None
+    with contextlib.suppress(LabError):
+        Waiting("results", lambda: not wrong() or None, timeout=_CLEAN_WITHIN).wait()
+        return
+    yield from wrong()
 
-    try:
-        Waiting("a result", one, timeout=_CLEAN_WITHIN).wait()
-    except LabError:
-        yield Breach(RESULTS, f"{each} has {names()}")
+
+def _results(folder: Path, job_id: str) -> list[str]:
+    return sorted(file.name for file in folder.glob(f"{job_id}*.json"))
 
 
 def judge_others(cluster: Breakable, others: Collection[str]) -> Iterator[Breach]:
