@@ -24,6 +24,10 @@ class AccessDeniedError(StoreUnavailableError):
     """The server refused us, or we refused to trust it; nothing was changed."""
 
 
+class ForbiddenError(AccessDeniedError):
+    """The server knows us, and does not let us do that."""
+
+
 class ConflictError(HighAvailabilityError):
     """The object is there already, or is not the one we had read; nothing was changed."""
 

@@ -25,6 +25,7 @@ from hawork.backends.kubernetes.answers import (
     ConfigMap,
     ConflictError,
     ExpiredError,
+    ForbiddenError,
     OutcomeUnknownError,
     SilentError,
 )
@@ -40,6 +41,9 @@ _MERGE_PATCH = "application/merge-patch+json"
 METADATA = f"{_JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{_JSON}"
 """What a patch accepts as answer: a full map would come back with each change of one key."""
 _VERBS = {"GET": "get", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_MISSING_ROLES = "not found"
+"""In what the server says of its own trouble with roles that a binding names."""
 _NOBODY = "system:anonymous"
 _REFUSED_UNDONE = (400, 405, 413, 415, 422, 429)
 """Statuses that say that nothing was changed."""
@@ -141,20 +145,34 @@ class KubernetesClient:
         self._call("DELETE", f"{self._path}/{found.name}", body)
 
     def may(self, verb: str) -> bool:
-        """Whether we may do this to ConfigMaps; asks for a ``SelfSubjectAccessReview``."""
+        """Whether we may do this to ConfigMaps; asks for a ``SelfSubjectAccessReview``.
+
+        ``StoreUnavailableError`` when the server does not know: one that has just started
+        lets no client ask, or misses roles that its bindings name, until it has read them all.
+        """
         attributes = {
             "namespace": self._settings.namespace, "verb": verb, "resource": "configmaps",
         }  # fmt: skip
-        answer = self._call(
-            "POST",
-            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
-            {
-                "apiVersion": "authorization.k8s.io/v1",
-                "kind": "SelfSubjectAccessReview",
-                "spec": {"resourceAttributes": attributes},
-            },
-        )
-        return bool(answer["status"]["allowed"])
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        try:
+            answer = self._call("POST", _REVIEWS, body)
+        except ForbiddenError:
+            raise StoreUnavailableError(
+                f"{self.server} does not let us ask what we may do: it has not read its roles "
+                "yet, or lacks ClusterRole system:basic-user"
+            ) from None
+        status = answer["status"]
+        doubt = f"{status.get('reason') or ''} {status.get('evaluationError') or ''}".strip()
+        if not status["allowed"] and _MISSING_ROLES in doubt:
+            raise StoreUnavailableError(
+                f"{self.server} has not read its roles yet, or lacks some that we are bound to "
+                f"({doubt})"
+            )
+        return bool(status["allowed"])
 
     def watch(self, name: str, resource_version: str, seconds: float, silence: float) -> Watch:
         """Changes of one ConfigMap from a version on, for so many seconds.
@@ -243,7 +261,7 @@ class KubernetesClient:
                 "for it; add a token, a certificate or an exec plugin to its user"
             )
         if status == 403:
-            raise AccessDeniedError(
+            raise ForbiddenError(
                 f"we may not {verb} configmaps in namespace {self._settings.namespace} "
                 f"({message}): add the verb {verb} for configmaps to our Role, as "
                 "'hawork manifests' prints it"
