@@ -17,6 +17,7 @@ from hawork.inspect.java import JavaEnum, JavaObject, JavaValue
 
 __all__ = [
     "CANONICAL",
+    "INCREMENTAL",
     "HandleWalk",
     "OperatorFacts",
     "StateHandle",
@@ -28,6 +29,7 @@ __all__ = [
 
 _STATE = "org.apache.flink.runtime.state."
 CANONICAL: Final = "KeyGroupsSavepointStateHandle"
+INCREMENTAL: Final = "IncrementalRemoteKeyedStateHandle"
 """Keyed state in the one form that every state backend reads."""
 
 

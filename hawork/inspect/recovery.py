@@ -14,6 +14,7 @@ from typing import Final, Literal, TypeAlias
 from hawork.inspect.cluster import Checkpoint, Cluster, JobGraph, JobView, StoredPointer
 from hawork.inspect.finding import Object
 from hawork.inspect.fitting import same_operators, same_state_backend
+from hawork.inspect.handles import INCREMENTAL
 from hawork.inspect.outcomes import Blocker, JobRecovery, Recovery
 from hawork.inspect.own_recovery import own_outcome
 from hawork.inspect.pointers import MARKER_UID_1_15, MARKER_UID_1_19
@@ -289,7 +290,7 @@ class _Machine:
         for checkpoint in job.checkpoints:
             fate = fate_of(checkpoint, self._versions)
             if fate in ("read", "fatal"):
-                if why := self._unreadable(checkpoint):
+                if why := self._unreadable(checkpoint) or self._without_files(checkpoint):
                     self._block(why, checkpoint.entry.object, job.job_id, True)
                 readable.append(checkpoint)
             else:
@@ -364,6 +365,26 @@ class _Machine:
         if checkpoint.file.missing:
             return f"the file of checkpoint {number} is missing"
         return f"the file of checkpoint {number} cannot be read" if checkpoint.file.error else ""
+
+    def _without_files(self, checkpoint: Checkpoint) -> str:
+        """Why its incremental state has no files in the release that is started.
+
+        The fields of ``IncrementalRemoteKeyedStateHandle`` have been those of a superclass since
+        Flink 1.19: Java leaves them ``null``, and registering shared state ends the recovery.
+        """
+        content = checkpoint.content
+        if content is None or self._target is None:
+            return ""
+        if not any(INCREMENTAL in operator.keyed for operator in content.operators):
+            return ""
+        written = content.flink_versions
+        old = written.last is not None and _number(written.last) < (1, 19)
+        if old == (_number(self._versions.first) < (1, 19)):
+            return ""
+        return (
+            f"Flink {self._target} reads the incremental state of checkpoint "
+            f"{checkpoint.checkpoint_id}, which Flink {written} wrote, without its files"
+        )
 
     def _newest_readable(self, job: JobView) -> int | None:
         for checkpoint in reversed(job.checkpoints):

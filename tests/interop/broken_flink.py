@@ -8,6 +8,7 @@ exactly that data. The faults are in ``broken_kinds``.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http
 import http.client
 import io
@@ -266,8 +267,10 @@ def values(entries: Entries) -> dict[str, object]:
     return {each.get("path") or each["metadata"]["name"]: each.get("data") for each in entries}
 
 
-def listing(root: Path) -> dict[str, int]:
-    return {str(path): path.stat().st_size for path in root.rglob("*") if path.is_file()}
+def listing(root: Path) -> dict[str, bytes]:
+    """The files, each by a hash of its bytes."""
+    return {str(path): hashlib.sha256(path.read_bytes()).digest()
+            for path in root.rglob("*") if path.is_file()}  # fmt: skip
 
 
 # --- looking at a running Flink -------------------------------------------------------------

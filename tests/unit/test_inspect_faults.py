@@ -20,6 +20,7 @@ from hawork.inspect.inspection import Inspection
 from hawork.inspect.job_graphs import decode_job_graph
 from hawork.inspect.outcomes import JobManagerOutcome
 from hawork.inspect.pointers import MARKER_UID_1_15
+from tests.flink_vectors import vector
 
 CLUSTERS = clusters()
 JOBS = ("inlined", "exclusive", "incremental")
@@ -426,3 +427,26 @@ def test_without_a_configuration_the_same_is_found(cluster: str) -> None:
     made = copy.deepcopy(CLUSTERS[cluster])
     right = newest_class_changed(made, "incremental")
     assert alarms(made.look(config=False)) == right.findings
+
+
+@pytest.mark.parametrize(
+    ("written", "target", "restored"),
+    [
+        ("1.18.1", "1.18.1", True), ("1.18.1", "1.19.3", False),
+        ("1.19.3", "1.19.3", True), ("1.19.3", "1.18.1", False),
+    ],
+)  # fmt: skip
+def test_incremental_state_does_not_cross_flink_1_19(
+    written: str, target: str, restored: bool
+) -> None:
+    """Real Flink 1.19.3 ends on checkpoints of 1.18.1; see docs/predictions.md."""
+    made = copy.deepcopy(CLUSTERS["zk119"])
+    newest = made.checkpoint("incremental", made.ids("incremental")[-1])
+    made.change(made.file(newest), vector(f"{written}.completedCheckpoint"))
+    older = made.checkpoint("incremental", made.ids("incremental")[0])
+    made.remove(older)
+    found = made.look(target)
+    why = [each for each in found.recovery.blockers if "without its files" in each.why]
+    assert [each.decided_by.name for each in why] == ([] if restored else [newest[1]])
+    told = [each for each in found.findings if "incremental checkpoint" in each.title]
+    assert [each.severity for each in told] == ["fatal"] * (not restored)

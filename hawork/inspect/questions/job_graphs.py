@@ -269,6 +269,21 @@ def versions(facts: Facts) -> Iterator[Finding]:
             safe="stop each job with a savepoint on the old release, start it from there",
             unsafe="delete the job graphs to make it start",
         )
+    moved = [each for each in facts.recovery.blockers if "without its files" in each.why]
+    if moved:
+        yield Finding(
+            "stored-for-another-version", "fatal", (22, 11),
+            (*(each.decided_by for each in moved),
+             *(Object("job", job_id)
+               for job_id in dict.fromkeys(each.job_id for each in moved if each.job_id))),
+            f"Flink {shown} cannot restore {several(len(moved), 'incremental checkpoint')}",
+            tuple(each.why for each in moved[:3]),
+            "the fields of IncrementalRemoteKeyedStateHandle moved to a superclass with Flink "
+            "1.19, and Java leaves what moved null: registering shared state ends the JobManager",
+            safe="stop each job with a savepoint on the old release and start it from there on the "
+            "new one",
+            unsafe="delete the checkpoint pointers to make it start: the job begins from nothing",
+        )  # fmt: skip
 
 
 CHECKS: tuple[Check, ...] = (graph_files, graph_pointers, without_pointer, versions)
