@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hawork.core.calls import checked
 from hawork.core.errors import LabError
-from hawork.core.events import Event
+from hawork.core.events import Event, EventKind
 from hawork.lessons.check import Check, answer, answers_of, safe
 
 if TYPE_CHECKING:
@@ -27,6 +27,13 @@ SUSPECTS: Final = {
     "d": "a takeover does not look at results that were decided and not yet written",
 }
 _HIDDEN: Final = {1: "a", 2: "b", 3: "d", 4: "c"}
+_SHOWS: Final = {
+    "a": EventKind.POINTER_WRITTEN,
+    "b": EventKind.JOB_RESTORED,
+    "c": EventKind.JOB_STATUS,
+    "d": EventKind.JOB_STATUS,
+}
+"""The last event of what a change breaks: a schedule may break more, which would lead astray."""
 _HINTS: Final = {
     "line": "a letter; which of the four could have prevented what the verdict shows?",
     "process": "the process that did what it should not have done, in the last of the events",
@@ -72,7 +79,7 @@ class BrokenCode:
         self._run: SimulatedRun | None = None
 
     def search(self) -> Seed:
-        """The first seed whose run is wrong, and by whose events alone it can be judged.
+        """The first seed whose run shows the bug, and nothing else, by its events alone.
 
         >>> code.search()                                                  # doctest: +SKIP
         Seed('embedded', 1)
@@ -81,8 +88,10 @@ class BrokenCode:
 
         for number in range(_MOST):
             seed = Seed("embedded", number)
-            if not self.run(seed).ok and self.record(seed).verdict().violations:
-                return seed
+            if not self.run(seed).ok:
+                broken = self.record(seed).verdict().violations
+                if [each.events[-1].kind for each in broken] == [_SHOWS[self._line]]:
+                    return seed
         raise LabError(f"none of {_MOST} schedules shows it: the code that it changes has changed")
 
     def run(self, seed: Seed) -> Outcome:
