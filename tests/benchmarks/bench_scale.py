@@ -14,10 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
+from hawork.core import options
 from hawork.core.events import Event, EventKind
 from hawork.core.jobs import CompletedCheckpoint, JobStatus, SubtaskState
 from hawork.core.options import checked
@@ -61,12 +63,13 @@ def test_jobs(tmp_path: Path) -> None:
 
 
 def take_over(growth: Growth, ha: str, jobs: int, directory: Path) -> None:
-    options = dict(bench_zookeeper.options(30.0)) if ha == "zookeeper" else {}
+    given = dict(bench_zookeeper.options(30.0)) if ha == "zookeeper" else {}
     published, restored, processor, memory, packets = [], [], [], [], []
-    lab = LabCluster(2, 0, ha=ha, directory=directory, options=options)
+    lab = LabCluster(2, 0, ha=ha, directory=directory, options=given)
     try:
         with leadership(lab.config) as (_, stores):
             store_many(stores, jobs)
+        stored = megabytes(Path(urlsplit(lab.config.get_option(options.STORAGE_DIR)).path))
         lab.start()
         wait_until_restored(lab, jobs, lab.leader())
         for _ in range(TAKEOVERS):
@@ -88,8 +91,13 @@ def take_over(growth: Growth, ha: str, jobs: int, directory: Path) -> None:
     growth.add("until the last job is restored [s]", ha, jobs, restored)
     growth.add("processor time until then [s]", ha, jobs, processor)
     growth.add("memory of the leader (RSS) [MB]", ha, jobs, memory)
+    growth.add("files in storageDir [MB]", ha, jobs, [stored])
     if any(packets):
         growth.add("requests of a takeover", ha, jobs, packets)
+
+
+def megabytes(folder: Path) -> float:
+    return sum(each.stat().st_size for each in folder.rglob("*") if each.is_file()) / 1e6
 
 
 def processor_time(lab: LabCluster, name: str) -> float:
@@ -203,13 +211,13 @@ def test_checkpoints(tmp_path: Path) -> None:
     """A job that retains many checkpoints: what one more costs, and a takeover."""
     growth = Growth("checkpoints retained")
     for ha in ("embedded", "zookeeper"):
-        options = {
+        given = {
             "high-availability.type": ha,
             "high-availability.cluster-id": "/bench",
             "high-availability.storageDir": f"file://{tmp_path}/{ha}",
             **(bench_zookeeper.options(30.0) if ha == "zookeeper" else {}),
         }
-        with leadership(checked(options)) as (_, stores):
+        with leadership(checked(given)) as (_, stores):
             for retained in RETAINED:
                 retain(growth, ha, stores, retained, tmp_path / ha)
     growth.finish()
