@@ -113,6 +113,20 @@ def test_what_gets_nothing_to_begin_with_may_end_and_what_has_begun_may_not(
     assert len(deeds.ended_by_itself) == int(has_begun)
 
 
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_process_that_begins_without_a_right_may_end_and_one_that_has_begun_may_not(
+    cluster: PaperCluster, deeds: Deeds, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    monkeypatch.setattr(nemesis_deeds, "_BEGINS", 0.0 if begun else 60.0)
+    deeds.undo_what_is_due(0.0)
+    assert deeds.do(wish("revoked right")).target == "jm-1"
+    for name in ("jm-1", "jm-2"):
+        cluster.set(name, "exited")
+    deeds.undo_what_is_due(0.0)
+    blamed = [each.partition(" ")[0] for each in deeds.ended_by_itself]
+    assert blamed == (["jm-1", "jm-2"] if begun else ["jm-2"])
+
+
 def test_what_is_blocked_is_left_to_the_watchdog(
     cluster: PaperCluster, deeds: Deeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import random
 import re
 import signal
@@ -27,6 +28,10 @@ _LEADER_SHARE = 0.6
 _DOWN_SECONDS = 1.2
 _AGAIN = 0.3
 """Seconds until a fault that could not be undone is tried again."""
+_BEGINS = 15.0
+"""Seconds after which a process has begun on a busy machine."""
+_NOTICED = 1.0
+"""Seconds after which an end has been noticed."""
 _SLEPT = (1.0, 90.0)
 """Seconds: the least, and how many more at most."""
 _JUMP = 3600.0
@@ -102,6 +107,9 @@ class Deeds:
         self._paused: set[int] = set()
         self._refused: dict[int, bool] = {}
         """Whether a process that was refused writes or descriptors had begun by then."""
+        self._first_seen: dict[int, float] = {}
+        self._denied: dict[str, float] = {}
+        """Until when a process lacks a right, by its name."""
         self._down: dict[str, float] = {}
         self._leaving: dict[str, Future[Any]] = {}
         self._background = ThreadPoolExecutor(8, thread_name_prefix="nemesis")
@@ -131,6 +139,7 @@ class Deeds:
 
     def _start_what_is_down(self, now: float) -> None:
         for name, state in self._cluster.processes.items():
+            self._first_seen.setdefault(state.pid, time.monotonic())
             if state.state != "exited":
                 self._down.pop(name, None)
                 continue
@@ -357,7 +366,12 @@ class Deeds:
         verb = ("patch", "get", "watch", "create")[int(wish.choice * 4)]
         if name := self._process(wish, deed, role="jm"):
             self._cluster.revoke_right(name, verb)
-            self._later(wish, deed, lambda: self._cluster.grant_right(name, verb))
+            self._denied[name] = math.inf
+            self._later(wish, deed, lambda: self._grant(name, verb))
+
+    def _grant(self, name: str, verb: str) -> None:
+        self._cluster.grant_right(name, verb)
+        self._denied[name] = time.monotonic() + _NOTICED
 
     def _outdated_watches(self, wish: Wish, deed: Deed) -> None:
         self._cluster.outdate_watches()
@@ -407,7 +421,11 @@ class Deeds:
         hung = hung and watchdog_seconds(self._cluster) > 0
         # Python itself needs files to begin.
         starved = state.status == 1 and not self._refused.get(state.pid, True)
-        if state.pid not in self._wanted_dead and not hung and not starved:
+        # Without its rights it does not begin.
+        now = time.monotonic()
+        denied = state.status == 1 and self._denied.get(name, 0.0) > now
+        denied = denied and now - self._first_seen[state.pid] < _BEGINS
+        if state.pid not in self._wanted_dead and not (hung or starved or denied):
             self.ended_by_itself.append(
                 f"{name} (process {state.pid}) ended with status {state.status}: "
                 f"{self._cluster.last_words(name)}"
