@@ -6,7 +6,7 @@ Facts only. What is wrong with them is said by the questions, what Flink does wi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -354,8 +354,3 @@ class Cluster:
         missed = NotLooked(what, why)
         if missed not in self.not_looked_at:
             self.not_looked_at.append(missed)
-
-
-def newest_first(checkpoints: Iterable[Checkpoint]) -> list[Checkpoint]:
-    """In the order in which recovery prefers them."""
-    return list(reversed(list(checkpoints)))
