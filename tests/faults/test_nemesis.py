@@ -18,7 +18,7 @@ import pytest
 from hawork.lab.drills import DrillSetup
 from hawork.lab.nemesis.plan import seed_text
 
-FAULTS = {"embedded": 10, "zookeeper": 6, "kubernetes": 6}
+FAULTS = {"embedded": 10, "zookeeper": 5, "kubernetes": 4}
 DRILL = [sys.executable, "-P", "-m", "hawork.cli.main", "drill"]
 
 
