@@ -126,9 +126,11 @@ def draw_growth(text: str, name: str) -> Any:
     for row in body:
         charts.setdefault(row[0], []).append(row)
     lines = list(dict.fromkeys(row[1] for row in body))
-    figure_, _ = _figure(3.3 * len(charts), 3.1, empty=True)
+    columns = 4 if len(charts) == 4 else min(len(charts), 3)
+    down = -(-len(charts) // columns)
+    figure_, _ = _figure(3.3 * columns, 3.1 * down, empty=True)
     for place, (what, measured) in enumerate(charts.items(), start=1):
-        axes = figure_.add_subplot(1, len(charts), place)
+        axes = figure_.add_subplot(down, columns, place)
         for row in measured:
             style = lines.index(row[1])
             found = [
