@@ -232,6 +232,9 @@ class Cluster:
     def notify_leader(self, information: LeaderInformation | None) -> None:
         self._leader = information
         self.task_manager.leader_changed(information)
+        for job in self.jobs if information is not None else ():
+            if job.tries and not job.acknowledged:  # it has waited for a leader
+                self.world.scheduler.at(self.world.latency(), functools.partial(self._submit, job))
 
     def handle_error(self, error: Exception) -> None:
         self.world.record("client", EventKind.ERROR, message=str(error))

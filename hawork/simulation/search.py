@@ -1,15 +1,16 @@
 """Which schedules to run: at random, and guided to where no schedule has been yet.
 
 The guided search keeps a list of the points that a JobManager came to, each with the step that it
-had reached last, and lets each kind of fault strike at each of them once, after a crash that makes
-another one take over, or without. What a new schedule comes to first is added. Writes and steps
-come before reads, and what leaves a deposed leader or a half-done write behind before all else.
+had reached last, and lets each kind of fault strike at each of them once: in the schedule that came
+there first, after the faults that led there, or in another one. What a new schedule comes to first
+is added. Writes and steps come before reads, and what leaves a deposed leader or a half-done write
+behind before all else.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
@@ -22,6 +23,7 @@ _Point = tuple[str, str | None]
 
 _HARD = ("crash", "crash-after", "long-pause", "long-pause-after", "lost", "refused")
 _READS = (".read", ".list", ".watch", ".begin")
+_MOST_ORDERS = 3
 
 
 @dataclass
@@ -76,19 +78,18 @@ class GuidedSearch:
         self._backend = backend
         self._number = first
         self._random = Random(f"{backend}:{first}")
-        self._first: deque[tuple[Order, ...]] = deque()
-        self._then: deque[tuple[Order, ...]] = deque()
+        self._first: deque[Seed] = deque()
+        self._then: deque[Seed] = deque()
         self._known: set[_Point] = set()
 
     def __iter__(self) -> Iterator[Outcome]:
-        yield self._run(())
+        yield self._run(self._seed(()))
         while True:
             todo = self._first or self._then
-            yield self._run(todo.popleft() if todo else ())
+            yield self._run(todo.popleft() if todo else self._seed(()))
 
-    def _run(self, orders: Sequence[Order]) -> Outcome:
-        outcome = run(Seed(self._backend, self._number, tuple(orders)))
-        self._number += 1
+    def _run(self, seed: Seed) -> Outcome:
+        outcome = run(seed)
         self.coverage.add(outcome)
         fresh = sorted(
             (each for each in outcome.reached if each not in self._known),
@@ -98,19 +99,27 @@ class GuidedSearch:
         pairs = [(kind, point) for point in fresh for kind in KINDS]
         self._random.shuffle(pairs)
         for kind, point in pairs:
-            hard = kind in _HARD and not point[0].endswith(_READS)
-            (self._first if hard else self._then).append(self._orders(kind, point))
+            # One that stands still between two reads acts on what is not so any more.
+            reads = point[0].endswith(_READS) and kind != "long-pause"
+            hard = kind in _HARD and not reads
+            (self._first if hard else self._then).append(self._extended(seed, kind, point))
         return outcome
 
-    def _orders(self, kind: str, point: _Point) -> tuple[Order, ...]:
+    def _extended(self, seed: Seed, kind: str, point: _Point) -> Seed:
         label, step = point
-        nth = self._random.choices((1, 2, 3), (6, 3, 1))[0]
-        order = Order(kind, label, nth, None if label in STEPS else step)
-        if self._random.random() < 0.4:
-            return (order,)
+        after = None if label in STEPS else step
+        if seed.orders and len(seed.orders) < _MOST_ORDERS and self._random.random() < 0.5:
+            return Seed(seed.backend, seed.number, (*seed.orders, Order(kind, label, 1, after)))
+        order = Order(kind, label, self._random.choices((1, 2, 3), (6, 3, 1))[0], after)
+        if self._random.random() < 0.5:
+            return self._seed((order,))
         first = Order(
             self._random.choice(("crash", "crash", "long-pause")),
             self._random.choice(JOB_MANAGER_STEPS),
             self._random.choices((1, 2), (3, 1))[0],
         )
-        return first, order
+        return self._seed((first, order))
+
+    def _seed(self, orders: tuple[Order, ...]) -> Seed:
+        self._number += 1
+        return Seed(self._backend, self._number - 1, orders)
