@@ -98,6 +98,7 @@ class Cluster:
         # Messages to TaskManagers and from them take longer in some clusters.
         slowness = random.choice((1, 1, 10))
         self.task_manager = TaskManager(world, self._at_address, slowness)
+        world.lose_tasks = self.task_manager.die
         self._client = world.scheduler.process("client")
         self._supervisor = world.scheduler.process("supervisor")
         world.crashed = self._crashed

@@ -12,7 +12,7 @@ from hawork.core.steps import STEPS
 
 KINDS = (
     "crash", "crash-after", "pause", "long-pause", "pause-after", "long-pause-after",
-    "refused", "lost", "delay", "cut", "stop",
+    "refused", "lost", "delay", "cut", "stop", "no-tasks",
 )  # fmt: skip
 """What may happen to a JobManager at a point of its way.
 
@@ -20,9 +20,11 @@ KINDS = (
 ``long-pause``: it stands still for less and for more than its lease, as a host that stalls does;
 ``-after`` between the landing and the answer. ``refused``: the request does not arrive. ``lost``:
 it lands, and its answer does not come. ``delay``: both take long. ``cut``: nothing gets through
-for a while. ``stop``: SIGTERM. A fault that a point does not know is a pause there.
+for a while. ``stop``: SIGTERM. ``no-tasks``: its TaskManager is lost, with its tasks and with what
+is under way to them, and comes back. A fault that a point does not know is a pause there.
 """
-_WEIGHTS = (4, 3, 1, 4, 1, 3, 2, 5, 2, 2, 1)
+_WEIGHTS = (4, 3, 1, 4, 1, 3, 2, 5, 2, 2, 1, 2)
+_AT_STEPS = ("crash", "long-pause", "pause", "stop", "no-tasks")
 _ORDER = re.compile(r"([a-z-]+)@([a-z]+[.a-z_]*)(?:/([a-z]+\.[a-z_]+))?(?:#([0-9]{1,4}))?")
 
 
@@ -93,7 +95,7 @@ class Faults:
                 self._at[int(random.random() * expected_points)] = kind
             for _ in range(random.choices((0, 1, 2), (4, 4, 2))[0]):
                 # Steps are where the protocol is in between; most points are plain reads.
-                kind = random.choices(("crash", "long-pause", "pause", "stop"), (6, 5, 1, 1))[0]
+                kind = random.choices(_AT_STEPS, (6, 5, 1, 1, 1))[0]
                 step = random.choice(JOB_MANAGER_STEPS)
                 self._orders.append(Order(kind, step, random.choices((1, 2, 3), (6, 3, 1))[0]))
         self.struck: list[Struck] = []

@@ -317,6 +317,11 @@ class TaskManager:
         self._tasks.clear()
         self._again()
 
+    def die(self) -> None:
+        """Its process ends, and another one takes its place."""
+        if self._connection is not None:
+            self.hang_up(self._connection)
+
     def leader_died(self, manager: JobManager) -> None:
         """The kernel of its host tells: the connection is broken."""
         connection = self._connection

@@ -56,6 +56,8 @@ class World:
         """The JobManager of a process, for what is made deep in production code."""
         self.crashed: Callable[[SimulatedProcess], None] = lambda process: None
         self.loops: list[SimulatedEventLoop] = []
+        self.lose_tasks: Callable[[], None] = lambda: None
+        """Ends the TaskManager, which starts again."""
         self.cut_off: Callable[[str], None] = lambda name: None
         """Told the name of a process that nothing reaches from here on."""
         self._cut: dict[str, tuple[float, float]] = {}
@@ -236,7 +238,8 @@ class World:
         scheduler = self.scheduler
         if process.dead:
             return
-        self.record("simulation", EventKind.FAULT, verb=_VERBS[fault], target=process.name)
+        target = "tm-1" if fault == "no-tasks" else process.name
+        self.record("simulation", EventKind.FAULT, verb=_VERBS[fault], target=target)
         if fault in ("crash", "crash-after"):
             self.kill(process)
         elif fault == "cut":
@@ -249,6 +252,8 @@ class World:
             stop = self.stop.get(process.name)
             if stop is not None:
                 stop()
+        elif fault == "no-tasks":
+            self.lose_tasks()
         else:
             is_long = fault.startswith("long")
             seconds = LONG_PAUSE if is_long else PAUSE
@@ -269,12 +274,12 @@ class World:
         self.scheduler.kill(process)
 
 
-_BEFORE = frozenset({"crash", "pause", "long-pause", "cut", "stop"})
+_BEFORE = frozenset({"crash", "pause", "long-pause", "cut", "stop", "no-tasks"})
 _AFTER = frozenset({"crash-after", "pause-after", "long-pause-after"})
 _VERBS = {
     "crash": "kill", "crash-after": "kill", "pause": "pause", "long-pause": "pause",
     "pause-after": "pause", "long-pause-after": "pause", "delay": "delay", "cut": "partition",
-    "stop": "terminate",
+    "stop": "terminate", "no-tasks": "kill",
 }  # fmt: skip
 
 
