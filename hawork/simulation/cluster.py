@@ -85,6 +85,8 @@ class Cluster:
         )
         self.supervised = random.random() < 0.5
         """Whether a supervisor gives up the leadership of the dead."""
+        self._is_eager = random.random() < 0.5
+        """Whether the client submits again at once to a leader that it finds, or waits longer."""
         self.managers: dict[str, JobManager] = {}
         self.jobs = [self._submission(random, number) for number in range(random.choice((1, 1, 2)))]
         self._incarnations = 0
@@ -96,7 +98,7 @@ class Cluster:
         """Jobs that are not acknowledged."""
         self._leader: LeaderInformation | None = None
         # Messages to TaskManagers and from them take longer in some clusters.
-        slowness = random.choice((1, 1, 10))
+        slowness = random.choice((1, 10))
         self.task_manager = TaskManager(world, self._at_address, slowness)
         world.lose_tasks = self.task_manager.die
         self._client = world.scheduler.process("client")
@@ -233,7 +235,7 @@ class Cluster:
     def notify_leader(self, information: LeaderInformation | None) -> None:
         self._leader = information
         self.task_manager.leader_changed(information)
-        for job in self.jobs if information is not None else ():
+        for job in self.jobs if information is not None and self._is_eager else ():
             if job.tries and not job.acknowledged:  # it has waited for a leader
                 self.world.scheduler.at(self.world.latency(), functools.partial(self._submit, job))
 

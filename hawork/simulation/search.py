@@ -21,7 +21,9 @@ from hawork.simulation.seed import Seed
 
 _Point = tuple[str, str | None]
 
-_HARD = ("crash", "crash-after", "long-pause", "long-pause-after", "lost", "refused")
+_HARD = (
+    "crash", "crash-after", "long-pause", "long-pause-after", "lost", "refused", "no-tasks",
+)  # fmt: skip
 _READS = (".read", ".list", ".watch", ".begin")
 _MOST_ORDERS = 3
 

@@ -135,9 +135,10 @@ DEFECTS = (
     BROKEN_FENCE,
     Defect("a lease is taken without a look", f"{_ROWS}:acquire_lease",
            "        return False\n", "        pass\n", _EMBEDDED),
-    Defect("another one's lease is renewed", f"{_ROWS}:renew_lease",
-           "if present is None or present.session_id != row.session_id:", "if present is None:",
-           _EMBEDDED),
+    Defect("removing all pointers of a job is not fenced",
+           "hawork.backends.embedded.services:EmbeddedBackend.drop",
+           "            if session_id is not None:\n                fence(",
+           "            if False:\n                fence(", _EMBEDDED),
     # --- ZooKeeper ------------------------------------------------------------------------------
     Defect("transactions do not check the latch node", f"{_ZK}.latch:_transaction",
            "        transaction.check(fence, -1)\n",

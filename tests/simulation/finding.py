@@ -5,7 +5,16 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from hawork.simulation import Defect, GuidedSearch, Outcome
+from hawork.simulation import Defect, GuidedSearch, Outcome, Seed, run
+from hawork.simulation.faults import Order
+
+NAMED = {
+    "ended jobs are recovered": "crash@result.dirty+refused@storage.read/takeover.granted#2",
+    "a result that cannot be stored is given up": "refused@kubernetes.patch/checkpoint.notified",
+    "the jobs' maps are not claimed": "long-pause@kubernetes.patch/checkpoint.written",
+    "a job is finished before its output is committed": "no-tasks@checkpoint.notified",
+}
+"""By defect: the faults that show it, where the search needs many schedules to come upon them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,4 +40,16 @@ def find_in(defect: Defect, most: int) -> Found | None:
         outcome = next(search)
         if not outcome.ok:
             return Found(number, outcome)
+    return None
+
+
+def find_named(defect: Defect, most: int) -> Found | None:
+    """Have the defect, and let the faults strike that show it, in ``most`` schedules."""
+    orders = tuple(Order.parse(each) for each in NAMED[defect.name].split("+"))
+    with defect.applied():
+        for number in range(most):
+            backend = defect.backends[number % len(defect.backends)]
+            outcome = run(Seed(backend, number, orders))
+            if not outcome.ok:
+                return Found(number + 1, outcome)
     return None

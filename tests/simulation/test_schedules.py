@@ -26,7 +26,7 @@ from hawork.simulation.faults import Order
 from hawork.simulation.schedule import STORES
 from hawork.simulation.seed import version
 from tests.simulation.defects import DEFECTS
-from tests.simulation.finding import find, find_in
+from tests.simulation.finding import NAMED, find, find_in, find_named
 
 
 @pytest.mark.parametrize("backend", STORES)
@@ -55,7 +55,13 @@ SAMPLE = [each for each in DEFECTS if each.name in (
 
 @pytest.mark.parametrize("defect", SAMPLE, ids=lambda defect: defect.name)
 def test_a_deliberate_defect_is_found(defect: Defect) -> None:
-    assert find(defect, 100) is not None
+    assert find(defect, 300) is not None
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_deliberate_defect_is_found_by_the_faults_that_show_it(name: str) -> None:
+    defect = next(each for each in DEFECTS if each.name == name)
+    assert find_named(defect, 150) is not None
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
