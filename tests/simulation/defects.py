@@ -66,12 +66,11 @@ DEFECTS = (
            "        self._reported(operation, name, lambda: point(encode_handle(handle)))\n"
            "        self._storage.write(handle.path, payload)\n"
            "        return handle\n"),
-    Defect("a file goes before its pointer", f"{_HANDLES}.remove",
-           "        removed = self._reported(\n",
-           "        if entry is not None:\n"
-           "            handle = decode_handle(f\"{self.namespace}/{name}\", entry.value)\n"
-           "            self._files(name).discard(self._kind, handle.path)\n"
-           "        removed = self._reported(\n"),
+    Defect("a file goes before its pointer", f"{_HANDLES}.supersede",
+           "            if self._pointers.create(name, value, self._session_id, there):\n",
+           "            for each in there:\n"
+           "                self._discard(each, before[each])\n"
+           "            if self._pointers.create(name, value, self._session_id, there):\n"),
     Defect("what is in doubt is deleted", f"{_HANDLES}._write",
            "        except PossibleInconsistentStateError:\n            raise\n", ""),
     Defect("the newest checkpoint is subsumed", f"{_CHECKPOINTS}._split",

@@ -117,9 +117,9 @@ def test_a_schedule_leaves_the_loop_of_a_notebook_alone() -> None:
 
 
 def test_a_fault_can_be_ordered_by_name() -> None:
-    seed = f"{version()}:embedded:3+crash@checkpoint.written#2"
+    seed = f"{version()}:embedded:3+crash@storage.write#2"
     outcome = replay(seed).outcome
-    assert [(each.kind, each.label) for each in outcome.faults] == [("crash", "checkpoint.written")]
+    assert [(each.kind, each.label) for each in outcome.faults] == [("crash", "storage.write")]
     assert str(outcome.seed) == seed
 
 
