@@ -51,10 +51,11 @@ class RestartBackoff:
     """
 
     def __init__(
-        self, strategy: RestartStrategy, jitter: Callable[[], float] = random.random
+        self, strategy: RestartStrategy, jitter: Callable[[], float] | None = None
     ) -> None:
         self._strategy = strategy
-        self._jitter = jitter
+        # Looked up now, and not when this module is imported: a simulation has its own.
+        self._jitter = jitter or random.random
         self._failures = 0
         self._uncounted = 0
         self._backoff = strategy.initial_backoff

@@ -134,15 +134,23 @@ class Condition(RLock):
         if waiters is None:
             waiters = self._waiters = deque()
         waiters.append(current)
-        count, self._count = self._count, 0
-        Lock.release(self)
+        count = self._let_go()
         try:
             return self._scheduler.park(timeout)
         finally:
             if current in waiters:
                 waiters.remove(current)
-            Lock.acquire(self)
-            self._count = count
+            self._take_again(count)
+
+    def _let_go(self) -> int:
+        """Release what the caller holds; how many times it does."""
+        count, self._count = self._count, 0
+        Lock.release(self)
+        return count
+
+    def _take_again(self, count: int) -> None:
+        Lock.acquire(self)
+        self._count = count
 
     def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
         until = None if timeout is None else self._scheduler.now + timeout
@@ -162,6 +170,42 @@ class Condition(RLock):
     def notify_all(self) -> None:
         if self._waiters:
             self.notify(len(self._waiters))
+
+
+class ConditionOn(Condition):
+    """``threading.Condition`` on a lock that others have, too (``Barrier``, ``Queue``)."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self, scheduler: Scheduler, lock: Lock) -> None:
+        super().__init__(scheduler)
+        self._lock = lock
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        return self._lock.acquire(blocking, timeout)
+
+    __enter__ = acquire
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def _let_go(self) -> int:
+        count = self._lock._count if isinstance(self._lock, RLock) else 1
+        for _ in range(count):
+            self._lock.release()
+        return count
+
+    def _take_again(self, count: int) -> None:
+        for _ in range(count):
+            self._lock.acquire()
+
+
+def condition(scheduler: Scheduler, lock: Lock | None = None) -> Condition:
+    """``threading.Condition``: with a lock of its own unless there is one."""
+    return Condition(scheduler) if lock is None else ConditionOn(scheduler, lock)
 
 
 class Event:

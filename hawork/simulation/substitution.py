@@ -27,7 +27,7 @@ _REAL: dict[tuple[Any, str], Any] = {}
 _PRIMITIVES: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     (threading, "Lock", primitives.Lock),
     (threading, "RLock", primitives.RLock),
-    (threading, "Condition", primitives.Condition),
+    (threading, "Condition", primitives.condition),
     (threading, "Event", primitives.Event),
     (threading, "Thread", primitives.Thread),
     (threading, "Timer", primitives.Timer),

@@ -44,6 +44,12 @@ def test_a_seed_is_the_same_schedule_in_another_process(backend: str) -> None:
     assert len(set(traces)) == 5
 
 
+def test_a_restart_is_as_late_as_before() -> None:
+    """The pause before it is drawn from the seed, as all else."""
+    seed = Seed("embedded", 3, (Order("no-tasks", "checkpoint.written"),))
+    assert len({run(seed).trace for _ in range(3)}) == 1
+
+
 SAMPLE = [each for each in DEFECTS if each.name in (
     "the fence of SQLite's transactions is left out",
     "transactions do not check the latch node",
