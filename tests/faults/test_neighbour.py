@@ -375,11 +375,14 @@ def test_a_standby_sends_on_to_a_proved_leader_only(tmp_path: Path, forged: bool
             published = lab.leader_information()
             assert published is not None
             standby = next(name for name in lab.processes if name != leader)
-            (port,) = [
-                each.laddr.port
-                for each in psutil.Process(lab.processes[standby].pid).net_connections("tcp")
-                if each.status == psutil.CONN_LISTEN
-            ]
+            process = psutil.Process(lab.processes[standby].pid)
+            (port,) = eventually(
+                lambda: [
+                    each.laddr.port
+                    for each in process.net_connections("tcp")
+                    if each.status == psutil.CONN_LISTEN
+                ]
+            )
             if forged:
                 lab.pause(leader)
                 path = ZNodePaths.of(lab.config).connection_info("rest_server")
