@@ -22,6 +22,7 @@ from hawork.client.proof import Challenge
 from hawork.client.token import read_token
 from hawork.core.errors import ConfigurationError, LabError
 from hawork.lab import LabCluster
+from hawork.testing import eventually
 from tests.faults.scenario import PATIENT
 
 LIMIT = 200_000
@@ -229,11 +230,13 @@ def test_a_standby_sends_clients_on_to_the_leader(lab: LabCluster) -> None:
 def listening_port(pid: int) -> int:
     import psutil
 
-    (connection,) = [
-        each
-        for each in psutil.Process(pid).net_connections(kind="tcp")
-        if each.status == psutil.CONN_LISTEN
-    ]
+    (connection,) = eventually(
+        lambda: [
+            each
+            for each in psutil.Process(pid).net_connections(kind="tcp")
+            if each.status == psutil.CONN_LISTEN
+        ]
+    )
     assert connection.laddr.ip == "127.0.0.1", "loopback only"
     return int(connection.laddr.port)
 
