@@ -136,8 +136,15 @@ def _write_threads() -> None:
         for each, line in traceback.walk_stack(frame):
             code = each.f_code
             lines.append(f'  File "{code.co_filename}", line {line}, in {code.co_name}')
+    text = "\n".join([*lines, ""]).encode(errors="backslashreplace")
+    # On a thread of its own: behind a write that hangs, later questions would stay unanswered.
+    with contextlib.suppress(RuntimeError):  # no thread is left
+        threading.Thread(target=_write, args=(text,), name="threads-told", daemon=True).start()
+
+
+def _write(text: bytes) -> None:
     with contextlib.suppress(OSError):
-        os.write(2, "\n".join([*lines, ""]).encode(errors="backslashreplace"))
+        os.write(2, text)
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -365,22 +366,47 @@ for _ in range(3):
     threading.Thread(target=on, daemon=True).start()
 supervisor = supervisor_of_environment()
 ParentWatch().asked = lambda question: supervisor.alive("", question)
+supervisor.watch(True)
 threading.Event().wait()
 """
+BEGUN = {"watch": True}
 
 
 def test_a_busy_process_says_what_its_threads_do_and_lives_on(tmp_path: Path) -> None:
     log = tmp_path / "log"
     child = start_process("jm-1", python(BUSY), {}, log=log)
     try:
+        eventually(lambda: BEGUN in (child.read() or ()), timeout=30)
         for question in range(1, 301):
             child.ask(question, threads=True)
         last = {"alive": "", "question": 300}
         eventually(lambda: last in (child.read() or ()), timeout=30)
-        assert log.read_text().count("in work") > 300
+        eventually(lambda: log.read_text().count("in work") > 300, timeout=30)
     finally:
         child.process.kill()
         child.reaped(os.waitpid(child.pid, 0)[1])
+
+
+def test_a_log_that_takes_nothing_keeps_no_question_waiting() -> None:
+    full, write = os.pipe()
+    os.set_blocking(write, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write, bytes(4096))
+    os.set_blocking(write, True)
+    # Standard error is a pipe that is full, as a disk that hangs: a write to it never ends.
+    log = Path(f"/proc/self/fd/{write}")
+    child = start_process("jm-1", python(BUSY), {}, log=log)
+    try:
+        eventually(lambda: BEGUN in (child.read() or ()), timeout=30)
+        child.ask(1, threads=True)
+        child.ask(2)
+        eventually(lambda: {"alive": "", "question": 2} in (child.read() or ()), timeout=30)
+    finally:
+        os.close(full)
+        child.process.kill()
+        child.reaped(os.waitpid(child.pid, 0)[1])
+        os.close(write)
 
 
 def test_without_a_supervisor_there_is_no_watchdog() -> None:
