@@ -63,8 +63,9 @@ class Watchdog:
         if self._asked and now < self.next_look + self._pace:
             self._lapsed.append(self._asked)
         self.next_look = now + self._pace
-        silent = self._silent(UNANSWERED)
-        if silent:
+        if self._silent(UNANSWERED):
+            # A process that stops may have answered once more with one part than with the other.
+            silent = self._silent(UNANSWERED - 1)
             return Silent(" and ".join(silent), now - max(self._heard[each] for each in silent))
         self._asked += 1
         return self._asked

@@ -329,7 +329,8 @@ def test_a_wrong_cluster_id_says_what_there_is(lab: FlinkCluster, tmp_path: Path
 
 def test_somebody_elses_cluster_is_looked_at(lab: FlinkCluster, tmp_path: Path) -> None:
     ready(lab)
-    job = lab.submit(FOREVER, name="numbers")
+    # A name of its own: of two jobs with one name, the lane of one has its id.
+    job = lab.submit(FOREVER, name="looked at")
     eventually(lambda: job.details.checkpoints > 1, timeout=SECONDS)
     with FlinkCluster.attach(lab.directory / "config.yaml") as view:
         assert view.panels().widget.panels == ["cluster", "timeline", "jobs", "store"]
@@ -340,7 +341,7 @@ def test_somebody_elses_cluster_is_looked_at(lab: FlinkCluster, tmp_path: Path) 
         assert information.address.endswith(view.leader())
         assert view.leader_information() == information
         (seen,) = [each for each in view.jobs() if each.job_id == job.job_id]
-        assert (seen.name, seen.status) == ("numbers", JobStatus.RUNNING)
+        assert (seen.name, seen.status) == ("looked at", JobStatus.RUNNING)
         view.wait_for_event("checkpoint.completed", timeout=SECONDS).wait()
         rows = view.store_rows()
         assert job.job_id in set(rows.name)
@@ -366,7 +367,7 @@ def test_somebody_elses_cluster_is_looked_at(lab: FlinkCluster, tmp_path: Path) 
         takeover = view.timeline().takeovers[-1]
         assert takeover.cause == f"{first} was heard last"
         assert takeover.seconds > 2.0, "a session of 4 s cannot end at once"
-        eventually(lambda: "progress" in lane_states(view, "progress numbers"), timeout=SECONDS)
+        eventually(lambda: "progress" in lane_states(view, "progress looked at"), timeout=SECONDS)
         with FlinkCluster.attach(address.address) as by_url:
             assert [each.job_id for each in by_url.jobs()][:1] == [job.job_id]
             with pytest.raises(LabError, match=r"attach with the cluster's config\.yaml"):

@@ -67,6 +67,17 @@ def test_one_part_answers_for_itself_alone(part: str) -> None:
         alive(watchdog, 0.0, 2 * TIMEOUT, other)
 
 
+@pytest.mark.parametrize("part", PARTS)
+def test_one_that_stops_between_its_two_answers_is_silent_as_a_whole(part: str) -> None:
+    watchdog = Watchdog(TIMEOUT, 0.0)
+    alive(watchdog, 0.0, TIMEOUT)
+    question = watchdog.look(watchdog.next_look)
+    assert isinstance(question, int)
+    watchdog.answered(part, question, TIMEOUT)
+    found = silence(watchdog, TIMEOUT, 100 * TIMEOUT)
+    assert found is not None and found[1].part == f"{EVENT_LOOP} and {LEADERSHIP_THREAD}"
+
+
 def test_before_the_last_question_it_is_in_doubt() -> None:
     watchdog = Watchdog(TIMEOUT, 0.0)
     alive(watchdog, 0.0, TIMEOUT)
