@@ -14,7 +14,8 @@ from hawork.core.errors import RestError
 from hawork.core.jobs import JobStatus
 from hawork.deploy.manifests import JOB_MANAGER, TASK_MANAGER
 from hawork.deploy.manifests_flink import FlinkManifests
-from hawork.lab import AttachedCluster, FlinkCluster
+from hawork.lab import FlinkCluster
+from hawork.lab.flink.attached import AttachedCluster
 from hawork.lab.flink.client import FlinkClient
 from hawork.lab.flink.distribution import FlinkDistribution
 from hawork.lab.flink.memory import TASK_MANAGER_OPTIONS, jvm_flags
