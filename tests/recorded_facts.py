@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from hawork.core.events import EventKind
 from hawork.lessons.recordings import noted, recording
@@ -126,10 +127,64 @@ def standby_requests(run: RunBundle) -> None:
     assert by_role["leader"]["patch"] >= 4
 
 
+def failover_signals(run: RunBundle) -> None:
+    """REST is silent for a session, a hang is seen in the age alone, a loss in the number alone."""
+    seen: dict[str, list[dict[str, Any]]] = {}
+    for look in noted(run, "look"):
+        seen.setdefault(str(look["phase"]), []).append(dict(look))
+    killed = seen["the leader is killed"]
+    assert {500} <= {status for look in killed for status in look["rest"].values()} <= {0, 200, 500}
+    assert killed[-1]["completed"] < seen["healthy"][-1]["completed"]
+    (began, *_, ended) = seen["a TaskManager hangs"]
+    assert ended["seconds"] - began["seconds"] > 30
+    hung = [look for look in seen["a TaskManager hangs"] if look["task_managers"] == 1]
+    assert all(look["status"] == "RUNNING" for look in hung) and hung[-1]["checkpoint_age"] > 30
+    assert not any(look["metrics"].get("numRestarts") != "0" for look in hung)
+    last = seen["a job is lost"][-1]
+    assert 200 in last["rest"].values() and (last["running_jobs"], last["status"]) == (0, None)
+    assert int(last["metrics"]["numberOfCompletedCheckpoints"]) > 0
+    log = "\n".join(str(each["line"]) for each in noted(run, "log"))
+    words = ("was granted leadership", "Successfully recovered 1 persisted job graphs",
+             "from Checkpoint", "switched from state CREATED to RUNNING",
+             "Completed checkpoint")  # fmt: skip
+    places = [log.index(each) for each in words]
+    assert places == sorted(places)
+
+
+def upgrade_kubernetes(run: RunBundle) -> None:
+    """What the job went on from after each step, and that the path that is nowhere was not read."""
+    jobs = {each["when"]: each for each in noted(run, "job")}
+    maps = {each["when"]: each["maps"] for each in noted(run, "maps")}
+    first = jobs["the job runs"]["job"]
+    last_state = jobs["last state: the same id, twice the parallelism"]
+    assert (last_state["job"], last_state["parallelism"]) == (first, 2)
+    assert last_state["said"][0].startswith("Restoring from Checkpoint")
+    assert list(maps["stopped with a savepoint"]) == ["lab-cluster-config-map"]
+    resumed = jobs["started from the savepoint, with a new id"]
+    assert resumed["job"] != first and "Restoring from Savepoint" in resumed["said"][1]
+    number = int(resumed["said"][1].split()[3])
+    assert resumed["newest"] > number
+    back = jobs["the graph was there, the checkpoints were not"]
+    assert back["job"] == resumed["job"] and back["said"][:2] == resumed["said"]
+    refused = jobs["last state, with nothing left"]
+    assert "KUBERNETES_OPERATOR_LAST_STATE" in refused["why"]
+    assert all(each["seconds"] > 5 for each in noted(run, "started"))
+
+
+def upgrade_refused(run: RunBundle) -> None:
+    """The checkpoint was found, its operators were not, and the job's ConfigMap is gone."""
+    running, refused = noted(run, "job")
+    assert running["said"] == [] and "There is no operator for the state" in refused["why"]
+    before, *_, after = (each["maps"] for each in noted(run, "maps"))
+    name = f"lab-{running['job']}-config-map"
+    assert name in before and name not in after
+
+
 SHOWN: dict[str, Callable[[RunBundle], None]] = {
     each.__name__.replace("_", "-"): each
     for each in (
         crash_zookeeper, crash_kubernetes, deposed_writes, standby_rest, half_submission,
         damaged_checkpoint, stale_result, cut_off_zookeeper, cut_off_kubernetes, standby_requests,
+        failover_signals, upgrade_kubernetes, upgrade_refused,
     )
 }  # fmt: skip

@@ -28,6 +28,9 @@ RECORDED: Mapping[str, str] = {
     "stale-result": "a dirty result lies there of a job that runs, and the leader is killed",
     "cut-off-zookeeper": "the leader is cut off from ZooKeeper, with Flink's default timeouts",
     "cut-off-kubernetes": "the leader is cut off from the API server, with Flink's default lease",
+    "failover-signals": "what log, metrics and REST say of three faults, one after the other",
+    "upgrade-kubernetes": "one JobManager: last-state upgrade, savepoint, and lost ConfigMaps",
+    "upgrade-refused": "a last-state upgrade whose graph does not fit, and what is left",
     "standby-requests": "what a leader and a standby ask the API server in 30 seconds",
 }
 """What each recording shows."""
