@@ -27,6 +27,9 @@ from hawork.lessons.prerequisites import needs
 from hawork.lessons.recordings import noted, recording
 from hawork.lessons.sleeping import two_leaders
 from hawork.lessons.suspects import broken_code, check_bug
+from hawork.lessons.timeouts import check_cluster_timeouts, try_timeouts
+from hawork.lessons.upgrades import check_last_state, check_prepared, operator_sees
+from hawork.lessons.watching import check_alert, looks
 from hawork.lessons.writing import TinyConfigMap, check_fencing, check_lock
 
 __all__ = [
@@ -37,15 +40,19 @@ __all__ = [
     "above",
     "answers_to",
     "broken_code",
+    "check_alert",
     "check_awakening",
     "check_bug",
     "check_call",
+    "check_cluster_timeouts",
     "check_election",
     "check_exactly_once",
     "check_fencing",
     "check_incident",
+    "check_last_state",
     "check_lock",
     "check_mended",
+    "check_prepared",
     "check_repair",
     "check_restart",
     "check_results",
@@ -57,10 +64,13 @@ __all__ = [
     "check_tolerance",
     "check_unseen_death",
     "ha_data",
+    "looks",
     "needs",
     "noted",
+    "operator_sees",
     "recording",
     "retained",
     "start_lab",
+    "try_timeouts",
     "two_leaders",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,35 @@ def test_most_lessons_have_boxes() -> None:
     ]
     assert {name[:2] for name in headed} >= {f"{number:02}" for number in (*range(9), 10, 11)}
     assert len(BOXES) >= 14
+
+
+SITUATIONS = {
+    "crash of a leader without a supervisor, on ZooKeeper": "crash-zookeeper",
+    "and on Kubernetes": "crash-kubernetes",
+    "a deposed leader that writes": "deposed-writes",
+    "a standby's REST": "standby-rest",
+    "a half-done submission": "half-submission",
+    "a damaged checkpoint": "damaged-checkpoint",
+    "a stale dirty result": "stale-result",
+    "a leader cut off, on ZooKeeper": "cut-off-zookeeper",
+    "a leader cut off, on Kubernetes": "cut-off-kubernetes",
+    "a standby's requests": "standby-requests",
+    "time without progress after a failover": "failovers()",
+}
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_each_situation_is_shown_right_below_its_box(situation: str) -> None:
+    """The cell after the heading *In Flink* replays it."""
+    shown = [
+        code.source
+        for path in NOTEBOOKS
+        for box, code in itertools.pairwise(read(path).cells)
+        if box.source.startswith("### In Flink") and code.cell_type == "code"
+    ]
+    replays = SITUATIONS[situation]
+    asked = [replays, replays.replace("-zookeeper", "-{store}").replace("-kubernetes", "-{store}")]
+    assert any(each in source for source in shown for each in asked)
 
 
 def test_each_box_names_its_source() -> None:
