@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from io import BytesIO
 from typing import BinaryIO
 from uuid import UUID
@@ -98,6 +98,7 @@ class _OneFile:
         self._name = name
         self._data = data
         self.notes: Sequence[str] = ()
+        self.folders: Set[str] = frozenset()
 
     def listing(self) -> Sequence[StoredFile]:
         return [StoredFile(self._name, len(self._data))]

@@ -10,7 +10,7 @@ import datetime
 import os
 import stat
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -57,9 +57,10 @@ class DirectoryStorage:
     def __init__(self, root: Path) -> None:
         self._root = Path(os.path.realpath(root))
         self.notes: list[str] = []
+        self.folders: set[str] = set()
 
     def listing(self) -> Sequence[StoredFile]:
-        self.notes = []
+        self.notes, self.folders = [], set()
         found: list[StoredFile] = []
         waiting = [""]
         while waiting:
@@ -71,6 +72,8 @@ class DirectoryStorage:
                     raise StoreUnavailableError(f"{self._root} cannot be listed: {error}") from None
                 self.notes.append(f"directory {folder} cannot be listed: {error.strerror}")
                 continue
+            if folder:
+                self.folders.add(folder)
             for entry in entries:
                 name = f"{folder}/{entry.name}" if folder else entry.name
                 try:
@@ -122,6 +125,7 @@ class ZipStorage:
 
     def __init__(self, path: Path) -> None:
         self.notes: list[str] = []
+        self.folders: set[str] = set()
         try:
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, ValueError) as error:
@@ -129,7 +133,7 @@ class ZipStorage:
         self._members: dict[str, zipfile.ZipInfo] = {}
 
     def listing(self) -> Sequence[StoredFile]:
-        self.notes = []
+        self.notes, self.folders = [], set()
         self._members = {}
         members = self._zip.infolist()
         # Windows PowerShell's Compress-Archive separates by backslashes.
@@ -139,6 +143,8 @@ class ZipStorage:
             name = inside(written)
             mode = member.external_attr >> 16
             if written.endswith("/"):
+                if name is not None:
+                    self.folders.add(name)
                 continue
             if name is None:
                 self.notes.append(f"{member.filename!r} leads out of the archive: not looked at")
@@ -172,6 +178,7 @@ class FsspecStorage:
     def __init__(self, url: str) -> None:
         self._url = url
         self.notes: list[str] = []
+        self.folders: Set[str] = frozenset()
         try:
             from fsspec.core import url_to_fs
 
@@ -229,10 +236,11 @@ class UnionStorage:
     def __init__(self, parts: Mapping[str, Storage]) -> None:
         self._parts = dict(parts)
         self.notes: list[str] = []
+        self.folders: set[str] = set()
 
     def listing(self) -> Sequence[StoredFile]:
         """What can be listed; a part that cannot be is named in ``notes``."""
-        self.notes = []
+        self.notes, self.folders = [], set()
         found: list[StoredFile] = []
         for prefix, part in self._parts.items():
             try:
@@ -241,6 +249,7 @@ class UnionStorage:
                 self.notes.append(str(error))
                 continue
             self.notes += part.notes
+            self.folders |= {f"{prefix}/{folder}" for folder in part.folders}
             found += [
                 StoredFile(f"{prefix}/{file.name}", file.size, file.modified) for file in listed
             ]

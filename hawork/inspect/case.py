@@ -56,6 +56,7 @@ def save_case(inspection: Inspection, path: Path) -> None:
         facts["files"] = [[file.name, file.size, file.modified] for file in cluster.files]
         facts["mapping"] = list(cluster.files.mapping)
         facts["complete"] = cluster.files.complete
+        facts["folders"] = sorted(cluster.files.there)
     try:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
             file.writestr("case.json", json.dumps(facts))

@@ -102,8 +102,12 @@ def follow_pointer(
         cluster.miss("files of pointers", _not_below(url))
         return
     found = files.get(name)
-    storage_dir = posixpath.dirname(posixpath.dirname(name))
-    looked = found is not None or _covered(cluster, files, url, name, storage_dir)
+    # The folder of a cluster is made by Flink; an empty storageDir may only be not mounted.
+    folder = posixpath.dirname(name)
+    empty = files.complete and folder in files.there
+    looked = found is not None or empty or _covered(
+        cluster, files, url, name, posixpath.dirname(folder)
+    )  # fmt: skip
     stored.file = PointedFile(name, looked)
     if found is None:
         return
@@ -205,7 +209,11 @@ def _state_files(
             cluster.miss("state files", _not_below(handle.path))
             continue
         found = files.get(name)
-        if found is None and not _covered(cluster, files, handle.path, name, _checkpoint_dir(name)):
+        folder = _checkpoint_dir(name)
+        if found is None and not (
+            (files.complete and folder in files.there)
+            or _covered(cluster, files, handle.path, name, folder)
+        ):
             checkpoint.state_looked = False
         elif found is None or found.size < wanted:
             size = None if found is None else found.size
@@ -230,7 +238,8 @@ def _metadata(
     checkpoint.metadata_name = name
     found = files.get(name)
     if found is None:
-        covered = files.complete and files.has_below(_checkpoint_dir(name))
+        folder = _checkpoint_dir(name)
+        covered = files.complete and (folder in files.there or files.has_below(folder))
         checkpoint.metadata = "missing" if covered else "not looked"
         return
     checkpoint.metadata = "there"
@@ -298,8 +307,9 @@ def _ha_folders(cluster: Cluster, files: StoredFiles) -> set[str]:
                 if posixpath.basename(folder) == cluster.cluster_id}  # fmt: skip
         folders = ours or (found if len(found) == 1 else set())
     covered = not pointed or any(
-        files.has_below(folder) or files.has_below(posixpath.dirname(folder)) for folder in folders
-    )
+        folder in files.there or files.has_below(folder)
+        or files.has_below(posixpath.dirname(folder)) for folder in folders
+    )  # fmt: skip
     cluster.storage_looked = bool(folders) and files.complete and covered
     if not folders:
         wanted = cluster.settings.ha_directory or "high-availability.storageDir"

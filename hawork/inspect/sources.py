@@ -7,7 +7,7 @@ import json
 import posixpath
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -223,6 +223,7 @@ def read_case(path: Path, raw: Raw | None = None) -> Cluster:
                 lambda name: read_file(case, STORAGE + name),
                 dict(facts["mapping"]),
                 complete=bool(facts["complete"]),
+                there=frozenset(map(str, facts.get("folders", ()))),
             )
     except (ValueError, KeyError, TypeError, StoreUnavailableError) as error:
         raise ConfigurationError(f"{path} is not a case of 'hawork inspect': {error}") from None
@@ -333,25 +334,30 @@ def _listing(cluster: Cluster, storage: Storage) -> Sequence[StoredFile] | None:
 def _files(
     cluster: Cluster, storage: Storage, listing: Sequence[StoredFile], mapping: Mapping[str, str]
 ) -> None:
-    mapping = _existing(cluster, mapping, listing)
+    mapping = _existing(cluster, mapping, listing, storage.folders)
     whole = True
     for note in storage.notes:
         cluster.miss("storage", note)
         whole = whole and ("is a link" in note or "is not a regular file" in note)
     cluster.files = StoredFiles(
-        listing, lambda name: read_file(storage, name), mapping, complete=whole
-    )
+        listing, lambda name: read_file(storage, name), mapping,
+        complete=whole, there=storage.folders,
+    )  # fmt: skip
 
 
 def _existing(
-    cluster: Cluster, mapping: Mapping[str, str], listing: Sequence[StoredFile]
+    cluster: Cluster,
+    mapping: Mapping[str, str],
+    listing: Sequence[StoredFile],
+    folders: Set[str],
 ) -> Mapping[str, str]:
     """Without what is mapped to a folder that the storage does not have: it was not looked at."""
     found = {}
     for url, path in mapping.items():
         folder = posixpath.normpath(path.strip("/") or ".")
         inside = f"{folder}/"
-        if folder == "." or not listing or any(each.name.startswith(inside) for each in listing):
+        if (folder == "." or not listing or folder in folders
+                or any(each.name.startswith(inside) for each in listing)):  # fmt: skip
             found[url] = path
         else:
             cluster.miss("storage", f"there is no folder {path} in it, which {url} is mapped to")

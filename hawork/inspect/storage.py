@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import BinaryIO, Final, Protocol
 
@@ -31,6 +31,10 @@ class Storage(Protocol):
     @property
     def notes(self) -> Sequence[str]:
         """What could not be looked at, a sentence each; known once it was listed."""
+
+    @property
+    def folders(self) -> Set[str]:
+        """Folders that are there, empty ones too, as far as the storage says; once listed."""
 
     def listing(self) -> Sequence[StoredFile]:
         """Every regular file. ``StoreUnavailableError`` when nothing can be listed at all."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Final, Protocol
 
 from hawork.inspect.storage import StoredFile
@@ -52,6 +52,7 @@ class StoredFiles:
 
     ``mapping`` leads from URLs to names in the listing (``""`` or ``.``: its root). ``complete``
     is ``False`` when something could not be listed: nothing is called missing then.
+    ``there`` are folders that are there, though they may be empty.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class StoredFiles:
         mapping: Mapping[str, str],
         *,
         complete: bool = True,
+        there: Set[str] = frozenset(),
     ) -> None:
         self._files = {file.name: file for file in listing}
         self._read = read
@@ -70,6 +72,7 @@ class StoredFiles:
             reverse=True,
         )
         self.complete = complete
+        self.there = there
         self._folders: dict[str, list[StoredFile]] | None = None
         self._above: set[str] = set()
         self._called: dict[str, str] = {}
@@ -115,7 +118,9 @@ class StoredFiles:
         def read(name: str, /) -> bytes:
             return there[name] if name in there else self._read(name)
 
-        return StoredFiles(files.values(), read, dict(self._mapping), complete=self.complete)
+        return StoredFiles(
+            files.values(), read, dict(self._mapping), complete=self.complete, there=self.there
+        )
 
     def get(self, name: str) -> StoredFile | None:
         return self._files.get(name)

@@ -88,6 +88,7 @@ class TarStorage:
         self._files: list[StoredFile] | None = None
         self._names: set[str] = set()
         self.notes: list[str] = []
+        self.folders: set[str] = set()
 
     def listing(self) -> Sequence[StoredFile]:
         if self._files is None:
@@ -110,7 +111,7 @@ class TarStorage:
         weakref.finalize(self, spool.close)
         found: dict[str, StoredFile] = {}
         links: dict[str, str] = {}
-        self.notes = []
+        self.notes, self.folders = [], set()
         try:
             for tar, member in self._members():
                 self._member(tar, member, found, links, spool)
@@ -148,6 +149,8 @@ class TarStorage:
     ) -> None:
         name = inside(member.name)
         if member.isdir():
+            if name is not None:
+                self.folders.add(name)
             return
         if name is None:
             self.notes.append(f"{member.name!r} leads out of the archive: not looked at")

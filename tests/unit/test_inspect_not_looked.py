@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import tarfile
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import ha_cases
 import pytest
@@ -14,6 +15,7 @@ from ha_cases.made import Made, clusters
 
 from hawork.cli.inspect import version_of
 from hawork.core.errors import ConfigurationError
+from hawork.inspect.case import save_case
 from hawork.inspect.inspection import Inspection
 from hawork.inspect.inspector import inspect
 from hawork.inspect.report import headline
@@ -68,6 +70,65 @@ def case(tmp_path: Path) -> ha_cases.Case:
 
 def look(found: ha_cases.Case, storage: Path) -> Inspection:
     return inspect(Sources(config=found.config, storage=storage, mapping=MAPPING, **found.store))
+
+
+def without_files(found: ha_cases.Case, below: str, folders: str, packed: Path) -> Path:
+    """The storage with its folders, as tar packs it, but for the files below one and folders."""
+    made: set[str] = set()
+    with tarfile.open(found.storage) as old, tarfile.open(packed, "w") as new:
+        for each in old:
+            above = [str(folder) for folder in PurePosixPath(each.name).parents][-2::-1]
+            for name in above:
+                if name not in made and not f"{name}/".startswith(folders):
+                    made.add(name)
+                    member = tarfile.TarInfo(name)
+                    member.type, member.mode = tarfile.DIRTYPE, 0o755
+                    new.addfile(member)
+            if not each.name.startswith(below):
+                new.addfile(each, old.extractfile(each))
+    return packed
+
+
+@pytest.mark.parametrize("unpacked", [False, True])
+@pytest.mark.parametrize("folders", ["none", "checkpoints/6"])
+def test_the_files_of_a_folder_that_is_there_and_empty_are_missing(
+    tmp_path: Path, folders: str, unpacked: bool
+) -> None:
+    found = case(tmp_path)
+    storage = without_files(found, "checkpoints/", folders, tmp_path / "emptied.tar")
+    if unpacked:
+        shutil.unpack_archive(storage, tmp_path / "emptied")
+        storage = tmp_path / "emptied"
+    answer = look(found, storage)
+    assert {each.name for each in answer.alarms} == {"state-file-missing", "metadata-file-missing"}
+    outcomes = sorted(job.outcome for job in answer.recovery.jobs.values())
+    assert outcomes == ["restart-loop", "restart-loop", "restored"]
+    assert answer.cluster.not_looked_at == []
+    save_case(answer, tmp_path / "case.zip")
+    again = inspect(Sources(case=tmp_path / "case.zip"))
+    assert [each.name for each in again.alarms] == [each.name for each in answer.alarms]
+
+
+def test_a_folder_that_is_not_in_an_archive_was_not_looked_at(tmp_path: Path) -> None:
+    found = case(tmp_path)
+    storage = without_files(found, "checkpoints/", "checkpoints/", tmp_path / "part.tar")
+    answer = look(found, storage)
+    nothing_is_told(answer, "nothing of file:/srv/flink/checkpoints is in the storage")
+
+
+def test_the_files_of_a_cluster_whose_folder_is_empty_are_missing(tmp_path: Path) -> None:
+    found = case(tmp_path)
+    answer = look(found, without_files(found, "ha/", "none", tmp_path / "emptied.tar"))
+    assert {each.name for each in answer.alarms} == {
+        "job-graph-file-missing", "checkpoint-file-missing"
+    }  # fmt: skip
+
+
+def test_a_storage_dir_that_may_only_be_not_mounted_was_not_looked_at(tmp_path: Path) -> None:
+    found = case(tmp_path)
+    storage = without_files(found, "ha/", "ha/flights-prod/", tmp_path / "not-mounted.tar")
+    answer = look(found, storage)
+    nothing_is_told(answer, "nothing of file:/srv/flink/ha is in the storage")
 
 
 def test_the_last_file_of_an_archive_that_is_cut_off_is_not_damaged(tmp_path: Path) -> None:
