@@ -79,6 +79,9 @@ class RestartStrategy:
 
     ``type`` is ``none``, ``fixed-delay`` or ``exponential-delay``, the other fields are
     those of Flink's options ``restart-strategy.<type>.*``.
+
+    >>> RestartStrategy("fixed-delay", attempts=3, delay=10.0).attempts
+    3
     """
 
     type: str = "exponential-delay"

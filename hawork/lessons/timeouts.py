@@ -65,7 +65,6 @@ def try_timeouts(ha: str, seconds: float) -> dict[str, Any]:
 
 def _tried(lab: LabCluster, seconds: float) -> dict[str, Any]:
     short, name = _SHORT * seconds, lab.leader()
-    time.sleep(seconds)  # the standby has watched for as long as it must before it may lead
     lab.pause(name)
     time.sleep(short)
     woken = lab.resume(name)

@@ -35,6 +35,7 @@ EXPECTED = (
     "17_find_the_bug",
     "18_watching_a_failover",
     "19_upgrades",
+    "20_timeouts",
 )
 """A notebook that is not found is not tested: say here which ones there are."""
 
