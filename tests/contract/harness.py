@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -53,6 +54,9 @@ class Heard:
 class ElectionListener(Heard):
     """A ``LeaderElectionListener`` that remembers."""
 
+    granted_at = 0.0
+    """When it was granted last, by the monotonic clock."""
+
     @property
     def session_id(self) -> LeaderSessionID | None:
         """Of the last grant, unless it was revoked."""
@@ -76,6 +80,7 @@ class ElectionListener(Heard):
         self.wait_until(lambda: bool(self.of("revoke")), "a revocation")
 
     def on_grant_leadership(self, session_id: LeaderSessionID) -> None:
+        self.granted_at = time.monotonic()
         self.add("grant", session_id)
 
     def on_revoke_leadership(self) -> None:
