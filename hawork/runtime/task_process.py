@@ -11,6 +11,11 @@ or crashes can only take this process with it.
 
 from __future__ import annotations
 
+import gc
+
+if __name__ == "__main__":
+    gc.disable()  # what is imported stays: no garbage is there
+
 import os
 import shutil
 import signal
@@ -259,6 +264,8 @@ def main() -> None:
     # A Ctrl-C in a terminal reaches the whole group; the TaskManager decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.dont_write_bytecode = True
+    gc.freeze()
+    gc.enable()
     threading.current_thread().name = "task"
     status = _run(take_standard_streams())
     sys.stderr.flush()
