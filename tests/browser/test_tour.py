@@ -7,6 +7,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from hawork.testing import eventually
+
 from .jupyter import JupyterLab
 from .notebook import ERROR, STDERR, open_notebook, run_all
 
@@ -33,3 +35,4 @@ def test_the_tour_runs(page: Page, jupyter: JupyterLab, complaints: list[str]) -
     ).to_have_attribute("data-life", "closed")
     expect(outputs.filter(has_text="equal").first).to_be_attached()
     assert complaints == []
+    eventually(lambda: jupyter.lab_processes() == [])

@@ -33,6 +33,7 @@ NOTEBOOK_LIMIT = 420
 RUNS = [(path, backend) for path in NOTEBOOKS for backend in backends(read(path)) or [""]]
 RUNS += [(path, "flink") for path in NOTEBOOKS if has_engines(read(path))]
 """Every notebook, on every backend and engine that it names."""
+RUNS.remove((FOLDER / "00_tour.ipynb", ""))  # ``tests/browser/test_tour.py`` runs all of it
 
 
 def test_some_lessons_run_everywhere() -> None:
