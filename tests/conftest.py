@@ -6,6 +6,7 @@ A backend joins the contract suite by one line in ``HARNESSES``.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +31,19 @@ from tests.contract.zookeeper_harness import ZooKeeperHarness
 # An example on a busy machine takes what it takes.
 settings.register_profile("hawork", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("hawork")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """Keep the rewritten tests for the next run, also where Python is told to keep nothing.
+
+    Each worker would rewrite the assertions of all files again: nine seconds of a processor.
+    """
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, False
+    try:
+        return (yield)
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def pytest_configure(config: pytest.Config) -> None:
