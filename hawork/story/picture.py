@@ -8,7 +8,7 @@ picture in a notebook learns of its theme.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hawork.story.beliefs import BELIEF_LANE, CLIENT_LANE, HOLDER_LANE, STALE
@@ -66,6 +66,11 @@ _ENDED = {"FINISHED", "FAILED", "CANCELED"}
 _BAR = 0.56
 _DPI = 110
 _INK = "#767676"
+_ON_PLATE: Mapping[str, Any] = {
+    "color": "#333333",
+    "bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1},
+}
+"""Of a text that lies across bars or the yellow of a takeover, where grey cannot be read."""
 _MOST_JOBS = 40
 """Lanes of jobs that are drawn, the newest ones: more are too many to read, and a picture that is
 higher than a PNG may be."""
@@ -198,7 +203,7 @@ def _draw_label(
         side = _side(segment.start, timeline)
         axes.annotate(
             segment.state, (segment.start, row), xytext=(8 if side == "left" else -8, -4),
-            textcoords="offset points", fontsize=8, ha=side, color=_INK,
+            textcoords="offset points", fontsize=8, ha=side, **_ON_PLATE,
         )  # fmt: skip
         return
     text = segment.label or (segment.state if segment.lane != LEADER_LANE else "")
@@ -266,7 +271,7 @@ def _draw_takeovers(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:
         axes.annotate(
             f"{takeover.seconds:.3f} s", (takeover.published_at, rows[LEADER_LANE]),
             xytext=(3 if side == "left" else -3, 11), textcoords="offset points", ha=side,
-            fontsize=8, fontweight="bold", color=_INK,
+            fontsize=8, fontweight="bold", **_ON_PLATE,
         )  # fmt: skip
 
 
