@@ -232,6 +232,12 @@ class Leadership:
         return bool(self.latch) or (self.record is not None and bool(self.record.holder))
 
     @property
+    def record_missing(self) -> bool:
+        """Whether the ConfigMap of the lock is there, and is no lock."""
+        in_map = self.exists and self.place.kind == "configmap"
+        return in_map and self.record is None and not self.record_error
+
+    @property
     def published(self) -> list[LeaderAddress]:
         return [address for address in self.addresses if address.information is not None]
 

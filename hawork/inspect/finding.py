@@ -64,6 +64,7 @@ CODES: Final[dict[str, str]] = {
     "HA410": "leader-information-unreadable",
     "HA411": "lock-record-unreadable",
     "HA412": "persistent-leader-address",
+    "HA413": "lock-record-missing",
     "HA501": "orphan-files",
     "HA502": "half-written",
     "HA503": "files-of-another-cluster",

@@ -134,6 +134,12 @@ def never_leads(cluster: Cluster) -> Blocker | None:
             return Blocker(
                 "a latch node that belongs to no session stands first for ever", node.entry.object
             )
+    if leadership.record_missing and not cluster.own:
+        # Source: fabric8's LeaderElector: without a record it creates the ConfigMap, which fails.
+        return Blocker(
+            "its ConfigMap has no leader annotation: every JobManager tries to create it, for ever",
+            leadership.place,
+        )
     record, latest = leadership.record, cluster.moment.latest
     if record and record.holder and record.renew_time and latest is not None:
         ahead = record.renew_time + record.lease_duration - latest

@@ -120,7 +120,8 @@ REPAIRABLE = (
     "graph_pointer_gone", "graph_marked_for_deletion", "newest_checkpoint_marked_for_deletion",
     "checkpoint_pointers_gone", "job_gone", "graphs_gone", "dirty_result_truncated",
     "counter_gone", "pointer_to_another_job", "two_jobs_broken", "latch_without_session",
-    "lock_without_session", "lease_renewed_in_the_future", "pointers_of_flink_1_18",
+    "lock_without_session", "lease_renewed_in_the_future", "leader_annotation_gone",
+    "pointers_of_flink_1_18",
 )  # fmt: skip
 """Kinds after whose repair every job is restored. A lost file of a job graph is not among them."""
 

@@ -282,6 +282,12 @@ def lease_renewed_in_the_future(case: Case) -> None:
 
 
 @kind("kubernetes")
+def leader_annotation_gone(case: Case) -> None:
+    assert isinstance(case.store, KubernetesStore)
+    case.store.annotate(LOCK, None)
+
+
+@kind("kubernetes")
 def pointers_of_flink_1_18(case: Case) -> None:
     """Every pointer with the serialVersionUID that Flink had before 1.19."""
     for job in case.jobs.values():

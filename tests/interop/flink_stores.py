@@ -258,8 +258,8 @@ class KubernetesStore:
     def next_checkpoint(self, job: str, number: int) -> None:
         self.set_text(self.counter(job), str(number))
 
-    def annotate(self, key: str, value: str) -> None:
-        """Write an annotation of the cluster's ConfigMap."""
+    def annotate(self, key: str, value: str | None) -> None:
+        """Write an annotation of the cluster's ConfigMap; ``None``: remove it."""
         body = {"metadata": {"annotations": {key: value}}}
         self._admin.must("PATCH", f"{self._collection}/{self.map_name()}", body)
 

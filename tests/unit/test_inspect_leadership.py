@@ -113,6 +113,22 @@ def test_a_lease_without_a_holder_may_have_any_time(cluster: str) -> None:
 
 
 @pytest.mark.parametrize("cluster", ON_KUBERNETES)
+@pytest.mark.parametrize("published", [True, False])
+def test_a_config_map_without_its_leader_annotation_is_no_lock(
+    cluster: str, published: bool
+) -> None:
+    """Real Flink 1.20.5 tries to create the ConfigMap again and again, and never leads."""
+    made = led(cluster)
+    del made.store[made.cluster_map]["metadata"]["annotations"]
+    if not published:
+        for each in made.components():
+            made.remove(made.address(each))
+    found = made.look()
+    assert said(found) == [("lock-record-missing", "fatal", {made.lock()})]
+    assert found.recovery.jobmanager == "never-leads"
+
+
+@pytest.mark.parametrize("cluster", ON_KUBERNETES)
 def test_a_lease_that_ran_out_before_the_newest_data_is_that_of_a_dead_leader(cluster: str) -> None:
     made = led(cluster)
     made.record(renewTime="2026-11-29T16:41:00.000000Z")

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import ha_cases
 import pytest
+import yaml
 
 from hawork.cli.main import main
 from hawork.inspect.finding import Object
-from hawork.inspect.pointers import encode_pointer
+from hawork.inspect.pointers import decode_lock_record, encode_pointer
 from hawork.inspect.repair.backup import Backup, BackupError, read_backup, write_backup
-from hawork.inspect.repair.changes import FILE, Change, Repair
+from hawork.inspect.repair.changes import ANNOTATION, CONFIGMAP, FILE, KEY, Change, Repair
 from hawork.inspect.repair.image import Held
 from hawork.inspect.repair.repairing import RepairPlan, plan_repair, restore_warnings
 from hawork.inspect.sources import Sources
@@ -116,6 +117,35 @@ def test_a_store_that_is_lost_is_written_again_with_its_checkpoints(
     assert restored == {job: each["checkpoint"] for job, each in right.items()}
     changed = [change.object for change in plan.plan.changes]
     assert len(changed) == len(set(changed))
+
+
+def without_annotations(case: ha_cases.Case) -> None:
+    path = case.store["configmaps"]
+    dump = yaml.safe_load(path.read_text())
+    for each in dump["items"]:
+        each["metadata"].pop("annotations", None)
+    path.write_text(yaml.safe_dump(dump))
+
+
+def test_the_leader_annotation_is_written_as_that_of_a_free_lock(tmp_path: Path) -> None:
+    case = ha_cases.unpack("k8s120-stale-leader-keys", tmp_path)
+    without_annotations(case)
+    plan = plan_repair(
+        Sources(config=case.config, storage=case.storage, mapping=MAPPING, **case.store)
+    )
+    assert plan.before.recovery.jobmanager == "never-leads"
+    (change,) = plan.plan.changes
+    assert change.after is not None
+    assert decode_lock_record(change.after.decode()).holder == ""
+    assert plan.after.recovery.jobmanager == "starts"
+
+
+def test_a_cluster_map_is_never_made_without_a_lock(tmp_path: Path) -> None:
+    """Flink takes a ConfigMap without the annotation for no lock: it would never lead."""
+    plan = planned("k8s120-cluster-map-deleted", tmp_path)
+    made = {change.object.kind for change in plan.plan.changes}
+    assert made == {CONFIGMAP, ANNOTATION, KEY}
+    assert plan.after.recovery.jobmanager == "starts"
 
 
 def test_a_storage_that_is_not_mounted_is_not_a_damage(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from hawork.backends.kubernetes.layout import LOCK
 from hawork.inspect.cluster import LeaderAddress, Leadership
 from hawork.inspect.finding import Finding, Object, Severity, is_alarm
 from hawork.inspect.questions.facts import Check, Facts, age, named, on_kubernetes, several
@@ -55,7 +56,8 @@ def addresses(facts: Facts) -> Iterator[Finding]:
     published = leadership.published
     persistent = [each for each in published if each.entry.place == "zookeeper"
                   and each.entry.persistent]  # fmt: skip
-    if not leadership.held and published and leadership.exists and not leadership.record_error:
+    free = leadership.exists and not leadership.held
+    if free and published and not leadership.record_error and not leadership.record_missing:
         places = (
             (leadership.place,) if on_kubernetes(facts)
             else (*(each.entry.object for each in published), leadership.place)
@@ -252,6 +254,16 @@ def never(facts: Facts) -> Iterator[Finding]:
         )  # fmt: skip
     blocker = never_leads(facts.cluster)
     record = leadership.record
+    if blocker is not None and leadership.record_missing:
+        yield Finding(
+            "lock-record-missing", "fatal", (6, 7), (leadership.place,),
+            "the cluster's ConfigMap has no leader annotation: no JobManager will ever lead",
+            (f"{LOCK} is not there",),
+            "the ConfigMap was written by hand or by a tool: a JobManager that finds no annotation "
+            "tries to create the ConfigMap, which is there already, again and again",
+            safe="while no JobManager runs: back up, then write the annotation of a free lock",
+            unsafe="delete the ConfigMap: the job graphs are in it",
+        )  # fmt: skip
     if not stuck and blocker is not None and record is not None:
         assert record.renew_time is not None and facts.cluster.moment.latest is not None
         ahead = record.renew_time - facts.cluster.moment.latest

@@ -32,6 +32,7 @@ from hawork.inspect.recovery import reads_plans, running_versions
 from hawork.inspect.repair.changes import ANNOTATION, CONFIGMAP, FILE, KEY, ZNODE, Change, Repair
 from hawork.inspect.repair.image import Image
 from hawork.inspect.repair.plans import Plan
+from hawork.inspect.repair.released_lock import released_lock
 from hawork.inspect.stored_files import comparable_url
 
 __all__ = ["ASKED", "plan"]
@@ -181,8 +182,11 @@ class _Planner:
         if thing.kind == KEY:
             whole = Object(CONFIGMAP, thing.name)
             if whole not in self.image and whole not in self._touched:
-                labels = dict(sorted(Names(self.cluster.cluster_id).labels.items()))
+                names = Names(self.cluster.cluster_id)
+                labels = dict(sorted(names.labels.items()))
                 changes.append(self.change(whole, json.dumps(labels).encode()))
+                if thing.name == names.cluster_map:
+                    changes.append(self.free_record())
         else:
             changes += list(self._parents(thing.name))
         changes.append(self.change(thing, value))
@@ -190,6 +194,11 @@ class _Planner:
         if locked and thing.kind == ZNODE and lock not in self.image:
             changes.append(self.change(lock, b""))
         return changes
+
+    def free_record(self) -> Change:
+        """The record of a free lock, in the cluster's ConfigMap."""
+        lock = Object(ANNOTATION, Names(self.cluster.cluster_id).cluster_map, LOCK)
+        return self.change(lock, released_lock(self.inspection))
 
     def _parents(self, path: str) -> Iterator[Change]:
         parts = path.split("/")
@@ -437,16 +446,18 @@ class _Planner:
             if thing.kind == ZNODE and held is not None and not held.session:
                 yield f"delete {thing.name}: no session owns it", [self.change(thing, None)]
 
+    def write_lock(self, finding: Finding) -> Iterator[_Part]:
+        """Make the cluster's ConfigMap a lock that is free."""
+        yield "write the leader annotation of a free lock", [self.free_record()]
+
     def free_lock(self, finding: Finding) -> Iterator[_Part]:
         """Empty the holder of a lease that lies in the future."""
         name = Names(self.cluster.cluster_id).cluster_map
         thing = Object(ANNOTATION, name, LOCK)
         record = json.loads(self.image[thing].value)
         value = json.dumps({**record, "holderIdentity": ""}, separators=(",", ":")).encode()
-        yield (
-            "empty the holder of the lock: its lease lies in the future",
-            [self.change(thing, value)],
-        )
+        why = "empty the holder of the lock: its lease lies in the future"
+        yield why, [self.change(thing, value)]
 
 
 _Part = tuple[str, list[Change]]
@@ -484,4 +495,5 @@ _ACTIONS: Final[dict[str, Callable[[_Planner, Finding], Iterator[_Part]]]] = {
     "persistent-lock": _Planner.no_session,
     "persistent-leader-address": _Planner.no_session,
     "lease-in-the-future": _Planner.free_lock,
+    "lock-record-missing": _Planner.write_lock,
 }
