@@ -233,7 +233,7 @@ class Leadership:
 
     @property
     def record_missing(self) -> bool:
-        """Whether the ConfigMap of the lock is there, and is no lock."""
+        """Whether the ConfigMap of the lock is there without its leader annotation."""
         in_map = self.exists and self.place.kind == "configmap"
         return in_map and self.record is None and not self.record_error
 
