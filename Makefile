@@ -34,7 +34,6 @@ check: $(VENV)/installed-dev ## formatting, types, layers, words and notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests/unit/misuses.py
 	$(BIN)/lint-imports
 	$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
 	$(BIN)/python scripts/options-table --check

@@ -1,6 +1,6 @@
 """Uses that a strict type checker must refuse, one for each kind of value that has a type.
 
-``make check`` reads this file, too: a misuse that is not refused is an unused ``ignore``.
+``test_types.py`` checks this file: a misuse that is not refused is an unused ``ignore`` there.
 """
 
 from __future__ import annotations
