@@ -8,7 +8,6 @@ says so.
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from typing import Any
 
 import yaml
@@ -166,6 +165,8 @@ def _as_java(value: float) -> str:
         return ".nan"
     if value in (float("inf"), float("-inf")):
         return f"{'-' if value < 0 else ''}.inf"
+    from decimal import Decimal  # 0.3 MB in each process, and few files have such a number
+
     sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
     assert isinstance(exponent, int)
     written = "".join(map(str, digits))
