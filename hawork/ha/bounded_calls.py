@@ -20,6 +20,10 @@ class CallHangsError(Exception):
     """The call did not return in time. It may still do what it was to do."""
 
 
+class NoThreadError(CallHangsError):
+    """The call was not begun: the process may start no thread more, as at a limit of its pod."""
+
+
 class BoundedCalls:
     """Runs each call on a daemon thread of its own, which is used again when it returns.
 
@@ -38,7 +42,10 @@ class BoundedCalls:
         self._closed = False
 
     def call(self, action: Callable[[], T], seconds: float) -> T:
-        """What ``action`` returns or raises. ``CallHangsError`` when that takes longer."""
+        """What ``action`` returns or raises.
+
+        ``CallHangsError`` when that takes longer, ``NoThreadError`` when it cannot be begun.
+        """
         future = self._begin(action)
         try:
             return future.result(max(0.0, seconds))
@@ -84,7 +91,11 @@ class BoundedCalls:
 
     def _start(self) -> _Worker:
         calls: _Worker = queue.SimpleQueue()
-        threading.Thread(target=self._work, args=(calls,), name=self._name, daemon=True).start()
+        thread = threading.Thread(target=self._work, args=(calls,), name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise NoThreadError(f"{error}: raise the limit of processes") from None
         return calls
 
     def _work(self, calls: _Worker) -> None:

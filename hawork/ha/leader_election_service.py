@@ -23,7 +23,7 @@ from hawork.core.errors import LeaderElectionError, LeadershipLostError, StoreUn
 from hawork.core.events import EventKind, EventSink, NullEventSink
 from hawork.core.forks import OwningProcess
 from hawork.core.types import LeaderInformation, LeaderInformationRegister, LeaderSessionID
-from hawork.ha.bounded_calls import BoundedCalls, CallHangsError
+from hawork.ha.bounded_calls import BoundedCalls, CallHangsError, NoThreadError
 from hawork.ha.leader_election import (
     LeaderContender,
     LeaderElection,
@@ -186,12 +186,24 @@ class DefaultLeaderElectionService:
             registration = self._registrations.get(component_id)
             if registration is None or self._issued is None or registration.information == found:
                 return
+            no_thread = None
             if self._corrector is None:
-                self._corrector = LeaderInformationCorrector(
-                    self._wanted_information, self.on_error, self._events
-                )
+                try:
+                    self._corrector = LeaderInformationCorrector(
+                        self._wanted_information, self.on_error, self._events
+                    )
+                except RuntimeError as error:
+                    no_thread = error
             corrector = self._corrector
-        corrector.correct(component_id)
+        if corrector is not None:
+            corrector.correct(component_id)
+        else:  # the driver's thread goes on, and the next change is another try
+            self._events.emit(
+                EventKind.ERROR,
+                component=component_id,
+                message=f"the leader information of {component_id!r} was changed by another "
+                f"process and is not corrected ({no_thread}): raise the limit of processes",
+            )
 
     def register_changed(self, register: LeaderInformationRegister) -> None:
         with self._lock:
@@ -351,8 +363,9 @@ class DefaultLeaderElectionService:
             self._writes.call_while(leads, write)
         except CallHangsError as error:
             if driver.has_leadership(session_id):
+                what = "was not begun" if isinstance(error, NoThreadError) else "hangs"
                 raise StoreUnavailableError(
-                    f"a write of leader information to the HA store hangs ({error})"
+                    f"a write of leader information to the HA store {what} ({error})"
                 ) from None
             raise LeadershipLostError(
                 f"{session_id} does not lead any more, and its write did not come back"

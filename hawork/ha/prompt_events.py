@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 from hawork.core.events import EventKind, EventSink
-from hawork.ha.bounded_calls import BoundedCalls, CallHangsError
+from hawork.ha.bounded_calls import BoundedCalls, CallHangsError, NoThreadError
 
 _PATIENCE = 0.5  # seconds
 
@@ -15,7 +14,8 @@ class PromptEvents:
     """An event sink that does not wait for a log whose disk hangs.
 
     While one event is on its way there, further ones are dropped: a reader of that log must
-    mend its disk first, and the leader must hear in time that it does not.
+    mend its disk first, and the leader must hear in time that it does not. Where no thread is
+    left, an event is written at once: what it tells of goes on in any case.
     """
 
     def __init__(self, events: EventSink) -> None:
@@ -23,8 +23,12 @@ class PromptEvents:
         self._calls = BoundedCalls("leader-events")
 
     def emit(self, kind: EventKind, **facts: Any) -> None:
-        with contextlib.suppress(CallHangsError):
+        try:
             self._calls.call(lambda: self._events.emit(kind, **facts), _PATIENCE)
+        except NoThreadError:
+            self._events.emit(kind, **facts)
+        except CallHangsError:
+            pass
 
     def close(self) -> None:
         self._calls.close()

@@ -37,7 +37,7 @@ from hawork.core.errors import (
 )
 from hawork.core.events import EventKind
 from hawork.core.types import LeaderInformation, LeaderInformationRegister, LeaderSessionID
-from hawork.ha.bounded_calls import BoundedCalls, CallHangsError
+from hawork.ha.bounded_calls import BoundedCalls, CallHangsError, NoThreadError
 from hawork.ha.leader_election import LeaderElectionListener
 from hawork.ha.lease_state import (
     Acquire,
@@ -254,6 +254,10 @@ class EmbeddedElectionDriver:
         """Use the store's files. ``StoreUnavailableError`` when they do not answer in time."""
         try:
             return self._calls.call(action, seconds)
+        except NoThreadError as error:
+            raise StoreUnavailableError(
+                f"the HA store {self._store.file} was not asked: {error}"
+            ) from None
         except CallHangsError as error:
             raise StoreUnavailableError(
                 f"the HA store {self._store.file} does not answer ({error}): check its disk"

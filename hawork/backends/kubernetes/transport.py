@@ -24,7 +24,7 @@ from hawork.backends.kubernetes.proxies import Proxy
 from hawork.backends.kubernetes.settings import KubernetesSettings
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.errors import StoreUnavailableError
-from hawork.ha.bounded_calls import BoundedCalls, CallHangsError
+from hawork.ha.bounded_calls import BoundedCalls, CallHangsError, NoThreadError
 
 _MOST_HANGING = 32
 _CONNECTIONS = 16
@@ -140,6 +140,8 @@ class Transport:
             raise StoreUnavailableError(f"no time was left to ask {self.server}")
         try:
             session, response = self._calls.call(run, seconds)
+        except NoThreadError as error:
+            raise StoreUnavailableError(f"{self.server} was not asked: {error}") from None
         except CallHangsError as error:
             if request.give_up():
                 raise OutcomeUnknownError(f"{self.server} did not answer: {error}") from None
