@@ -148,9 +148,11 @@ class Credentials:
             if not good or stamps != self._stamps:
                 self._renew()
             elif self._plugged is not None and self._plugged.is_ending():
-                threading.Thread(
+                early = threading.Thread(
                     target=self._renew_early, name="kubernetes-credentials", daemon=True
-                ).start()
+                )
+                with contextlib.suppress(RuntimeError):  # no thread is left: the next look tries
+                    early.start()
         except _UNUSABLE as error:
             # With good ones: what is on disk is half written, perhaps, and looked at again.
             if not good:
