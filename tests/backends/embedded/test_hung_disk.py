@@ -84,7 +84,7 @@ def test_a_leader_whose_disk_hangs_is_revoked(
     before = leader.listener.wait_for_grant()
     monkeypatch.setattr(election_driver, what, disk.hangs(getattr(election_driver, what)))
     disk.hang()
-    if what == "read_lease":  # somebody else's hint makes it look, unless a renewal found it first
+    if what == "read_lease":  # a foreign row makes it look; no renewal finds that first
         monkeypatch.setattr(election_driver, "renew_lease", lambda _, present: present)
         harness.execute("UPDATE lease SET session_id = 'other'")
     leader.listener.wait_for_revoke()
