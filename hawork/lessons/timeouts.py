@@ -51,13 +51,14 @@ def try_timeouts(ha: str, seconds: float) -> dict[str, Any]:
     """What a session or lease of that length survives, and what it costs, on one backend.
 
     Two JobManagers are started; the leader is paused for a shorter time, and then for longer.
-    A backend that this machine lacks is a row that says so.
+    A backend that this machine lacks is a row that says so; ``LabError`` for another name.
 
     >>> try_timeouts("embedded", 2.0)                                      # doctest: +SKIP
     """
     row: dict[str, Any] = {"store": ha, "timeout": seconds}
+    settings = _settings(ha, seconds)
     try:
-        with LabCluster(2, 0, ha=ha, options=_settings(ha, seconds)) as lab:
+        with LabCluster(2, 0, ha=ha, options=settings) as lab:
             return row | _tried(lab, seconds)
     except LabError as error:
         return row | {"missing here": str(error)}

@@ -193,4 +193,5 @@ def test_timeouts_that_do() -> None:
 
 
 def test_a_backend_that_is_none() -> None:
-    assert "is not a backend" in try_timeouts("etcd", 2.0)["missing here"]
+    with pytest.raises(LabError, match="ha='etcd' is not a backend: write 'embedded'"):
+        try_timeouts("etcd", 2.0)
