@@ -22,10 +22,16 @@ from hawork.servers.kubernetes.control_plane import ControlPlane
 from hawork.testing import eventually
 from tests.backends.kubernetes.kubernetes_setup import ClusterUnderTest, Contender
 from tests.benchmarks.bench_failover import Fault, kill, pause, terminate
-from tests.benchmarks.bench_recovery import JOBS, _wait_until_restored, store_jobs
 from tests.benchmarks.figures import Table
 from tests.benchmarks.lab_events import wait_until_published, wait_until_started
 from tests.benchmarks.leading import leadership
+from tests.benchmarks.taking_over import (
+    JOBS,
+    print_takeovers,
+    store_jobs,
+    take_over_often,
+    wait_until_restored,
+)
 
 TIMES = 7
 WRITES = 200
@@ -44,6 +50,15 @@ def options(lease: float, retry: float) -> Mapping[str, str]:
         f"{_LEASE_OPTIONS}.lease-duration": f"{lease:g} s",
         f"{_LEASE_OPTIONS}.renew-deadline": f"{lease:g} s",
         f"{_LEASE_OPTIONS}.retry-period": f"{retry:g} s",
+    }
+
+
+def cluster_of(control_plane: ControlPlane) -> Mapping[str, str]:
+    """The options of one more cluster."""
+    return {
+        "kubernetes.config.file": str(control_plane.kubeconfig("jm-1")),
+        "kubernetes.namespace": control_plane.namespace,
+        "kubernetes.cluster-id": f"bench-{uuid.uuid4().hex[:8]}",
     }
 
 
@@ -191,38 +206,25 @@ def test_writes_against_plain_patches(control_plane: ControlPlane) -> None:
 
 @pytest.mark.timeout(1200)
 def test_recovery_and_memory(tmp_path: Path, control_plane: ControlPlane) -> None:
-    table = Table(f"Kubernetes: takeover with {JOBS:,} stored jobs", "s", first="until")
     memory = Table("Memory of a JobManager (RSS)", "MB", 1, "JobManager")
-    published, restored = [], []
     given = {
         **options(30.0, 5.0),
-        "kubernetes.config.file": str(control_plane.kubeconfig("jm-1")),
-        "kubernetes.namespace": control_plane.namespace,
-        "kubernetes.cluster-id": f"bench-{uuid.uuid4().hex[:8]}",
+        **cluster_of(control_plane),
     }
     lab = LabCluster(2, 0, ha="kubernetes", directory=tmp_path / "jobs", options=given)
     try:
         with leadership(lab.config) as (backend, stores):
             begin = time.monotonic()
-            store_jobs(stores)
+            store_jobs(stores, JOBS)
             print(f"\nstoring {JOBS:,} jobs: {time.monotonic() - begin:.1f} s")
             print(backend.fullest())
         lab.start()
-        _wait_until_restored(lab, lab.leader())
+        wait_until_restored(lab, JOBS, lab.leader())
         for name, process in lab.processes.items():
             role = "leads, all jobs" if name == lab.leader() else "stands by"
             memory.add(role, [psutil.Process(process.pid).memory_info().rss / 1e6], 80)
-        for _ in range(3):
-            leader = lab.leader()
-            fault = lab.kill(leader)
-            takeover = wait_until_published(lab, fault)
-            last = _wait_until_restored(lab, takeover.process, takeover.session_id)
-            published.append(takeover.monotonic - fault.monotonic)
-            restored.append(last.monotonic - fault.monotonic)
-            wait_until_started(lab, lab.restart(leader), leader)
+        seen = take_over_often(lab, 3)
     finally:
         lab.close()
-    table.add("the new leader's address is published", published, at_most=3.0)
-    table.add("the last job is restored", restored, at_most=3.0)
-    table.print()
+    print_takeovers(f"Kubernetes: takeover with {JOBS:,} stored jobs", seen)
     memory.print()

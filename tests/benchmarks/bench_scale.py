@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,23 +20,23 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from hawork.backends.kubernetes.rights import JOB_MANAGER_VERBS
 from hawork.core import options
-from hawork.core.events import Event, EventKind
+from hawork.core.events import Event
 from hawork.core.jobs import CompletedCheckpoint, JobStatus, SubtaskState
 from hawork.core.options import checked
 from hawork.core.types import JobID
 from hawork.ha.leader_stores import LeaderStores
 from hawork.lab import LabCluster
 from hawork.panels.live_timeline import LiveTimeline
+from hawork.servers.kubernetes.control_plane import ControlPlane
 from hawork.simulation import Seed, record
 from hawork.simulation.schedule import STORES
 from hawork.story.picture import as_png
 from hawork.story.timeline import Timeline
 from hawork.story.verdict import judge
 from hawork.testing import eventually
-from tests.benchmarks import bench_zookeeper
-from tests.benchmarks.bench_recovery import store_jobs
-from tests.benchmarks.lab_events import wait_until_published, wait_until_started
+from tests.benchmarks import bench_kubernetes, bench_zookeeper, taking_over
 from tests.benchmarks.leading import leadership
 from tests.benchmarks.scale import Growth
 from tests.contract.embedded_harness import LONG, EmbeddedHarness
@@ -43,6 +44,8 @@ from tests.contract.harness import Contender
 from tests.contract.zookeeper_harness import shared_servers
 
 SIZES = tuple(map(int, os.environ.get("HAWORK_BENCH_JOBS", "10,100,1000,10000").split(",")))
+MAP_SIZES = tuple(each for each in (10, 100, 1000, 2000) if each <= max(SIZES))
+"""Of jobs on Kubernetes, where all job graphs of a cluster share one ConfigMap."""
 TAKEOVERS = int(os.environ.get("HAWORK_BENCH_TAKEOVERS", "3"))
 WRITERS = 8
 STANDBYS = (1, 10, 50, 200)
@@ -52,18 +55,47 @@ CHECKPOINTS = 30
 HOURS = (1, 3, 10)
 
 
+Options = Callable[[], Mapping[str, str]]
+
+
 @pytest.mark.timeout(3000)
 def test_jobs(tmp_path: Path) -> None:
     """A takeover without TaskManagers: each job has a graph, an artifact and a checkpoint."""
     growth = Growth("jobs")
-    for ha in os.environ.get("HAWORK_BENCH_HA", "embedded,zookeeper").split(","):
-        for jobs in SIZES:
-            take_over(growth, ha, jobs, tmp_path / f"{ha}-{jobs}")
+    for ha in os.environ.get("HAWORK_BENCH_HA", "embedded,zookeeper,kubernetes").split(","):
+        with server(ha, tmp_path) as (given, received):
+            for jobs in SIZES if ha != "kubernetes" else MAP_SIZES:
+                take_over(growth, ha, jobs, tmp_path / f"{ha}-{jobs}", given(), received)
     growth.finish()
 
 
-def take_over(growth: Growth, ha: str, jobs: int, directory: Path) -> None:
-    given = dict(bench_zookeeper.options(30.0)) if ha == "zookeeper" else {}
+@contextmanager
+def server(ha: str, directory: Path) -> Iterator[tuple[Options, Callable[[], int]]]:
+    """The options of another cluster upon a server each time, and the requests that it had."""
+    if ha == "zookeeper":
+        yield lambda: bench_zookeeper.options(30.0), partial(received_packets, ha)
+    elif ha == "kubernetes":
+        users = {"jm-1": JOB_MANAGER_VERBS}
+        with ControlPlane(directory / "kubernetes", users, audit=True) as control_plane:
+            yield (
+                lambda: {
+                    **bench_kubernetes.options(30.0, 5.0),
+                    **bench_kubernetes.cluster_of(control_plane),
+                },
+                lambda: len(control_plane.requests()),
+            )
+    else:
+        yield dict, lambda: 0
+
+
+def take_over(
+    growth: Growth,
+    ha: str,
+    jobs: int,
+    directory: Path,
+    given: Mapping[str, str],
+    received: Callable[[], int],
+) -> None:
     published, restored, processor, memory, packets = [], [], [], [], []
     lab = LabCluster(2, 0, ha=ha, directory=directory, options=given)
     try:
@@ -71,20 +103,18 @@ def take_over(growth: Growth, ha: str, jobs: int, directory: Path) -> None:
             store_many(stores, jobs)
         stored = megabytes(Path(urlsplit(lab.config.get_option(options.STORAGE_DIR)).path))
         lab.start()
-        wait_until_restored(lab, jobs, lab.leader())
+        taking_over.wait_until_restored(lab, jobs, lab.leader())
         for _ in range(TAKEOVERS):
-            leader, before = lab.leader(), received(ha)
-            spent = {name: processor_time(lab, name) for name in lab.processes if name != leader}
-            begin = lab.kill(leader)
-            takeover = wait_until_published(lab, begin)
-            last = wait_until_restored(lab, jobs, takeover.process, takeover.session_id)
-            packets.append(received(ha) - before)
-            published.append(takeover.monotonic - begin.monotonic)
-            restored.append(last.monotonic - begin.monotonic)
-            new = takeover.process
+            before = received()
+            spent = {name: processor_time(lab, name) for name in lab.processes}
+            takeover = taking_over.take_over(lab, jobs)
+            packets.append(received() - before)
+            published.append(takeover.published)
+            restored.append(takeover.restored)
+            new = takeover.leader
             processor.append(processor_time(lab, new) - spent[new])
             memory.append(psutil.Process(lab.processes[new].pid).memory_info().rss / 1e6)
-            wait_until_started(lab, lab.restart(leader), leader)
+            taking_over.start_again(lab, takeover)
     finally:
         lab.close()
     growth.add("until the address is published [s]", ha, jobs, published)
@@ -110,36 +140,11 @@ def store_many(stores: LeaderStores, jobs: int) -> None:
     share, more = divmod(jobs, WRITERS)
     with ThreadPoolExecutor(WRITERS) as pool:
         shares = [share + (number < more) for number in range(WRITERS)]
-        for done in [pool.submit(store_jobs, stores, each) for each in shares]:
+        for done in [pool.submit(taking_over.store_jobs, stores, each) for each in shares]:
             done.result()
 
 
-def wait_until_restored(
-    lab: LabCluster, jobs: int, leader: str, session_id: str | None = None
-) -> Event:
-    """The event of the last of all jobs that a leader restored in its present term."""
-    known, found = 0, list[Event]()
-
-    def last() -> Event | None:
-        nonlocal known
-        arrived = lab.arrived_events(known)
-        known += len(arrived)
-        found.extend(
-            event
-            for event in arrived
-            if event.kind is EventKind.JOB_RESTORED
-            and event.process == leader
-            and session_id in (None, event.session_id)
-        )
-        assert len(found) <= jobs, "a job is restored once in a term"
-        return found[-1] if len(found) == jobs else None
-
-    event = eventually(last, timeout=300.0, interval=0.2)
-    assert event is not None
-    return event
-
-
-def received(ha: str) -> int:
+def received_packets(ha: str) -> int:
     """Packets of all sessions, as the ZooKeeper server counts them."""
     if ha != "zookeeper":
         return 0
@@ -176,9 +181,9 @@ def hand_over_on_zookeeper(growth: Growth, standbys: int) -> None:
         contenders += [cluster.contender(**sessions) for _ in range(standbys)]
         milliseconds, packets = [], []
         for _ in range(HANDOVERS):
-            before = received("zookeeper")
+            before = received_packets("zookeeper")
             milliseconds.append(bench_zookeeper.handover(cluster, contenders))
-            packets.append(received("zookeeper") - before)
+            packets.append(received_packets("zookeeper") - before)
     finally:
         cluster.close()
     growth.add("from the end of the leader to the grant [ms]", "zookeeper", standbys, milliseconds)
@@ -234,9 +239,9 @@ def retain(growth: Growth, ha: str, stores: LeaderStores, retained: int, storage
 
     for number in range(1, retained + 2):
         add(number)
-    before = received(ha)
+    before = received_packets(ha)
     added = [timed(partial(add, retained + 2 + number)) for number in range(CHECKPOINTS)]
-    asked = (received(ha) - before) / CHECKPOINTS
+    asked = (received_packets(ha) - before) / CHECKPOINTS
     growth.add("one more checkpoint [ms]", ha, retained, added)
     if asked:
         growth.add("requests of one more", ha, retained, [asked])

@@ -17,10 +17,10 @@ from hawork.lab import LabCluster
 from hawork.testing import eventually
 from tests.backends.zookeeper.zookeeper_setup import ClusterUnderTest, Contender
 from tests.benchmarks.bench_failover import Fault, kill, pause, terminate
-from tests.benchmarks.bench_recovery import JOBS, _wait_until_restored, store_jobs
 from tests.benchmarks.figures import Table
 from tests.benchmarks.lab_events import wait_until_published, wait_until_started
 from tests.benchmarks.leading import leadership
+from tests.benchmarks.taking_over import JOBS, print_takeovers, store_jobs, take_over_often
 from tests.contract.zookeeper_harness import shared_servers
 
 TIMES = 7
@@ -153,9 +153,7 @@ def timed(action: Callable[[str], object], names: list[str]) -> float:
 
 
 def test_recovery_and_memory(tmp_path: Path) -> None:
-    table = Table(f"ZooKeeper: takeover with {JOBS:,} stored jobs", "s", first="until")
     memory = Table("Memory of a JobManager (RSS)", "MB", 1, "JobManager")
-    published, restored = [], []
     with LabCluster(2, 0, ha="zookeeper", directory=tmp_path / "empty", options=options(30)) as lab:
         leader = lab.leader()
         for role, name in (
@@ -166,20 +164,10 @@ def test_recovery_and_memory(tmp_path: Path) -> None:
     lab = LabCluster(2, 0, ha="zookeeper", directory=tmp_path / "jobs", options=options(30))
     try:
         with leadership(lab.config) as (_, stores):
-            store_jobs(stores)
+            store_jobs(stores, JOBS)
         lab.start()
-        _wait_until_restored(lab, lab.leader())
-        for _ in range(3):
-            leader = lab.leader()
-            begin = lab.kill(leader)
-            takeover = wait_until_published(lab, begin)
-            last = _wait_until_restored(lab, takeover.process, takeover.session_id)
-            published.append(takeover.monotonic - begin.monotonic)
-            restored.append(last.monotonic - begin.monotonic)
-            wait_until_started(lab, lab.restart(leader), leader)
+        seen = take_over_often(lab, 3)
     finally:
         lab.close()
-    table.add("the new leader's address is published", published, at_most=3.0)
-    table.add("the last job is restored", restored, at_most=3.0)
-    table.print()
+    print_takeovers(f"ZooKeeper: takeover with {JOBS:,} stored jobs", seen)
     memory.print()
