@@ -27,6 +27,7 @@ from hawork.runtime.own_thread import in_own_thread, in_the_end
 from hawork.runtime.process import ProcessContext
 from hawork.runtime.resource_manager import ResourceManager
 from hawork.runtime.retry_pause import RetryPause
+from hawork.runtime.startup import when_possible
 from hawork.runtime.term import Term
 
 if TYPE_CHECKING:
@@ -79,14 +80,13 @@ class LeaderProcess:
     def start(self) -> None:
         """Take part in the election, for all components of the process at once.
 
-        A store that is away just now is waited for: it was there when the services were opened.
+        A store that is away just now is waited for, as when the services were opened.
         """
-        away: StoreUnavailableError | None = None
-        try:
+        begun = False
+        with contextlib.suppress(StoreUnavailableError):
             self._take_part()
-        except StoreUnavailableError as error:
-            away = error
-        self._serving = self._loop.create_task(self._serve(away), name="leader-process")
+            begun = True
+        self._serving = self._loop.create_task(self._serve(begun), name="leader-process")
 
     def _take_part(self) -> None:
         self._elections = {each: self._ha.leader_election(each) for each in COMPONENTS}
@@ -136,10 +136,10 @@ class LeaderProcess:
         self._wanted = session_id
         self._changed.set()
 
-    async def _serve(self, away: StoreUnavailableError | None = None) -> None:
+    async def _serve(self, begun: bool) -> None:
         """Serve one term after the other, each one only after the last has ended."""
-        if away is not None:
-            await self._stand_back(away)
+        if not (begun or await self._begin()):
+            return
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -159,6 +159,25 @@ class LeaderProcess:
                 await asyncio.wait([term])
             if not term.cancelled() and (error := term.exception()) is not None:
                 await self._stand_back(error)
+
+    async def _begin(self) -> bool:
+        """Take part as soon as the store is there; whether that was in time.
+
+        Within ``hawork.startup.timeout``; then, or when something is wrong, the process ends.
+        """
+
+        async def attempt(_: float) -> None:
+            await self._leave_at_once()
+            await in_own_thread(self._take_part_when_fit)
+
+        try:
+            await when_possible(self._context, attempt)
+        except HaworkError as error:
+            self._on_fatal(str(error))
+            return False
+        except Exception as error:  # noqa: BLE001 - what we have run out of shows anywhere
+            await self._stand_back(error)
+        return True
 
     async def _stand_back(self, error: BaseException) -> None:
         """Give leadership up in order, and take part again later.

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hawork.core.configuration import Configuration
-from hawork.core.errors import StoreUnavailableError
+from hawork.core.errors import ConfigurationError, HaworkError, StoreUnavailableError
 from hawork.core.events import EventKind, EventLog
 from hawork.core.steps import NoSteps
 from hawork.core.types import LeaderSessionID
@@ -27,11 +27,13 @@ from hawork.testing import InMemoryCluster
 class Process:
     """One JobManager's contender on a cluster in memory; ``broken`` is what it has run out of."""
 
-    def __init__(self, name: str, cluster: InMemoryCluster, root: Path, io: Any) -> None:
+    def __init__(
+        self, name: str, cluster: InMemoryCluster, root: Path, io: Any, **values: str
+    ) -> None:
         self.broken: Exception | None = None
         self.fatal: list[str] = []
         self.events = EventLog(name)
-        config = Configuration({"high-availability.storageDir": f"file://{root}"})
+        config = Configuration({"high-availability.storageDir": f"file://{root}", **values})
         self.ha = HighAvailabilityServices(config, cluster.backend(), events=self.events)
         context: Any = SimpleNamespace(config=config, events=self.events, steps=NoSteps())
         services: Any = SimpleNamespace(
@@ -111,6 +113,38 @@ def test_a_store_that_is_away_at_the_very_start_is_waited_for(tmp_path: Path) ->
             cluster.available = True
             await until(one.leads)
             assert one.fatal == []
+            await one.contender.close()
+            await asyncio.get_running_loop().run_in_executor(io, one.ha.close)
+        cluster.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("timeout", "second", "says"),
+    [
+        ("0 s", StoreUnavailableError("no right is known yet"), "no right is known yet"),
+        ("300 s", ConfigurationError("patch is missing"), "patch is missing"),
+    ],
+)
+def test_a_process_that_cannot_take_part_in_time_ends(
+    tmp_path: Path, timeout: str, second: HaworkError, says: str
+) -> None:
+    """A JobManager without a right to write, where an API server does not say if it is ready."""
+
+    async def story() -> None:
+        cluster = InMemoryCluster()
+        with ThreadPoolExecutor(8) as io:
+            one = Process("one", cluster, tmp_path, io, **{"hawork.startup.timeout": timeout})
+            tries: list[HaworkError] = [StoreUnavailableError("the store is away")]
+
+            def take_part() -> None:
+                raise tries.pop() if tries else second
+
+            one.contender._take_part = take_part  # type: ignore[method-assign]
+            one.contender.start()
+            await until(lambda: bool(one.fatal))
+            assert one.fatal == [says]
             await one.contender.close()
             await asyncio.get_running_loop().run_in_executor(io, one.ha.close)
         cluster.close()

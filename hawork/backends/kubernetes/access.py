@@ -16,9 +16,33 @@ from hawork.core.errors import ConfigurationError, StoreUnavailableError
 def check_access(
     client: KubernetesClient, settings: KubernetesSettings, verbs: Sequence[str]
 ) -> None:
-    """``ConfigurationError`` names each verb that we lack."""
+    """``ConfigurationError`` names each verb that we lack.
+
+    ``StoreUnavailableError`` names it where the server may not have read its RoleBindings yet:
+    it answers by those that it has read, and a right that it does not know of is a plain no.
+    """
+    missing = _missing(client, settings, verbs)
+    if not missing:
+        return
+    doubt = client.unready()
+    if not doubt:  # what was asked before may have been asked too early
+        missing = _missing(client, settings, missing)
+    if missing:
+        lacking = (
+            f"the credentials of {settings.where} may not {', '.join(missing)} configmaps in "
+            f"namespace {settings.namespace}: add {', '.join(missing)} for configmaps to our "
+            "Role, as 'hawork manifests' prints it"
+        )
+        if doubt:
+            raise StoreUnavailableError(f"{lacking}; or wait: {doubt}")
+        raise ConfigurationError(lacking)
+
+
+def _missing(
+    client: KubernetesClient, settings: KubernetesSettings, verbs: Sequence[str]
+) -> list[str]:
     try:
-        missing = [verb for verb in verbs if not client.may(verb)]
+        return [verb for verb in verbs if not client.may(verb)]
     except AbsentError:
         raise ConfigurationError(
             f"{client.server} does not know SelfSubjectAccessReview: it is not a Kubernetes API "
@@ -29,9 +53,3 @@ def check_access(
             f"{client.server} did not say what we may do ({error}): try again, or correct "
             f"{settings.where}"
         ) from None
-    if missing:
-        raise ConfigurationError(
-            f"the credentials of {settings.where} may not {', '.join(missing)} configmaps in "
-            f"namespace {settings.namespace}: add {', '.join(missing)} for configmaps to our "
-            "Role, as 'hawork manifests' prints it"
-        )

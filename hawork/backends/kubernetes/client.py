@@ -42,6 +42,7 @@ METADATA = f"{_JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{_JSON}"
 """What a patch accepts as answer: a full map would come back with each change of one key."""
 _VERBS = {"GET": "get", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_READY = "/readyz"
 _MISSING_ROLES = "not found"
 """In what the server says of its own trouble with roles that a binding names."""
 _NOBODY = "system:anonymous"
@@ -173,6 +174,23 @@ class KubernetesClient:
                 f"({doubt})"
             )
         return bool(status["allowed"])
+
+    def unready(self) -> str:
+        """Why what the server says of rights may be too early; empty when it is not.
+
+        It is ready once it has read all RoleBindings, among others (its check
+        ``informer-sync``). A server without ``/readyz``, before 1.16, is taken for ready.
+        """
+        try:
+            seconds = self._settings.call_timeout
+            status = self._send("GET", _READY, None, None, seconds).status
+        except (StoreUnavailableError, OutcomeUnknownError) as error:
+            return f"it is not known whether {self.server} has read its roles ({error})"
+        if status in (200, 404):
+            return ""
+        if status in (401, 403):
+            return f"{self.server} does not tell us whether it has read its roles ({status})"
+        return f"{self.server} may not have read its roles yet: it is not ready ({status})"
 
     def watch(self, name: str, resource_version: str, seconds: float, silence: float) -> Watch:
         """Changes of one ConfigMap from a version on, for so many seconds.

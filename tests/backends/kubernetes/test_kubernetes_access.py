@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,14 @@ import pytest
 import trustme
 import yaml
 
-from hawork.backends.kubernetes.rights import READING, WRITING
+from hawork.backends.kubernetes.access import check_access
+from hawork.backends.kubernetes.client import KubernetesClient
+from hawork.backends.kubernetes.rights import JOB_MANAGER_VERBS, READING, WRITING
+from hawork.backends.kubernetes.settings import KubernetesSettings
 from hawork.core.errors import ConfigurationError, HaworkError, StoreUnavailableError
 from hawork.core.options import K8S_CLUSTER_ID, K8S_NAMESPACE
 from hawork.servers.kubernetes.control_plane import ControlPlane
+from hawork.testing import eventually
 from tests.backends.kubernetes.kubernetes_setup import ClusterUnderTest
 from tests.contract.harness import ElectionListener
 
@@ -136,6 +142,51 @@ def test_each_missing_verb_is_named(own_control_plane: ControlPlane, verb: str) 
             cluster.contender(K8S_CONFIG_FILE=config_file)
     finally:
         own_control_plane.grant_right("jm-3", verb)
+        cluster.close()
+
+
+def test_no_right_is_missing_on_a_server_that_has_just_started(
+    own_control_plane: ControlPlane,
+) -> None:
+    """Before it has read the RoleBindings it says no to what it allows a moment later."""
+    config_file = str(own_control_plane.kubeconfig("jm-3"))
+    cluster = ClusterUnderTest(own_control_plane)
+    settings = KubernetesSettings.of(cluster.config(K8S_CONFIG_FILE=config_file))
+    client = KubernetesClient(settings)
+    own_control_plane.kill("api")
+    with ThreadPoolExecutor(1) as beside:
+        restarted = beside.submit(own_control_plane.restart, "api")
+        while not restarted.done():
+            with contextlib.suppress(StoreUnavailableError):
+                check_access(client, settings, JOB_MANAGER_VERBS)
+        restarted.result()
+    check_access(client, settings, JOB_MANAGER_VERBS)
+    client.close()
+
+
+def test_a_missing_right_is_waited_for_where_the_server_does_not_say_whether_it_is_ready(
+    own_control_plane: ControlPlane,
+) -> None:
+    cluster, admin = ClusterUnderTest(own_control_plane), own_control_plane.admin
+    config_file = str(own_control_plane.kubeconfig("jm-3"))
+    bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+    own_control_plane.revoke_right("jm-3", "patch")
+    try:
+        for name in ("system:discovery", "system:public-info-viewer"):
+            admin.must("DELETE", f"{bindings}/{name}")  # the server makes them again when it starts
+
+        def says() -> bool:
+            with pytest.raises(HaworkError, match="may not patch configmaps") as caught:
+                cluster.contender(K8S_CONFIG_FILE=config_file)
+            return "does not tell us whether it has read its roles (403)" in str(caught.value)
+
+        eventually(says, timeout=30.0)
+        with pytest.raises(StoreUnavailableError):
+            cluster.contender(K8S_CONFIG_FILE=config_file)
+    finally:
+        own_control_plane.kill("api")
+        own_control_plane.restart("api")
+        own_control_plane.grant_right("jm-3", "patch")
         cluster.close()
 
 
