@@ -116,3 +116,14 @@ class ProcessState:
     @property
     def alive(self) -> bool:
         return self.state != "exited"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessEnd:
+    """How one process of the lab ended; ``status`` as in ``ProcessState``."""
+
+    name: str
+    pid: int
+    status: int
+    at: float
+    """On ``time.monotonic``, when its parent's word came."""

@@ -22,7 +22,7 @@ from hawork.core.configuration import Configuration, flatten
 from hawork.core.errors import HaworkError, LabError
 from hawork.core.events import Event
 from hawork.core.steps import disarm
-from hawork.core.types import LeaderInformation, ProcessState
+from hawork.core.types import LeaderInformation, ProcessEnd, ProcessState
 from hawork.lab.closing import tell_running
 from hawork.lab.cluster_view import ClusterView
 from hawork.lab.damage import Damage
@@ -261,6 +261,15 @@ class LocalCluster(ClusterView, Generic[J]):
         'running'
         """
         return self._started().states()
+
+    @property
+    def ends(self) -> list[ProcessEnd]:
+        """Every end of a process so far, in order: name, pid, exit status, and when.
+
+        >>> [(each.name, each.status) for each in lab.ends]                # doctest: +SKIP
+        [('jm-1', -9)]
+        """
+        return self._started().ends()
 
     def add_job_manager(self) -> str:
         """Start one more JobManager; returns its name.

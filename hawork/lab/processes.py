@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hawork.core.errors import LabError
 from hawork.core.library_path import module_command
-from hawork.core.types import ProcessState
+from hawork.core.types import ProcessEnd, ProcessState
 from hawork.lab.moved_clock import add_offsets, clock_file
 from hawork.lab.run_directory import RunDirectory
 from hawork.runtime.process_control import ProcessControl, last_words
@@ -65,6 +65,10 @@ class LabProcesses:
         known = self.control.processes()
         # A copy: another thread may add a process, and the panels look ten times a second.
         return {name: known[name] for name in list(self._roles) if name in known}
+
+    def ends(self) -> list[ProcessEnd]:
+        """Every end of a process of the lab so far."""
+        return [each for each in self.control.ends() if each.name in self._roles]
 
     def state(self, name: str) -> ProcessState:
         """One process; ``LabError`` when the lab has none of that name."""

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -18,7 +19,7 @@ from typing import Any
 from hawork.core.errors import LabError
 from hawork.core.forks import when_forked
 from hawork.core.library_path import module_command
-from hawork.core.types import ProcessState
+from hawork.core.types import ProcessEnd, ProcessState
 
 ANSWER_TIMEOUT = 30.0
 """Seconds; a supervisor answers in milliseconds, so this only ends a hang."""
@@ -50,6 +51,7 @@ class ProcessControl:
         self._numbers = itertools.count(1)
         self._answers: dict[int, Future[dict[str, Any]]] = {}
         self._states: dict[str, ProcessState] = {}
+        self._ends: list[ProcessEnd] = []
         self._changed = threading.Condition()
         self._sending = threading.Lock()
         self._reader = threading.Thread(target=self._read, name="hawork-supervisor", daemon=True)
@@ -73,6 +75,11 @@ class ProcessControl:
         """Every process that was ever started, by name."""
         with self._changed:
             return dict(self._states)
+
+    def ends(self) -> list[ProcessEnd]:
+        """Every end of a process so far, also of those that were started again since."""
+        with self._changed:
+            return list(self._ends)
 
     def start(
         self, name: str, argv: Sequence[str], *, env: Mapping[str, str] | None = None,
@@ -188,7 +195,9 @@ class ProcessControl:
             starts = known.starts + 1 if known else 1
             self._states[name] = ProcessState(name, report["pid"], "running", starts=starts)
         elif known is not None and what == "exited":
-            self._states[name] = replace(known, state="exited", status=report["status"])
+            status = report["status"]
+            self._states[name] = replace(known, state="exited", status=status)
+            self._ends.append(ProcessEnd(name, known.pid, status, time.monotonic()))
         elif known is not None and what in ("paused", "resumed"):
             self._states[name] = replace(known, state="paused" if what == "paused" else "running")
 

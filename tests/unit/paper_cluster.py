@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
 from hawork.core import options
 from hawork.core.errors import LabError
-from hawork.core.types import ProcessState
+from hawork.core.types import ProcessEnd, ProcessState
 
 BEYOND = 1 << 23
 """Process ids that no process has."""
@@ -34,6 +36,7 @@ class PaperCluster:
                 options.SUPERVISOR_WATCHDOG.key: "1 s",
             }
         )
+        self.ends: list[ProcessEnd] = []
         self.processes = {
             name: ProcessState(name, pid, "running", starts=1)
             for pid, name in enumerate(("jm-1", "jm-2", "tm-1"), start=BEYOND)
@@ -47,15 +50,17 @@ class PaperCluster:
     def last_words(self, process: str) -> str:
         return f"the last words of {process}"
 
-    def set(self, name: str, state: str, pid: int | None = None) -> None:
+    def set(self, name: str, state: str, pid: int | None = None, status: int = 1) -> None:
         was = self.processes[name]
         self.processes[name] = ProcessState(
-            name, was.pid if pid is None else pid, state, status=1, starts=was.starts
+            name, was.pid if pid is None else pid, state, status=status, starts=was.starts
         )
+        if state == "exited":
+            self.ends.append(ProcessEnd(name, was.pid, status, time.monotonic()))
 
     def kill(self, target: str) -> None:
         self.done.append(("kill", target))
-        self.set(target, "exited")
+        self.set(target, "exited", status=-signal.SIGKILL)
 
     def restart(self, target: str) -> None:
         self.done.append(("restart", target))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from hawork.core.errors import LabError, StoreUnavailableError
+from hawork.core.types import ProcessState
 from hawork.lab.nemesis import deeds as nemesis_deeds
 from hawork.lab.nemesis.cluster import Sight
 from hawork.lab.nemesis.deeds import Deeds
@@ -101,32 +103,6 @@ def test_a_fault_that_needs_the_store_is_not_done_while_that_is_away(
     assert (deed.target, deed.why) == ("", "no ZooKeeper server answered")
 
 
-@pytest.mark.parametrize("has_begun", [True, False])
-def test_what_gets_nothing_to_begin_with_may_end_and_what_has_begun_may_not(
-    cluster: PaperCluster, deeds: Deeds, monkeypatch: pytest.MonkeyPatch, has_begun: bool
-) -> None:
-    monkeypatch.setattr(nemesis_deeds, "has_begun", lambda _: has_begun)
-    deeds._cannot = ()
-    assert deeds.do(wish("opens fail")).target == "jm-1"
-    cluster.set("jm-1", "exited")
-    deeds.undo_what_is_due(0.0)
-    assert len(deeds.ended_by_itself) == int(has_begun)
-
-
-@pytest.mark.parametrize("begun", [True, False])
-def test_a_process_that_begins_without_a_right_may_end_and_one_that_has_begun_may_not(
-    cluster: PaperCluster, deeds: Deeds, monkeypatch: pytest.MonkeyPatch, begun: bool
-) -> None:
-    monkeypatch.setattr(nemesis_deeds, "_BEGINS", 0.0 if begun else 60.0)
-    deeds.undo_what_is_due(0.0)
-    assert deeds.do(wish("revoked right")).target == "jm-1"
-    for name in ("jm-1", "jm-2"):
-        cluster.set(name, "exited")
-    deeds.undo_what_is_due(0.0)
-    blamed = [each.partition(" ")[0] for each in deeds.ended_by_itself]
-    assert blamed == (["jm-1", "jm-2"] if begun else ["jm-2"])
-
-
 def test_what_is_blocked_is_left_to_the_watchdog(
     cluster: PaperCluster, deeds: Deeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,12 +112,74 @@ def test_what_is_blocked_is_left_to_the_watchdog(
     assert deeds.do(wish("block", 3)).target == "jm-2"  # the other one hangs already
     deeds.heal()
     assert deeds.hanging() == ["jm-1", "jm-2"]
-    cluster.set("jm-1", "exited")
+    cluster.set("jm-1", "exited", status=-signal.SIGKILL)
     deeds.heal()
     assert deeds.hanging() == ["jm-2"]
     deeds.end_what_hangs()
     assert deeds.hanging() == deeds.ended_by_itself == []
     assert cluster.done[2:] == [("restart", "jm-1"), ("restart", "jm-2")]
+
+
+def test_what_is_blocked_and_ends_by_itself_is_blamed(
+    cluster: PaperCluster, deeds: Deeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nemesis_deeds, "has_begun", lambda _: True)
+    assert deeds.do(wish("block")).target == "jm-1"
+    cluster.set("jm-1", "exited", status=1)
+    assert [each.partition(" ")[0] for each in deeds.ended_by_itself] == ["jm-1"]
+
+
+def test_what_ended_and_was_started_again_between_two_looks_is_blamed(
+    cluster: PaperCluster, deeds: Deeds
+) -> None:
+    cluster.set("jm-1", "exited")
+    cluster.set("jm-1", "running", BEYOND + 100)
+    assert deeds.do(wish("restart")).target == "jm-1"
+    assert [each[:26] for each in deeds.ended_by_itself] == [f"jm-1 (process {BEYOND}) ended"[:26]]
+
+
+def test_a_process_whose_clock_is_moved_may_be_killed_for_it_and_not_end_later(
+    cluster: PaperCluster, deeds: Deeds
+) -> None:
+    def move_clock(name: str, *_: float) -> None:
+        if cluster.processes[name].starts == 1:
+            cluster.kill(name)
+            cluster.processes[name] = ProcessState(name, BEYOND + 100, "running", starts=2)
+
+    cluster.move_clock = move_clock  # type: ignore[attr-defined]
+    assert deeds.do(wish("jumping clock")).target == "jm-1"
+    assert deeds.ended_by_itself == []
+    assert deeds.do(wish("jumping clock", 2)).target == "jm-1"
+    cluster.kill("jm-1")
+    assert len(deeds.ended_by_itself) == 1
+
+
+@pytest.mark.parametrize(("status", "blamed"), [(0, 0), (-signal.SIGTERM, 0), (1, 1)])
+def test_what_is_terminated_ends_in_order(
+    cluster: PaperCluster, deeds: Deeds, status: int, blamed: int
+) -> None:
+    cluster.terminate = lambda name: cluster.set(  # type: ignore[attr-defined]
+        name, "exited", status=status
+    )
+    assert deeds.do(wish("terminate")).target == "jm-1"
+    deeds.heal()
+    assert len(deeds.ended_by_itself) == blamed
+
+
+def test_a_revoked_right_and_refused_files_are_accounted_for(
+    cluster: PaperCluster, deeds: Deeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deeds._ends, "_has_begun", lambda _: False)
+    cluster.last_words = lambda _: "we may not get configmaps"  # type: ignore[method-assign]
+    deeds._cannot = ()
+    assert deeds.do(wish("revoked right", choice=0.3)).target == "jm-1"
+    cluster.set("jm-1", "exited")
+    assert deeds.do(wish("opens fail", 2)).target == "jm-2"
+    cluster.set("jm-2", "exited")
+    assert deeds.ended_by_itself == []
+    assert deeds.do(wish("writes fail", 3)).target == "tm-1"
+    cluster.set("tm-1", "exited")
+    assert len(deeds.ended_by_itself) == 1
 
 
 def test_healing_resumes_what_is_paused(cluster: PaperCluster, deeds: Deeds) -> None:

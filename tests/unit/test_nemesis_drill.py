@@ -191,8 +191,17 @@ def test_no_leader_after_healing_is_noticed(paper: Paper) -> None:
 
 
 def test_a_process_that_ended_by_itself_is_noticed(paper: Paper) -> None:
-    paper.cluster.set("jm-2", "exited")
+    def end(paper: Paper, job_id: str, found: list[dict[str, int]]) -> None:
+        paper.cluster.set("jm-2", "exited")
+
+    paper.spoil = end
     assert promises(run(paper, only=(2,))) == {judge.DIED}
+
+
+def test_what_had_ended_before_is_not_the_drill_s_to_judge(paper: Paper) -> None:
+    paper.cluster.set("jm-2", "exited")
+    assert promises(run(paper, only=(2,))) == set()
+    assert ("restart", "jm-2") in paper.cluster.done
 
 
 def test_what_hangs_and_is_not_ended_is_noticed(paper: Paper) -> None:

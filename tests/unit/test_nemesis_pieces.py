@@ -25,7 +25,7 @@ from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
 from hawork.core.events import EventLog
-from hawork.core.types import ProcessState
+from hawork.core.types import ProcessEnd, ProcessState
 from hawork.lab.damage import Damage
 from hawork.lab.faults import Faults
 from hawork.lab.moved_clock import add_offsets
@@ -361,12 +361,14 @@ def test_a_watchdog_may_end_what_was_paused(watchdog: str, status: int, wanted: 
         pause=lambda name: processes.update({name: replace(running, state="paused")}),
         restart=lambda name: processes.update({name: running}),
         last_words=lambda name: "Killed",
+        ends=[],
     )
     sight = SimpleNamespace(leader=lambda: "jm-1")
     deeds = Deeds(cast(Any, cluster), cast(Any, sight), cast(Any, None), 1.0, (), random.Random(1))
     deeds.do(Wish(1, KINDS["long pause"], 0.0, 2.0, 0.5, 0.5))
     assert processes["jm-1"].state == "paused"
     processes["jm-1"] = replace(running, state="exited", status=status)
+    cluster.ends.append(ProcessEnd("jm-1", 4711, status, time.monotonic()))
     deeds.undo_what_is_due(time.monotonic())
     assert (deeds.ended_by_itself == []) is wanted
     deeds.close()

@@ -116,6 +116,9 @@ def test_a_process_that_ends_is_reaped_and_reported(
     (event,) = read_events(tmp_path / "events")
     assert event.kind is EventKind.PROCESS_EXITED
     assert event.facts == {"of": "jm-1", "pid": pid, "status": 3}
+    again = control.start("jm-1", python("raise SystemExit(0)"))
+    control.wait_until("jm-1", "exited")
+    assert [(each.pid, each.status) for each in control.ends()] == [(pid, 3), (again, 0)]
 
 
 def test_output_goes_to_the_log(control: ProcessControl, tmp_path: Path) -> None:

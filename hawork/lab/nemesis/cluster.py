@@ -11,7 +11,7 @@ import psutil
 
 from hawork.core.configuration import Configuration
 from hawork.core.errors import HaworkError
-from hawork.core.types import ProcessState
+from hawork.core.types import ProcessEnd, ProcessState
 from hawork.servers.kubernetes.control_plane import ControlPlane
 
 
@@ -39,6 +39,9 @@ class Breakable(Protocol):
 
     @property
     def processes(self) -> dict[str, ProcessState]: ...
+
+    @property
+    def ends(self) -> list[ProcessEnd]: ...
 
     @property
     def client(self) -> Any: ...

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import math
 import random
 import re
-import signal
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +18,7 @@ from hawork.ha.layout import JOBS, cluster_directory, job_result_url
 from hawork.ha.storage import local_path
 from hawork.inspect.files import files_below
 from hawork.lab.nemesis.cluster import Breakable, OwnProcesses, Sight, has_begun
-from hawork.lab.nemesis.means import watchdog_seconds
+from hawork.lab.nemesis.ends import KILLED, TERMINATED, Ends
 from hawork.lab.nemesis.plan import KINDS, Wish
 from hawork.lab.nemesis.pointers import Pointers
 
@@ -28,10 +26,6 @@ _LEADER_SHARE = 0.6
 _DOWN_SECONDS = 1.2
 _AGAIN = 0.3
 """Seconds until a fault that could not be undone is tried again."""
-_BEGINS = 15.0
-"""Seconds after which a process has begun on a busy machine."""
-_NOTICED = 1.0
-"""Seconds after which an end has been noticed."""
 _SLEPT = (1.0, 90.0)
 """Seconds: the least, and how many more at most."""
 _JUMP = 3600.0
@@ -91,7 +85,6 @@ class Deeds:
         """The jobs whose own data was deleted or damaged."""
         self.put_back: set[str] = set()
         """Files that were put back: a job that ended meanwhile knows nothing of them."""
-        self.ended_by_itself: list[str] = []
         self._blocked: dict[int, str] = {}
         """The process ids, and names, of those whose event loop hangs."""
         self._cluster = cluster
@@ -103,16 +96,18 @@ class Deeds:
         self._began = time.monotonic()
         self._due: list[_Due] = []
         self._turns = itertools.count()
-        self._wanted_dead: set[int] = set()
-        self._paused: set[int] = set()
-        self._refused: dict[int, bool] = {}
-        """Whether a process that was refused writes or descriptors had begun by then."""
-        self._first_seen: dict[int, float] = {}
-        self._denied: dict[str, float] = {}
-        """Until when a process lacks a right, by its name."""
+        self._ends = Ends(cluster)
+        self._refused: set[int] = set()
+        """Those that were refused writes or descriptors."""
         self._down: dict[str, float] = {}
         self._leaving: dict[str, Future[Any]] = {}
         self._background = ThreadPoolExecutor(8, thread_name_prefix="nemesis")
+
+    @property
+    def ended_by_itself(self) -> list[str]:
+        """The ends of processes that are not the nemesis's doing, in words."""
+        self._ends.look()
+        return self._ends.by_itself
 
     # --- time ----------------------------------------------------------------------------
     def live_on(self, seconds: float) -> None:
@@ -138,13 +133,12 @@ class Deeds:
         self._start_what_is_down(now)
 
     def _start_what_is_down(self, now: float) -> None:
+        self._ends.look()
         for name, state in self._cluster.processes.items():
-            self._first_seen.setdefault(state.pid, time.monotonic())
             if state.state != "exited":
                 self._down.pop(name, None)
                 continue
             if name not in self._down:
-                self._notice_end(name)
                 self._down[name] = now + self._random.uniform(0.0, _DOWN_SECONDS)
             if self._down[name] <= now and not self._is_leaving(name):
                 self._cluster.restart(name)
@@ -186,7 +180,7 @@ class Deeds:
         """Restart the leader: what was put back into the store is read by the next one."""
         leader = self._sight.leader()
         if leader is not None:
-            self._wanted_dead.add(self._cluster.processes[leader].pid)
+            self._expect(leader, KILLED)
             self._cluster.restart(leader)
 
     def _undo_all(self) -> list[HaworkError]:
@@ -209,6 +203,7 @@ class Deeds:
         """Do one fault, if there is something to do it to."""
         deed = Deed(wish.number, wish.kind.name, "", time.monotonic() - self._began)
         self.done.append(deed)
+        self._ends.look()
         if wish.kind.needs in self._cannot:
             deed.why = "left out"
             return deed
@@ -222,22 +217,22 @@ class Deeds:
 
     def _kill(self, wish: Wish, deed: Deed) -> None:
         if name := self._process(wish, deed):
-            self._wanted_dead.add(self._cluster.processes[name].pid)
+            self._expect(name, KILLED)
             self._cluster.kill(name)
 
     def _terminate(self, wish: Wish, deed: Deed) -> None:
         if name := self._process(wish, deed):
-            self._wanted_dead.add(self._cluster.processes[name].pid)
+            self._expect(name, TERMINATED)
             self._leaving[name] = self._background.submit(self._cluster.terminate, name)
 
     def _restart(self, wish: Wish, deed: Deed) -> None:
         if name := self._process(wish, deed):
-            self._wanted_dead.add(self._cluster.processes[name].pid)
+            self._expect(name, KILLED)
             self._cluster.restart(name)
 
     def _short_pause(self, wish: Wish, deed: Deed) -> None:
         if name := self._process(wish, deed):
-            self._paused.add(self._cluster.processes[name].pid)
+            self._ends.pause(self._cluster.processes[name].pid)
             self._cluster.pause(name)
             self._later(wish, deed, lambda: self._wake(name))
 
@@ -248,11 +243,10 @@ class Deeds:
             self._cluster.resume(name)
 
     def _block(self, wish: Wish, deed: Deed) -> None:
-        """Nothing of ours ends it: that is what the watchdog is for."""
+        """Nothing of ours ends it: that is what the watchdog is for, and only that."""
         name = self._process(wish, deed, role="jm", fit=self._can_be_blocked)
         if name and isinstance(self._cluster, OwnProcesses):
-            pid = self._cluster.processes[name].pid
-            self._wanted_dead.add(pid)
+            pid = self._expect(name, KILLED)
             self._cluster.block(name)
             self._blocked[pid] = name
 
@@ -273,9 +267,15 @@ class Deeds:
     def _refuse(self, wish: Wish, deed: Deed, what: str) -> None:
         if name := self._process(wish, deed):
             pid = self._cluster.processes[name].pid
-            self._refused[pid] = has_begun(pid)
+            self._refused.add(pid)
+            if what == "opens":
+                self._ends.refuse_files(pid)
             self._cluster.refuse(name, what)
-            self._later(wish, deed, lambda: self._cluster.allow(name))
+            self._later(wish, deed, lambda: self._allow(name, pid))
+
+    def _allow(self, name: str, pid: int) -> None:
+        self._cluster.allow(name)
+        self._ends.allow_files(pid)
 
     def _deleted_file(self, wish: Wish, deed: Deed) -> None:
         self._harm_file(wish, deed, self._cluster.delete_file)
@@ -330,8 +330,12 @@ class Deeds:
     def _move_clock(self, wish: Wish, deed: Deed, wall: float = 0.0, slept: float = 0.0) -> None:
         name = self._process(wish, deed)
         if name and isinstance(self._cluster, OwnProcesses):
-            self._wanted_dead.add(self._cluster.processes[name].pid)
-            self._cluster.move_clock(name, wall, slept)
+            pid = self._cluster.processes[name].pid
+            try:
+                self._cluster.move_clock(name, wall, slept)
+            finally:  # one whose clock cannot be moved is killed, and started with one that can
+                if self._cluster.processes[name].pid != pid:
+                    self._ends.expect(pid, KILLED)
 
     def _full_disk(self, wish: Wish, deed: Deed) -> None:
         self._cluster.fill_disk()
@@ -365,13 +369,13 @@ class Deeds:
     def _revoked_right(self, wish: Wish, deed: Deed) -> None:
         verb = ("patch", "get", "watch", "create")[int(wish.choice * 4)]
         if name := self._process(wish, deed, role="jm"):
+            self._ends.revoke(name, verb)
             self._cluster.revoke_right(name, verb)
-            self._denied[name] = math.inf
             self._later(wish, deed, lambda: self._grant(name, verb))
 
     def _grant(self, name: str, verb: str) -> None:
         self._cluster.grant_right(name, verb)
-        self._denied[name] = time.monotonic() + _NOTICED
+        self._ends.grant(name, verb)
 
     def _outdated_watches(self, wish: Wish, deed: Deed) -> None:
         self._cluster.outdate_watches()
@@ -414,22 +418,11 @@ class Deeds:
         due.undo()
         due.deed.undone = time.monotonic() - self._began
 
-    def _notice_end(self, name: str) -> None:
-        state = self._cluster.processes[name]
-        # A watchdog takes a pause for what it looks like.
-        hung = state.pid in self._paused and state.status == -signal.SIGKILL
-        hung = hung and watchdog_seconds(self._cluster) > 0
-        # Python itself needs files to begin.
-        starved = state.status == 1 and not self._refused.get(state.pid, True)
-        # Without its rights it does not begin.
-        now = time.monotonic()
-        denied = state.status == 1 and self._denied.get(name, 0.0) > now
-        denied = denied and now - self._first_seen[state.pid] < _BEGINS
-        if state.pid not in self._wanted_dead and not (hung or starved or denied):
-            self.ended_by_itself.append(
-                f"{name} (process {state.pid}) ended with status {state.status}: "
-                f"{self._cluster.last_words(name)}"
-            )
+    def _expect(self, name: str, statuses: frozenset[int]) -> int:
+        """The process id of one that may end so from now on."""
+        pid = self._cluster.processes[name].pid
+        self._ends.expect(pid, statuses)
+        return pid
 
     def _is_leaving(self, name: str) -> bool:
         return name in self._leaving and not self._leaving[name].done()
