@@ -179,6 +179,8 @@ class JobView:
     clean: ResultFile | None = None
     replaced_by: int | None = None
     """The newest checkpoint in a storage that was dumped after the store (``moments``)."""
+    lost: bool = False
+    """The store has nothing of it, and its files are this cluster's own (``lost_jobs``)."""
 
     @property
     def object(self) -> Object:
@@ -225,6 +227,8 @@ class Leadership:
     record: LockRecord | None = None
     record_error: str = ""
     addresses: list[LeaderAddress] = field(default_factory=list)
+    jobs: set[str] = field(default_factory=set)
+    """Ids of the jobs for which a leader was published, if only its place is left."""
 
     @property
     def held(self) -> bool:
@@ -345,6 +349,12 @@ class Cluster:
         for job in self.jobs.values():
             yield from job.graphs
             yield from job.checkpoints
+
+    def place_of(self, job_id: str) -> Object:
+        """Where the checkpoints of a job are kept in the store."""
+        if self.backend == "kubernetes":
+            return Object("configmap", f"{self.cluster_id}-{job_id}-config-map")
+        return Object("znode", f"{self.root}/jobs/{job_id}")
 
     def loose_of(self, job_id: str, *, graphs: bool | None = None) -> list[LooseFile]:
         """Unreferenced files of a job: its job graphs, its checkpoints (``False``), or both."""

@@ -80,7 +80,7 @@ def read_config_maps(cluster: Cluster, maps: Iterable[ConfigMap], *, whole: bool
         if match := _JOB_MAP.fullmatch(each.name):
             _job(cluster, each, match[2])
     for job in cluster.jobs.values():
-        job.place = job.place or Object("configmap", f"{chosen}-{job.job_id}-config-map")
+        job.place = job.place or cluster.place_of(job.job_id)
     absent = [str(job.place) for job in cluster.jobs.values() if not job.place_exists]
     absent += [str(cluster.graphs_place)] * (not cluster.graphs_place_exists)
     if absent and not whole:
@@ -199,6 +199,8 @@ def _leadership(cluster: Cluster, cluster_map: ConfigMap | None) -> None:
             continue
         component = key.removeprefix(LEADER)
         job_id = component.removeprefix("job-") if component.startswith("job-") else None
+        if job_id is not None:
+            leadership.jobs.add(job_id)
         address = LeaderAddress(component, _entry(cluster_map, key), None, job_id=job_id)
         try:
             address.information = decode_leader_text(cluster_map.data[key])

@@ -23,19 +23,18 @@ _ALIKE = {"rocksdb", "forst"}
 def same_operators(cluster: Cluster, job: JobView, graph: JobGraph, checkpoint: Checkpoint) -> bool:
     """Whether the job has an operator for every state of the checkpoint.
 
-    The graph of a Flink 2 job does not tell all operator ids; the other checkpoints of the job
-    then do.
+    The graph of a Flink 2 job does not tell all operator ids, and one that cannot be read none; the
+    other checkpoints of the job then do.
     """
     assert checkpoint.content is not None
     ids = {operator.operator_id for operator in checkpoint.content.operators}
-    if graph.content is None:
-        return True
-    if graph.content.operators_complete:
+    if graph.content is not None and graph.content.operators_complete:
         return ids <= graph.content.operator_ids
-    known = set(graph.content.operator_ids)
+    known = set(graph.content.operator_ids) if graph.content is not None else set()
     for other in _of_this_job(cluster, job, checkpoint):
         known |= {operator.operator_id for operator in other.operators}
-    return checkpoint.content.job_id == job.job_id or ids <= known
+    unknown = not known and graph.content is None
+    return checkpoint.content.job_id == job.job_id or unknown or ids <= known
 
 
 def same_state_backend(

@@ -29,6 +29,7 @@ from hawork.inspect.errors import UndecodableError
 from hawork.inspect.handles import OperatorFacts
 from hawork.inspect.job_graph_json import read_job_graph
 from hawork.inspect.job_graphs import JobGraphFacts
+from hawork.inspect.lost_jobs import find_lost_jobs
 from hawork.inspect.metadata import decode_metadata
 from hawork.inspect.moments import mark_moments
 from hawork.inspect.own import follow_own
@@ -84,6 +85,7 @@ def follow(cluster: Cluster, progress: Progress | None = None) -> None:
         if file.name.endswith("_metadata") and (match := _CHK.fullmatch(file.name)):
             ids.setdefault(match[1], []).append(int(match[2]))
     cluster.checkpoint_folders = {job_id: sorted(found) for job_id, found in ids.items()}
+    find_lost_jobs(cluster)
     mark_moments(cluster)
 
 

@@ -186,7 +186,9 @@ class _Machine:
                     because=f"this Flink looks for {where}, and what is stored is none",
                     decided_by=job.graphs[-1].entry.object,
                 )  # fmt: skip
-            elif (job.checkpoints or job.counter or job.place_exists) and job.clean is None:
+            elif (
+                job.checkpoints or job.counter or job.place_exists or job.lost
+            ) and job.clean is None:
                 found[job.job_id] = JobRecovery(
                     job.job_id, "not-recovered", because="no job graph pointer",
                     decided_by=cluster.graphs_place,

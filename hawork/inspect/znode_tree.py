@@ -66,7 +66,7 @@ def read_znodes(cluster: Cluster, entries: Iterable[Entry]) -> None:
     for path in children.get(f"{root}/jobs", ()):
         _job(cluster, tree, children, path)
     for job in cluster.jobs.values():
-        job.place = job.place or Object("znode", f"{root}/jobs/{job.job_id}")
+        job.place = job.place or cluster.place_of(job.job_id)
     _own(cluster, tree, f"{root}/hawork/")
 
 
@@ -132,10 +132,12 @@ def _leadership(
     leadership.latch.sort(key=lambda node: node.sequence)
     for folder in children.get(f"{root}/leader", ()):
         path = f"{folder}/connection_info"
-        if path not in tree:
-            continue
         component = folder.rpartition("/")[2]
         job_id = component.removeprefix("job-") if component.startswith("job-") else None
+        if job_id is not None:
+            leadership.jobs.add(job_id)
+        if path not in tree:
+            continue
         address = LeaderAddress(component, tree[path], None, job_id=job_id)
         try:
             address.information = decode_connection_info(tree[path].data or b"")

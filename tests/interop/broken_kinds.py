@@ -16,6 +16,7 @@ from pathlib import Path
 from hawork.backends.kubernetes.layout import LOCK
 from tests.interop.broken_flink import Case
 from tests.interop.flink_stores import Entry, KubernetesStore, ZooKeeperStore
+from tests.lock_records import READABLE, UNREADABLE
 
 BOTH = ("zookeeper", "kubernetes")
 _FILE = re.compile(rb"file:(/[ -~]+?/[A-Za-z]+[0-9a-f]{12})x")
@@ -250,6 +251,40 @@ def pointer_to_another_job(case: Case) -> None:
 
 
 @kind()
+def older_pointer_to_newest_file(case: Case) -> None:
+    older, newest = case.store.checkpoints(case.jobs["exclusive"])[-2:]
+    case.store.set(older, case.store.get(newest))
+
+
+@kind()
+def newest_pointer_to_older_file(case: Case) -> None:
+    older, newest = case.store.checkpoints(case.jobs["incremental"])[-2:]
+    case.store.set(newest, case.store.get(older))
+
+
+@kind()
+def graph_pointer_to_another_job(case: Case) -> None:
+    """Two pointers to one job graph."""
+    case.store.set(
+        case.store.graph(case.jobs["exclusive"]),
+        case.store.get(case.store.graph(case.jobs["inlined"])),
+    )
+
+
+@kind()
+def graphs_and_a_job_gone(case: Case) -> None:
+    case.store.remove_graphs()
+    case.store.remove_job(case.jobs["inlined"])
+
+
+@kind()
+def graph_pointer_and_job_gone(case: Case) -> None:
+    """Nothing of one job is left but its files."""
+    case.store.remove(case.store.graph(case.jobs["inlined"]))
+    case.store.remove_job(case.jobs["inlined"])
+
+
+@kind()
 def two_jobs_broken(case: Case) -> None:
     """One job loses its newest checkpoint silently, the other is not there."""
     case.store.remove(case.store.graph(case.jobs["exclusive"]))
@@ -295,3 +330,15 @@ def pointers_of_flink_1_18(case: Case) -> None:
             value = case.store.get(entry)
             assert _NEW_UID in value
             case.store.set(entry, value.replace(_NEW_UID, _OLD_UID))
+
+
+def _annotated(text: str) -> Callable[[Case], None]:
+    def annotate(case: Case) -> None:
+        assert isinstance(case.store, KubernetesStore)
+        case.store.annotate(LOCK, text)
+
+    return annotate
+
+
+for _name, _text in {**UNREADABLE, **READABLE}.items():
+    KINDS[f"lock_record_{_name}"] = Kind(f"lock_record_{_name}", _annotated(_text), ("kubernetes",))

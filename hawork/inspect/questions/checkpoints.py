@@ -32,11 +32,17 @@ def _place(facts: Facts) -> str:
     return "ConfigMap" if on_kubernetes(facts) else "znode below /jobs"
 
 
-def _severity(facts: Facts, job: JobView) -> Severity:
+def _severity(facts: Facts, job: JobView, checkpoint: Checkpoint) -> Severity:
     """How bad a checkpoint that cannot be loaded is for this job."""
-    if job.job_id in facts.recovery.loading:
+    if facts.ends_it(checkpoint):
         return "fatal"
-    return "stuck" if job.dirty is not None else "warning"
+    cleaned_up = job.dirty is not None and facts.fate(checkpoint) in ("read", "fatal")
+    return "stuck" if cleaned_up else "warning"
+
+
+def _has_ended(job: JobView) -> bool:
+    """Whether a result says so: nothing that the store lost of it is missed."""
+    return job.clean is not None or (job.dirty is not None and not job.dirty.error)
 
 
 def _after_repair(job: JobView, without: Checkpoint) -> str:
@@ -51,7 +57,7 @@ def checkpoint_files(facts: Facts) -> Iterator[Finding]:
     for job in facts.cluster.jobs.values():
         for checkpoint in job.checkpoints:
             file = checkpoint.file
-            if file is None or facts.fate(checkpoint) != "read" or not file.looked:
+            if file is None or not facts.leads(checkpoint) or not file.looked:
                 continue
             if checkpoint.moment != "of its files":
                 continue
@@ -75,7 +81,7 @@ def checkpoint_files(facts: Facts) -> Iterator[Finding]:
             if checkpoint is not job.checkpoints[-1]:
                 which = "it is not the newest, and stops recovery all the same"
             yield Finding(
-                name, _severity(facts, job), questions,
+                name, _severity(facts, job, checkpoint), questions,
                 (checkpoint.entry.object, file.object, job.object),
                 f"the file of checkpoint {number} of {what} is {how}",
                 (evidence, which), _FATAL_CAUSE,
@@ -94,7 +100,7 @@ def checkpoint_pointers(facts: Facts) -> Iterator[Finding]:
             newest = all(_unread(facts, other) for other in _later(job, checkpoint))
             severity: Severity = "data-loss" if newest and job.dirty is None else "warning"
             if fatal:
-                severity = _severity(facts, job)
+                severity = _severity(facts, job, checkpoint)
             files = [file for file in loose_checkpoints(facts.cluster, job.job_id)
                      if file.checkpoint_id == checkpoint.checkpoint_id]  # fmt: skip
             how = (
@@ -121,15 +127,16 @@ def _later(job: JobView, checkpoint: Checkpoint) -> list[Checkpoint]:
 
 
 def _unread(facts: Facts, checkpoint: Checkpoint) -> bool:
-    return facts.fate(checkpoint) not in ("read", "fatal")
+    return not facts.leads(checkpoint) and facts.fate(checkpoint) != "fatal"
 
 
 def marked_checkpoints(facts: Facts) -> Iterator[Finding]:
     """Is a checkpoint pointer marked for deletion that should be the newest?"""
-    for job in facts.cluster.jobs.values():
-        marked = [each for each in job.checkpoints if facts.fate(each) == "marked"
+    cluster = facts.cluster
+    for job in cluster.jobs.values():
+        marked = [each for each in job.checkpoints if facts.is_marked(each)
                   and each.moment == "of its files"]  # fmt: skip
-        if not marked or job.job_id not in facts.recovery.loading:
+        if not marked or not cluster.store_looked or _has_ended(job):
             continue
         # Flink removes the oldest first: a marked one behind which nothing is kept is abnormal.
         lost = [each for each in marked
@@ -152,24 +159,35 @@ def other_content(facts: Facts) -> Iterator[Finding]:
     """Is the checkpoint that a pointer leads to the one that it names?"""
     for job in facts.cluster.jobs.values():
         for checkpoint in job.checkpoints:
-            content = checkpoint.content
-            if content is None or facts.fate(checkpoint) != "read":
+            if checkpoint.content is None or not facts.leads(checkpoint):
                 continue
-            assert checkpoint.file is not None
-            if content.job_id != job.job_id:
+            if checkpoint.content.job_id != job.job_id:
                 yield _another_job(facts, job, checkpoint)
-            elif content.checkpoint_id != checkpoint.checkpoint_id:
-                yield Finding(
-                    "pointer-to-another-checkpoint", "data-loss", (1, 11),
-                    (checkpoint.entry.object, checkpoint.file.object, job.object),
-                    f"the pointer of checkpoint {checkpoint.checkpoint_id} of {job_name(job)} "
-                    f"leads to checkpoint {content.checkpoint_id}",
-                    (f"{checkpoint.file.name} says so itself",),
-                    "the pointer was written by hand, or copied",
-                    safe="back up, then point to the right file again, or remove this pointer",
-                    unsafe="let it run: removing one checkpoint deletes the other's file",
-                    job_id=job.job_id,
-                )  # fmt: skip
+            elif checkpoint.content.checkpoint_id != checkpoint.checkpoint_id:
+                yield _another_checkpoint(facts, job, checkpoint)
+
+
+def _another_checkpoint(facts: Facts, job: JobView, checkpoint: Checkpoint) -> Finding:
+    """State is lost only when it is the one that recovery takes, and leads to an older one."""
+    assert checkpoint.content is not None and checkpoint.file is not None
+    inside, number = checkpoint.content.checkpoint_id, checkpoint.checkpoint_id
+    readable = [each for each in job.checkpoints if facts.fate(each) == "read"]
+    taken = job.job_id in facts.recovery.loading and readable and readable[-1] is checkpoint
+    back = taken and (number is None or inside < number)
+    return Finding(
+        "pointer-to-another-checkpoint", "data-loss" if back else "warning", (1, 11),
+        (checkpoint.entry.object, checkpoint.file.object, job.object),
+        f"the pointer of checkpoint {number} of {job_name(job)} leads to checkpoint {inside}",
+        (f"{checkpoint.file.name} says so itself",),
+        f"the pointer was written by hand, or copied; recovery takes checkpoint {inside}, the "
+        "state since then is lost" if back
+        else "the pointer was written by hand, or copied; recovery does not go by it, and when a "
+        "checkpoint is removed for a newer one, the wrong pointer and file are",
+        safe="back up, then point to the right file again, or remove this pointer",
+        unsafe="let it run: removing one checkpoint deletes the other's file, and the pointer that "
+        "is left ends the next JobManager",
+        job_id=job.job_id,
+    )  # fmt: skip
 
 
 def _another_job(facts: Facts, job: JobView, checkpoint: Checkpoint) -> Finding:
@@ -337,8 +355,9 @@ def moments(facts: Facts) -> Iterator[Finding]:
 def checkpoints_lost(facts: Facts) -> Iterator[Finding]:
     """Are a job's checkpoint pointers gone although it had checkpoints?"""
     cluster = facts.cluster
-    for job in cluster.jobs.values():
-        if job.checkpoints or job.job_id not in facts.recovery.loading:
+    for job in cluster.jobs.values() if cluster.stored_jobs else ():  # else: all of it is lost
+        known = job.graphs or job.counter or job.place_exists or job.lost
+        if job.checkpoints or not known or not cluster.store_looked or _has_ended(job):
             continue
         if job.replaced_by is not None:
             continue  # the first ones came after the store was dumped
@@ -364,11 +383,14 @@ def checkpoints_lost(facts: Facts) -> Iterator[Finding]:
         if outcome is not None and outcome.savepoint:
             nothing = f"from the savepoint it was first started from, {outcome.savepoint}"
         newest = files[-1].name if files else "its newest completedCheckpoint file"
+        starts = f"it starts {nothing}, silently"
+        if job.job_id not in facts.recovery.loading:
+            starts = "it would start from nothing, were its job graph recovered"
         yield Finding(
             "checkpoints-lost", "data-loss", (10, 11, 3),
             (*(() if job.place_exists else (job.place,)), job.object,
              *(file.object for file in files)),
-            f"no checkpoint pointer of {job_name(job)} is left: it starts {nothing}, silently",
+            f"no checkpoint pointer of {job_name(job)} is left: {starts}",
             tuple(evidence),
             "the ConfigMap or the znodes were deleted, often as the advice 'try cleaning the state "
             "handle store' is taken; INFO 'No checkpoint found during restore' is all one sees",

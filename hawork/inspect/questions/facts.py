@@ -27,6 +27,22 @@ class Facts:
     def fate(self, stored: StoredPointer) -> Fate:
         return fate_of(stored, self.versions)
 
+    def leads(self, stored: StoredPointer) -> bool:
+        """Whether the pointer leads to its file for the release that wrote it.
+
+        Damage behind it is damage, though the release that is started passes over it.
+        """
+        return self.fate(stored) in ("read", "invisible") and not stored.marked
+
+    def is_marked(self, stored: StoredPointer) -> bool:
+        """Whether it is marked for deletion, also for a release that does not see it at all."""
+        return self.fate(stored) in ("marked", "invisible") and stored.marked
+
+    def ends_it(self, stored: StoredPointer) -> bool:
+        """Whether this pointer, or what it leads to, ends every JobManager."""
+        place = stored.entry.object
+        return any(each.decided_by == place for each in self.recovery.blockers)
+
     @property
     def now(self) -> float | None:
         """The moment of the data, at the earliest."""

@@ -29,7 +29,7 @@ def graph_files(facts: Facts) -> Iterator[Finding]:
     for job in facts.cluster.jobs.values():
         for graph in job.graphs:
             file = graph.file
-            if file is None or facts.fate(graph) != "read" or not file.looked:
+            if file is None or not facts.leads(graph) or not file.looked:
                 continue
             assert graph.pointer is not None
             what = "execution plan" if graph.plan else "job graph"
@@ -37,7 +37,7 @@ def graph_files(facts: Facts) -> Iterator[Finding]:
             questions: tuple[int, ...] = (3, 11)
             what_of = f"the {what} of {job_name(job)}"
             objects: tuple[Object, ...] = (graph.entry.object, file.object, job.object)
-            severity: Severity = "fatal" if _recovers(facts, job) else "warning"
+            severity: Severity = "fatal" if facts.ends_it(graph) else "warning"
             cause = f"one {what} that cannot be loaded stops the recovery of every job"
             if file.missing:
                 name, title = "job-graph-file-missing", f"{what_of} is missing"
@@ -56,6 +56,8 @@ def graph_files(facts: Facts) -> Iterator[Finding]:
                 objects = (*objects, Object("job", inside.job_id))
                 twice = any(each.job_id == job.job_id for each in facts.recovery.blockers)
                 severity = "fatal" if twice else "data-loss"
+                if facts.fate(graph) != "read" or not _recovers(facts, job):
+                    severity = "warning"
                 cause = (
                     "two pointers lead to one job: it is started twice, which ends the JobManager"
                     if twice else "the other job is started under this pointer, and this one is not"
@@ -82,11 +84,12 @@ def graph_pointers(facts: Facts) -> Iterator[Finding]:
             what = "execution plan" if graph.plan else "job graph"
             loose = facts.cluster.loose_of(job.job_id, graphs=True)
             if graph.fault is not None and fate in ("fatal", "passed over"):
-                fatal = fate == "fatal" and (graph.fault == "not-base64" or _recovers(facts, job))
-                if not fatal and (job.dirty is not None or job.clean is not None):
-                    severity: Severity = "warning"
-                else:
-                    severity = "fatal" if fatal else "data-loss"
+                fatal = facts.ends_it(graph)
+                ended = job.dirty is not None or job.clean is not None
+                unread = fate == "fatal" or reads_plans(facts.versions) not in (None, graph.plan)
+                severity: Severity = "warning" if ended or unread else "data-loss"
+                if fatal:
+                    severity = "fatal"
                 how = "it ends the JobManager before it leads"
                 if fate == "passed over":
                     how = (
@@ -103,7 +106,7 @@ def graph_pointers(facts: Facts) -> Iterator[Finding]:
                     unsafe="start the cluster and see" if not fatal
                     else "delete the ConfigMap or znode that it is in", job_id=job.job_id,
                 )  # fmt: skip
-            elif fate == "marked" and job.dirty is None and job.clean is None:
+            elif facts.is_marked(graph) and job.dirty is None and job.clean is None:
                 how = (
                     "the marker in the pointer is set" if on_kubernetes(facts)
                     else "no 'locks' child: Flink takes such a node for marked for deletion"
@@ -129,12 +132,10 @@ def without_pointer(facts: Facts) -> Iterator[Finding]:
     if not cluster.store_looked:
         return
     lost = [job for job in cluster.jobs.values()
-            if not job.graphs and (job.checkpoints or job.counter or job.place_exists)
+            if not job.graphs
+            and (job.checkpoints or job.counter or job.place_exists or job.lost)
             and job.dirty is None and job.clean is None]  # fmt: skip
-    if not cluster.graphs_place_exists:
-        yield from _all_lost(facts, lost)
-        return
-    if not lost and not cluster.stored_jobs:
+    if not cluster.graphs_place_exists or not cluster.stored_jobs:
         yield from _all_lost(facts, lost)
         return
     for job in lost:
@@ -165,6 +166,8 @@ def _kept(job: JobView) -> str:
         parts.append(several(len(job.checkpoints), "checkpoint pointer"))
     if job.counter is not None:
         parts.append(f"a counter of {job.counter.value}")
+    if not parts and job.lost:
+        return "the store has nothing of it, and its files are those of this cluster"
     return f"the job has {' and '.join(parts) or 'a place in the store'}"
 
 
@@ -174,10 +177,8 @@ def _all_lost(facts: Facts, lost: list[JobView]) -> Iterator[Finding]:
     ids = [job.job_id for job in lost]
     files: list[LooseFile] = [file for job_id in ids
                               for file in cluster.loose_of(job_id, graphs=True)]  # fmt: skip
-    if not ids:
+    if not cluster.stored_jobs:
         ended = {job.job_id for job in cluster.jobs.values() if job.clean or job.dirty}
-        if cluster.stored_jobs:
-            return
         files = [file for file in cluster.loose if file.job_id and file.job_id not in ended]
         ids = list(dict.fromkeys(file.job_id for file in files if file.job_id))
     if not ids:
@@ -189,9 +190,9 @@ def _all_lost(facts: Facts, lost: list[JobView]) -> Iterator[Finding]:
     what = "ConfigMap of the cluster" if on_kubernetes(facts) else "parent of the job graphs"
     there = "empty" if cluster.graphs_place_exists else "not there"
     evidence = [f"{what} {place.name} is {there}"]
-    if lost:
-        have = "has" if len(lost) == 1 else "have"
-        evidence.append(f"{several(len(lost), 'job')} still {have} checkpoints")
+    if kept := [job for job in lost if not job.lost]:
+        have = "has" if len(kept) == 1 else "have"
+        evidence.append(f"{several(len(kept), 'job')} still {have} checkpoints")
     if files:
         evidence.append(f"{several(len(files), 'file')} of {'it' if len(ids) == 1 else 'them'} "
                         f"lie unreferenced: {named(file.name for file in files)}")  # fmt: skip

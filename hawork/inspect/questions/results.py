@@ -85,7 +85,7 @@ def clean(facts: Facts) -> Iterator[Finding]:
     for job in facts.cluster.jobs.values():
         if job.clean is None or (job.dirty is not None and not job.dirty.error):
             continue
-        graphs = [graph for graph in job.graphs if facts.fate(graph) == "read"]
+        graphs = [graph for graph in job.graphs if facts.leads(graph)]
         if graphs:
             yield Finding(
                 "clean-result-with-job-graph", "data-loss", (5, 11),
