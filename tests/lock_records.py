@@ -43,19 +43,19 @@ UNREADABLE = {
     "has_a_bad_acquisition": _record(acquireTime="2026-01-01"),
     "is_free_and_has_a_bad_time": _record(holderIdentity="", renewTime="yesterday"),
     "has_words_for_transitions": _record(leaderTransitions="many"),
+    "is_free_and_has_no_times": json.dumps({"holderIdentity": "", "leaderTransitions": 0}),
+    "has_no_acquisition": _record(without="acquireTime"),
+    "has_text_seconds": _record(leaseDuration="4"),
+    "has_an_unknown_field": _record(colour="red"),
 }  # fmt: skip
 """No JobManager ever leads."""
 
 READABLE = {
     "has_no_holder": _record(without="holderIdentity"),
-    "is_free_and_has_no_times": json.dumps({"holderIdentity": "", "leaderTransitions": 0}),
-    "has_no_acquisition": _record(without="acquireTime"),
     "has_no_transitions": _record(without="leaderTransitions"),
     "has_text_for_transitions": _record(leaderTransitions="3"),
     "has_a_number_for_holder": _record(holderIdentity=5),
     "has_seconds": _record(leaseDuration=4.0),
-    "has_text_seconds": _record(leaseDuration="4"),
-    "has_an_unknown_field": _record(colour="red"),
     "has_something_behind": _record() + " and more",
 }
 """A JobManager leads."""

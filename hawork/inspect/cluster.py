@@ -27,7 +27,7 @@ from hawork.inspect.znodes import ZooKeeperTree
 __all__ = [
     "Backend", "Checkpoint", "Cluster", "Counter", "Fault", "JobGraph", "JobView", "LatchNode",
     "LeaderAddress", "Leadership", "LockNode", "LooseFile", "MissingState", "Moment", "NotLooked",
-    "OtherCluster", "PointedFile", "ResultFile", "StoredPointer",
+    "OtherCluster", "PointedFile", "ResultFile", "Savepoint", "StoredPointer",
 ]  # fmt: skip
 
 Backend: TypeAlias = Literal["zookeeper", "kubernetes", "embedded"]
@@ -164,6 +164,19 @@ class ResultFile:
 
 
 @dataclass(slots=True)
+class Savepoint:
+    """The snapshot that a job was first started from, which counts while it has no checkpoint."""
+
+    url: str
+    file: PointedFile
+    """Its ``_metadata``."""
+    checkpoint_id: int | None = None
+    operator_ids: frozenset[str] = frozenset()
+    state_looked: bool = False
+    missing: list[MissingState] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class JobView:
     """All that is stored of one job."""
 
@@ -179,6 +192,8 @@ class JobView:
     clean: ResultFile | None = None
     replaced_by: int | None = None
     """The newest checkpoint in a storage that was dumped after the store (``moments``)."""
+    savepoint: Savepoint | None = None
+    """What it would begin with again; looked for only when no checkpoint pointer can be taken."""
     lost: bool = False
     """The store has nothing of it, and its files are this cluster's own (``lost_jobs``)."""
 
@@ -234,6 +249,11 @@ class Leadership:
     def held(self) -> bool:
         """Whether another process holds the lock, as far as the store says."""
         return bool(self.latch) or (self.record is not None and bool(self.record.holder))
+
+    @property
+    def record_refused(self) -> str:
+        """Why Flink's elector cannot read the leader annotation; empty when it can."""
+        return self.record_error or (self.record.refused if self.record is not None else "")
 
     @property
     def record_missing(self) -> bool:

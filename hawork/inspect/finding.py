@@ -32,6 +32,8 @@ CODES: Final[dict[str, str]] = {
     "HA113": "metadata-file-missing",
     "HA114": "metadata-file-unreadable",
     "HA115": "metadata-disagrees",
+    "HA116": "savepoint-missing",
+    "HA117": "savepoint-unreadable",
     "HA201": "job-graph-file-missing",
     "HA202": "job-graph-file-truncated",
     "HA203": "job-graph-file-corrupt",

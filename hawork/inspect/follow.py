@@ -26,7 +26,7 @@ from hawork.inspect.cluster import (
     StoredPointer,
 )
 from hawork.inspect.errors import UndecodableError
-from hawork.inspect.handles import OperatorFacts
+from hawork.inspect.handles import OperatorFacts, StateHandle
 from hawork.inspect.job_graph_json import read_job_graph
 from hawork.inspect.job_graphs import JobGraphFacts
 from hawork.inspect.lost_jobs import find_lost_jobs
@@ -36,7 +36,7 @@ from hawork.inspect.own import follow_own
 from hawork.inspect.results import decode_result
 from hawork.inspect.stored_files import StoredFile, StoredFiles, comparable_url
 
-__all__ = ["follow", "follow_pointer"]
+__all__ = ["covered", "follow", "follow_pointer", "missing_state", "not_mapped", "read_whole"]
 
 MAX_FILE: Final = 256 << 20
 """Bytes of a file in storageDir that are read; a larger one is named, not read."""
@@ -101,13 +101,13 @@ def follow_pointer(
     name = files.name_of(url)
     if name is None:
         stored.file = PointedFile(url, looked=False)
-        cluster.miss("files of pointers", _not_below(url))
+        cluster.miss("files of pointers", not_mapped(url))
         return
     found = files.get(name)
     # The folder of a cluster is made by Flink; an empty storageDir may only be not mounted.
     folder = posixpath.dirname(name)
     empty = files.complete and folder in files.there
-    looked = found is not None or empty or _covered(
+    looked = found is not None or empty or covered(
         cluster, files, url, name, posixpath.dirname(folder)
     )  # fmt: skip
     stored.file = PointedFile(name, looked)
@@ -115,7 +115,7 @@ def follow_pointer(
         return
     stored.file.size = found.size
     try:
-        data = _read(files, found)
+        data = read_whole(files, found)
         if isinstance(stored, Checkpoint):
             stored.content = decode_completed_checkpoint(data)
         elif isinstance(stored, JobGraph):
@@ -142,7 +142,7 @@ def _artifacts(
         if found is not None:
             artifact.size = found.size
             try:
-                if hashlib.sha1(_read(files, found)).hexdigest() not in key:
+                if hashlib.sha1(read_whole(files, found)).hexdigest() not in key:
                     artifact.error = f"the SHA-1 of {name} is another than its name says"
             except (OSError, HaworkError) as error:
                 artifact.looked = False
@@ -150,7 +150,7 @@ def _artifacts(
         yield artifact
 
 
-def _covered(cluster: Cluster, files: StoredFiles, url: str, name: str, folder: str) -> bool:
+def covered(cluster: Cluster, files: StoredFiles, url: str, name: str, folder: str) -> bool:
     """Whether a file that is not listed is missing.
 
     Not where nothing of ``folder`` is listed: it was not copied, or the map is wrong.
@@ -182,12 +182,12 @@ def _map_to(url: str, name: str) -> str:
     return f"--map {'/'.join(wanted)}={'/'.join(there) or '.'}"
 
 
-def _not_below(url: str) -> str:
+def not_mapped(url: str) -> str:
     root = url.rpartition("/")[0]
     return f"{root} is below no URL that is mapped: give its storage with --storage and --map"
 
 
-def _read(files: StoredFiles, file: StoredFile) -> bytes:
+def read_whole(files: StoredFiles, file: StoredFile) -> bytes:
     if file.size > MAX_FILE:
         raise HaworkError(f"it has {file.size} bytes; files of up to {MAX_FILE} are read")
     return files.read(file.name)
@@ -196,9 +196,17 @@ def _read(files: StoredFiles, file: StoredFile) -> bytes:
 def _state_files(
     cluster: Cluster, files: StoredFiles, checkpoint: Checkpoint, content: CompletedCheckpoint
 ) -> None:
-    checkpoint.state_looked = True
+    checkpoint.state_looked, checkpoint.missing = missing_state(cluster, files, content.handles)
+
+
+def missing_state(
+    cluster: Cluster, files: StoredFiles, handles: Iterable[StateHandle]
+) -> tuple[bool, list[MissingState]]:
+    """Whether every file of these handles could be looked for, and those that are not whole."""
+    looked = True
+    missing: list[MissingState] = []
     seen: set[tuple[str, int]] = set()
-    for handle in content.handles:
+    for handle in handles:
         if handle.path is None or handle.kind == "empty":
             continue
         wanted = handle.start + handle.size
@@ -207,19 +215,20 @@ def _state_files(
         seen.add((handle.path, wanted))
         name = files.name_of(handle.path)
         if name is None:
-            checkpoint.state_looked = False
-            cluster.miss("state files", _not_below(handle.path))
+            looked = False
+            cluster.miss("state files", not_mapped(handle.path))
             continue
         found = files.get(name)
         folder = _checkpoint_dir(name)
         if found is None and not (
             (files.complete and folder in files.there)
-            or _covered(cluster, files, handle.path, name, folder)
+            or covered(cluster, files, handle.path, name, folder)
         ):
-            checkpoint.state_looked = False
+            looked = False
         elif found is None or found.size < wanted:
             size = None if found is None else found.size
-            checkpoint.missing.append(MissingState(name, wanted, size, handle.owner))
+            missing.append(MissingState(name, wanted, size, handle.owner))
+    return looked, missing
 
 
 def _checkpoint_dir(name: str) -> str:
@@ -248,7 +257,7 @@ def _metadata(
     if not compare:
         return
     try:
-        metadata = decode_metadata(_read(files, found), path.rpartition("/")[0])
+        metadata = decode_metadata(read_whole(files, found), path.rpartition("/")[0])
     except UndecodableError as error:
         checkpoint.metadata_error = str(error)
         return
@@ -354,7 +363,7 @@ def _results(cluster: Cluster, files: StoredFiles, ha_folders: set[str]) -> None
 def _result(files: StoredFiles, file: StoredFile, job_id: str, dirty: bool) -> ResultFile:
     result = ResultFile(file.name, job_id, dirty, modified=file.modified)
     try:
-        decoded = decode_result(_read(files, file))
+        decoded = decode_result(read_whole(files, file))
     except (OSError, HaworkError) as error:
         result.error = str(error)
     else:
@@ -364,6 +373,9 @@ def _result(files: StoredFiles, file: StoredFile, job_id: str, dirty: bool) -> R
 
 def _loose(cluster: Cluster, files: StoredFiles, folders: set[str]) -> None:
     used = {stored.file.name for stored in cluster.pointers if stored.file is not None}
+    # Clusters that share a directory are normal: their own pointers say whose a file is.
+    used |= {name for other in cluster.others for url in other.urls
+             if (name := files.name_of(url)) is not None}  # fmt: skip
     for file in _in(files, folders):
         base = posixpath.basename(file.name)
         kind = next((kind for prefix, kind in _PREFIXES.items() if base.startswith(prefix)), None)
@@ -371,7 +383,7 @@ def _loose(cluster: Cluster, files: StoredFiles, folders: set[str]) -> None:
             continue
         loose = LooseFile(file.name, file.size, file.modified, kind)
         try:
-            data = _read(files, file)
+            data = read_whole(files, file)
             if kind == "completed checkpoint":
                 content = decode_completed_checkpoint(data)
                 loose.job_id, loose.checkpoint_id = content.job_id, content.checkpoint_id

@@ -23,6 +23,7 @@ from hawork.inspect.questions.table import answers, ask
 from hawork.inspect.recovery import predict, running_versions
 from hawork.inspect.report import as_text
 from hawork.inspect.report_html import as_fragment
+from hawork.inspect.savepoints import follow_savepoints
 from hawork.inspect.sources import Sources, read_sources
 
 __all__ = ["ShownInspection", "Sources", "inspect", "inspect_paths", "judge"]
@@ -119,6 +120,7 @@ def judge(
 ) -> ShownInspection:
     """Follow the pointers of a cluster, and say what follows; it was taken before ``latest``."""
     follow(cluster, progress)
+    follow_savepoints(cluster)
     if cluster.moment.earliest is None:
         cluster.moment = find_moment(cluster, latest)
     cluster.store_moment = find_store_moment(cluster, cluster.moment.latest or latest)

@@ -14,7 +14,8 @@ import json
 import math
 import re
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from hawork.backends.kubernetes import layout
@@ -244,10 +245,44 @@ class LockRecord:
     renew_time: float | None
     transitions: int
     form: str
+    refused: str = field(default="", compare=False)
+    """Why Flink's own elector cannot read it, and so never leads; empty when it can."""
+
+
+_WRITTEN_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+_FIELDS: Final = frozenset(
+    ("holderIdentity", "leaseDuration", "acquireTime", "renewTime", "leaderTransitions")
+)
+
+
+def _refused(record: Mapping[str, object]) -> str:
+    """What fabric8's ``LeaderElectionRecord`` does not take. Each was tried on Flink 1.20.5.
+
+    It takes no field that it does not know, no time but in its own form, and no record without
+    both times and the duration.
+    """
+    for name in ("leaseDuration", "acquireTime", "renewTime"):
+        if record.get(name) is None:
+            return f"it has no {name}"
+    if unknown := sorted(set(record) - _FIELDS):
+        return f"it has a field {unknown[0]!r}, which Flink does not know"
+    duration, transitions = record["leaseDuration"], record.get("leaderTransitions")
+    if isinstance(duration, str) and not duration.startswith("P"):
+        return f"its leaseDuration is {duration[:40]!r}"
+    for name in ("acquireTime", "renewTime"):
+        time = record[name]
+        if not isinstance(time, str) or not _WRITTEN_TIME.fullmatch(time) or _moment(time) is None:
+            return f"its {name} is {str(time)[:40]!r}, and not in the form that Flink writes"
+    if isinstance(transitions, str) and not re.fullmatch(r"[+-]?\d{1,9}", transitions):
+        return f"its leaderTransitions is {transitions[:40]!r}"
+    return ""
 
 
 def decode_lock_record(text: str) -> LockRecord:
-    """Read the annotation in every form that Flink's libraries and client-go write it."""
+    """Read the annotation in every form that Flink's libraries and client-go write it.
+
+    A record that is shown may all the same be ``refused`` by Flink.
+    """
     what = "lock record"
     try:
         record = json.loads(text)
@@ -274,6 +309,7 @@ def decode_lock_record(text: str) -> LockRecord:
         _moment(record.get("renewTime")),
         transitions or 0,
         form,
+        _refused(record),
     )
 
 

@@ -11,10 +11,18 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias
 
-from hawork.inspect.cluster import Checkpoint, Cluster, JobGraph, JobView, StoredPointer
+from hawork.inspect.cluster import (
+    Checkpoint,
+    Cluster,
+    JobGraph,
+    JobView,
+    Savepoint,
+    StoredPointer,
+)
 from hawork.inspect.finding import Object
 from hawork.inspect.fitting import same_operators, same_state_backend
 from hawork.inspect.handles import INCREMENTAL
+from hawork.inspect.job_graphs import JobGraphFacts
 from hawork.inspect.outcomes import Blocker, JobRecovery, Recovery
 from hawork.inspect.own_recovery import own_outcome
 from hawork.inspect.pointers import MARKER_UID_1_15, MARKER_UID_1_19
@@ -138,6 +146,12 @@ def never_leads(cluster: Cluster) -> Blocker | None:
         # Source: fabric8's LeaderElector: without a record it creates the ConfigMap, which fails.
         return Blocker(
             "its ConfigMap has no leader annotation: every JobManager tries to create it, for ever",
+            leadership.place,
+        )
+    if leadership.record_refused and not cluster.own:
+        # Source: fabric8's LeaderElector: to acquire the lock it reads the record, and fails.
+        return Blocker(
+            "its leader annotation cannot be read: every JobManager tries again, for ever",
             leadership.place,
         )
     record, latest = leadership.record, cluster.moment.latest
@@ -349,14 +363,38 @@ class _Machine:
             because = "every checkpoint pointer is passed over"
         elif job.counter is None:
             because = "no checkpoint pointer, no counter"
-        settings = graph.content.restore_settings if graph.content is not None else None
-        if settings is not None and settings.path is not None:
+        savepoint = job.savepoint
+        if graph.content is None or savepoint is None:
+            return JobRecovery(job.job_id, "from-scratch", because=because, decided_by=job.place)
+        began = f"what it was first started from, {savepoint.url}"
+        if why := self._unusable(savepoint, graph.content):
+            self._block(f"{because}, and {began}, {why}", graph.entry.object, job.job_id, True)
+        elif savepoint.missing:
+            gone = savepoint.missing[0]
             return JobRecovery(
-                job.job_id, "restored", decided_by=graph.entry.object, savepoint=settings.path,
-                because=f"{because}: it starts again from what it was first started from, "
-                f"{settings.path}",
+                job.job_id, "restart-loop", savepoint.checkpoint_id, savepoint=savepoint.url,
+                decided_by=Object("file", gone.name),
+                because="the TaskManager cannot read a file of the savepoint, on every attempt",
             )  # fmt: skip
-        return JobRecovery(job.job_id, "from-scratch", because=because, decided_by=job.place)
+        return JobRecovery(
+            job.job_id, "restored", savepoint.checkpoint_id, f"{because}: it starts again from "
+            f"{began}", graph.entry.object, savepoint=savepoint.url,
+        )  # fmt: skip
+
+    def _unusable(self, savepoint: Savepoint, graph: JobGraphFacts) -> str:
+        """Why a job cannot begin with a savepoint; empty when it can.
+
+        Source: ``Dispatcher.handleJobManagerRunnerResult``: of a recovered job, whatever fails
+        before it runs ends the JobManager.
+        """
+        if savepoint.file.missing:
+            return "is not there"
+        if savepoint.file.error:
+            return "cannot be read"
+        fits = not graph.operators_complete or savepoint.operator_ids <= graph.operator_ids
+        if not fits and not graph.restore_settings.allow_non_restored:
+            return "has state of operators that the job does not have"
+        return ""
 
     def _unreadable(self, checkpoint: Checkpoint) -> str:
         """Why recovery ends with this checkpoint; empty when it does not.

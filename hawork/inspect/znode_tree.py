@@ -6,6 +6,7 @@ Source: ``ZooKeeperUtils``, ``ZooKeeperStateHandleStore``, Curator's ``LeaderLat
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -35,6 +36,7 @@ JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
 _SEQUENCE: Final = re.compile(r".*latch-(-?\d+)", re.DOTALL)
 _MARKS: Final = ("leader", "jobs", "jobgraphs", "execution-plans")
 PLANS: Final = "execution-plans"
+_POINTER: Final = re.compile(r"(.*?)/[^/]+/[0-9a-f]{32}(?:/checkpoints/\d+)?", re.DOTALL)
 
 
 def read_znodes(cluster: Cluster, entries: Iterable[Entry]) -> None:
@@ -47,11 +49,13 @@ def read_znodes(cluster: Cluster, entries: Iterable[Entry]) -> None:
     cluster.store_looked = True
     roots = _roots(tree, cluster.settings)
     root = _choose(cluster, roots)
+    others: dict[str, OtherCluster] = {}
     for other in roots:
         if other != root:
-            cluster.others.append(
-                OtherCluster(other.rpartition("/")[2] or "/", (Object("znode", other or "/"),))
-            )
+            name = other.rpartition("/")[2] or "/"
+            cluster.others.append(OtherCluster(name, (Object("znode", other or "/"),)))
+            others[other] = cluster.others[-1]
+    _urls_of(others, tree)
     cluster.root = root
     cluster.cluster_id = cluster.settings.cluster_id or root.rpartition("/")[2]
     children = _children(tree, root)
@@ -68,6 +72,16 @@ def read_znodes(cluster: Cluster, entries: Iterable[Entry]) -> None:
     for job in cluster.jobs.values():
         job.place = job.place or cluster.place_of(job.job_id)
     _own(cluster, tree, f"{root}/hawork/")
+
+
+def _urls_of(others: Mapping[str, OtherCluster], tree: Mapping[str, Entry]) -> None:
+    """Where the pointers of the other clusters lead to."""
+    for path, entry in tree.items() if others else ():
+        match = _POINTER.fullmatch(path)
+        if match and match[1] in others:
+            with contextlib.suppress(UndecodableError):
+                found = decode_pointer(entry.data or b"", "zookeeper")
+                others[match[1]].urls.append(found.path)
 
 
 def _roots(tree: Mapping[str, Entry], settings: Settings) -> dict[str, int]:

@@ -16,8 +16,17 @@ import pytest
 from hawork.lab.flink.distribution import FlinkDistribution
 from tests.contract.kubernetes_server import shared_control_plane
 from tests.contract.zookeeper_harness import shared_servers
-from tests.interop.broken_flink import COUNTED, Base, check_exact, check_repair, make_base
+from tests.interop.broken_flink import (
+    COUNTED,
+    SQL,
+    Base,
+    Case,
+    check_exact,
+    check_repair,
+    make_base,
+)
 from tests.interop.broken_kinds import BOTH, KINDS
+from tests.interop.broken_savepoints import SAVEPOINT_KINDS
 from tests.interop.flink_stores import KubernetesStore, ZooKeeperStore
 
 INSTALLED = FlinkDistribution.find().version
@@ -57,7 +66,7 @@ class Bases:
         self._what: tuple[str, ...] | None = None
         self._base: Base | None = None
 
-    def of(self, *what: str) -> Base:
+    def of(self, *what: str, restored: bool = False) -> Base:
         """Service and version, and the SQL of the jobs when it is another."""
         if self._base is None or what != self._what:
             self.close()
@@ -67,7 +76,8 @@ class Bases:
             else:
                 store = KubernetesStore(shared_control_plane())
             directory = self._directories.mktemp("flink")
-            self._base, self._what = make_base(store, directory, flink(version), *sql), what
+            self._base = make_base(store, directory, flink(version), *sql, restored=restored)
+            self._what = what
         return self._base
 
     def close(self) -> None:
@@ -101,15 +111,35 @@ def cases() -> Iterator[object]:
 def test_real_flink_does_what_was_predicted(
     bases: Bases, what: tuple[str, str], name: str, target: str
 ) -> None:
-    base = bases.of(*what)
-    case = base.restore()
+    case = bases.of(*what).restore()
     KINDS[name].break_(case)
+    compare(case, name, target)
+
+
+def compare(case: Case, name: str, target: str) -> None:
+    """What is predicted, and then what a JobManager of ``target`` does."""
+    base = case.base
     upgrade = [] if target == base.flink.version else ["--target-version", target]
     predicted, answer = case.predict(*upgrade)
     observed = case.observe(flink(target))
     codes = " ".join(sorted(each["code"] for each in answer["findings"])) or "-"
     print(f"\n{base.store.kind} {base.flink.version} {target} {name}: {observed}   [{codes}]")
     assert observed == predicted
+    fatal = any(each["severity"] == "fatal" for each in answer["findings"])
+    assert fatal == (observed.jobmanager != "starts")
+
+
+@pytest.mark.parametrize(("service", "version"), [
+    ("zookeeper", INSTALLED), ("kubernetes", INSTALLED), ("zookeeper", "2.1.1"),
+    ("zookeeper", "1.18.1"),
+])  # fmt: skip
+@pytest.mark.parametrize("name", SAVEPOINT_KINDS)
+def test_jobs_that_were_started_from_savepoints(
+    bases: Bases, service: str, version: str, name: str
+) -> None:
+    case = bases.of(service, version, SQL, restored=True).restore()
+    SAVEPOINT_KINDS[name](case)
+    compare(case, name, version)
 
 
 REPAIRABLE = (

@@ -46,7 +46,7 @@ JOBS = {
     "exclusive": ("hashmap", 2, 4000, "1 kb"),
     "incremental": ("rocksdb", 1, 4000, "1 kb"),
 }
-_SQL = """
+SQL = """
 SET 'pipeline.name' = '{name}';
 SET 'parallelism.default' = '{parallelism}';
 SET 'state.backend.type' = '{backend}';
@@ -195,11 +195,19 @@ def flink_options(store: FlinkStore, root: Path) -> dict[str, str]:
 
 
 def make_base(
-    store: FlinkStore, directory: Path, flink: FlinkDistribution, sql: str = _SQL
+    store: FlinkStore,
+    directory: Path,
+    flink: FlinkDistribution,
+    sql: str = SQL,
+    *,
+    restored: bool = False,
 ) -> Base:
-    """Run real Flink with the three jobs until each has three checkpoints, then kill it."""
+    """Run real Flink with the three jobs until each has three checkpoints, then kill it.
+
+    ``restored``: each job is stopped with a savepoint first, and submitted again from there.
+    """
     root = directory / "srv"
-    for part in ("ha", "checkpoints"):
+    for part in ("ha", "checkpoints", "savepoints"):
         (root / part).mkdir(parents=True)
     base = Base(store, [], directory / "kept", root, {}, flink)
     jobs = {}
@@ -210,16 +218,19 @@ def make_base(
                 name=name, backend=backend, parallelism=parallelism, keys=keys,
                 threshold=threshold,
             )  # fmt: skip
-            script = SqlScript.of(text, {})
-            jobs[name] = processes.run(script)
-        eventually(
-            lambda: all(
-                len(kept) >= 2 and kept[-1] >= 4
-                for job in jobs.values()
-                if (kept := completed(address, job)) is not None
-            ),
-            timeout=SECONDS,
-        )
+            jobs[name] = processes.run(SqlScript.of(text, {}))
+            if restored:
+                eventually(lambda: completed(address, jobs[name]), timeout=SECONDS)  # noqa: B023
+                savepoint = stop(address, jobs[name], f"file://{root}/savepoints")
+                began = f"SET 'execution.savepoint.path' = '{savepoint}';\n"
+                began += f"SET 'execution.state-recovery.path' = '{savepoint}';\n"
+                jobs[name] = processes.run(SqlScript.of(began + text, {}))
+
+        def each_has_some() -> bool:
+            kept = [completed(address, job) for job in jobs.values()]
+            return all(len(ids) >= 2 and ids[-1] >= 4 for ids in kept)
+
+        eventually(each_has_some, timeout=SECONDS)
         for name in ("jm", "tm"):
             processes.kill(name)
     store.wait_until_over()
@@ -304,6 +315,24 @@ def leading(processes: FlinkProcesses) -> str | None:
         return None
     address = f"http://{listening[1]}"
     return address if get(address, "jobs/overview") is not None else None
+
+
+def stop(address: str, job: str, target: str) -> str:
+    """Stop a job with a savepoint; the savepoint's path."""
+    body = json.dumps({"targetDirectory": target, "drain": False}).encode()
+    request = urllib.request.Request(
+        f"{address}/jobs/{job}/stop", body, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=5) as found:
+        trigger = json.load(found)["request-id"]
+
+    def path() -> str | None:
+        said = get(address, f"jobs/{job}/savepoints/{trigger}") or {}
+        location = (said.get("operation") or {}).get("location")
+        assert "failure-cause" not in (said.get("operation") or {}), said
+        return location
+
+    return str(eventually(path, timeout=SECONDS))
 
 
 def completed(address: str, job: str) -> list[int]:

@@ -6,9 +6,10 @@ import copy
 import struct
 
 import pytest
-from ha_cases.made import LATEST, SESSION, Made, Name, clusters
+from ha_cases.made import LATEST, LOCK, SESSION, Made, Name, clusters
 
 from hawork.inspect.inspection import Inspection
+from tests.lock_records import READABLE, UNREADABLE
 
 CLUSTERS = clusters()
 ON_ZOOKEEPER = [name for name, made in CLUSTERS.items() if made.backend == "zookeeper"]
@@ -270,12 +271,24 @@ def test_the_first_checkpoints_of_a_job_may_come_after_the_store_was_dumped(clus
     assert [each.name for each in made.look().alarms] == ["checkpoints-lost"]
 
 
-def test_an_annotation_that_is_no_lock_record_is_named() -> None:
+@pytest.mark.parametrize("text", UNREADABLE.values(), ids=list(UNREADABLE))
+def test_a_lock_record_that_flink_cannot_read_keeps_all_from_leading(text: str) -> None:
+    """Each was tried on real Flink 1.20.5: ``tests/benchmarks/bench_prediction.py``."""
     made = led("k8s120")
-    made.store[made.cluster_map]["metadata"]["annotations"] = {
-        "control-plane.alpha.kubernetes.io/leader": "{"
-    }
-    assert [each.name for each in made.look().alarms] == ["lock-record-unreadable"]
+    made.store[made.cluster_map]["metadata"]["annotations"] = {LOCK: text}
+    found = made.look()
+    assert said(found) == [("lock-record-unreadable", "fatal", {made.lock()})]
+    assert found.recovery.jobmanager == "never-leads"
+    assert {each.outcome for each in found.recovery.jobs.values()} == {"not-recovered"}
+
+
+@pytest.mark.parametrize("text", READABLE.values(), ids=list(READABLE))
+def test_an_odd_lock_record_that_flink_reads_keeps_none_from_leading(text: str) -> None:
+    made = led("k8s120")
+    made.store[made.cluster_map]["metadata"]["annotations"] = {LOCK: text}
+    found = made.look()
+    assert found.recovery.jobmanager == "starts"
+    assert "fatal" not in {each.severity for each in found.alarms}
 
 
 @pytest.mark.parametrize("cluster", CLUSTERS)

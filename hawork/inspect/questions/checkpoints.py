@@ -378,14 +378,15 @@ def checkpoints_lost(facts: Facts) -> Iterator[Finding]:
         if unseen:
             evidence.append("storageDir was not looked at: a checkpoint may never have completed")
         assert job.place is not None
-        outcome = facts.recovery.jobs.get(job.job_id)
         nothing = "from nothing"
-        if outcome is not None and outcome.savepoint:
-            nothing = f"from the savepoint it was first started from, {outcome.savepoint}"
+        if job.savepoint is not None:
+            nothing = f"from the savepoint it was first started from, {job.savepoint.url}"
         newest = files[-1].name if files else "its newest completedCheckpoint file"
         starts = f"it starts {nothing}, silently"
+        if any(facts.ends_it(graph) for graph in job.graphs):
+            starts = f"it is to start {nothing}, and cannot"
         if job.job_id not in facts.recovery.loading:
-            starts = "it would start from nothing, were its job graph recovered"
+            starts = f"it would start {nothing}, were its job graph recovered"
         yield Finding(
             "checkpoints-lost", "data-loss", (10, 11, 3),
             (*(() if job.place_exists else (job.place,)), job.object,

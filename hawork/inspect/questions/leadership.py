@@ -57,7 +57,7 @@ def addresses(facts: Facts) -> Iterator[Finding]:
     persistent = [each for each in published if each.entry.place == "zookeeper"
                   and each.entry.persistent]  # fmt: skip
     free = leadership.exists and not leadership.held
-    if free and published and not leadership.record_error and not leadership.record_missing:
+    if free and published and not leadership.record_refused and not leadership.record_missing:
         places = (
             (leadership.place,) if on_kubernetes(facts)
             else (*(each.entry.object for each in published), leadership.place)
@@ -80,6 +80,8 @@ def addresses(facts: Facts) -> Iterator[Finding]:
             "a copy of the tree was written back; the next leader overwrites them",
             safe="start a JobManager", unsafe="",
         )  # fmt: skip
+    if leadership.record_refused and not facts.cluster.own:
+        return  # nothing that it says counts
     if leadership.held and not published:
         yield from _nobody_finds(facts, leadership)
     elif leadership.record is not None and leadership.held:
@@ -185,13 +187,18 @@ def unreadable(facts: Facts) -> Iterator[Finding]:
     leadership = facts.cluster.leadership
     if leadership is None:
         return
-    if leadership.record_error:
+    if leadership.record_refused:
+        own = bool(facts.cluster.own)
         yield Finding(
-            "lock-record-unreadable", "stuck", (6, 7), (leadership.place,),
-            "the leader annotation of the ConfigMap cannot be read", (leadership.record_error,),
-            "it was written by hand, or by a Flink of another release",
-            safe="while no JobManager runs: back up, then remove the annotation",
-            unsafe="delete the ConfigMap: the job graphs are in it",
+            "lock-record-unreadable", "stuck" if own else "fatal", (6, 7), (leadership.place,),
+            "the leader annotation of the ConfigMap cannot be read"
+            + ("" if own else ": no JobManager will ever lead"),
+            (leadership.record_refused,),
+            "it was written by hand or by another program; each JobManager reads it before it "
+            "leads, fails, and tries again, and none of them ends",
+            safe="while no JobManager runs: back up, then write the annotation of a free lock",
+            unsafe="remove the annotation, without which none leads either; or delete the "
+            "ConfigMap: the job graphs are in it",
         )  # fmt: skip
     bad = [each for each in leadership.addresses if each.error]
     if bad:
@@ -264,7 +271,7 @@ def never(facts: Facts) -> Iterator[Finding]:
             safe="while no JobManager runs: back up, then write the annotation of a free lock",
             unsafe="delete the ConfigMap: the job graphs are in it",
         )  # fmt: skip
-    if not stuck and blocker is not None and record is not None:
+    if not stuck and blocker is not None and record is not None and not record.refused:
         assert record.renew_time is not None and facts.cluster.moment.latest is not None
         ahead = record.renew_time - facts.cluster.moment.latest
         yield Finding(

@@ -22,6 +22,7 @@ from hawork.inspect.questions import (
     own,
     results,
     running,
+    savepoints,
 )
 from hawork.inspect.questions.facts import Check, Facts
 
@@ -93,6 +94,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *leadership.CHECKS,
     *job_graphs.CHECKS,
     *checkpoints.CHECKS,
+    *savepoints.CHECKS,
     *results.CHECKS,
     *leftovers.CHECKS,
     *artifacts.CHECKS,

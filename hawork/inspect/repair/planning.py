@@ -496,4 +496,5 @@ _ACTIONS: Final[dict[str, Callable[[_Planner, Finding], Iterator[_Part]]]] = {
     "persistent-leader-address": _Planner.no_session,
     "lease-in-the-future": _Planner.free_lock,
     "lock-record-missing": _Planner.write_lock,
+    "lock-record-unreadable": _Planner.write_lock,
 }

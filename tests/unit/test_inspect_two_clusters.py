@@ -1,0 +1,102 @@
+"""Two clusters in one dump: each is looked at by itself, though they share namespace and directory.
+
+``high-availability.cluster-id`` stays ``/default`` on standalone Kubernetes while ConfigMaps are
+named by ``kubernetes.cluster-id``: then both have their files in one directory.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+from typing import Any
+
+import pytest
+from ha_cases.made import Made, clusters
+
+from hawork.inspect.errors import UndecodableError
+from hawork.inspect.pointers import FlinkPointer, Service, decode_pointer, encode_pointer
+
+CLUSTERS = clusters()
+SIMILAR = ("flights", "flights-prod-2", "prod")
+
+
+class Another:
+    """The same cluster under another name: other job ids, and files of other names beside them."""
+
+    def __init__(self, made: Made, cluster_id: str) -> None:
+        self._made, self._id = made, cluster_id
+        self._jobs = {job: job[::-1] for job in made.jobs.values()}
+
+    def joined(self) -> Made:
+        """Both in one dump and one storage."""
+        made = copy.deepcopy(self._made)
+        for name, (content, modified) in self._made.files.items():
+            made.files[self._file(name)] = (self._content(content), modified)
+        for place, item in self._made.store.items():
+            renamed = self._text(place).replace("flights-prod", self._id, 1)
+            made.store[renamed] = self._item(copy.deepcopy(item), renamed)
+        return made
+
+    def _text(self, text: str) -> str:
+        for old, new in self._jobs.items():
+            text = text.replace(old, new)
+        return text
+
+    def _content(self, content: bytes) -> bytes:
+        for old, new in self._jobs.items():
+            was, becomes = bytes.fromhex(old), bytes.fromhex(new)
+            content = content.replace(old.encode(), new.encode())
+            content = content.replace(was[:8], becomes[:8]).replace(was[8:], becomes[8:])
+        return content
+
+    def _file(self, name: str) -> str:
+        folder, _, base = self._text(name).rpartition("/")
+        if base.startswith(("completedCheckpoint", "submittedJobGraph")):
+            base = base[:-12] + base[-12:][::-1]
+        return f"{folder}/{base}"
+
+    def _item(self, item: dict[str, Any], place: str) -> dict[str, Any]:
+        if self._made.backend == "zookeeper":
+            pointer = self._pointed(base64.b64decode(item["data"] or ""), "zookeeper")
+            data = {} if pointer is None else {"data": base64.b64encode(pointer).decode()}
+            return {**item, "path": place, **data}
+        item["metadata"] = {**item["metadata"], "name": place}
+        data = {key: value.encode() for key, value in item["data"].items()}
+        item["data"] = {
+            self._text(key): (self._pointed(value, "kubernetes") or value).decode()
+            for key, value in data.items()
+        }
+        return item
+
+    def _pointed(self, value: bytes, service: Service) -> bytes | None:
+        try:
+            found: FlinkPointer = decode_pointer(value, service)
+        except UndecodableError:
+            return None
+        return encode_pointer(self._file(found.path), found.size, service)
+
+
+@pytest.mark.parametrize("config", [True, False])
+@pytest.mark.parametrize("other", SIMILAR)
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_the_other_cluster_of_a_dump_is_named_and_no_alarm(
+    cluster: str, other: str, config: bool
+) -> None:
+    made = CLUSTERS[cluster]
+    found = Another(made, other).joined().look(config=config)
+    assert found.alarms == []
+    (told,) = [each for each in found.findings if each.name == "another-cluster"]
+    assert f"cluster {other} " in told.title or not config
+    assert "12 files of it" in str(told.evidence) or "9 files of it" in str(told.evidence)
+    outcomes = {each.outcome for each in found.recovery.jobs.values()}
+    assert (len(found.recovery.jobs), outcomes) == (3, {"restored"})
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_what_the_other_cluster_lost_is_its_own_trouble(cluster: str) -> None:
+    made = CLUSTERS[cluster]
+    joined = Another(made, "flights").joined()
+    mine = set(made.files)
+    for name in [each for each in joined.files if each not in mine and each.startswith("ha/fl")]:
+        del joined.files[name]
+    assert joined.look().alarms == []
