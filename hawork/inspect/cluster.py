@@ -192,6 +192,8 @@ class JobView:
     clean: ResultFile | None = None
     replaced_by: int | None = None
     """The newest checkpoint in a storage that was dumped after the store (``moments``)."""
+    name_in_files: str = ""
+    """Its name in a job graph that no pointer leads to."""
     savepoint: Savepoint | None = None
     """What it would begin with again; looked for only when no checkpoint pointer can be taken."""
     lost: bool = False
@@ -207,7 +209,7 @@ class JobView:
         for graph in self.graphs:
             if graph.content is not None:
                 return graph.content.name or ""
-        return ""
+        return self.name_in_files
 
 
 @dataclass(slots=True)
@@ -287,6 +289,8 @@ class LooseFile:
     job_id: str | None = None
     checkpoint_id: int | None = None
     content: CompletedCheckpoint | None = None
+    job_name: str = ""
+    """That in a job graph."""
     error: str = ""
 
     @property

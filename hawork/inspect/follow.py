@@ -86,6 +86,10 @@ def follow(cluster: Cluster, progress: Progress | None = None) -> None:
             ids.setdefault(match[1], []).append(int(match[2]))
     cluster.checkpoint_folders = {job_id: sorted(found) for job_id, found in ids.items()}
     find_lost_jobs(cluster)
+    for loose in cluster.loose:
+        if loose.job_id in cluster.jobs:
+            job = cluster.jobs[loose.job_id]
+            job.name_in_files = job.name_in_files or loose.job_name
     mark_moments(cluster)
 
 
@@ -101,7 +105,9 @@ def follow_pointer(
     name = files.name_of(url)
     if name is None:
         stored.file = PointedFile(url, looked=False)
-        cluster.miss("files of pointers", not_mapped(url))
+        other = files.elsewhere(url)
+        better = f", such as {_map_to(url, other)}" if other is not None else ""
+        cluster.miss("files of pointers", f"{not_mapped(url)}{better}")
         return
     found = files.get(name)
     # The folder of a cluster is made by Flink; an empty storageDir may only be not mounted.
@@ -389,7 +395,8 @@ def _loose(cluster: Cluster, files: StoredFiles, folders: set[str]) -> None:
                 loose.job_id, loose.checkpoint_id = content.job_id, content.checkpoint_id
                 loose.content = content
             else:
-                loose.job_id = read_job_graph(data).job_id
+                graph = read_job_graph(data)
+                loose.job_id, loose.job_name = graph.job_id, graph.name or ""
         except (OSError, HaworkError) as error:
             loose.error = str(error)
         cluster.loose.append(loose)

@@ -273,9 +273,16 @@ def _refused(record: Mapping[str, object]) -> str:
         time = record[name]
         if not isinstance(time, str) or not _WRITTEN_TIME.fullmatch(time) or _moment(time) is None:
             return f"its {name} is {str(time)[:40]!r}, and not in the form that Flink writes"
-    if isinstance(transitions, str) and not re.fullmatch(r"[+-]?\d{1,9}", transitions):
+    if isinstance(transitions, str) and _counted(transitions) is None:
         return f"its leaderTransitions is {transitions[:40]!r}"
     return ""
+
+
+def _counted(transitions: object) -> int | None:
+    """A number, also as text, as Jackson takes it; ``None`` for anything else."""
+    if isinstance(transitions, str) and re.fullmatch(r"[+-]?\d{1,9}", transitions):
+        return int(transitions)
+    return transitions if isinstance(transitions, int) else None
 
 
 def decode_lock_record(text: str) -> LockRecord:
@@ -285,14 +292,17 @@ def decode_lock_record(text: str) -> LockRecord:
     """
     what = "lock record"
     try:
-        record = json.loads(text)
+        # What stands behind it does not matter to Jackson.
+        record, _ = json.JSONDecoder().raw_decode(text.lstrip())
     except (ValueError, RecursionError) as error:
         offset = error.pos if isinstance(error, json.JSONDecodeError) else 0
         raise UndecodableError(what, "it is not JSON", offset=offset) from None
     if not isinstance(record, dict):
         raise UndecodableError(what, "it is not a JSON object")
     holder, transitions = record.get("holderIdentity"), record.get("leaderTransitions")
-    if not isinstance(holder, str | None) or not isinstance(transitions, int | None):
+    if isinstance(holder, int | float):
+        holder = json.dumps(holder)  # Jackson makes text of it
+    if not isinstance(holder, str | None) or not isinstance(transitions, int | str | None):
         raise UndecodableError(what, "holderIdentity or leaderTransitions has another type")
     duration, form = record.get("leaseDuration"), "number"
     if duration is None:
@@ -307,7 +317,7 @@ def decode_lock_record(text: str) -> LockRecord:
         seconds,
         _moment(record.get("acquireTime")),
         _moment(record.get("renewTime")),
-        transitions or 0,
+        _counted(transitions) or 0,
         form,
         _refused(record),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from hawork.inspect.cluster import JobView
 from hawork.inspect.questions.facts import age, several
+from hawork.inspect.questions.table import NOT_ASKED
 
 if TYPE_CHECKING:
     from hawork.inspect.finding import Finding
@@ -85,10 +86,10 @@ def headline(inspection: Inspection) -> tuple[str, str]:
             f"WILL START, {several(len(looping), 'JOB').upper()} WILL NOT RUN{with_version}",
             "stuck",
         )
+    if inspection.exit_status == 2 or not inspection.cluster.storage_looked:
+        return f"WILL START{with_version}, AS FAR AS WAS LOOKED AT", "warning"
     if inspection.alarms:
         return f"WILL START{with_version}", "warning"
-    if inspection.exit_status == 2:
-        return f"WILL START{with_version}, AS FAR AS WAS LOOKED AT", "warning"
     return f"WILL START{with_version}", "good"
 
 
@@ -101,13 +102,15 @@ def verdict(inspection: Inspection) -> str:
         return f"A JobManager {when}, again and again: {recovery.because}."
     if recovery.jobmanager in ("never-leads", "unknown"):
         return f"{recovery.because[:1].upper()}{recovery.because[1:]}."
+    alarms = dict.fromkeys(f"{each.code} ({each.severity})" for each in inspection.alarms)
+    see = f"; see {', '.join(list(alarms)[:3])}" if alarms else ""
     if not recovery.jobs:
-        return "There is no job to recover."
+        return f"There is no job to recover{see}."
     counts: dict[str, int] = {}
     for job in recovery.jobs.values():
         counts[job.outcome] = counts.get(job.outcome, 0) + 1
     told = ", ".join(f"{several(number, 'job')} {outcome}" for outcome, number in counts.items())
-    return f"{told}."
+    return f"{told}{see}."
 
 
 def leader_lines(inspection: Inspection) -> list[str]:
@@ -211,7 +214,9 @@ def _finding(finding: Finding, width: int, severity: str) -> Iterator[str]:
 
 
 def _not_looked(inspection: Inspection, width: int) -> list[str]:
-    open_questions = [each for each in inspection.answers if each.state == "not looked"]
+    # What is asked of the other kind of store only is not open here.
+    open_questions = [each for each in inspection.answers
+                      if each.state == "not looked" and each.why not in NOT_ASKED]  # fmt: skip
     lines = [f"not looked at: {printable(missed.what)}: {printable(missed.why)}"
              for missed in inspection.cluster.not_looked_at[:20]]  # fmt: skip
     more = len(inspection.cluster.not_looked_at) - 20

@@ -149,6 +149,12 @@ def cluster_of(sources: Sources, raw: Raw | None, missed: str = "") -> Cluster:
         for problem in raw.problems:
             cluster.miss("ConfigMaps", problem)
         read_config_maps(cluster, raw.maps, whole=raw.whole)
+    if raw is not None and settings.backend not in (None, cluster.backend):
+        cluster.miss(
+            "configuration",
+            f"its high-availability.type is {settings.backend}, and the "
+            f"dump is of {cluster.backend}: is it the configuration of this cluster?",
+        )
     if sources.live and raw is not None:
         cluster.live = True
         cluster.probes = probe(sources.config or "", _local_path(settings.storage_dir))

@@ -30,7 +30,8 @@ def first_savepoints(facts: Facts) -> Iterator[Finding]:
 
 
 def _of_job(facts: Facts, job: JobView, graph: JobGraph, savepoint: Savepoint) -> Iterator[Finding]:
-    file, objects = savepoint.file, (graph.entry.object, savepoint.file.object, job.object)
+    file = savepoint.file
+    objects: tuple[Object, ...] = (graph.entry.object, file.object, job.object)
     began = f"{job_name(job)} has no checkpoint pointer, and {savepoint.url}, with which it began"
     cause = "recovery ends with it, and the JobManager with the recovery of one job"
     if file.missing:

@@ -26,7 +26,7 @@ from hawork.inspect.questions import (
 )
 from hawork.inspect.questions.facts import Check, Facts
 
-__all__ = ["CHECKS", "QUESTIONS", "Answer", "Question", "answers", "ask"]
+__all__ = ["CHECKS", "NOT_ASKED", "QUESTIONS", "Answer", "Question", "answers", "ask"]
 
 Need = Literal[
     "store",
@@ -121,6 +121,9 @@ _MISSING: Final[dict[str, str]] = {
     "with the one above",
     "shared": "",
 }
+
+NOT_ASKED: Final = frozenset({_MISSING["zookeeper"], _MISSING["kubernetes"]})
+"""Why a question is not asked at all of the kind of store that was looked at."""
 
 
 def ask(facts: Facts) -> list[Finding]:
