@@ -204,7 +204,9 @@ class _Machine:
                 job.checkpoints or job.counter or job.place_exists or job.lost
             ) and job.clean is None:
                 found[job.job_id] = JobRecovery(
-                    job.job_id, "not-recovered", because="no job graph pointer",
+                    job.job_id, "not-recovered",
+                    because="nothing is left of it but its files" if job.lost
+                    else "no job graph pointer",
                     decided_by=cluster.graphs_place,
                 )  # fmt: skip
         self._same_job_twice(recovered)
