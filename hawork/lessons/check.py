@@ -130,7 +130,9 @@ def number_of(given: Any) -> float | None:
     if not isinstance(given, str):
         return None
     text = given.strip().casefold().removeprefix("checkpoint").removeprefix("chk-").strip()
-    found = re.fullmatch(r"(-?\d[\d,_]*(?:\.\d+)?)\s*(?:s|sec|seconds?|flights?|times?)?", text)
+    found = re.fullmatch(
+        r"(-?\d[\d,_]*(?:\.\d+)?)\s*(?:s|sec|seconds?|flights?|times?|jobs?)?", text
+    )
     return float(found[1].replace(",", "").replace("_", "")) if found else None
 
 
@@ -139,6 +141,8 @@ def answers_of(given: Any, questions: Iterable[str]) -> tuple[Mapping[str, Any],
     names = list(questions)
     if given is None:
         return {}, []
+    if hasattr(given, "to_dict"):  # a Series of pandas
+        given = given.to_dict()
     if not isinstance(given, Mapping):
         example = f"{{{names[0]!r}: ..., ...}}"
         return {}, [(f"the answers are a {type(given).__name__}: write a dict, {example}", False)]

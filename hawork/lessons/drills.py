@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hawork.core.calls import checked
@@ -12,6 +13,7 @@ from hawork.inspect.errors import UndecodableError
 from hawork.inspect.metadata import decode_metadata
 from hawork.lessons.check import Check, Point, answers_of, safe
 from hawork.lessons.ha_data import ROOT, HaData
+from hawork.lessons.names import name_of
 
 if TYPE_CHECKING:
     import pandas
@@ -47,6 +49,7 @@ class Snapshot:
 
 def snapshots(data: HaData) -> list[Snapshot]:
     """Every folder of a checkpoint or a savepoint that is left, whole or not."""
+    data.check_open()
     found = {}
     for path in sorted(data.storage.rglob("*")):
         folder = path.parent.relative_to(data.storage).as_posix()
@@ -90,23 +93,26 @@ def retained(data: HaData) -> pandas.DataFrame:
 def check_resume(data: HaData, folders: Mapping[str, Any] | None) -> Check:
     """Is each job started from the newest snapshot that can be started from?
 
-    A folder is named below ``storage``, or by its URL.
+    A folder is named below ``storage``, by its URL, or as one of the job's own: ``"chk-9"``.
 
     >>> check_resume(data, {"orders-per-region": "checkpoints/534f.../chk-9"})  # doctest: +SKIP
     """
     given, unknown = answers_of(folders, JOBS)
     left = snapshots(data)
-    return Check((*(_judged(left, job, given.get(job, ...)) for job in JOBS), *unknown))
+    points = (_judged(left, job, given.get(job, ...), data.storage) for job in JOBS)
+    return Check((*points, *unknown))
 
 
-def _judged(left: list[Snapshot], job: str, given: Any) -> Point:
-    said = f"{job}: no answer yet; name a folder of retained(data)"
-    if not isinstance(given, str) or given.strip() in ("", "?"):
-        return (
-            said if given in (..., None, "", "?") else f"{job}: {given!r} is not a folder"
-        ), False
-    folder = re.sub(r"^file:/{1,3}srv/flink/", "", given.strip()).rstrip("/")
-    folder = folder.removesuffix("/_metadata")
+def _judged(left: list[Snapshot], job: str, given: Any, storage: Path) -> Point:
+    folder = name_of(given, storage)
+    if folder in ("", "?") or given is None or given is ...:
+        return f"{job}: no answer yet; name a folder of retained(data)", False
+    if folder is None:
+        return f"{job}: {given!r} is not a folder", False
+    folder = folder.rstrip("/").removesuffix("/_metadata")
+    if re.fullmatch(r"chk-\d+|savepoint-[\w-]+", folder):  # as it is called in the job's own folder
+        own = [each.folder for each in left if each.job == job]
+        folder = next((each for each in own if each.endswith(f"/{folder}")), folder)
     if folder == "ha" or folder.startswith("ha/"):
         return f"{job}: what lies in storageDir is read in recovery only, by its pointers", False
     found = next((each for each in left if each.folder == folder), None)

@@ -32,6 +32,7 @@ from hawork.inspect.repair.repairing import plan_repair
 from hawork.inspect.sources import Sources, read_store
 from hawork.inspect.znodes import ZooKeeperTree
 from hawork.inspect.zookeeper_dumps import write_zookeeper_dump
+from hawork.lessons.names import name_of, split_key
 from hawork.story.predictions import Prediction, frame_of, is_guess
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class HaData:
 
         >>> inspect_panel(data.sources)                                    # doctest: +SKIP
         """
+        self.check_open()
         store: dict[str, Any] = {"store_itself": True}
         if self._server is None:
             name = "zookeeper_dump" if self.backend == "zookeeper" else "configmaps"
@@ -143,6 +145,8 @@ class HaData:
         return Held(store, files)
 
     def __repr__(self) -> str:
+        if not self._remove.alive:
+            return f"{self.name}: closed"
         files = sum(path.is_file() for path in self.storage.rglob("*"))
         what = "ConfigMaps, as kubectl prints them"
         if self.backend == "zookeeper":
@@ -165,20 +169,23 @@ class HaData:
     def remove(self, name: str, key: str | None = None) -> None:
         """Remove a znode with all below it, a ConfigMap or a key of one, a file or a folder.
 
-        A file is named as below ``storage``. ``LabError`` when there is no such thing.
+        A file is named as below ``storage``, a key of a ConfigMap by itself or as in ``rows``.
+        ``LabError`` when there is no such thing.
 
         >>> data.remove("/flink/flights-prod/jobs/534f.../checkpoints")    # doctest: +SKIP
         >>> data.remove("flights-prod-cluster-config-map", "jobGraph-f9f7...")  # doctest: +SKIP
         """
-        self._check_not_served()
+        self._check_changes()
         items, before = self._dumped(), self.held()
-        if name.startswith("/"):
-            kept = [each for each in items if not f"{each['path']}/".startswith(f"{name}/")]
+        asked, key = self._named(name, key)
+        if asked.startswith("/"):
+            self._check_zookeeper(asked)
+            kept = [each for each in items if not f"{each['path']}/".startswith(f"{asked}/")]
             self._dump(kept)
-        elif key is not None or any(each["metadata"]["name"] == name for each in self._maps()):
-            self._remove_map(name, key)
+        elif key is not None or any(each["metadata"]["name"] == asked for each in self._maps()):
+            self._remove_map(asked, key)
         else:
-            self._remove_file(name)
+            self._remove_file(asked)
         if self.held() == before:
             shown = name if key is None else f"{name}[{key}]"
             raise LabError(f"there is no {shown}: copy the name from data.rows() or data.storage")
@@ -191,27 +198,23 @@ class HaData:
 
         >>> data.write("/flink/flights-prod/jobs", b"")                    # doctest: +SKIP
         """
-        self._check_not_served()
+        self._check_changes()
         items = self._dumped()
+        name, key = self._named(name, key)
         if name.startswith("/"):
+            self._check_zookeeper(name)
             self._write_znode(items, name, value)
         elif key is not None:
-            maps = [each for each in items if each["metadata"]["name"] == name]
-            if not maps:
-                raise LabError(f"there is no ConfigMap {name}")
-            maps[0]["data"] = {**(maps[0].get("data") or {}), key: value.decode()}
-            self._dump(items)
+            self._write_key(items, name, key, value)
         else:
-            path = self._file(name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(value)
+            self._write_file(name, value)
 
     def undo(self) -> None:
         """Make the copy again what it was when it was opened.
 
         >>> data.undo()                                                    # doctest: +SKIP
         """
-        self._check_not_served()
+        self._check_changes()
         shutil.rmtree(self.storage, ignore_errors=True)
         for path, content, changed in self._kept:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -238,8 +241,26 @@ class HaData:
             items.append({"path": name, "data": data, "ephemeralOwner": None, "version": 0})
         self._dump(items)
 
+    def _write_key(self, items: list[dict[str, Any]], name: str, key: str, value: bytes) -> None:
+        maps = [each for each in self._maps(items) if each["metadata"]["name"] == name]
+        if not maps:
+            raise LabError(f"there is no ConfigMap {name}")
+        try:
+            maps[0]["data"] = {**(maps[0].get("data") or {}), key: value.decode()}
+        except UnicodeDecodeError:
+            raise LabError(f"{value!r} is not text, and a ConfigMap holds text only") from None
+        self._dump(items)
+
+    def _write_file(self, name: str, value: bytes) -> None:
+        path = self._file(name)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(value)
+        except OSError as error:
+            raise LabError(f"{name} cannot be written: {error.strerror or error}") from None
+
     def _remove_map(self, name: str, key: str | None) -> None:
-        items = self._dumped()
+        items = self._maps()
         if key is None:
             self._dump([each for each in items if each["metadata"]["name"] != name])
             return
@@ -257,15 +278,39 @@ class HaData:
             path.unlink(missing_ok=True)
 
     def _file(self, name: str) -> Path:
-        path = (self.storage / name).resolve()
-        if not path.is_relative_to(self.storage.resolve()):
+        path, root = (self.storage / name).resolve(), self.storage.resolve()
+        if path == root:
+            raise LabError(f"{name!r} is all of {self.storage}: name a file or a folder below it")
+        if not path.is_relative_to(root):
             raise LabError(f"{name} leads out of {self.storage}: name a file below it")
         return path
 
-    def _maps(self) -> list[dict[str, Any]]:
-        return self._dumped() if self.backend == "kubernetes" else []
+    def _named(self, name: str, key: str | None) -> tuple[str, str | None]:
+        """What a reader means, who copies a name from a table, a finding or a log."""
+        meant = name_of(name, self.storage) or ""
+        if meant.startswith("/"):
+            return meant.rstrip("/") or "/", key
+        return (meant, key) if key is not None else split_key(meant)
 
-    def _check_not_served(self) -> None:
+    def _maps(self, items: list[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
+        if self.backend != "kubernetes":
+            return []
+        return self._dumped() if items is None else items
+
+    def _check_zookeeper(self, path: str) -> None:
+        if self.backend != "zookeeper":
+            raise LabError(
+                f"there is no {path}: this copy is of Kubernetes, "
+                "whose entries are keys of ConfigMaps"
+            )
+
+    def check_open(self) -> None:
+        """``LabError`` when the copy was closed."""
+        if not self._remove.alive:
+            raise LabError(f"this copy is closed: open it again with ha_data({self.name!r})")
+
+    def _check_changes(self) -> None:
+        self.check_open()
         if self._server is not None:
             raise LabError(
                 "the copy is in a ZooKeeper server now: change it with 'hawork repair', or open "
@@ -273,6 +318,7 @@ class HaData:
             )
 
     def _dumped(self) -> list[dict[str, Any]]:
+        self.check_open()
         if self._server is not None:
             tree = read_store(self.sources)
             assert isinstance(tree, ZooKeeperTree)
@@ -328,6 +374,7 @@ class HaData:
         >>> data.run("repair")                                             # doctest: +SKIP
         1
         """
+        self.check_open()
         words = shlex.split(command)
         given = ["--config", "config.yaml"]
         if words[:1] != ["restore"]:
@@ -352,6 +399,7 @@ class HaData:
         """
         from hawork.lessons.served import serve_znodes
 
+        self.check_open()
         if self.backend != "zookeeper":
             raise LabError(f"{self.name} lay on Kubernetes: take one that lay on ZooKeeper")
         if self._server is None:

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from hawork.core.calls import checked
+from hawork.core.errors import LabError
 from hawork.inspect.inspection import Inspection
 from hawork.lessons.check import Check, Point, answer, answers_of, safe
 from hawork.lessons.ha_data import HaData
+from hawork.lessons.names import name_of
 
 __all__ = ["answers_to", "check_call", "check_mended"]
 
@@ -19,11 +21,15 @@ QUESTIONS: Final = {
     "entry that leads to it",
 }
 _MEANS: Final = {
-    "starts": "starts", "will start": "starts", "crash loops": "crash-loops",
-    "crash-loop": "crash-loops", "crash loop": "crash-loops", "crashloopbackoff": "crash-loops",
-    "will not stay up": "crash-loops", "never leads": "never-leads",
+    "starts": "starts", "will start": "starts", "it starts": "starts", "stays": "starts",
+    "crash loops": "crash-loops", "crash-loop": "crash-loops", "crash loop": "crash-loops",
+    "crash_loops": "crash-loops", "it crash-loops": "crash-loops", "crashes": "crash-loops",
+    "crashloopbackoff": "crash-loops", "will not stay up": "crash-loops",
+    "ends again and again": "crash-loops", "ends, again and again": "crash-loops",
+    "never leads": "never-leads", "never_leads": "never-leads", "it never leads": "never-leads",
     "will never lead": "never-leads",
 }  # fmt: skip
+_COUNTS: Final = {"none": 0, "zero": 0, "no job": 0, "no jobs": 0}
 _WOULD: Final = {
     "from-scratch": "it would begin from nothing", "not-recovered": "it would not run",
     "restart-loop": "it would restart for ever", "removed-as-done": "it would be removed as done",
@@ -37,13 +43,15 @@ _SHOWN: Final = 3
 
 @checked
 def answers_to(data: HaData) -> dict[str, Any]:
-    """The answers to a call, for a reader who gives up.
+    """The answers to a call, for a reader who gives up. ``LabError`` for a copy that is whole.
 
     >>> answers_to(data)["jobmanager"]                                     # doctest: +SKIP
     'crash-loops'
     """
     recovery = data.plan.before.recovery
-    (repair, *_) = data.plan.repairs
+    if not data.plan.repairs:
+        raise LabError(f"nothing in {data.name} is to be mended: open ha_data('call-1')")
+    repair = data.plan.repairs[0]
     return {
         "jobmanager": recovery.jobmanager,
         "go on": sum(each.outcome == "restored" for each in recovery.jobs.values()),
@@ -55,15 +63,16 @@ def answers_to(data: HaData) -> dict[str, Any]:
 def check_call(data: HaData, answers: Mapping[str, Any] | None) -> Check:
     """Which of the three questions of a call are answered, and which rightly.
 
-    The entry may be named by its end, as long as one entry alone ends in that.
+    The entry may be named by its end, as long as one entry alone ends in that, and a key of a
+    ConfigMap by a pair.
 
     >>> check_call(data, {"jobmanager": "crash-loops", "go on": 0})        # doctest: +SKIP
     """
     right = answers_to(data)
     given, unknown = answers_of(answers, QUESTIONS)
     points = [
-        answer(each, given.get(each, ...), right[each], QUESTIONS[each], _MEANS)
-        for each in ("jobmanager", "go on")
+        answer(each, given.get(each, ...), right[each], QUESTIONS[each], means)
+        for each, means in (("jobmanager", _MEANS), ("go on", _COUNTS))
     ]
     points.append(_named(data, given.get("change", ...), right["change"]))
     return Check((*points, *unknown))
@@ -71,9 +80,10 @@ def check_call(data: HaData, answers: Mapping[str, Any] | None) -> Check:
 
 def _named(data: HaData, given: Any, right: str) -> Point:
     hint = QUESTIONS["change"]
-    if not isinstance(given, str) or given.strip() in ("", "?"):
+    name = name_of(given, data.storage)
+    if name is None or name in ("", "?"):
         return answer("change", given, right, hint)
-    text = given.strip().strip("/")
+    text = name.strip("/")
     names = [each.strip("/") for each in (*data.found.store, *data.found.files)]
     meant = [each for each in names if each == text or _ends(each, text)]
     if len(meant) > 1 and right.strip("/") in meant:

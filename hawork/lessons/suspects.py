@@ -40,6 +40,17 @@ _HINTS: Final = {
 }
 
 
+def _seed(given: Any) -> Seed:
+    """The seed itself, or that of the text which a run prints first."""
+    from hawork.simulation import Seed
+
+    if isinstance(given, str):
+        return Seed.parse(given)
+    if not isinstance(given, Seed):
+        raise LabError(f"{given!r} is not a seed: hand in what code.search() returned")
+    return given
+
+
 def _defects() -> Mapping[str, Defect]:
     from hawork.simulation import BROKEN_FENCE, Defect
 
@@ -103,7 +114,7 @@ class BrokenCode:
         from hawork.simulation import run
 
         with self._defect.applied():
-            return run(seed)
+            return run(_seed(seed))
 
     def record(self, seed: Seed) -> SimulatedRun:
         """The same schedule with all its events: timeline, verdict, replay.
@@ -113,7 +124,7 @@ class BrokenCode:
         from hawork.simulation import record
 
         with self._defect.applied():
-            self._run = record(seed)
+            self._run = record(_seed(seed))
         return self._run
 
     def mended(self, seed: Seed) -> Outcome:
@@ -124,7 +135,7 @@ class BrokenCode:
         """
         from hawork.simulation import run
 
-        return run(seed)
+        return run(_seed(seed))
 
     def proof(self) -> tuple[Event, ...]:
         """The events that prove what was broken in the run that was recorded last.
@@ -172,6 +183,11 @@ def check_bug(code: BrokenCode, answers: Mapping[str, Any] | None) -> Check:
     right = code.answers()
     given, unknown = answers_of(answers, ("line", "process"))
     means = {text: letter for letter, text in SUSPECTS.items()}
+    for letter in SUSPECTS:
+        means |= dict.fromkeys(
+            (f"({letter})", f"{letter})", f"{letter}.", f"line {letter}"), letter
+        )
+        means[f"{letter}  {SUSPECTS[letter]}"] = letter  # as it is shown
     points = [answer("line", given.get("line", ...), right["line"], _HINTS["line"], means)]
     if "process" in right:
         points.append(

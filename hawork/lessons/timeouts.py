@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from hawork.core import options
@@ -95,14 +95,14 @@ def _settings(ha: str, seconds: float) -> dict[str, str]:
 @safe
 def check_cluster_timeouts(
     chosen: Mapping[str, Any] | None, *, pause: float, found: float, collected: float,
-    noticed: float, away: float,
+    noticed: float, away: float, strategy: str | None = None,
 ) -> Check:  # fmt: skip
     """Do the options of a Flink cluster, and the tick of its ZooKeeper, keep these promises?
 
     A JobManager leads on after ``pause`` seconds, and a hung one is followed within ``found``;
     a TaskManager is kept for ``collected`` seconds of silence, and a hung one is noticed within
-    ``noticed``; a job outlives storage that is ``away`` for so long. What is not chosen is Flink's
-    default.
+    ``noticed``; a job outlives storage that is ``away`` for so long, with that restart ``strategy``
+    where one is asked for. What is not chosen is Flink's default.
 
     >>> check_cluster_timeouts({}, pause=8, found=45, collected=30, noticed=60, away=120).passed
     False
@@ -123,7 +123,7 @@ def check_cluster_timeouts(
             *_on_zookeeper(config.get_option(options.ZK_SESSION_TIMEOUT), tick, pause, found),
             *_on_kubernetes(config, pause, found),
             *_of_taskmanagers(config, collected, noticed),
-            _of_restarts(config, away),
+            *_of_restarts(config, away, strategy),
         )
     )
 
@@ -181,15 +181,18 @@ def _of_taskmanagers(config: Configuration, collected: float, noticed: float) ->
     ]
 
 
-def _of_restarts(config: Configuration, away: float) -> Point:
+def _of_restarts(config: Configuration, away: float, wanted: str | None) -> Iterator[Point]:
     strategy = config.get_option(options.RESTART_STRATEGY)
+    if wanted is not None:
+        yield f"the restart strategy is {strategy}; {wanted} is wanted", strategy == wanted
     if strategy == "exponential-delay":
-        return "the restart strategy never gives up", True
+        yield "the restart strategy never gives up", True
+        return
     lasts = 0.0
     if strategy == "fixed-delay":
         attempts = config.get_option(options.RESTART_FIXED_ATTEMPTS)
         lasts = attempts * config.get_option(options.RESTART_FIXED_DELAY)
-    return (
+    yield (
         f"restarts that fail at once go on for {lasts:g} s, and then the job is FAILED; "
         f"{away:g} s are wanted",
         lasts >= away,

@@ -34,7 +34,9 @@ STATES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What is lost in each state, by the ends of its names."""
 _MEANS: Final = {
-    "go on": "goes on", "yes": "goes on", "refuse": "refuses", "no": "refuses",
+    "go on": "goes on", "it goes on": "goes on", "goes ahead": "goes on", "continues": "goes on",
+    "yes": "goes on", "refuse": "refuses", "refused": "refuses", "it refuses": "refuses",
+    "no": "refuses", "does not go on": "refuses",
 }  # fmt: skip
 
 
@@ -90,6 +92,18 @@ def check_prepared(data: HaData, job: str) -> Check:
     >>> check_prepared(data, "b273d150f8e57dfe7887a0e38b09fefe")           # doctest: +SKIP
     """
     held, found = data.held(), data.found
+    known = {match[1] for name in found.store if (match := _GRAPH.fullmatch(name))}
+    meant = [each for each in sorted(known) if _is_meant(job, each)]
+    if len(meant) != 1:
+        return Check(
+            (
+                (
+                    f"{job!r} is not a job of this copy: write one of {', '.join(sorted(known))}",
+                    False,
+                ),
+            )
+        )
+    (job,) = meant
     gone = sorted(set(found.store) - set(held.store))
     graphs = {name: match[1] for name in gone if (match := _GRAPH.fullmatch(name))}
     others = [each for each in graphs.values() if each != job]
@@ -107,6 +121,12 @@ def check_prepared(data: HaData, job: str) -> Check:
         _as_found(held, found),
     ]
     return Check(tuple(points))
+
+
+def _is_meant(given: Any, job: str) -> bool:
+    """Whether that job's id is given, or its beginning."""
+    text = given.strip().casefold() if isinstance(given, str) else ""
+    return len(text) >= 6 and job.startswith(text)
 
 
 def _untouched(what: str, gone: list[str]) -> Point:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ Look = Mapping[str, Any]
 WITHIN: Final = {"the leader is killed": 15.0, "a TaskManager hangs": 30.0, "a job is lost": 60.0}
 """Seconds after which an alert is late, for each fault. The last has a failover before it."""
 _QUIET: Final = ("healthy", "healthy again")
+_LABEL: Final = "phase"
+"""What the recorder wrote beside each look, and no monitor knows."""
 _SHOWN: Final = ("rest", "running_jobs", "task_managers", "status", "checkpoint_age")
 
 
@@ -43,8 +46,12 @@ def looks(run: Any) -> pandas.DataFrame:
 def check_alert(run: Any, alert: Callable[[Look], Any]) -> Check:
     """Does ``alert(look)`` fire in each fault of the recording, in time, and never without one?
 
+    A look has no ``"phase"``: what is going on is what the alert has to find out.
+
     >>> check_alert(recording("failover-signals"), lambda look: False)     # doctest: +SKIP
     """
+    if not hasattr(run, "event_list"):
+        return Check(((f"{run!r} is not a recording: write check_alert(run, alert)", False),))
     fired, failure = _asked(run, alert)
     if failure:
         return Check(((f"the alert can be asked about each look: {failure}", False),))
@@ -62,9 +69,14 @@ def _asked(run: Any, alert: Callable[[Look], Any]) -> tuple[list[list[bool]], st
     for phase in _phases(run):
         told = []
         for look in phase.looks:
-            answer, failure = called(alert, dict(look))
+            seen = {key: value for key, value in look.items() if key != _LABEL}
+            answer, failure = called(alert, copy.deepcopy(seen))  # an alert may change its look
+            if failure and not callable(alert):
+                return [], failure
             if failure:
                 return [], f"{failure}, with {_told(look)}"
+            if type(answer).__module__ == "numpy":
+                answer = answer.item()
             if not isinstance(answer, (bool, int)):
                 return [], f"it returned {answer!r}: return True or False"
             told.append(bool(answer))

@@ -60,7 +60,7 @@ _SAYS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("recovering jobs", re.compile(r"Recover(?:ing)? (?:all )?persisted job graphs", re.I)),
     ("restored", re.compile(rf"Restoring job {_JOB} from (?:Checkpoint (\d+))?", re.I)),
     (ANCHOR, re.compile(rf"Completed checkpoint (\d+) for job {_JOB}", re.I)),
-    ("no checkpoint", re.compile(r"No checkpoint found to restore", re.I)),
+    ("no checkpoint", re.compile(r"No checkpoint found during restore", re.I)),
     ("checkpoint failed", re.compile(
         r"Failed to trigger (?:or complete )?checkpoint|Checkpoint \d+ (?:expired|declined|of job "
         r"\S+ expired)|Decline checkpoint|Exceeded checkpoint tolerable failure|"

@@ -70,6 +70,15 @@ def test_flinks_own_layout() -> None:
     assert fatal.facts["cause"].startswith("FileNotFoundException: /srv/ha/submittedJobGraph12ab")
 
 
+def test_a_job_that_begins_from_nothing() -> None:
+    """The words of CheckpointCoordinator in flink-dist 1.20.5, as a JobManager wrote them."""
+    line = (
+        "2026-11-29 17:08:26,571 INFO  org.apache.flink.runtime.checkpoint.CheckpointCoordinator"
+        "      [] - No checkpoint found during restore.\n"
+    )
+    assert said(read(line)) == ["no checkpoint"]
+
+
 @pytest.mark.parametrize(
     "layout",
     [

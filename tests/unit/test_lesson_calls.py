@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import ha_cases
+import pandas
 import pytest
 
 from hawork.core.errors import LabError
@@ -103,6 +104,11 @@ WRONG_ANSWERS: list[tuple[object, str]] = [
     ({**RIGHT, "change": "0000000000000000009"}, "3 entries end in '0000000000000000009'"),
     ({**RIGHT, "change": "0000000000000000008"}, "change: not '0000000000000000008'"),
     ({**RIGHT, "change": 9}, "change: not 9"),
+    ({**RIGHT, "change": f"file {FILE}"}, "Not the file that is missing"),
+    ({**RIGHT, "change": (JOB, "0000000000000000009")}, "change: not ('/flink/"),
+    ({**RIGHT, "go on": "0 of 3"}, "go on: not '0 of 3'"),
+    ({**RIGHT, "go on": False}, "go on: not False"),
+    ({**RIGHT, "jobmanager": "restarts"}, "jobmanager: not 'restarts'"),
     ({**RIGHT, "change": ""}, "change: no answer yet"),
     ({**RIGHT, "jobmanger": "?"}, "did you mean 'jobmanager'?"),
     (["crash-loops", 0, NEWEST], "the answers are a list"),
@@ -120,10 +126,39 @@ def test_wrong_answers_to_a_call(answers: object, said: str, data: HaData) -> No
         {**RIGHT, "jobmanager": " CrashLoopBackOff", "go on": "0"},
         {**RIGHT, "jobmanager": "Crash-Loops", "go on": "0 ", "change": NEWEST[1:]},
         {**RIGHT, "change": "534f7acb28fd75aab04e364374d3af6f/checkpoints/0000000000000000009"},
+        {**RIGHT, "go on": "0 jobs", "change": f"znode         {NEWEST}"},
+        {**RIGHT, "go on": "none", "jobmanager": "WILL NOT STAY UP"},
+        {**RIGHT, "go on": "no job", "jobmanager": "ends, again and again"},
     ],
 )
 def test_what_means_the_same_is_accepted(answers: dict[str, object], data: HaData) -> None:
     assert check_call(data, answers).passed
+
+
+MAP = "flights-prod-b273d150f8e57dfe7887a0e38b09fefe-config-map"
+KEY = "checkpointID-0000000000000000011"
+HALF = "ha/job-result-store/flights-prod/775e45bbff9a6f49dec0d4d0b8b3aa83_DIRTY.json"
+
+
+@pytest.mark.parametrize(
+    ("call", "change", "right"),
+    [
+        ("call-2", (MAP, KEY), True),  # as data.remove and data.write take it
+        ("call-2", f"configmap-key {MAP}[{KEY}]", True),  # as the inspector prints it
+        ("call-2", KEY, False),  # two jobs have one
+        ("call-2", MAP, False),
+        ("call-4", f"file:///srv/flink/{HALF}", True),
+        ("call-4", f"/srv/flink/{HALF}", True),
+        ("call-4", f"storage/{HALF}", True),
+        ("call-4", Path(HALF), True),
+        ("call-4", HALF.replace("_DIRTY", ""), False),
+    ],
+)
+def test_an_entry_is_named_as_it_stands_somewhere(
+    call: str, change: object, right: bool, opened: Callable[[str], HaData]
+) -> None:
+    data = opened(call)
+    assert check_call(data, {**answers_to(data), "change": change}).passed == right
 
 
 def nothing(data: HaData) -> None:
@@ -174,6 +209,9 @@ def test_what_does_not_mend_it(change: Callable[[HaData], None], said: str, data
 def test_checks_of_what_is_not_a_copy() -> None:
     refused(check_mended("call-1"), "this cannot be checked")  # type: ignore[arg-type]
     refused(check_call(None, RIGHT), "this cannot be checked")  # type: ignore[arg-type]
+    whole = ha_data("whole-zookeeper", FOLDER)
+    refused(check_call(whole, RIGHT), "nothing in whole-zookeeper is to be mended")
+    whole.close()
 
 
 def refused(told: Check, said: str) -> None:
@@ -202,6 +240,9 @@ WRONG_FOLDERS: list[tuple[object, str]] = [
     ({**NEWEST_WHOLE, "orders-per-region": ORDERS}, "is not the folder of a checkpoint"),
     ({**NEWEST_WHOLE, "clicks-per-session": f"{CLICKS}/shared"}, "is not the folder of"),
     ({**NEWEST_WHOLE, "orders-per-region": 9}, "9 is not a folder"),
+    ({**NEWEST_WHOLE, "clicks-per-session": "chk-9"}, "dcf1060c-83bb-44f3-b9ef-3a31"),
+    ({**NEWEST_WHOLE, "visits-per-user": "chk-10"}, "chk-10 has no _metadata"),
+    ({**NEWEST_WHOLE, "visits-per-user": "chk-11"}, "chk-11 is not the folder of a checkpoint"),
     ({**NEWEST_WHOLE, "orders-per-regio": "?"}, "did you mean 'orders-per-region'?"),
 ]
 
@@ -218,6 +259,14 @@ def test_folders_may_be_urls_and_name_the_metadata(opened: Callable[[str], HaDat
     assert check_resume(data, NEWEST_WHOLE).passed
     urls = {job: f"file:///srv/flink/{each}/_metadata" for job, each in NEWEST_WHOLE.items()}
     assert check_resume(data, urls).passed
+    assert check_resume(
+        data, {job: f"./storage/{each}/" for job, each in NEWEST_WHOLE.items()}
+    ).passed
+    assert check_resume(
+        data, {job: data.storage / each for job, each in NEWEST_WHOLE.items()}
+    ).passed
+    assert check_resume(data, {job: Path(each).name for job, each in NEWEST_WHOLE.items()}).passed
+    assert check_resume(data, pandas.Series(NEWEST_WHOLE)).passed  # type: ignore[arg-type]
     left = retained(data).set_index("folder")
     assert list(left.loc[f"{CLICKS}/chk-9", ["files named", "files there"]]) == [4, 3]
 
@@ -235,6 +284,16 @@ def test_what_cannot_be_changed_says_why(data: HaData, opened: Callable[[str], H
     other = opened("call-2")
     with pytest.raises(LabError, match="lay on Kubernetes"):
         other.serve()
+    with pytest.raises(LabError, match="whose entries are keys of ConfigMaps"):
+        other.remove("/flink")
+    with pytest.raises(LabError, match="a ConfigMap holds text only"):
+        other.write(MAP, b"\xff", KEY)
+    for all_of_it in ("", ".", "./", "storage/"):
+        with pytest.raises(LabError, match="name a file or a folder below it"):
+            data.remove(all_of_it)
+    with pytest.raises(LabError, match="ha cannot be written: Is a directory"):
+        data.write("ha", b"")
+    assert data.held() == data.found
     with pytest.raises(LabError, match="there is no ConfigMap x"):
         other.write("x", b"", "key")
     with pytest.raises(LabError, match="choose one of"):
@@ -250,6 +309,30 @@ def test_undo_brings_back_every_byte_and_time(data: HaData) -> None:
     assert data.held() == data.found
     now = {path: path.stat().st_mtime for path in data.storage.rglob("*") if path.is_file()}
     assert now == before
+
+
+def test_a_name_is_copied_from_a_table(opened: Callable[[str], HaData]) -> None:
+    data = opened("call-2")
+    name = next(each for each in data.rows().name if each.endswith(f"[{KEY}]"))
+    data.remove(name)
+    data.remove(f"/srv/flink/{HALF.replace('_DIRTY', '').rpartition('/')[0]}")
+    assert name not in data.held().store
+    assert not any("job-result-store" in each for each in data.held().files)
+
+
+def test_a_copy_that_is_closed_says_so_and_stays_away() -> None:
+    data = ha_data("call-1", FOLDER)
+    data.close()
+    for use in (
+        data.inspect, data.rows, data.held, data.undo, data.serve, lambda: data.run("repair"),
+        lambda: data.remove(NEWEST), lambda: data.write(NEWEST, b""), lambda: retained(data),
+    ):  # fmt: skip
+        with pytest.raises(LabError, match=r"open it again with ha_data\('call-1'\)"):
+            use()
+    refused(check_mended(data), "this copy is closed")
+    assert repr(data) == "call-1: closed"
+    assert not data.directory.exists()
+    data.close()
 
 
 def test_guesses_are_kept_beside_what_came_out(data: HaData) -> None:

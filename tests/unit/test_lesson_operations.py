@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 from hawork.core.errors import LabError
@@ -46,6 +47,13 @@ WRONG_ALERTS: list[tuple[Any, str]] = [
     (lambda look: look["task_managers"] == 0, "the leader is killed: it fires within 15 s; it is"),
     (lambda look: age(look, 2.5), "healthy from 0 s on: it is silent; it fired in 2 of 5"),
     (lambda look: age(look, 40), "a TaskManager hangs: it fires within 30 s; it fired after"),
+    (lambda look: "healthy" not in look["phase"], "it raised KeyError: 'phase'"),
+    (lambda look: int(look["metrics"]["numRestarts"]) > 0, "it raised KeyError: 'numRestarts'"),
+    (lambda look: look.running_jobs != 1, "it raised AttributeError"),
+    (lambda: True, "it raised TypeError"),
+    (lambda look: "False", "it returned 'False': return True or False"),
+    (True, "it is True: hand in the function itself, without calling it"),
+    (lambda look: look["rest"].clear() is None, "it fired in 5 of 5 looks"),
 ]
 
 
@@ -59,6 +67,10 @@ def test_an_alert_that_is_not_enough(alert: Any, said: str) -> None:
 def test_an_alert_may_be_written_in_several_ways() -> None:
     assert check_alert(SIGNALS, lambda look: age(look, 10) or look["running_jobs"] != 1).passed
     assert check_alert(SIGNALS, lambda look: int(age(look, 20))).passed
+    assert check_alert(SIGNALS, lambda look: numpy.bool_(age(look, 20))).passed
+    stuck = lambda look: look["status"] != "RUNNING" or age(look, 10)  # noqa: E731
+    assert check_alert(SIGNALS, stuck).passed
+    assert "write check_alert(run, alert)" in str(check_alert(stuck, SIGNALS))  # type: ignore[arg-type]
     assert looks(SIGNALS)["seconds"].is_monotonic_increasing
 
 
@@ -100,6 +112,8 @@ def test_what_the_operator_does_not_do(answers: Any, said: str, data: HaData) ->
 def test_what_the_operator_looks_at(data: HaData) -> None:
     assert check_last_state(data, RIGHT).passed
     assert check_last_state(data, {**RIGHT, "nothing": " Yes"}).passed
+    said = {**RIGHT, "storageDir": "It goes on", "the ConfigMaps of all jobs": "refused"}
+    assert check_last_state(data, said).passed
     for each in (JOB, OTHER, "f9f72f93148ada67d92ccb88ebd007ec"):
         for key in [name for name in data.held().store if f"{each}-config-map[check" in name]:
             data.remove(f"flights-prod-{each}-config-map", key.partition("[")[2].rstrip("]"))
@@ -146,12 +160,16 @@ def test_what_is_not_prepared(deed: Callable[[HaData], None], said: str, data: H
 def test_one_key_prepares_an_upgrade(data: HaData) -> None:
     graph(data)
     assert check_prepared(data, JOB).passed
+    assert check_prepared(data, JOB[:8].upper()).passed
+    for given in ("x", "b273", None, OTHER[:5], "job-1"):
+        told = check_prepared(data, given)  # type: ignore[arg-type]
+        assert f"{given!r} is not a job of this copy: write one of {JOB}" in str(told)
     outcomes = {job: each.outcome for job, each in data.inspect().recovery.jobs.items()}
     assert outcomes[OTHER] == "restored" and outcomes[JOB] == "not-recovered"
 
 
 # --- the timeouts of a cluster --------------------------------------------------------------
-WANTED = {"pause": 8, "found": 35, "collected": 45, "noticed": 70, "away": 120}
+WANTED: dict[str, Any] = {"pause": 8, "found": 35, "collected": 45, "noticed": 70, "away": 120}
 SESSION = "high-availability.zookeeper.client.session-timeout"
 LEASE = "high-availability.kubernetes.leader-election"
 CHOSEN: dict[str, Any] = {
@@ -176,18 +194,25 @@ WRONG_TIMEOUTS: list[tuple[Any, str]] = [
     ({**CHOSEN, "restart-strategy.fixed-delay.attempts": 3}, "go on for 30 s, and then the job is"),
     ({**CHOSEN, "restart-strategy.type": "none"}, "go on for 0 s, and then the job is FAILED"),
     ("60 s", "the answers are a str: write a dict"),
+    ({SESSION: "30 s", "heartbeat.timeout": "60 s"}, "exponential-delay; fixed-delay is wanted"),
+    ({**CHOSEN, "restart-strategy.type": "exponential-delay"}, "fixed-delay is wanted"),
+    ({**CHOSEN, "restart-strategy.fixed-delay.attempts": 11}, "go on for 110 s, and then the job"),
+    ({**CHOSEN, "restart-strategy.fixed-delay.attempts": -1}, "write a whole number from 0"),
+    ({**CHOSEN, SESSION: "PT30S"}, "write a whole number and a unit"),
 ]
 
 
 @pytest.mark.parametrize(("chosen", "said"), WRONG_TIMEOUTS)
 def test_timeouts_that_do_not_do(chosen: Any, said: str) -> None:
-    told = check_cluster_timeouts(chosen, **WANTED)
+    told = check_cluster_timeouts(chosen, **WANTED, strategy="fixed-delay")
     assert not told.passed
     assert said in str(told), str(told)
 
 
 def test_timeouts_that_do() -> None:
-    assert check_cluster_timeouts(CHOSEN, **WANTED).passed
+    assert check_cluster_timeouts(CHOSEN, **WANTED, strategy="fixed-delay").passed
+    other = {**CHOSEN, SESSION: "30000 ms", "restart-strategy.type": "Fixed-Delay"}
+    assert check_cluster_timeouts(other, **WANTED, strategy="fixed-delay").passed
     endless = {SESSION: "24 s", "heartbeat.timeout": "1 min", "tickTime": "2 s"}
     assert check_cluster_timeouts(endless, **WANTED).passed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hawork.core.errors import LabError
+from hawork.core.errors import HaworkError, LabError
 from hawork.lessons import Check, broken_code, check_bug
 from hawork.lessons.suspects import SUSPECTS, BrokenCode
 
@@ -51,6 +51,9 @@ WRONG: list[tuple[object, str]] = [
     ({"line": "a", "process": "jm-9"}, "process: not 'jm-9'; the process that did"),
     ({"line": "a", "process": None}, "process: no answer yet"),
     ({"line": 1, "process": "jm-1"}, "line: not 1"),
+    ({"line": "(b)"}, "line: not '(b)'"),
+    ({"line": ["a"]}, "line: not ['a']"),
+    ({"line": "a", "process": "all"}, "process: not 'all'"),
     ({"lines": "a"}, "'lines' is not a question here: did you mean 'line'?"),
     ("a", "the answers are a str"),
 ]
@@ -59,6 +62,12 @@ WRONG: list[tuple[object, str]] = [
 @pytest.mark.parametrize(("answers", "said"), WRONG)
 def test_wrong_answers(answers: object, said: str, fenceless: BrokenCode) -> None:
     refused(check_bug(fenceless, answers), said)  # type: ignore[arg-type]
+
+
+def test_what_is_not_a_seed_is_one_sentence(fenceless: BrokenCode) -> None:
+    for use in (fenceless.run, fenceless.record, fenceless.mended):
+        with pytest.raises(HaworkError, match="5 is not a seed: hand in what"):
+            use(5)  # type: ignore[arg-type]
 
 
 def test_what_was_not_recorded_is_not_answered() -> None:
@@ -70,6 +79,8 @@ def test_what_means_the_same_is_accepted(fenceless: BrokenCode) -> None:
     process = fenceless.proof()[-1].process
     assert check_bug(fenceless, {"line": " A ", "process": process.upper()}).passed
     assert check_bug(fenceless, {"line": SUSPECTS["a"], "process": process}).passed
+    for line in ("(a)", "a)", "Line A", f"a  {SUSPECTS['a']}"):
+        assert check_bug(fenceless, {"line": line, "process": process}).passed
 
 
 def refused(told: Check, said: str) -> None:
