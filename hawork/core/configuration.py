@@ -132,6 +132,8 @@ class Configuration(Mapping[str, str]):
 
     def __init__(self, values: Mapping[str, Any] | None = None) -> None:
         self._values = {key: _as_text(key, value) for key, value in (values or {}).items()}
+        self._read: dict[Option[Any], Any] = {}
+        """What was read already, of options whose values cannot be changed by who reads them."""
 
     def __getitem__(self, key: str) -> str:
         return self._values[key]
@@ -152,6 +154,15 @@ class Configuration(Mapping[str, str]):
 
         ``ConfigurationError`` names key, value and fix when the text cannot be read.
         """
+        if option in self._read:
+            value: T = self._read[option]
+            return value
+        if option.of_parts is None:
+            value = self._read[option] = self._found(option)
+            return value
+        return self._found(option)
+
+    def _found(self, option: Option[T]) -> T:
         for key in (option.key, *option.deprecated):
             if key in self._values:
                 return option.read(self._values[key])

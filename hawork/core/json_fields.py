@@ -54,9 +54,11 @@ def check_depth(value: object) -> None:
 
 
 def _children(value: object) -> Iterable[object]:
-    if isinstance(value, Mapping):
-        return value.values()
-    return value if isinstance(value, (list, tuple)) else ()
+    if isinstance(value, (str, int, float)):  # most are; the general question takes longer
+        return ()
+    if isinstance(value, (list, tuple)):
+        return value
+    return value.values() if isinstance(value, Mapping) else ()
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -72,7 +74,7 @@ class JsonFields:
     """
 
     def __init__(self, what: str, data: object) -> None:
-        if not isinstance(data, Mapping):
+        if type(data) is not dict and not isinstance(data, Mapping):
             raise ValueError(f"{what} is {_shown(data)}, not a JSON object")
         self._data = data
 

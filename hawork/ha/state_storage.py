@@ -50,7 +50,7 @@ class StateStorage(Protocol):
         """Give a file another name, atomically; ``NotExistError`` when it is absent."""
 
 
-_REFUSED = re.compile("[\x00-\x1f\\\\\ud800-\udfff]")
+_REFUSED = re.compile("[\x00-\x1f\\\\\ud800-\udfff]|(?:^|/)[.]{0,2}(?:/|$)")
 LONGEST_PATH = 1024
 """Characters; what object stores and file systems take."""
 
@@ -61,12 +61,7 @@ def checked_path(path: str) -> str:
     ``ConfigurationError`` for an absolute path, ``..``, empty parts, control characters, and
     for text that is too long or has no UTF-8 form.
     """
-    parts = path.split("/")
-    if path and (
-        any(part in ("", ".", "..") for part in parts)
-        or _REFUSED.search(path)
-        or len(path) > LONGEST_PATH
-    ):
+    if path and (_REFUSED.search(path) or len(path) > LONGEST_PATH):
         raise ConfigurationError(
             f"path {path[:200]!r} is refused: write names joined by '/', without '..', below "
             "storageDir"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from hawork.core.clock import Clock
 from hawork.ha.state_storage import StateStorage
@@ -18,17 +18,8 @@ class StorageWatch:
         self._lock = threading.Lock()
         self._under_way: dict[object, tuple[str, float]] = {}
 
-    @contextlib.contextmanager
-    def during(self, what: str) -> Iterator[None]:
-        key = object()
-        started = self._clock.monotonic()
-        with self._lock:
-            self._under_way[key] = what, started
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._under_way[key]
+    def during(self, what: str) -> contextlib.AbstractContextManager[None]:
+        return _During(self, what)
 
     def hanging(self, seconds: float) -> str | None:
         """The operation that has taken longest, if that is more than ``seconds``, in words."""
@@ -37,6 +28,26 @@ class StorageWatch:
         if oldest is None or (taken := self._clock.monotonic() - oldest[1]) <= seconds:
             return None
         return f"{oldest[0]} has taken {taken:.0f} s, and goes on"
+
+
+class _During:
+    """A class, not a generator: it is around each access to storageDir."""
+
+    __slots__ = ("_watch", "_what")
+
+    def __init__(self, watch: StorageWatch, what: str) -> None:
+        self._watch = watch
+        self._what = what
+
+    def __enter__(self) -> None:
+        watch = self._watch
+        begun = self._what, watch._clock.monotonic()
+        with watch._lock:
+            watch._under_way[self] = begun
+
+    def __exit__(self, *_: object) -> None:
+        with self._watch._lock:
+            del self._watch._under_way[self]
 
 
 class WatchedStorage:

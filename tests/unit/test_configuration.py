@@ -118,3 +118,9 @@ def test_no_secret_is_told() -> None:
             options.checked(values)
         assert "hunter22" not in str(caught.value)
         assert next(iter(values)) in str(caught.value)
+
+
+def test_what_a_reader_changes_is_not_what_the_next_one_reads() -> None:
+    config = options.checked({options.ZK_AUTHORIZATION.key: "digest:user"})
+    config.get_option(options.ZK_AUTHORIZATION)["digest"] = "other"
+    assert config.get_option(options.ZK_AUTHORIZATION) == {"digest": "user"}

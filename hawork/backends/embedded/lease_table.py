@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import astuple, dataclass, replace
+from typing import NamedTuple
 
 from hawork.core.errors import LeadershipLostError
 from hawork.core.types import LeaderSessionID
 from hawork.ha.lease_state import LeaseRecord
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseRow:
+class LeaseRow(NamedTuple):
     """Who holds the lease. Every write of it changes ``session_id`` or ``renewals``."""
 
     contender: str
@@ -30,12 +29,15 @@ class LeaseRow:
         return LeaseRecord(self.contender, (self.session_id, self.renewals), longest)
 
 
-_COLUMNS = ", ".join(LeaseRow.__slots__)
+_COLUMNS = ", ".join(LeaseRow._fields)
+
+
+_READ = f"SELECT {_COLUMNS} FROM lease"
 
 
 def read_lease(connection: sqlite3.Connection) -> LeaseRow | None:
-    row = connection.execute(f"SELECT {_COLUMNS} FROM lease").fetchone()
-    return None if row is None else LeaseRow(*row)
+    row = connection.execute(_READ).fetchone()
+    return None if row is None else LeaseRow._make(row)
 
 
 def acquire_lease(
@@ -51,7 +53,7 @@ def acquire_lease(
     connection.execute("DELETE FROM leader_information")
     connection.execute("DELETE FROM lease")
     connection.execute(
-        f"INSERT INTO lease (one, {_COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(row)
+        f"INSERT INTO lease (one, {_COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)", row
     )
     return True
 
@@ -62,7 +64,7 @@ def renew_lease(connection: sqlite3.Connection, row: LeaseRow) -> LeaseRow | Non
     if present is None or present.session_id != row.session_id:
         return None
     connection.execute("UPDATE lease SET renewals = renewals + 1")
-    return replace(present, renewals=present.renewals + 1)
+    return present._replace(renewals=present.renewals + 1)
 
 
 def release_lease(connection: sqlite3.Connection, contender: str) -> bool:

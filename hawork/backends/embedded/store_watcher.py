@@ -8,8 +8,8 @@ case that the kernel has not told. Where it never does, this looks at the header
 
 from __future__ import annotations
 
+import functools
 import threading
-import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from hawork.backends.embedded.file_changes import FileChanges
 from hawork.backends.embedded.lease_table import LeaseRow, read_lease
 from hawork.backends.embedded.wakeup import Wakeup
 from hawork.core.errors import HaworkError, LeaderRetrievalError
-from hawork.core.types import LeaderInformation, LeaderInformationRegister
+from hawork.core.types import LeaderInformation, LeaderInformationRegister, LeaderSessionID
 
 _INTERVAL = 0.02
 """Seconds between glances at the header while a commit is under way, or may be."""
@@ -196,9 +196,12 @@ def _read(database: Database) -> Snapshot:
     )
 
 
-def _session_id(component_id: str, text: str) -> uuid.UUID:
+_parsed = functools.lru_cache(maxsize=16)(LeaderSessionID)
+
+
+def _session_id(component_id: str, text: str) -> LeaderSessionID:
     try:
-        return uuid.UUID(text)
+        return _parsed(text)
     except ValueError:
         raise LeaderRetrievalError(
             f"the leader information of {component_id!r} has {text!r} as session id: remove the "

@@ -9,10 +9,11 @@ writes find out by reading back.
 from __future__ import annotations
 
 import contextlib
-import json
+import functools
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from json import dumps, loads
 from typing import Any
 from urllib.parse import urlencode
 
@@ -236,7 +237,7 @@ class KubernetesClient:
         if not 200 <= response.status < 300:
             self._raise_for(response.status, response.data, _VERBS[method], path)
         try:
-            return json.loads(response.data)
+            return loads(response.data)
         except ValueError:
             raise StoreUnavailableError(
                 f"{self.server} answered something that is not JSON: it is not a Kubernetes API "
@@ -258,9 +259,9 @@ class KubernetesClient:
             headers["Content-Type"] = _MERGE_PATCH if method == "PATCH" else _JSON
         return self._transport.send(
             method,
-            path + (f"?{urlencode(query)}" if query else ""),
+            path + (f"?{_encoded(tuple(query.items()))}" if query else ""),
             headers,
-            None if body is None else json.dumps(body).encode(),
+            None if body is None else dumps(body).encode(),
             seconds,
             silence,
         )
@@ -297,6 +298,12 @@ class KubernetesClient:
         raise OutcomeUnknownError(f"{self.server} failed to {verb} {what}: {status} {message}")
 
 
+@functools.lru_cache(maxsize=64)
+def _encoded(query: tuple[tuple[str, str], ...]) -> str:
+    """Remembered: all writes ask the same."""
+    return urlencode(query)
+
+
 class Watch:
     """An open watch. Iterate on one thread, ``close`` on any."""
 
@@ -315,7 +322,7 @@ class Watch:
             for chunk in self._response.stream(1 << 16, decode_content=True):
                 *lines, pending = (pending + chunk).split(b"\n")
                 for line in lines:
-                    yield self._event(json.loads(line))
+                    yield self._event(loads(line))
         except urllib3.exceptions.ReadTimeoutError:
             raise SilentError("nothing came from the watch") from None
         except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
@@ -343,7 +350,7 @@ class Watch:
 def _status_of(answer: bytes) -> tuple[str, str]:
     """The reason and the message of a ``Status`` object, as far as it is one."""
     try:
-        status = json.loads(answer)
+        status = loads(answer)
         return str(status.get("reason", "")), str(status.get("message", ""))
     except (ValueError, AttributeError):
         return "", answer[:200].decode(errors="replace").strip()

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import re
 import secrets
 import zlib
@@ -50,6 +51,8 @@ _OF_COMPONENT = {written: component_id for component_id, written in _COMPONENTS.
 _SUFFIX = "-config-map"
 _LONGEST_KEY = 253
 _BASE64 = ";base64,"
+_ENTRY = re.compile(r"([0-9]{1,16})(,|;base64,)")
+_UNUSUAL = re.compile(r"[^-.a-zA-Z0-9]")
 _VERSIONS = 1 << 53  # what every reader of JSON can hold
 
 
@@ -105,8 +108,12 @@ def encode_leader_information(information: LeaderInformation) -> str:
     return f"{information.session_id},{information.address}"
 
 
+@functools.lru_cache(maxsize=64)
 def decode_leader_information(text: str) -> LeaderInformation:
-    """``LeaderRetrievalError`` for what is not leader information."""
+    """``LeaderRetrievalError`` for what is not leader information.
+
+    Remembered: each renewal of the lock tells of it again.
+    """
     session_id, comma, address = text.partition(",")
     try:
         if not comma:
@@ -154,7 +161,7 @@ def entry_key(namespace: Namespace, name: str) -> str:
     ``ConfigurationError`` for a name that is empty, too long or no text.
     """
     try:
-        key = prefix_of(namespace) + re.sub(r"[^-.a-zA-Z0-9]", _escape, name)
+        key = prefix_of(namespace) + _UNUSUAL.sub(_escape, name)
     except UnicodeEncodeError:
         raise ConfigurationError(f"entry name {name!r} is not text: use another name") from None
     if not name or len(key) > _LONGEST_KEY:
@@ -195,7 +202,7 @@ def encode_entry(version: int, value: bytes) -> str:
 
 def decode_entry(text: str) -> Versioned[bytes]:
     """Whatever is there: text that hawork did not write is a value, too, for others to judge."""
-    found = re.match(r"([0-9]{1,16})(,|;base64,)", text)
+    found = _ENTRY.match(text)
     if found is not None and (version := int(found[1])) < _VERSIONS:
         rest = text[found.end() :]
         if found[2] == ",":

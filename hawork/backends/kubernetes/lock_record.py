@@ -10,6 +10,7 @@ Source: fabric8's ``LeaderElectionRecord`` and ``LeaderElector`` (facts 4.3).
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 import math
 import re
@@ -22,6 +23,7 @@ from hawork.core.errors import LeadershipLostError
 from hawork.core.types import LeaderSessionID
 from hawork.ha.lease_state import LeaseRecord, LeaseTimeouts
 
+_ISO_8601 = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:([\d.]+)S)?")
 UNREADABLE = "?"
 """The holder of a lock that cannot be read: another process may think that it holds it."""
 
@@ -40,8 +42,12 @@ class Lock:
     def of(cls, found: ConfigMap | None) -> Lock | None:
         """``None`` when there is no lock; one of an unreadable holder when it is damaged."""
         text = None if found is None else found.annotations.get(LOCK)
-        if text is None:
-            return None
+        return None if text is None else cls.read(text)
+
+    @classmethod
+    @functools.lru_cache(maxsize=16)
+    def read(cls, text: str) -> Lock:
+        """Remembered: most changes of the map, and most writes to it, leave the lock as it is."""
         try:
             record = json.loads(text)
             return cls(
@@ -65,7 +71,7 @@ class Lock:
 
 def _seconds(written: object) -> float:
     """A number in Flink 1.20, and ISO 8601 such as ``PT1M30S`` in Flink 2. ``ValueError``."""
-    parts = re.fullmatch(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:([\d.]+)S)?", str(written))
+    parts = _ISO_8601.fullmatch(str(written))
     if parts is None:
         seconds = float(str(written))
         if not math.isfinite(seconds):
