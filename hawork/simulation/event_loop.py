@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextvars import copy_context
+from heapq import heappop
 from typing import Any, TypeVar
 
 from greenlet import GreenletExit
@@ -28,9 +30,57 @@ class SimulatedEventLoop(asyncio.BaseEventLoop):
         self.set_exception_handler(self._keep)
         self.errors: list[str] = []
 
-    _run_once: Callable[[], None]
     _ready: Any
     _scheduled: Any
+
+    # What asyncio does, without its looks at debug mode, of which there is none here. ------------
+
+    def time(self) -> float:
+        return self._scheduler.now
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., Any], *args: Any, context: Any = None
+    ) -> asyncio.Handle:
+        handle = _Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Callable[..., Any], *args: Any, context: Any = None
+    ) -> asyncio.Handle:
+        handle = _Handle(callback, args, self, context)
+        self._ready.append(handle)
+        self._called = True
+        if self._selecting and self._thread is not None:
+            self._scheduler.wake(self._thread)
+        return handle
+
+    def _run_once(self) -> None:
+        """Wait for the next callback, and run all that are due."""
+        ready, scheduled = self._ready, self._scheduled
+        while scheduled and scheduled[0]._cancelled:
+            heappop(scheduled)._scheduled = False
+        if ready:
+            timeout: float | None = 0
+        elif scheduled:
+            timeout = scheduled[0]._when - self._scheduler.now
+        else:
+            timeout = None
+        self.select(timeout)
+        due = self._scheduler.now + 1e-9
+        while scheduled and scheduled[0]._when < due:
+            handle = heappop(scheduled)
+            handle._scheduled = False
+            ready.append(handle)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """It goes when its time comes."""
+
+    # --------------------------------------------------------------------------------------------
 
     def run(self, main: Any) -> Any:
         """Run a coroutine to its end, on the thread that calls this."""
@@ -49,7 +99,7 @@ class SimulatedEventLoop(asyncio.BaseEventLoop):
 
     def create_task(self, coro: Any, **more: Any) -> asyncio.Task[Any]:
         """asyncio's; what is made here is let go of by ``abandon``."""
-        task: asyncio.Task[Any] = super().create_task(coro, **more)
+        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, **more)
         self._tasks.append(task)
         return task
 
@@ -79,7 +129,7 @@ class SimulatedEventLoop(asyncio.BaseEventLoop):
 
     def select(self, timeout: float | None) -> list[Any]:
         """A selector's method: wait for another thread's call, at most until the next timer."""
-        if not self._called and timeout != 0:
+        if not self._called and timeout != 0 and (timeout is None or timeout > 0):
             self._selecting = True
             try:
                 self._scheduler.park(timeout)
@@ -89,14 +139,6 @@ class SimulatedEventLoop(asyncio.BaseEventLoop):
             raise GreenletExit
         self._called = False
         return []
-
-    def _process_events(self, event_list: list[Any]) -> None:
-        """There are no sockets."""
-
-    def _write_to_self(self) -> None:
-        self._called = True
-        if self._selecting and self._thread is not None:
-            self._scheduler.wake(self._thread)
 
     def abandon(self) -> None:
         """Let go of all that was going on, when the process is dead: it waits for nothing more."""
@@ -124,6 +166,22 @@ class SimulatedEventLoop(asyncio.BaseEventLoop):
 
     def __del__(self) -> None:
         """Nothing is held that must be closed."""
+
+
+class _Handle(asyncio.Handle):
+    """asyncio's, which asks its loop for debug mode."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, callback: Callable[..., Any], args: Any, loop: SimulatedEventLoop, context: Any
+    ) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
 
 
 def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:

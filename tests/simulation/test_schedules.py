@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -28,20 +30,33 @@ from hawork.simulation.seed import version
 from tests.simulation.defects import DEFECTS
 from tests.simulation.finding import NAMED, find, find_in, find_named
 
+_HISTORIES = """
+import hashlib, json, sys
+from hawork.simulation import Seed, run
+def history(number):
+    outcome = run(Seed(sys.argv[1], number), record=True)
+    told = [json.dumps(event.to_json(), default=str) for event in outcome.recorded]
+    return hashlib.sha256("\\n".join([*told, str(outcome)]).encode()).hexdigest()
+numbers = list(map(int, sys.argv[2:]))
+print({number: history(number) for number in numbers})
+"""
+
+
+def _histories(backend: str, numbers: Iterable[int], hash_seed: str) -> dict[int, str]:
+    found = subprocess.run(
+        [sys.executable, "-c", _HISTORIES, backend, *map(str, numbers)],
+        capture_output=True, text=True, timeout=120, env={"PYTHONHASHSEED": hash_seed}, check=True,
+    )  # fmt: skip
+    told: dict[int, str] = ast.literal_eval(found.stdout)
+    return told
+
 
 @pytest.mark.parametrize("backend", STORES)
-def test_a_seed_is_the_same_schedule_in_another_process(backend: str) -> None:
-    program = (
-        "from hawork.simulation import Seed, run\n"
-        f"print([run(Seed({backend!r}, number)).trace for number in range(5)])"
-    )
-    traces = [run(Seed(backend, number)).trace for number in range(5)]
-    found = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60,
-        env={"PYTHONHASHSEED": "77"}, check=True,
-    )  # fmt: skip
-    assert found.stdout.strip() == str(traces)
-    assert len(set(traces)) == 5
+def test_a_seed_is_the_same_history_in_another_process(backend: str) -> None:
+    """Byte for byte, whatever Python's hash seed, and whatever ran before in the process."""
+    histories = _histories(backend, range(6), "0")
+    assert _histories(backend, reversed(range(6)), "77") == histories
+    assert len(set(histories.values())) == 6
 
 
 def test_a_restart_is_as_late_as_before() -> None:

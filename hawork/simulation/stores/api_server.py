@@ -7,8 +7,8 @@ of the whole server; a write that names another than the present one is refused 
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -20,7 +20,8 @@ Event = dict[str, Any]
 class ApiServer:
     """The ConfigMaps of one namespace. Nothing here waits; all of it happens at one moment.
 
-    No object is changed: a write puts another one in its place. So each answer may be kept.
+    No object is changed, here or by a client: a write puts another one in its place. So each answer
+    may be kept.
     """
 
     def __init__(self) -> None:
@@ -124,7 +125,17 @@ class ApiServer:
 
     def _changed(self, kind: str, to: Mapping[str, Any]) -> Mapping[str, Any]:
         self._present = next(self._version)
-        found = {**to, "metadata": {**to["metadata"], "resourceVersion": str(self._present)}}
+        metadata = to["metadata"]
+        found = {
+            **to,
+            "metadata": {
+                **metadata,
+                "resourceVersion": str(self._present),
+                "annotations": MappingProxyType(metadata["annotations"]),
+                "labels": MappingProxyType(metadata["labels"]),
+            },
+            "data": MappingProxyType(to["data"]),
+        }
         name = found["metadata"]["name"]
         if kind != "DELETED":
             self.maps[name] = found
@@ -147,7 +158,3 @@ def _merged(present: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
 
 def _status(message: str) -> dict[str, Any]:
     return {"kind": "Status", "message": message}
-
-
-def encoded(answer: Any) -> bytes:
-    return json.dumps(answer).encode()

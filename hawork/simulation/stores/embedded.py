@@ -10,10 +10,10 @@ the first statement, and readers see what was committed.
 
 from __future__ import annotations
 
-import math
 import os
 import sqlite3
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,14 @@ from hawork.backends.embedded import (
     holder_watch,
     layout,
     services,
+    shared_memory,
     store,
     store_watcher,
     supervision,
 )
 from hawork.backends.embedded.database import Database
-from hawork.backends.embedded.file_changes import FileChanges
 from hawork.backends.embedded.holder_watch import HolderWatch
+from hawork.backends.embedded.lease_table import LeaseRow
 from hawork.backends.embedded.services import EmbeddedBackend
 from hawork.ha.backend import Fullness
 from hawork.simulation.primitives import Event
@@ -45,10 +46,13 @@ _OPTIONS = {
     "high-availability.embedded.leader-election.renew-deadline": "1500 ms",
     "high-availability.embedded.leader-election.retry-period": "500 ms",
 }
+_TABLES = ("meta", "lease", "leader_information", "pointer")
 _NOTICED = 0.02
-"""Seconds within which a watcher notices a commit. It is told, instead of looking all the time."""
+"""Seconds within which a watcher notices a commit."""
 _LOOKS = 0.5
-"""Seconds after which it looks anyway."""
+"""Seconds after which it looks anyway, where the kernel does not tell of changes."""
+_LOCK_LOOKS = 0.25
+"""Seconds between looks at a file lock, where no descriptor tells of a process's end."""
 
 
 class EmbeddedStore(Store):
@@ -59,12 +63,14 @@ class EmbeddedStore(Store):
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.file = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        self.file.executescript(layout._SCHEMA)
+        self.file = _IDLE.take()
+        self.tells = world.random.random() < 0.75
+        """Whether the kernel tells of changes of files and of ends of processes, as Linux does."""
         self.commits = 0
         self.writer: SimulatedConnection | None = None
         self.waiting: list[Any] = []
-        self.watchers: list[SimulatedWakeup] = []
+        self.watchers: list[SimulatedWakeup | SimulatedFileChanges] = []
+        self.ends: list[SimulatedEnd] = []
         self.locks: dict[str, SimulatedProcess] = {}
 
     def substitutes(self) -> dict[tuple[Any, str], Callable[..., Any]]:
@@ -86,13 +92,15 @@ class EmbeddedStore(Store):
             (election_driver, "CrashLock"): crash_lock,
             (election_driver, "sweep"): self._sweep,
             (supervision, "sweep"): self._sweep,
-            (election_driver, "HolderWatch"): lambda _, where: SimulatedHolderWatch(where),
+            (election_driver, "HolderWatch"): lambda _, where: SimulatedHolderWatch(self, where),
             (election_driver, "Wakeup"): SimulatedWakeup,
             (store_watcher, "Wakeup"): self._watcher,
-            (store_watcher, "FileChanges"): _no_file_changes,
+            (store_watcher, "FileChanges"): self._file_changes,
+            (shared_memory, "write_lock_holder"): self._write_lock_holder,
             (holder_watch, "is_dead"): self._is_dead,
             (supervision, "is_dead"): self._is_dead,
             (holder_watch, "watch_process"): lambda _, pid, start_time: None,
+            (holder_watch, "_readable"): lambda _, descriptor: descriptor.readable,
         }
 
     def leading(self) -> str | None:
@@ -109,14 +117,25 @@ class EmbeddedStore(Store):
         self.commits += 1
         scheduler, random = self.world.scheduler, self.world.random.random
         for watcher in self.watchers:
-            if not watcher.told:
-                watcher.told = True  # one look sees all commits until then
-                scheduler.at(random() * _NOTICED, watcher.wake)
+            if watcher.told is None:  # else one look sees all commits until then
+                watcher.told = scheduler.at(random() * _NOTICED, watcher.tell)
 
     def _watcher(self, scheduler: Scheduler) -> SimulatedWakeup:
+        if self.tells:
+            return SimulatedWakeup(scheduler)
         made = SimulatedWakeup(scheduler, _LOOKS)
         self.watchers.append(made)
         return made
+
+    def _file_changes(self, _: Scheduler, directory: Path) -> SimulatedFileChanges:
+        if not self.tells:
+            raise OSError("there is no inotify in this simulation")
+        made = SimulatedFileChanges(self)
+        self.watchers.append(made)
+        return made
+
+    def _write_lock_holder(self, _: Scheduler, directory: Path) -> int | None:
+        return None if self.writer is None or self.writer.abandoned() else 1
 
     def pointers_left(self) -> list[str]:
         return [
@@ -125,10 +144,16 @@ class EmbeddedStore(Store):
         ]
 
     def process_died(self, process: SimulatedProcess) -> None:
-        """Its locks go with it; see ``abandoned`` and ``_is_dead``."""
+        """Its locks go with it, see ``abandoned`` and ``_is_dead``; who watches it hears of it."""
+        for end in [each for each in self.ends if each.process is process]:
+            self.world.scheduler.at(self.world.latency(), end.tell)
 
     def close(self) -> None:
-        self.file.close()
+        if self.file.in_transaction:
+            self.file.execute("ROLLBACK")
+        for table in _TABLES:
+            self.file.execute(f"DELETE FROM {table}")
+        _IDLE.files.append(self.file)
 
     def _create(self, _: Scheduler, path: Path, cluster_id: str) -> None:
         if self.file.execute("SELECT 1 FROM meta").fetchone() is None:
@@ -146,9 +171,21 @@ class EmbeddedStore(Store):
             del self.locks[contender]
 
 
-def _no_file_changes(_: Scheduler, directory: Path) -> FileChanges:
-    """As where there is no inotify: the watcher goes by the header, of which it is told."""
-    raise OSError("there is no inotify in a simulation")
+class _Idle(threading.local):
+    """Empty files of a real thread, whose statements need not be prepared again."""
+
+    def __init__(self) -> None:
+        self.files: list[sqlite3.Connection] = []
+
+    def take(self) -> sqlite3.Connection:
+        if self.files:
+            return self.files.pop()
+        file = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        file.executescript(layout._SCHEMA)
+        return file
+
+
+_IDLE = _Idle()
 
 
 class SimulatedBackend(EmbeddedBackend):
@@ -159,11 +196,11 @@ class SimulatedBackend(EmbeddedBackend):
         self._file = file
 
     def fullest(self) -> Fullness:
-        pages, size = (
+        pages, free, size = (
             self._file.file.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("page_count", "page_size")
+            for name in ("page_count", "freelist_count", "page_size")
         )
-        return Fullness("file in memory", pages * size, sys.maxsize)
+        return Fullness("file in memory", (pages - free) * size, sys.maxsize)
 
 
 class SimulatedDatabase(Database):
@@ -317,11 +354,77 @@ class SimulatedLock:
             self._file.locks.pop(self._contender, None)
 
 
+class SimulatedDescriptor:
+    """What may become readable while a ``SimulatedWakeup`` waits for it."""
+
+    def __init__(self) -> None:
+        self.readable = False
+        self.waiter: Event | None = None
+        self.told: Callable[[], None] | None = None
+        """Takes back what is on its way."""
+
+    def tell(self) -> None:
+        self.told = None
+        self.readable = True
+        if self.waiter is not None:
+            self.waiter.set()
+
+
+class SimulatedFileChanges(SimulatedDescriptor):
+    """A ``FileChanges``: readable some time after a commit."""
+
+    def __init__(self, file: EmbeddedStore) -> None:
+        super().__init__()
+        self._file = file
+        self.descriptor = self
+
+    def take(self) -> bool:
+        """What was committed until now is seen by what is read next."""
+        self.readable = False
+        if self.told is not None:
+            self.told()
+            self.told = None
+        return True
+
+    def close(self) -> None:
+        self.take()
+        if self in self._file.watchers:
+            self._file.watchers.remove(self)
+
+
+class SimulatedEnd(SimulatedDescriptor):
+    """A descriptor of a process: readable soon after it has died."""
+
+    def __init__(self, process: SimulatedProcess) -> None:
+        super().__init__()
+        self.process = process
+        self.readable = process.dead
+
+
 class SimulatedHolderWatch(HolderWatch):
-    """Looks at the lock file now and then; there are no process descriptors."""
+    """hawork's, with simulated descriptors; where there are none it looks less often."""
+
+    def __init__(self, file: EmbeddedStore, contenders: Path | None) -> None:
+        super().__init__(contenders)
+        self._file = file
+        self._end: SimulatedEnd | None = None
+
+    def follow(self, row: LeaseRow) -> None:
+        before = self._row
+        super().follow(row)
+        holder = self._file.locks.get(row.contender)
+        if self._row is not before and holder is not None and self._file.tells:
+            self._end = SimulatedEnd(holder)
+            self._descriptor = self._end  # type: ignore[assignment]
+            self._file.ends.append(self._end)
 
     def interval(self) -> float:
-        return 0.25 if self._row is not None and not self._dead else math.inf
+        return max(_LOCK_LOOKS, super().interval())
+
+    def _stop_watching(self) -> None:
+        end, self._end, self._descriptor = self._end, None, None
+        if end is not None:
+            self._file.ends.remove(end)
 
 
 class SimulatedWakeup:
@@ -330,15 +433,26 @@ class SimulatedWakeup:
     def __init__(self, scheduler: Scheduler, least: float = 0.0) -> None:
         self._event = Event(scheduler)
         self._least = least
-        self.told = False
+        self.told: Callable[[], None] | None = None
 
     def wake(self) -> None:
-        self.told = False
         self._event.set()
 
-    def wait(self, seconds: float, descriptor: int | None = None) -> bool:
-        woken = self._event.wait(max(self._least, seconds))
-        self._event.clear()
+    def tell(self) -> None:
+        self.told = None
+        self._event.set()
+
+    def wait(self, seconds: float, descriptor: SimulatedDescriptor | None = None) -> bool:
+        event = self._event
+        if descriptor is None:
+            woken = event.wait(max(self._least, seconds))
+        elif descriptor.readable:
+            return True
+        else:
+            descriptor.waiter = event
+            woken = event.wait(max(self._least, seconds))
+            descriptor.waiter = None
+        event.clear()
         return woken
 
     def close(self) -> None:

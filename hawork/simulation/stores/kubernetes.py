@@ -1,7 +1,8 @@
 """The Kubernetes backend's API server, and the way to it: slow, cut, or silent after the write.
 
 hawork's own ``KubernetesClient`` speaks to it. What is simulated is its ``Transport``: a request
-that lands, and of which the client hears in time, or not.
+that lands, and of which the client hears in time, or not. Objects go over it as they are, instead
+of as JSON: both sides would make the same of the text, and no object is changed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from hawork.core.errors import StoreUnavailableError
 from hawork.simulation.event_loop import SimulatedExecutor
 from hawork.simulation.primitives import Condition
 from hawork.simulation.scheduler import Scheduler, SimulatedProcess
-from hawork.simulation.stores.api_server import ApiServer, Event, encoded
+from hawork.simulation.stores.api_server import ApiServer, Event
 from hawork.simulation.stores.store import Store
 from hawork.simulation.world import World
 
@@ -49,8 +50,8 @@ class KubernetesStore(Store):
         self.server = ApiServer()
         self.names = Names(_CLUSTER)
         self.streams: list[Stream] = []
-        self._texts: dict[str, tuple[Any, bytes]] = {}
-        self._told: tuple[Event, bytes] = {}, b""
+        self._lines: list[Event] = []
+        """What watches were told; a line is a number of it."""
         world.cut_off = self._cut_off
 
     def substitutes(self) -> dict[tuple[Any, str], Callable[..., Any]]:
@@ -60,6 +61,8 @@ class KubernetesStore(Store):
         return {
             (settings, "_kubeconfig"): lambda _, config: None,
             (client, "Transport"): transport,
+            (client, "dumps"): lambda _, value: Written(value),
+            (client, "loads"): self._read,
             (claims, "ThreadPoolExecutor"): lambda scheduler, *_, **__: SimulatedExecutor(
                 scheduler
             ),
@@ -93,18 +96,15 @@ class KubernetesStore(Store):
     def close(self) -> None:
         """Nothing is held."""
 
-    def text_of(self, target: str, found: Any) -> bytes:
-        """An answer about an object. It is asked for again and again between two changes."""
-        known = self._texts.get(target)
-        if known is None or known[0] is not found:
-            known = self._texts[target] = found, encoded(found)
-        return known[1]
-
     def line_of(self, event: Event) -> bytes:
         """What a watch reads of a change. All watches are told of it one after the other."""
-        if self._told[0] is not event:
-            self._told = event, encoded(event) + b"\n"
-        return self._told[1]
+        lines = self._lines
+        if not lines or lines[-1] is not event:
+            lines.append(event)
+        return b"%d\n" % (len(lines) - 1)
+
+    def _read(self, _: Scheduler, text: Written | bytes) -> Any:
+        return text.value if isinstance(text, Written) else self._lines[int(text)]
 
     def _lock(self) -> dict[str, Any] | None:
         found = self.server.maps.get(self.names.cluster_map)
@@ -115,6 +115,18 @@ class KubernetesStore(Store):
         """What is on its way to the process is lost with its connections."""
         for stream in [each for each in self.streams if each.process.name == name]:
             stream.close(silently=True)
+
+
+class Written:
+    """What would be JSON; text and bytes in one."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def encode(self) -> Written:
+        return self
 
 
 class SimulatedTransport:
@@ -134,7 +146,7 @@ class SimulatedTransport:
         method: str,
         path: str,
         headers: Mapping[str, str],
-        body: bytes | None,
+        body: Written | None,
         seconds: float,
         silence: float | None = None,
     ) -> Any:
@@ -146,7 +158,7 @@ class SimulatedTransport:
         name, writer = current.process.name, current.writing
         label = f"kubernetes.{'watch' if silence is not None else _VERBS[method]}"
         fault = world.fault(label)
-        parsed = None if body is None else json.loads(body)
+        parsed = None if body is None else body.value
         if world.is_cut(name):
             scheduler.park(min(seconds, _BREAKS))
             if world.random.random() < 0.5:
@@ -156,7 +168,7 @@ class SimulatedTransport:
             raise StoreUnavailableError(f"{self.server} cannot be reached")
         if silence is not None:
             scheduler.park(world.latency())
-            return _Response(200, b"", Stream(self._store, current.process, path, silence))
+            return _Response(200, None, Stream(self._store, current.process, path, silence))
         arrives = world.latency() + world.delay_of(fault)
         if arrives >= seconds:
             # It lands all the same, when its sender has given up.
@@ -192,7 +204,7 @@ class SimulatedTransport:
             and server.maps.get(target) is not before
         ):
             self._world.audit_granted(name, writer)
-        return _Response(status, self._store.text_of(target, found), None)
+        return _Response(status, found, None)
 
 
 def _is_fenced(method: str, path: str, body: Any, before: Any) -> bool:
@@ -216,9 +228,9 @@ _VERBS = {"GET": "read", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
 class _Response:
     """The part of urllib3's response that ``KubernetesClient`` and ``Watch`` use."""
 
-    def __init__(self, status: int, data: bytes, stream: Stream | None) -> None:
+    def __init__(self, status: int, found: Any, stream: Stream | None) -> None:
         self.status = status
-        self.data = data
+        self.data = Written(found)
         self._stream = stream
         self.connection = self
         self.sock = self

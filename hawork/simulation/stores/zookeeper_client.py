@@ -16,7 +16,8 @@ from kazoo.protocol.states import EventType, KazooState, KeeperState, WatchedEve
 
 from hawork.backends.zookeeper.multi_read import GET_DATA, MultiRead
 from hawork.backends.zookeeper.settings import ZooKeeperSettings
-from hawork.simulation.primitives import Condition, SimpleQueue
+from hawork.simulation.primitives import SimpleQueue
+from hawork.simulation.scheduler import SimulatedThread
 from hawork.simulation.stores.zookeeper_server import Operation, ServerSession, ZooKeeperServer
 from hawork.simulation.world import World
 
@@ -40,9 +41,11 @@ class Ensemble(Protocol):
 class AsyncResult:
     """kazoo's: an answer, or an error, that is waited for or told to a callback."""
 
+    __slots__ = ("_callbacks", "_client", "_done", "_value", "_waiting", "exception")
+
     def __init__(self, client: SimulatedClient) -> None:
         self._client = client
-        self._condition = Condition(client.scheduler)
+        self._waiting: SimulatedThread | None = None
         self._done = False
         self._value: Any = None
         self.exception: BaseException | None = None
@@ -52,13 +55,18 @@ class AsyncResult:
         if self._done:
             return
         self._done, self._value, self.exception = True, value, exception
-        self._condition.notify_all()
+        if self._waiting is not None:
+            self._client.scheduler.wake(self._waiting)
         for callback in self._callbacks:
             self._client.later(partial(callback, self))
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        with self._condition:
-            if not self._condition.wait_for(lambda: self._done, timeout):
+        if not self._done:
+            scheduler = self._client.scheduler
+            self._waiting = scheduler.current
+            scheduler.park(timeout)  # only an answer wakes the thread before
+            self._waiting = None
+            if not self._done:
                 raise KazooTimeoutError()
         return self.get_nowait()
 
