@@ -16,11 +16,14 @@ import sys
 import tarfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from hawork.core.options import checked
 from hawork.inspect.archive import open_storage
+from hawork.inspect.configmaps import read_configmaps
 from hawork.inspect.live_zookeeper import read_live_zookeeper
 from hawork.inspect.pointers import encode_counter, encode_pointer
 from hawork.inspect.storage import read_file
@@ -138,6 +141,45 @@ def znodes(copies: Copies, jobs: int) -> list[ZNode]:
     return found
 
 
+LOCK = json.dumps({
+    "holderIdentity": "", "leaseDuration": 1.0, "acquireTime": "2026-11-29T16:40:48.947547Z",
+    "renewTime": "2026-11-29T16:53:00.400111Z", "leaderTransitions": 0,
+})  # fmt: skip
+
+
+def config_maps(copies: Copies, jobs: int) -> dict[str, Any]:
+    """What ``kubectl get configmap`` prints of the same cluster."""
+    items: list[dict[str, Any]] = []
+
+    def add(name: str, data: dict[str, str], annotations: dict[str, str]) -> None:
+        metadata = {
+            "name": name, "namespace": "default", "resourceVersion": "360",
+            "creationTimestamp": "2026-11-29T16:40:49Z", "annotations": annotations,
+            "labels": {"app": "flights-prod", "configmap-type": "high-availability"},
+        }  # fmt: skip
+        items.append({"apiVersion": "v1", "kind": "ConfigMap", "data": data, "metadata": metadata})
+
+    def pointer(name: str, size: int) -> str:
+        return encode_pointer(f"{STORAGE}/{HA}/{name}", size, "kubernetes").decode()
+
+    graphs: dict[str, str] = {}
+    add(
+        "flights-prod-cluster-config-map",
+        graphs,
+        {"control-plane.alpha.kubernetes.io/leader": LOCK},
+    )
+    for number, job_id in enumerate(job_ids(jobs)):
+        graph = f"submittedJobGraph{number:012x}"
+        graphs[f"jobGraph-{job_id}"] = pointer(graph, len(copies.graph))
+        data = {"counter": str(10 + CHECKPOINTS)}
+        for checkpoint in range(10, 10 + CHECKPOINTS):
+            name = f"completedCheckpoint{number << 8 | checkpoint:012x}"
+            key = f"checkpointID-{checkpoint:019d}"
+            data[key] = pointer(name, len(copies.checkpoint))
+        add(f"flights-prod-{job_id}-config-map", data, {})
+    return {"apiVersion": "v1", "kind": "List", "items": items}
+
+
 CONFIG = {
     "high-availability.type": "zookeeper",
     "high-availability.cluster-id": "/flights-prod",
@@ -168,6 +210,39 @@ def test_a_dump_of_a_thousand_jobs(tmp_path: Path) -> None:
     assert peak < 300
 
 
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_a_dump_of_the_configmaps_of_a_thousand_jobs(form: str, tmp_path: Path) -> None:
+    """``kubectl get configmap -o json``, and ``-o yaml``."""
+    copies = Copies()
+    make_storage(tmp_path / "storage.tar.gz", copies, JOBS)
+    maps, dump = config_maps(copies, JOBS), tmp_path / f"configmaps.{form}"
+    write = json.dumps if form == "json" else yaml_text
+    dump.write_text(write(maps))
+    options = {**CONFIG, "high-availability.type": "kubernetes",
+               "kubernetes.cluster-id": "flights-prod"}  # fmt: skip
+    (tmp_path / "config.yaml").write_text(
+        "".join(f"{key}: {value}\n" for key, value in options.items())
+    )
+    table = Table(f"ConfigMaps as {form}: 1,000 jobs, 10 checkpoints each", "s", 2)
+    whole = [inspected(tmp_path, "configmaps", dump.name) for _ in range(ROUNDS)]
+    started = time.perf_counter()
+    read_configmaps(dump)
+    table.add("the ConfigMaps alone, read", [time.perf_counter() - started])
+    table.add("inspected", [seconds for seconds, _ in whole], at_most=10)
+    table.print()
+    peak = max(megabytes for _, megabytes in whole)
+    print(f"\n{dump.stat().st_size / 1e6:.0f} MB of {form}; {peak:.0f} MB at most")
+    assert peak < 300
+
+
+def yaml_text(value: object) -> str:
+    """As kubectl writes it: a value in one line, however long."""
+    return str(
+        yaml.dump(value, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), width=1 << 30)
+    )
+
+
 def undecoded(directory: Path) -> float:
     """Every byte of the dump that is looked at: listed, unpacked, read."""
     started = time.perf_counter()
@@ -183,7 +258,7 @@ PROGRAM = """
 import json, resource, sys, time
 from hawork.inspect.inspector import inspect_paths
 started = time.perf_counter()
-found = inspect_paths(config="config.yaml", zookeeper_dump="zookeeper.json",
+found = inspect_paths(config="config.yaml", **{sys.argv[1]: sys.argv[2]},
                       storage="storage.tar.gz", mapping={"file:/srv/flink": "."})
 took = time.perf_counter() - started
 jobs = found.recovery.jobs
@@ -192,10 +267,13 @@ print(json.dumps([took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 102
 """
 
 
-def inspected(directory: Path) -> tuple[float, float]:
+def inspected(
+    directory: Path, option: str = "zookeeper_dump", dump: str = "zookeeper.json"
+) -> tuple[float, float]:
     """Seconds and megabytes."""
     run = subprocess.run(
-        [sys.executable, "-c", PROGRAM], cwd=directory, capture_output=True, check=True, text=True,
+        [sys.executable, "-c", PROGRAM, option, dump], cwd=directory, capture_output=True,
+        check=True, text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
     took, megabytes, jobs, outcomes_found = json.loads(run.stdout)
