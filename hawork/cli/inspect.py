@@ -145,7 +145,13 @@ def sources_of(arguments: argparse.Namespace) -> Sources:
     if all(each is None for each in given):
         from hawork.cli.common import find_config
 
-        return Sources(config=find_config(None))
+        try:
+            return Sources(config=find_config(None))
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"{error}; or give what you have of it: --configmaps, --zookeeper-dump or "
+                "--zookeeper-data, and --storage"
+            ) from None
     return sources
 
 

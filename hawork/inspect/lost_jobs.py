@@ -27,20 +27,21 @@ def find_lost_jobs(cluster: Cluster) -> None:
     for file in cluster.loose:
         if file.job_id and file.job_id not in stored:
             by_job.setdefault(file.job_id, []).append(file)
+    times = (file.modified for file in cluster.files or () if file.modified is not None)
+    newest = max(times, default=0.0)
     for job_id, files in by_job.items():
         known = cluster.jobs.get(job_id)
         if known is not None and (known.dirty or known.clean):
             continue
         graphs = [file for file in files if file.kind != "completed checkpoint"]
-        if not graphs or not (empty or _young(cluster, files)):
+        if not graphs or not (empty or _young(newest, files)):
             continue
         if graphless or (job_id in led and len(files) > len(graphs)):
             job = cluster.jobs[job_id] = JobView(job_id, lost=True)
             job.place = cluster.place_of(job_id)
 
 
-def _young(cluster: Cluster, files: list[LooseFile]) -> bool:
-    """Whether a job went on until the newest files of the cluster; unknown times count as it."""
+def _young(newest: float, files: list[LooseFile]) -> bool:
+    """Whether a job went on until the newest of all files; unknown times count as it."""
     ours = [file.modified for file in files if file.modified is not None]
-    all_times = [file.modified for file in cluster.files or () if file.modified is not None]
-    return not ours or max(all_times) - max(ours) <= _APART
+    return not ours or newest - max(ours) <= _APART

@@ -65,6 +65,14 @@ class Recovery:
     flink_version: str = ""
     loading: frozenset[str] = frozenset()
     """Jobs whose checkpoints are loaded: one that cannot be read ends the JobManager."""
+    _places: tuple[int, frozenset[Object]] = field(default=(0, frozenset()), repr=False)
+
+    def ends_with(self, place: Object) -> bool:
+        """Whether this ends every JobManager. There may be as many as there are checkpoints."""
+        if self._places[0] != len(self.blockers):
+            places = frozenset(each.decided_by for each in self.blockers)
+            self._places = (len(self.blockers), places)
+        return place in self._places[1]
 
     def to_json(self) -> dict[str, Any]:
         newest = {

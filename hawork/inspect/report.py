@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +23,7 @@ _COLOURS: Final = {
     "good": "32", "bold": "1",
 }  # fmt: skip
 _MOST = 50
-"""Jobs and objects that one screen shows; ``--json`` has all."""
+"""Jobs and findings that one screen shows; ``--json`` has all."""
 COLUMNS: Final = ("job", "id", "would be", "newest", "newest whole", "counter")
 
 
@@ -191,8 +192,11 @@ def as_text(inspection: Inspection, *, colour: bool = False, width: int = 100) -
         lines += ["", *_table(COLUMNS, rows[:_MOST])]
         if len(rows) > _MOST:
             lines.append(f"  and {several(len(rows) - _MOST, 'more job')}: see --json")
-    for finding in inspection.findings:
+    for finding in inspection.findings[:_MOST]:
         lines += ["", *_finding(finding, width, paint(f"{finding.severity:<9}", finding.severity))]
+    if more := Counter(f"{each.code} {each.name}" for each in inspection.findings[_MOST:]):
+        told = ", ".join(f"{number:,} {name}" for name, number in more.most_common())
+        lines += ["", *_wrapped(f"and {told}: see --json", width, "")]
     lines += ["", *_not_looked(inspection, width)]
     counted = several(len(inspection.alarms), "finding")
     lines.append(f"{counted}, exit status {inspection.exit_status}")

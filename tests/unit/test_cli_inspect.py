@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ha_cases
 import pytest
 import yaml
+from ha_cases.made import clusters
 
 from hawork.cli.main import main
 from hawork.inspect.finding import CODES
@@ -242,3 +245,24 @@ def test_every_question_is_numbered_and_says_what_it_needs() -> None:
     numbers = [question.number for question in table.QUESTIONS]
     assert numbers == list(range(1, len(numbers) + 1))
     assert all(question.needs for question in table.QUESTIONS)
+
+
+def test_of_very_many_findings_the_text_counts_what_it_does_not_show() -> None:
+    """All checkpoint files of a thousand jobs are gone: ten thousand findings, one kind."""
+    made = copy.deepcopy(clusters()["zk120"])
+    del made.files[made.file(made.checkpoint("inlined", made.ids("inlined")[-1]))]
+    found = made.look()
+    (example,) = found.alarms
+    lines = str(replace(found, findings=[example] * 1234)).splitlines()
+    assert "and 1,184 HA101 checkpoint-file-missing: see --json" in lines
+    assert len(lines) < 1000
+
+
+def test_without_anything_it_says_what_it_takes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HAWORK_CONFIG", raising=False)
+    monkeypatch.delenv("FLINK_CONF_DIR", raising=False)
+    assert main(["inspect"]) == 64
+    assert "--configmaps, --zookeeper-dump or --zookeeper-data" in capsys.readouterr().err

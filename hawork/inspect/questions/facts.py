@@ -40,8 +40,7 @@ class Facts:
 
     def ends_it(self, stored: StoredPointer) -> bool:
         """Whether this pointer, or what it leads to, ends every JobManager."""
-        place = stored.entry.object
-        return any(each.decided_by == place for each in self.recovery.blockers)
+        return self.recovery.ends_with(stored.entry.object)
 
     @property
     def now(self) -> float | None:
