@@ -120,6 +120,7 @@ def broken_rules(notebook: Any) -> Iterator[str]:
     yield from _imports(notebook)
     yield from _guesses(notebook)
     yield from _exercises(notebook)
+    yield from _order(notebook)
 
 
 def _frame(notebook: Any) -> Iterator[str]:
@@ -200,6 +201,31 @@ def _guesses(notebook: Any) -> Iterator[str]:
                     yield f"cell {cell.id} guesses {ast.unparse(given)}: write ..."
             elif node.func.attr == "observe" and constant:
                 yield f"cell {cell.id} observes {ast.unparse(node)}: ask the event log"
+
+
+def _order(notebook: Any) -> Iterator[str]:
+    """A text stands right before the run that it announces, and the way on stands last."""
+    cells = notebook.cells
+    for index, cell in enumerate(cells):
+        if cell.cell_type != "markdown":
+            continue
+        later = [each for each in cells[index + 1 :] if each.cell_type == "markdown"]
+        following = cells[index + 1] if index + 1 < len(cells) else None
+        if cell.source.rstrip().endswith(":") and (not following or following.cell_type != "code"):
+            yield f"cell {cell.id} announces a run, and none follows"
+        if re.search(r"^Next: \[", cell.source, re.MULTILINE) and later:
+            yield f"cell {later[0].id} comes after the link to the next lesson"
+        if cell.source.startswith("### In Flink") and _announces(cells[index - 1]):
+            yield f"the box {cell.id} parts {cells[index - 1].id} from its run"
+
+
+def _announces(cell: Any) -> bool:
+    """Whether the end of a text is about the cell that follows."""
+    if cell.cell_type != "markdown":
+        return False
+    last = cell.source.rstrip().rpartition("\n\n")[2]
+    headings = re.findall(r"^## (.*)$", cell.source, re.MULTILINE)
+    return last.startswith("**") or (headings[-1:] == ["Your turn"])
 
 
 def _exercises(notebook: Any) -> Iterator[str]:

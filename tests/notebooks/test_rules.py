@@ -101,6 +101,24 @@ def test_an_exercise_without_solution_is_noticed() -> None:
     assert any("is not collapsed" in rule for rule in broken_rules(notebook))
 
 
+def texts_of(*texts: str) -> str:
+    """What is said against a notebook with these texts, and a run after the last one."""
+    notebook = notebook_of("1")
+    notebook.cells[2:2] = [nbformat.v4.new_markdown_cell(text) for text in texts]
+    return " ".join(broken_rules(notebook))
+
+
+def test_a_text_that_is_parted_from_its_run_is_noticed() -> None:
+    box = "### In Flink\n\nIt is so."
+    assert "announces a run" in texts_of("Look at it:", box)
+    assert "parts" in texts_of("It ended.\n\n**Predict:** will it end?", box)
+    assert "parts" in texts_of("## Explain\n\nSo.\n\n## Your turn\n\nDo it.", box)
+    assert "comes after the link" in texts_of("Next: [B](b.ipynb)", box)
+    for text in ("It is over.", "## Your turn\n\nDo it.\n\n## Explain\n\nSo."):
+        assert "parts" not in texts_of(text, box)
+    assert "announces" not in texts_of(box, "Look at it:")
+
+
 TRAINER = Path(__file__).resolve().parent.parent.parent / "docs" / "trainer"
 
 
@@ -117,6 +135,18 @@ def test_every_lesson_has_a_page_for_the_trainer(name: str) -> None:
     )
     assert [part for part in sections if f"\n## {part}\n" not in page] == []
     assert f"({name}.md)" in (TRAINER / "README.md").read_text(encoding="utf-8")
+
+
+RATES = re.compile(r'rate\.write_text\("(\d+)"\)|"rate": ([\d_]+)')
+
+
+@pytest.mark.parametrize("name", ["04_persist_and_recover", "20_timeouts"])
+def test_a_job_is_slow_until_it_has_been_broken(name: str) -> None:
+    """It is broken cells after its submission, and a reader reads them."""
+    (notebook,) = [read(path) for path in NOTEBOOKS if path.stem == name]
+    rates = [found for cell in notebook.cells for found in RATES.findall(cell.source)]
+    first = "".join(rates[0]).replace("_", "")
+    assert flights.RECORDS / int(first) >= 120
 
 
 def test_the_tour_leaves_a_reader_two_minutes() -> None:
