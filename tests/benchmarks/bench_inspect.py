@@ -10,6 +10,8 @@ import dataclasses
 import io
 import json
 import os
+import secrets
+import shutil
 import struct
 import subprocess
 import sys
@@ -114,7 +116,7 @@ def make_storage(path: Path, copies: Copies, jobs: int) -> None:
                     add(f"{folder}/{name}", bytes(size))
 
 
-def znodes(copies: Copies, jobs: int) -> list[ZNode]:
+def znodes(copies: Copies, jobs: int, storage: str = STORAGE) -> list[ZNode]:
     """The tree of a cluster after its JobManager died and its session is over."""
     found: list[ZNode] = []
 
@@ -122,7 +124,7 @@ def znodes(copies: Copies, jobs: int) -> list[ZNode]:
         found.append(ZNode(path, data, ctime=1_795_970_000_000, mtime=1_795_970_000_000))
 
     def pointer(path: str, name: str, size: int) -> None:
-        add(path, encode_pointer(f"{STORAGE}/{HA}/{name}", size, "zookeeper"))
+        add(path, encode_pointer(f"{storage}/{HA}/{name}", size, "zookeeper"))
         add(f"{path}/locks", b"127.0.0.1")
 
     for path in ("", "/jobs", "/jobgraphs", "/leader", "/leader/latch"):
@@ -258,8 +260,9 @@ PROGRAM = """
 import json, resource, sys, time
 from hawork.inspect.inspector import inspect_paths
 started = time.perf_counter()
-found = inspect_paths(config="config.yaml", **{sys.argv[1]: sys.argv[2]},
-                      storage="storage.tar.gz", mapping={"file:/srv/flink": "."})
+dump = {} if sys.argv[1] == "config" else {
+    sys.argv[1]: sys.argv[2], "storage": "storage.tar.gz", "mapping": {"file:/srv/flink": "."}}
+found = inspect_paths(config="config.yaml", **dump)
 took = time.perf_counter() - started
 jobs = found.recovery.jobs
 print(json.dumps([took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, len(jobs),
@@ -283,12 +286,25 @@ def inspected(
 
 @pytest.mark.timeout(600)
 def test_a_living_zookeeper_with_a_thousand_jobs(tmp_path: Path) -> None:
-    """All znodes of the cluster, by the requests of the inspector and by one request each."""
+    """All znodes by the requests of the inspector, by one request each; and the whole look."""
     copies = Copies()
+    # A path as long as the one in the checkpoints, so that it can be put in its place.
+    root = Path(f"/tmp/{secrets.token_hex(3)[:5]}")
+    copies.checkpoint = copies.checkpoint.replace(b"/srv/flink", str(root).encode())
+    make_storage(tmp_path / "storage.tar.gz", copies, JOBS)
+    with tarfile.open(tmp_path / "storage.tar.gz") as tar:
+        tar.extractall(root, filter="data")
+    try:
+        _living(tmp_path, copies, root)
+    finally:
+        shutil.rmtree(root)
+
+
+def _living(tmp_path: Path, copies: Copies, root: Path) -> None:
     program = RoomyProgram(**dataclasses.asdict(ZooKeeperProgram.find()))
     with ZooKeeperServers(tmp_path, program=program) as servers:
         config = checked({**CONFIG, "high-availability.zookeeper.quorum": servers.quorum})
-        made = znodes(copies, JOBS)
+        made = znodes(copies, JOBS, f"file:{root}")
         fill(servers.quorum, made)
         table = Table("A living ZooKeeper: 1,000 jobs, 10 checkpoints each", "s", 2)
         whole, one = [], []
@@ -300,7 +316,18 @@ def test_a_living_zookeeper_with_a_thousand_jobs(tmp_path: Path) -> None:
         one.append(one_by_one(servers.quorum, [znode.path for znode in made]))
         table.add("every znode by a request of its own (kazoo)", one)
         table.add("read by the inspector", whole, at_most=5)
+        options = {
+            **CONFIG, "high-availability.zookeeper.quorum": servers.quorum,
+            "high-availability.storageDir": f"file://{root}/ha",
+            "execution.checkpointing.dir": f"file://{root}/checkpoints",
+        }  # fmt: skip
+        (tmp_path / "config.yaml").write_text(
+            "".join(f"{key}: {value}\n" for key, value in options.items())
+        )
+        runs = [inspected(tmp_path, "config", "config.yaml") for _ in range(ROUNDS)]
+        table.add("inspected, with all files in a directory", [took for took, _ in runs])
         table.print()
+        assert max(megabytes for _, megabytes in runs) < 300
 
 
 class RoomyProgram(ZooKeeperProgram):
