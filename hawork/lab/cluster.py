@@ -55,6 +55,7 @@ class LabCluster(LocalCluster[Job]):
     block = fault(Faults.block)
     kill_task = fault(Faults.kill_task)
     move_clock = fault(Faults.move_clock)
+    clear_scratch = fault(Faults.clear_scratch)
 
     # --- jobs ----------------------------------------------------------------------------
     def submit(

@@ -1,4 +1,4 @@
-"""Harm to the files of storageDir that can be undone: each file is kept as it was, beside it."""
+"""Harm to files that can be undone: each file of storageDir is kept as it was, beside it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,17 +15,24 @@ from hawork.core.private_files import private_directory
 
 LARGEST_DISK = 1 << 30
 """Bytes of a file system that may be filled: a larger one is not the lab's alone."""
+STORAGE, SCRATCH = "storageDir", "scratch"
+"""The disks: that of storageDir, and that of what TaskManagers unpack."""
 _FILLER = ".filler"
 _BLOCK = b"\0" * (1 << 16)
+_AGAIN = 0.01
+"""Seconds between two looks for what others have given back."""
 
 
 class Damage:
     """Deletes and changes files below ``storage``; the originals wait in ``aside``.
 
     Every path is relative to ``storage``. ``LabError`` when it is not the path of a file there.
+    ``scratch`` has a folder of each TaskManager, for what it can have again.
     """
 
-    def __init__(self, storage: Path, aside: Path) -> None:
+    def __init__(self, storage: Path, aside: Path, scratch: Path) -> None:
+        self._disks = {STORAGE: storage, SCRATCH: scratch}
+        self._fillers: dict[str, _Filler] = {}
         self._storage = storage
         self._aside = aside
         self._harmed: dict[str, tuple[Path, os.stat_result]] = {}
@@ -69,30 +77,51 @@ class Damage:
             raise LabError(f"{path} was neither deleted nor damaged: nothing can be put back")
         return lambda: self._put_back(path)
 
-    def prepared_filling(self) -> Callable[[], object]:
-        """``LabError`` unless storageDir is a small file system of its own."""
-        if not self.has_own_disk():
+    def prepared_filling(self, disk: str) -> Callable[[], object]:
+        """``LabError`` unless ``disk`` is a small file system of its own."""
+        if not self.has_own_disk(disk):
             raise LabError(
-                "storageDir lies on a disk that other programs use: give the lab a directory "
-                "whose 'storage' is a mounted tmpfs of at most 1 GiB"
+                f"{disk} lies on a disk that other programs use: give the lab a directory "
+                f"whose {self._disk(disk).name!r} is a mounted tmpfs of at most 1 GiB"
             )
-        return self._fill
+        return lambda: self._fill(disk)
 
-    def has_own_disk(self) -> bool:
-        size = shutil.disk_usage(self._storage).total
-        return self._storage.is_mount() and size <= LARGEST_DISK
+    def has_own_disk(self, disk: str) -> bool:
+        path = self._disk(disk)
+        return path.is_mount() and shutil.disk_usage(path).total <= LARGEST_DISK
 
-    def free(self) -> None:
-        """Remove what fills the disk; repeatable."""
-        with contextlib.suppress(FileNotFoundError):
-            (self._storage / _FILLER).unlink()
+    def prepared_freeing(self, disk: str) -> Callable[[], object]:
+        """What ends the filling of a disk; repeatable."""
+        self._disk(disk)
+        return lambda: self._free(disk)
+
+    def prepared_clearing(self, process: str) -> Callable[[], object]:
+        """What removes all that a TaskManager has unpacked, and its folder."""
+        folder = self._disks[SCRATCH] / process
+        return lambda: shutil.rmtree(folder, ignore_errors=True)
 
     def mend(self) -> None:
-        """Free the disk, put back what can be; repeatable."""
-        self.free()
+        """Free the disks, put back what can be; repeatable."""
+        for disk in self._disks:
+            self.prepared_freeing(disk)()
         for path in list(self._harmed):
             self._put_back(path)
         shutil.rmtree(self._aside, ignore_errors=True)
+
+    def _fill(self, disk: str) -> None:
+        self._free(disk)
+        self._fillers[disk] = filler = _Filler(self._disk(disk) / _FILLER)
+        filler.fill()
+        filler.start()
+
+    def _free(self, disk: str) -> None:
+        if filler := self._fillers.pop(disk, None):
+            filler.end()
+
+    def _disk(self, name: str) -> Path:
+        if name not in self._disks:
+            raise LabError(f"the lab has no disk {name!r}: choose {' or '.join(self._disks)}")
+        return self._disks[name]
 
     def _file(self, path: str) -> Path:
         file = self._storage / path
@@ -135,8 +164,26 @@ class Damage:
         kept.unlink(missing_ok=True)
         del self._harmed[path]
 
-    def _fill(self) -> None:
-        filler = self._storage / _FILLER
-        with filler.open("ab", buffering=0) as opened, contextlib.suppress(OSError):
+
+class _Filler(threading.Thread):
+    """Takes all that is free on a disk, and what others give back, as a log that grows would."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(name="disk-filler", daemon=True)
+        self._file = file
+        self._done = threading.Event()
+
+    def fill(self) -> None:
+        with contextlib.suppress(OSError), self._file.open("ab", buffering=0) as opened:
             while True:
                 opened.write(_BLOCK)
+
+    def run(self) -> None:
+        while not self._done.wait(_AGAIN):
+            self.fill()
+
+    def end(self) -> None:
+        self._done.set()
+        if self.is_alive():
+            self.join()
+        self._file.unlink(missing_ok=True)

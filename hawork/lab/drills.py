@@ -15,8 +15,8 @@ from hawork.lab.cluster import LabCluster
 from hawork.lab.local_cluster import LocalCluster
 from hawork.lab.nemesis.drill import DrillReport
 from hawork.lab.nemesis.judge import Remains
-from hawork.lab.nemesis.plan import check_length, seed_of
-from hawork.lab.own_disk import mount_own_disk, unmount
+from hawork.lab.nemesis.plan import Seed, check_length, seed_of
+from hawork.lab.own_disk import mount_own_disks, unmount
 
 SHORT: Mapping[str, str] = {
     options.EMBEDDED_LEASE_DURATION.key: "1 s",
@@ -66,7 +66,7 @@ class DrillSetup:
 
 def run_drill(
     setup: DrillSetup,
-    seed: int | str | None = None,
+    seed: int | str | Seed | None = None,
     *,
     minutes: float = 1.0,
     faults: int | None = None,
@@ -88,9 +88,11 @@ def run_drill(
     ):
         directory = (setup.directory or Path(temporary)) / "lab"
         lab = setup.make(directory)
-        stack.callback(unmount, directory / "storage")
+        disks = directory / "storage", directory / "taskmanagers"
+        for disk in disks:
+            stack.callback(unmount, disk)
         stack.callback(lab.close)
-        if setup.own_disk and (why := mount_own_disk(directory / "storage")):
+        if setup.own_disk and (why := mount_own_disks(disks)):
             tell(f"no disk to fill: {why}")
         report = lab.start().nemesis(seed, minutes, faults=faults, only=only, tell=tell)
         lab.close()

@@ -16,8 +16,9 @@ from hawork.client.waiting import Waiting
 from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
 from hawork.core.events import Event, EventKind, EventLog
+from hawork.lab.damage import STORAGE
 from hawork.lab.process_limits import end_refusals, prepared_refusal, task_processes
-from hawork.lab.processes import JOB_MANAGER
+from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER
 from hawork.story.terms import Terms
 
 if TYPE_CHECKING:
@@ -237,21 +238,32 @@ class Faults:
         """
         return self._harm("put_back", path, self._stored.prepared_return(path))
 
-    def fill_disk(self) -> Event:
-        """Fill the file system of storageDir, until ``free_disk``.
+    def fill_disk(self, disk: str = STORAGE) -> Event:
+        """Fill the file system of ``storageDir``, or of TaskManagers' ``scratch``.
 
-        It must be a small one of its own: ``LabError`` when other programs may need it.
+        Until ``free_disk``. It must be a small one of its own: ``LabError`` when other programs
+        may need it.
 
         >>> lab.fill_disk()                                                # doctest: +SKIP
         """
-        return self._harm("fill_disk", "storageDir", self._stored.prepared_filling())
+        return self._harm("fill_disk", disk, self._stored.prepared_filling(disk))
 
-    def free_disk(self) -> Event:
+    def free_disk(self, disk: str = STORAGE) -> Event:
         """Give back what ``fill_disk`` took.
 
         >>> lab.free_disk()                                                # doctest: +SKIP
         """
-        return self._harm("free_disk", "storageDir", self._stored.free)
+        return self._harm("free_disk", disk, self._stored.prepared_freeing(disk))
+
+    def clear_scratch(self, target: str) -> Event:
+        """Remove what a TaskManager and its tasks have unpacked, as a cleaner of old files does.
+
+        >>> lab.clear_scratch("tm-1")                                      # doctest: +SKIP
+        """
+        name, processes = self._known(target)
+        if name not in processes.names(TASK_MANAGER):
+            raise LabError(f"{name} unpacks nothing: choose a TaskManager")
+        return self._harm("clear_scratch", name, self._stored.prepared_clearing(name))
 
     # --- a store that is a server --------------------------------------------------------
     def expire_session(self, target: str = "leader") -> Event:

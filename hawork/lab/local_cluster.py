@@ -25,13 +25,14 @@ from hawork.core.steps import disarm
 from hawork.core.types import LeaderInformation, ProcessEnd, ProcessState
 from hawork.lab.closing import tell_running
 from hawork.lab.cluster_view import ClusterView
-from hawork.lab.damage import Damage
+from hawork.lab.damage import STORAGE, Damage
 from hawork.lab.faults import Faults
 from hawork.lab.hosted import tell_limits
 from hawork.lab.job import Job
 from hawork.lab.leadership import Leadership
 from hawork.lab.nemesis.drill import Drill, DrillReport
 from hawork.lab.nemesis.load import LoadKinds, LoadSpec
+from hawork.lab.nemesis.plan import Seed
 from hawork.lab.options import lab_options
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER, LabProcesses
 from hawork.lab.run_directory import RunDirectory
@@ -133,7 +134,9 @@ class LocalCluster(ClusterView, Generic[J]):
         self._connected: ClusterClient | None = None
         self._connecting = threading.Lock()
         self._leadership = Leadership(self._retrieve, self._reader.events, self._check_alive)
-        self._damage = Damage(self._run.storage, self._run.path / "put-aside")
+        self._damage = Damage(
+            self._run.storage, self._run.path / "put-aside", self._run.path / "taskmanagers"
+        )
         self._faults = Faults(
             self._started, self._store, self.config, self._leadership, self._steps, self._events,
             self._reader, self._damage,
@@ -317,13 +320,13 @@ class LocalCluster(ClusterView, Generic[J]):
             )
         return self._run.storage
 
-    def has_own_disk(self) -> bool:
-        """Whether storageDir is a small file system of its own, which ``fill_disk`` may fill.
+    def has_own_disk(self, disk: str = STORAGE) -> bool:
+        """Whether a disk is a small file system of its own, which ``fill_disk`` may fill.
 
         >>> lab.has_own_disk()                                             # doctest: +SKIP
         False
         """
-        return self._damage.has_own_disk()
+        return self._damage.has_own_disk(disk)
 
     @property
     def client(self) -> ClusterClient:
@@ -369,7 +372,7 @@ class LocalCluster(ClusterView, Generic[J]):
     # --- a drill -------------------------------------------------------------------------
     def nemesis(
         self,
-        seed: int | str | None = None,
+        seed: int | str | Seed | None = None,
         minutes: float = 1.0,
         *,
         faults: int | None = None,

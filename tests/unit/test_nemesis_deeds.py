@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -170,7 +171,7 @@ def test_a_revoked_right_and_refused_files_are_accounted_for(
     cluster: PaperCluster, deeds: Deeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deeds._ends, "_has_begun", lambda _: False)
-    cluster.last_words = lambda _: "we may not get configmaps"  # type: ignore[method-assign]
+    cluster.last_words = lambda process: "we may not get configmaps"  # type: ignore[method-assign]
     deeds._cannot = ()
     assert deeds.do(wish("revoked right", choice=0.3)).target == "jm-1"
     cluster.set("jm-1", "exited")
@@ -194,15 +195,29 @@ def test_harm_to_data_outlasts_the_healing_of_the_rest(cluster: PaperCluster, de
     deeds.do(wish("full disk", 2))
     assert deeds.harmed == {JOB}
     deeds.heal(harmed=False)
-    assert cluster.done == [("delete_file", FILE), ("fill_disk",), ("free_disk",)]
+    assert cluster.done == [
+        ("delete_file", FILE),
+        ("fill_disk", "storageDir"),
+        ("free_disk", "storageDir"),
+    ]
     deeds.heal()
     assert cluster.done[3:] == [("put_back", FILE)]
+
+
+def test_faults_last_as_long_as_they_were_meant_to(cluster: PaperCluster, deeds: Deeds) -> None:
+    """A drill of few faults undid them at once, and found nothing."""
+    deeds.do(wish("deleted file"))  # for a minute
+    deeds.do(replace(wish("full scratch", 2), lasts=0.05))
+    deeds.live_out(harmed=False)
+    assert cluster.done[2:] == [("free_disk", "scratch")]
+    (deed,) = [each for each in deeds.done if each.kind == "full scratch"]
+    assert deed.undone is not None and deed.undone - deed.at >= 0.05
 
 
 def test_one_fault_in_the_way_of_another_s_end_is_undone_first(
     cluster: PaperCluster, deeds: Deeds
 ) -> None:
-    cluster.free_disk = lambda: cluster.refusing.clear()  # type: ignore[method-assign]
+    cluster.free_disk = lambda _: cluster.refusing.clear()  # type: ignore[attr-defined]
     cluster.refusing = {"put_back"}
     deeds.do(wish("deleted file"))
     deeds.do(wish("full disk", 2))
@@ -221,6 +236,17 @@ def test_what_cannot_be_undone_is_told_when_all_else_is(
         deeds.heal()
     assert ("put_back", FILE) in cluster.done
     assert cluster.processes["jm-1"].state == "running"
+
+
+def test_the_scratch_of_task_managers_is_filled_and_freed_and_cleared(
+    cluster: PaperCluster, deeds: Deeds
+) -> None:
+    deeds.do(wish("full scratch"))
+    assert deeds.do(wish("cleared scratch", 2)).target == "tm-1"
+    deeds.heal()
+    assert cluster.done == [
+        ("fill_disk", "scratch"), ("clear_scratch", "tm-1"), ("free_disk", "scratch"),
+    ]  # fmt: skip
 
 
 def test_only_victims_are_harmed(cluster: PaperCluster, deeds: Deeds) -> None:

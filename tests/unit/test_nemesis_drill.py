@@ -28,7 +28,7 @@ from hawork.lab.nemesis import judge
 from hawork.lab.nemesis.drill import Drill, DrillReport
 from hawork.lab.nemesis.jobs import KEYS
 from hawork.lab.nemesis.load import LoadKinds, LoadSpec
-from hawork.lab.nemesis.plan import wishes
+from hawork.lab.nemesis.plan import Seed, wishes
 from tests.unit.paper_cluster import PaperCluster
 
 STORE: Any = SimpleNamespace(no_sessions="none", own=False, server_data=tuple, control_plane=None)
@@ -206,7 +206,9 @@ def test_what_had_ended_before_is_not_the_drill_s_to_judge(paper: Paper) -> None
 
 def test_what_hangs_and_is_not_ended_is_noticed(paper: Paper) -> None:
     blocks = [
-        each.number for each in islice(wishes(3, "embedded", 0.4), 500) if each.kind.name == "block"
+        each.number
+        for each in islice(wishes(Seed(3), "embedded", 0.4), 500)
+        if each.kind.name == "block"
     ]
     report = run(paper, only=tuple(blocks[:1]))
     assert promises(report) == {judge.HANGS}

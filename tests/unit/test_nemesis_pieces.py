@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -26,7 +27,7 @@ from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
 from hawork.core.events import EventLog
 from hawork.core.types import ProcessEnd, ProcessState
-from hawork.lab.damage import Damage
+from hawork.lab.damage import Damage, _Filler
 from hawork.lab.faults import Faults
 from hawork.lab.moved_clock import add_offsets
 from hawork.lab.nemesis.deeds import Deeds
@@ -240,7 +241,7 @@ def test_the_pointer_of_a_job_that_has_ended_is_not_put_back(
 def damage(tmp_path: Path) -> Damage:
     (tmp_path / "storage" / "jobs").mkdir(parents=True)
     (tmp_path / "storage" / "jobs" / "graph").write_bytes(b"abcdef")
-    return Damage(tmp_path / "storage", tmp_path / "aside")
+    return Damage(tmp_path / "storage", tmp_path / "aside", tmp_path / "taskmanagers")
 
 
 @pytest.mark.parametrize("harm", ["prepared_deletion", "prepared_damage", "prepared_lock"])
@@ -305,9 +306,45 @@ def test_harm_that_a_full_disk_prevents_is_told_in_a_sentence(
         faults.lock_file("lab/x")
 
 
-def test_the_disk_of_other_programs_is_not_filled(damage: Damage) -> None:
-    with pytest.raises(LabError, match="other programs use"):
-        damage.prepared_filling()
+@pytest.mark.parametrize("disk", ["storageDir", "scratch"])
+def test_the_disk_of_other_programs_is_not_filled(damage: Damage, disk: str) -> None:
+    with pytest.raises(LabError, match=f"{disk} lies on a disk that other programs use"):
+        damage.prepared_filling(disk)
+
+
+def test_a_disk_stays_full_until_it_is_freed(
+    damage: Damage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What tasks that ended gave back was just enough for the next ones, and nothing failed."""
+    looks = threading.Semaphore(0)
+
+    def fill(filler: Any) -> None:
+        filler._file.touch()
+        looks.release()
+
+    monkeypatch.setattr(damage, "has_own_disk", lambda _: True)
+    monkeypatch.setattr(_Filler, "fill", fill)
+    damage.prepared_filling("storageDir")()
+    assert all(looks.acquire(timeout=20) for _ in range(3))
+    damage.prepared_freeing("storageDir")()
+    assert not (tmp_path / "storage" / ".filler").exists()
+    assert not [each for each in threading.enumerate() if each.name == "disk-filler"]
+
+
+def test_a_disk_that_there_is_none_of_is_named(damage: Damage) -> None:
+    with pytest.raises(LabError, match="no disk 'cellar': choose storageDir or scratch"):
+        damage.prepared_freeing("cellar")
+
+
+def test_a_task_manager_s_scratch_goes_and_that_of_others_stays(
+    damage: Damage, tmp_path: Path
+) -> None:
+    for name in ("tm-1", "tm-2"):
+        (tmp_path / "taskmanagers" / name / "task-1").mkdir(parents=True)
+    damage.prepared_clearing("tm-1")()
+    damage.prepared_clearing("tm-1")()
+    assert [each.name for each in (tmp_path / "taskmanagers").iterdir()] == ["tm-2"]
+    damage.mend()
 
 
 # --- clocks ----------------------------------------------------------------------------

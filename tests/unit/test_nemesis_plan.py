@@ -12,7 +12,12 @@ from hawork.lab.nemesis.deeds import Deed
 from hawork.lab.nemesis.drill import DrillReport
 from hawork.lab.nemesis.judge import LOST, Breach
 from hawork.lab.nemesis.minimal import fewest
-from hawork.lab.nemesis.plan import KINDS, VERSION, seed_of, seed_text, wishes
+from hawork.lab.nemesis.plan import KINDS, OLDEST, VERSION, Seed, seed_of, wishes
+
+OLD = [
+    "long pause", "kill task", "damaged pointer", "kill", "damaged pointer", "kill",
+    "unreadable file", "opens fail",
+]  # fmt: skip
 
 
 def report(numbers: Sequence[int], broken: bool) -> DrillReport:
@@ -22,31 +27,44 @@ def report(numbers: Sequence[int], broken: bool) -> DrillReport:
 
 
 def test_a_seed_gives_the_same_faults_again() -> None:
-    assert list(islice(wishes(7, "zookeeper", 0.4), 200)) == list(
-        islice(wishes(7, "zookeeper", 0.4), 200)
+    assert list(islice(wishes(Seed(7), "zookeeper", 0.4), 200)) == list(
+        islice(wishes(Seed(7), "zookeeper", 0.4), 200)
     )
-    assert list(islice(wishes(7, "zookeeper", 0.4), 50)) != list(
-        islice(wishes(8, "zookeeper", 0.4), 50)
+    assert list(islice(wishes(Seed(7), "zookeeper", 0.4), 50)) != list(
+        islice(wishes(Seed(8), "zookeeper", 0.4), 50)
     )
 
 
 @pytest.mark.parametrize("store", ["embedded", "zookeeper", "kubernetes"])
 def test_every_kind_of_a_store_comes_and_no_other(store: str) -> None:
-    came = {wish.kind.name for wish in islice(wishes(1, store, 0.4), 2000)}
+    came = {wish.kind.name for wish in islice(wishes(Seed(1), store, 0.4), 2000)}
     assert came == {kind.name for kind in KINDS.values() if store in kind.stores}
 
 
 def test_a_pause_is_well_below_the_lease_or_above_it() -> None:
     lengths = {"short pause": [0.0], "long pause": [9.0]}
-    for wish in islice(wishes(3, "embedded", 0.4), 2000):
+    for wish in islice(wishes(Seed(3), "embedded", 0.4), 2000):
         lengths.setdefault(wish.kind.name, []).append(wish.lasts)
     assert max(lengths["short pause"]) < 0.8
     assert min(lengths["long pause"]) > 1.1
 
 
 def test_a_printed_seed_is_read_again() -> None:
-    assert seed_of(seed_text(4711)) == seed_of("4711") == seed_of(4711) == 4711
-    assert 0 <= seed_of(None) < 1_000_000
+    assert seed_of(str(Seed(4711))) == seed_of("4711") == seed_of(4711) == Seed(4711)
+    assert seed_of("n2-4711") == seed_of(Seed(4711, 2)) == Seed(4711, 2) != Seed(4711)
+    assert 0 <= seed_of(None).number < 1_000_000
+
+
+def test_a_seed_of_version_2_stands_for_the_faults_that_it_stood_for() -> None:
+    """Those of n2-34628, which broke the main before issue F, as they were printed then."""
+    old = [wish.kind.name for wish in islice(wishes(Seed(34628, 2), "embedded", 0.4), 8)]
+    assert old == OLD
+    late = {kind.name for kind in KINDS.values() if kind.since > 2}
+    assert late == {"full scratch", "cleared scratch"}
+    for store in ("embedded", "zookeeper", "kubernetes"):
+        assert late.isdisjoint(
+            wish.kind.name for wish in islice(wishes(Seed(1, 2), store, 0.4), 2000)
+        )
 
 
 @pytest.mark.parametrize("given", ["", "x", "n1", "n1-", "n1-x", "-3", "n1-" + "9" * 19, "1 2"])
@@ -55,7 +73,7 @@ def test_what_is_not_a_seed_is_named(given: str) -> None:
         seed_of(given)
 
 
-@pytest.mark.parametrize("given", [f"n{VERSION - 1}-4711", f"n{VERSION + 1}-4711", "n999-1"])
+@pytest.mark.parametrize("given", [f"n{OLDEST - 1}-4711", f"n{VERSION + 1}-4711", "n999-1"])
 def test_a_seed_of_another_version_says_so(given: str) -> None:
     with pytest.raises(LabError, match=r"is of version .* other faults"):
         seed_of(given)

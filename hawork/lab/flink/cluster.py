@@ -74,6 +74,7 @@ class FlinkCluster(LocalCluster[FlinkJob]):
         **dict.fromkeys(("arm", "disarm", "held", "proceed", "stepper_panel"), _STEPS),
         "block": "a JVM's threads cannot be blocked from outside: pause the process",
         "kill_task": "subtasks of Flink are threads of its TaskManager: kill that",
+        "clear_scratch": "what TaskManagers of Flink unpack lies where io.tmp.dirs says",
         "move_clock": "the clocks of a JVM cannot be moved: pause a process, or use a LabCluster",
     }
     _verbs = FLINK_JOB_MANAGER_VERBS

@@ -17,6 +17,7 @@ from hawork.core.errors import HaworkError
 from hawork.ha.layout import JOBS, cluster_directory, job_result_url
 from hawork.ha.storage import local_path
 from hawork.inspect.files import files_below
+from hawork.lab.damage import SCRATCH, STORAGE
 from hawork.lab.nemesis.cluster import Breakable, OwnProcesses, Sight, has_begun
 from hawork.lab.nemesis.ends import KILLED, TERMINATED, Ends
 from hawork.lab.nemesis.plan import KINDS, Wish
@@ -117,10 +118,15 @@ class Deeds:
             self.undo_what_is_due(now)
             time.sleep(min(0.03, max(0.0, end - now)))  # processes tell nothing when they end
 
-    def live_out(self) -> None:
-        """Let every fault last as long as it was meant to."""
-        while self._due:
-            self.live_on(max(0.0, self._due[0].at - time.monotonic()) + _AGAIN)
+    def live_out(self, *, harmed: bool = True) -> None:
+        """Let every fault last as long as it was meant to; without ``harmed`` those upon data not.
+
+        What is undone at once does little.
+        """
+        while due := [
+            each.at for each in self._due if harmed or each.deed.kind not in _OF_DATA
+        ]:  # fmt: skip
+            self.live_on(max(0.0, min(due) - time.monotonic()) + _AGAIN)
 
     def undo_what_is_due(self, now: float) -> None:
         while self._due and self._due[0].at <= now:
@@ -338,9 +344,20 @@ class Deeds:
                     self._ends.expect(pid, KILLED)
 
     def _full_disk(self, wish: Wish, deed: Deed) -> None:
-        self._cluster.fill_disk()
-        deed.target = "storageDir"
-        self._later(wish, deed, self._cluster.free_disk)
+        self._fill(wish, deed, STORAGE)
+
+    def _full_scratch(self, wish: Wish, deed: Deed) -> None:
+        self._fill(wish, deed, SCRATCH)
+
+    def _fill(self, wish: Wish, deed: Deed, disk: str) -> None:
+        self._cluster.fill_disk(disk)
+        deed.target = disk
+        self._later(wish, deed, lambda: self._cluster.free_disk(disk))
+
+    def _cleared_scratch(self, wish: Wish, deed: Deed) -> None:
+        name = self._process(wish, deed, role="tm")
+        if name and isinstance(self._cluster, OwnProcesses):
+            self._cluster.clear_scratch(name)
 
     def _partition(self, wish: Wish, deed: Deed) -> None:
         if name := self._process(wish, deed, role="jm"):

@@ -30,7 +30,7 @@ from hawork.lab.nemesis.judge import (
 )
 from hawork.lab.nemesis.load import Load, LoadKinds, LoadSpec
 from hawork.lab.nemesis.means import watchdog_seconds, what_cannot_be_done
-from hawork.lab.nemesis.plan import KINDS, check_length, seed_of, seed_text, wishes
+from hawork.lab.nemesis.plan import KINDS, Seed, check_length, seed_of, wishes
 from hawork.lab.nemesis.pointers import Pointers
 
 ROUND = 12
@@ -103,7 +103,7 @@ class Drill:
         submit: Callable[[LoadSpec], LoadJob],
         kinds: LoadKinds = LoadKinds(),  # noqa: B008 - frozen
         *,
-        seed: int | str | None = None,
+        seed: int | str | Seed | None = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._seed = seed_of(seed)
@@ -117,7 +117,7 @@ class Drill:
         self._deeds = Deeds(
             cluster, self.sight, Pointers(cluster.config), self._lease,
             {KINDS[kind].needs for kind in self.left_out},
-            random.Random(self._seed),
+            random.Random(self._seed.number),
         )  # fmt: skip
         self._watch = LeaderWatch(cluster)
         self._history = history_of(cluster, store)
@@ -146,7 +146,7 @@ class Drill:
             prefix="hawork-drill-", ignore_cleanup_errors=True
         ) as output:
             load = Load(
-                self._submit, Path(output), random.Random(f"load {self._seed}"), self._kinds
+                self._submit, Path(output), random.Random(f"load {self._seed.number}"), self._kinds
             )
             self._deeds.victims = load.victims
             self._watch.start()
@@ -177,7 +177,7 @@ class Drill:
             finally:
                 self._mend()
         return DrillReport(
-            seed_text(self._seed), self._ha,
+            str(self._seed), self._ha,
             tuple(self._deeds.done), tuple(self._breaches), self.left_out,
             len(load.jobs), len(self._watch.sessions), writes, time.monotonic() - began,
             frozenset(self.sight.addresses),
@@ -200,9 +200,11 @@ class Drill:
 
     def _calm_down(self, *, last: bool = False) -> None:
         """A leader must be there while the data of jobs is still harmed, and afterwards."""
+        if last:
+            self._deeds.live_out(harmed=False)
         self._deeds.heal(harmed=False)
         self._expect_leader()
-        if last:  # harm that is undone at once does nothing
+        if last:
             self._deeds.live_out()
         self._deeds.heal()
         self._expect_leader()

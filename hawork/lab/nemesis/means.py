@@ -6,6 +6,7 @@ import resource
 from collections.abc import Mapping
 
 from hawork.core import options
+from hawork.lab.damage import SCRATCH
 from hawork.lab.nemesis.cluster import Breakable, OwnProcesses, Store
 from hawork.lab.nemesis.plan import KINDS
 
@@ -33,6 +34,10 @@ def _missing(cluster: Breakable, store: Store) -> Mapping[str, str]:
         missing["disk"] = (
             "storageDir is not a small file system of its own (hawork drill mounts one as root)"
         )
+    if not cluster.has_own_disk(SCRATCH):
+        missing["scratch disk"] = (
+            "TaskManagers have no small file system of their own (hawork drill mounts one as root)"
+        )
     if len(store.server_data()) in (1, 2):
         missing["ensemble"] = "the store is not an ensemble of three servers"
     if not isinstance(cluster, OwnProcesses):
@@ -43,7 +48,10 @@ def _missing(cluster: Breakable, store: Store) -> Mapping[str, str]:
         missing["watchdog"] = (
             f"only a watchdog ends what hangs: switch it on with {options.SUPERVISOR_WATCHDOG.key}"
         )
-    for needs, verb in (("watchdog", "block"), ("tasks", "kill_task"), ("clock", "move_clock")):
+    for needs, verb in (
+        ("watchdog", "block"), ("tasks", "kill_task"), ("clock", "move_clock"),
+        ("scratch", "clear_scratch"),
+    ):  # fmt: skip
         if verb in cluster.absent:
             missing[needs] = cluster.absent[verb]
     return missing

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from hawork.core.errors import LabError
 
-VERSION = 2
+VERSION = 3
 """Of the table below, and of how it is drawn from: another one makes other faults of a seed."""
+OLDEST = 2
+"""The first version whose seeds stand for the same faults here."""
 
 _LONGEST = 1e6
 
@@ -30,6 +32,8 @@ class Kind:
     least: float = 0.0
     most: float = 1.5
     stores: tuple[str, ...] = ("embedded", "zookeeper", "kubernetes")
+    since: int = OLDEST
+    """The first version of the table that has it."""
 
 
 _SERVERS = ("zookeeper", "kubernetes")
@@ -54,6 +58,8 @@ KINDS: Mapping[str, Kind] = {
         Kind("deleted pointer", 3, "pointers", 0.5, 3.0),
         Kind("damaged pointer", 3, "pointers", 0.5, 3.0),
         Kind("full disk", 4, "disk", 0.3, 2.0),
+        Kind("full scratch", 4, "scratch disk", 0.3, 3.0, since=3),
+        Kind("cleared scratch", 4, "scratch", since=3),
         Kind("suspended clock", 4, "clock"),
         Kind("jumping clock", 4, "clock"),
         Kind("cut", 4, "network", 0.3, 2.0, stores=_SERVERS),
@@ -87,10 +93,25 @@ class Wish:
     """Between 0 and 1: whether the leader is the target, rather than any process."""
 
 
-def wishes(seed: int, store: str, mean_pause: float) -> Iterator[Wish]:
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """A seed, with the version of the table that it draws from.
+
+    >>> print(Seed(4711, 2))
+    n2-4711
+    """
+
+    number: int
+    version: int = VERSION
+
+    def __str__(self) -> str:
+        return f"n{self.version}-{self.number}"
+
+
+def wishes(seed: Seed, store: str, mean_pause: float) -> Iterator[Wish]:
     """The faults of a seed for one type of HA store, without end."""
-    source = random.Random(f"hawork nemesis {VERSION} {store} {seed}")
-    kinds = [kind for kind in KINDS.values() if store in kind.stores]
+    source = random.Random(f"hawork nemesis {seed.version} {store} {seed.number}")
+    kinds = [kind for kind in KINDS.values() if store in kind.stores and kind.since <= seed.version]
     weights = [kind.weight for kind in kinds]
     number = 0
     while True:
@@ -110,27 +131,25 @@ def check_length(minutes: float | None, faults: int | None) -> None:
         raise LabError(f"a drill of {faults} faults is none: give at least 1")
 
 
-def seed_of(given: int | str | None) -> int:
-    """The number of a seed as it was printed, such as ``n2-4711``; a new one for ``None``.
+def seed_of(given: int | str | Seed | None) -> Seed:
+    """A seed as it was printed, such as ``n2-4711``; a number is one of this version.
 
-    ``LabError`` for one of another version, which would stand for other faults here.
+    A new one for ``None``. ``LabError`` for one of a version that makes other faults of it here.
     """
-    if given is None:
-        return secrets.randbelow(1_000_000)
-    if isinstance(given, int):
+    if isinstance(given, Seed):
         return given
+    if given is None:
+        return Seed(secrets.randbelow(1_000_000))
+    if isinstance(given, int):
+        return Seed(given)
     found = re.fullmatch(r"(?:n([0-9]{1,6})-)?([0-9]{1,18})", given.strip())
     if found is None:
         raise LabError(f"{given!r} is not a seed: write a number, or one as it was printed, "
-                       f"such as n{VERSION}-4711")  # fmt: skip
-    if found[1] is not None and int(found[1]) != VERSION:
+                       f"such as {Seed(4711)}")  # fmt: skip
+    version = VERSION if found[1] is None else int(found[1])
+    if not OLDEST <= version <= VERSION:
         raise LabError(
-            f"seed {given} is of version {found[1]} of the nemesis, and this is version "
-            f"{VERSION}, which makes other faults of it: use the hawork that printed it"
+            f"seed {given} is of version {version} of the nemesis, and this one knows {OLDEST} to "
+            f"{VERSION}, which make other faults of it: use the hawork that printed it"
         )
-    return int(found[2])
-
-
-def seed_text(seed: int) -> str:
-    """A seed as it is printed: with the version that it holds for."""
-    return f"n{VERSION}-{seed}"
+    return Seed(int(found[2]), version)
