@@ -307,6 +307,7 @@ class _Writing:
         except BaseException:
             self._leave()
             raise
+        shared_memory.begun(database.directory)
         return self._connection
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
@@ -319,6 +320,7 @@ class _Writing:
             if isinstance(error, _FOREIGN):
                 raise self._database._translated(error) from error
         finally:
+            shared_memory.ended(self._database.directory)
             self._leave()
 
     def _leave(self) -> None:

@@ -35,6 +35,8 @@ class _Use:
     """What this process has of one file. Descriptors by device and inode."""
 
     connections: int = 0
+    writers: int = 0
+    """Of its connections, those in a write transaction."""
     descriptors: dict[tuple[int, int], int] = field(default_factory=dict)
 
 
@@ -77,6 +79,27 @@ def header_reader(directory: Path) -> Callable[[], bytes]:
     with _lock:
         descriptor = _open(directory)
     return functools.partial(os.pread, descriptor, _HEADER_LENGTH, 0)
+
+
+def begun(directory: Path) -> None:
+    """This process has begun a write transaction. The kernel tells no process of its own locks."""
+    with _lock:
+        _uses.setdefault(directory, _Use()).writers += 1
+
+
+def ended(directory: Path) -> None:
+    """It has committed or rolled back."""
+    with _lock:
+        _uses.setdefault(directory, _Use()).writers -= 1
+
+
+def is_written(directory: Path) -> bool:
+    """Whether any process is in a write transaction right now, this one included."""
+    with _lock:
+        use = _uses.get(directory)
+        if use is not None and use.writers > 0:
+            return True
+    return write_lock_holder(directory) is not None
 
 
 def write_lock_holder(directory: Path) -> int | None:

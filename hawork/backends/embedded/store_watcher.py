@@ -30,6 +30,9 @@ _FIRST_GLANCES = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)
 """Pauses before the glances that follow a write to the log; most commits end in microseconds."""
 _LONGEST_IDLE = 5.0
 """Seconds between looks at ``data_version`` while nothing happens."""
+_REST = 0.002
+"""Seconds after a look at the store before the next one: a job's writes come in bursts, and each
+look would take the interpreter from the thread that writes."""
 _JOIN_SECONDS = 10.0
 
 
@@ -112,8 +115,13 @@ class StoreWatcher:
                 if not isinstance(before, HaworkError) or str(before) != str(error):
                     state = error
             self._tell(state, state is not before)
+            if state is not before and self._wakeup.wait(_REST):
+                continue  # a new subscriber, or the end, waits for no change
             if files is None or database is None:
                 self._glance(changed, [_INTERVAL] * _GLANCES)
+            elif shared_memory.is_written(database.directory) or changed():
+                # What the kernel told of this commit may have been taken above, before its end.
+                self._see_commit_through(changed, database.directory)
             elif self._wakeup.wait(_LONGEST_IDLE, files.descriptor) and not self._is_asked():
                 self._see_commit_through(changed, database.directory)
         self._wakeup.close()
@@ -131,7 +139,7 @@ class StoreWatcher:
         """The log was written to: the commit changes the header at its end."""
         if changed() or self._glance(changed, _FIRST_GLANCES):
             return
-        while shared_memory.write_lock_holder(directory) is not None:
+        while shared_memory.is_written(directory):
             if self._glance(changed, [_INTERVAL]):
                 return
 
