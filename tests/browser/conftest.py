@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
 
 from .jupyter import ROOT, JupyterLab
+from .notebook import close_notebooks
 
 CHROMIUM = os.environ.get("HAWORK_CHROMIUM", "/usr/bin/chromium")
 QUIET = (
@@ -46,26 +47,53 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
     lab.stop()
 
 
+class Desk:
+    """The page that tests of a file use one after another: it is loaded once."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._page: Page | None = None
+
+    def page(self) -> Page:
+        if self._page is None:
+            context = self._browser.new_context()
+            context.set_default_timeout(30_000)
+            context.set_default_navigation_timeout(90_000)
+            self._page = context.new_page()
+        self._page.set_viewport_size({"width": 1400, "height": 1000})
+        return self._page
+
+    def clear(self, *, reuse: bool) -> None:
+        """Close what is open in JupyterLab, or the page, when that is not what it shows."""
+        assert self._page is not None
+        if not (reuse and close_notebooks(self._page)):
+            self._page.context.close()
+            self._page = None
+
+
+@pytest.fixture(scope="module")
+def desk(browser: Browser) -> Desk:
+    return Desk(browser)
+
+
 @pytest.fixture
-def page(browser: Browser, jupyter: JupyterLab, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page of its own; a screenshot and the server's log stay if the test fails."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000})
-    context.set_default_timeout(30_000)
-    context.set_default_navigation_timeout(90_000)
-    found = context.new_page()
+def page(desk: Desk, jupyter: JupyterLab, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page without a notebook; a screenshot and the server's log stay if the test fails."""
+    found = desk.page()
     failures = request.session.testsfailed
     yield found
-    if request.session.testsfailed > failures:
+    failed = request.session.testsfailed > failures
+    if failed:
         RESULTS.mkdir(exist_ok=True)
         name = request.node.name
         found.screenshot(path=RESULTS / f"{name}.png", full_page=True)
         shutil.copy(jupyter.log, RESULTS / f"{name}.log")
-    context.close()
+    desk.clear(reuse=not failed)
     jupyter.end_kernels()
 
 
 @pytest.fixture
-def complaints(page: Page) -> list[str]:
+def complaints(page: Page) -> Iterator[list[str]]:
     """What the browser's console reports about our own scripts, and uncaught errors."""
     found: list[str] = []
 
@@ -74,6 +102,11 @@ def complaints(page: Page) -> list[str]:
         if message.type == "error" and ours:
             found.append(message.text)
 
+    def on_error(error: Error) -> None:
+        found.append(f"{error} {error.stack}")
+
     page.on("console", on_console)
-    page.on("pageerror", lambda error: found.append(f"{error} {error.stack}"))
-    return found
+    page.on("pageerror", on_error)
+    yield found
+    page.remove_listener("console", on_console)
+    page.remove_listener("pageerror", on_error)

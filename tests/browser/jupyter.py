@@ -25,6 +25,8 @@ START_WITHIN = 60.0
 OWN_SOCKETS = "--KernelManager.transport=ipc"
 """Jupyter gives a kernel ports that anybody may take before the kernel binds them: it then dies at
 its start, again and again, and Voila's page hangs."""
+APP_IN_PAGE = "--LabApp.expose_app_in_browser=True"
+"""A test opens and closes notebooks by JupyterLab's own commands, not loading it again."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class JupyterLab:
         }
         command = [
             sys.executable, "-m", "hawork", "lab", "--notebooks", str(notebooks),
-            "--", f"--port={port}", "--no-browser", OWN_SOCKETS,
+            "--", f"--port={port}", "--no-browser", OWN_SOCKETS, APP_IN_PAGE,
         ]  # fmt: skip
         with log.open("wb") as output:
             process = subprocess.Popen(

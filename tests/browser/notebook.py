@@ -16,6 +16,8 @@ RUN_LIMIT = 300_000
 """Milliseconds for the whole notebook; they end a run that hangs."""
 
 CELL = ".jp-Notebook .jp-CodeCell"
+IN_JUPYTERLAB = "() => location.pathname.startsWith('/lab') && 'jupyterapp' in window"
+"""``JupyterLab.start`` asks for it; Notebook 7 and Voila have one, too, of other commands."""
 ERROR = "[data-mime-type='application/vnd.jupyter.error']"
 STDERR = "[data-mime-type='application/vnd.jupyter.stderr']"
 
@@ -33,10 +35,29 @@ def write_notebook(jupyter: JupyterLab, name: str, *cells: str) -> Path:
 
 
 def open_notebook(page: Page, jupyter: JupyterLab, name: str) -> None:
-    """Open a notebook in a workspace of its own, and wait until its kernel is ready."""
-    page.goto(jupyter.url(f"lab/workspaces/{name}/tree/{name}.ipynb"))
+    """Open a notebook, and wait until its kernel is ready.
+
+    In the JupyterLab that the page shows, as from its file browser; else in one that is loaded,
+    with a workspace of its own.
+    """
+    if page.evaluate(IN_JUPYTERLAB):
+        page.evaluate(
+            "async path => { await jupyterapp.commands.execute('docmanager:open', {path}); }",
+            f"{name}.ipynb",
+        )
+    else:
+        page.goto(jupyter.url(f"lab/workspaces/{name}/tree/{name}.ipynb"))
     expect(page.locator(CELL).first).to_be_visible(timeout=60_000)
     wait_until_idle(page)
+
+
+def close_notebooks(page: Page) -> bool:
+    """Close all that JupyterLab has open, without asking; whether the page shows JupyterLab."""
+    if not page.evaluate(IN_JUPYTERLAB):
+        return False
+    page.evaluate("() => [...jupyterapp.shell.widgets('main')].forEach(each => each.dispose())")
+    expect(page.locator(CELL)).to_have_count(0)
+    return True
 
 
 def wait_until_idle(page: Page) -> None:

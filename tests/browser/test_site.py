@@ -106,14 +106,17 @@ def test_every_public_name_has_its_docstring_on_a_page(site: Path) -> None:
     "page", ["index", f"notebooks/{LESSONS[1]}", "api/lab", "docs/options", "docs/inspect"]
 )
 def test_a_page_can_be_read_offline_by_everyone(site: Path, browser: Browser, page: str) -> None:
+    tab = browser.new_page(color_scheme="light", viewport={"width": 1280, "height": 800})
+    asked: list[str] = []
+    tab.on("request", lambda request: asked.append(request.url))
+    wrong: list[str] = []
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.goto((site / f"{page}.html").as_uri())
+    tab.evaluate(AXE.read_text())
+    backgrounds = set()
     for scheme in ("light", "dark"):
-        tab = browser.new_page(color_scheme=scheme, viewport={"width": 1280, "height": 800})
-        asked: list[str] = []
-        tab.on("request", lambda request, asked=asked: asked.append(request.url))
-        wrong: list[str] = []
-        tab.on("pageerror", lambda error, wrong=wrong: wrong.append(str(error)))
-        tab.goto((site / f"{page}.html").as_uri())
-        tab.evaluate(AXE.read_text())
+        tab.emulate_media(color_scheme=scheme)
+        backgrounds.add(tab.evaluate("getComputedStyle(document.body).backgroundColor"))
         report = tab.evaluate("axe.run(document, {resultTypes: ['violations']})")
         serious = [
             (each["id"], [node["html"][:160] for node in each["nodes"][:3]])
@@ -121,6 +124,7 @@ def test_a_page_can_be_read_offline_by_everyone(site: Path, browser: Browser, pa
             if each["impact"] in ("serious", "critical")
         ]
         assert serious == [], (page, scheme)
-        assert wrong == []
-        assert all(url.startswith(("file:", "data:", "blob:")) for url in asked), asked
-        tab.close()
+    assert len(backgrounds) == 2, "the page did not change its colours"
+    assert wrong == []
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in asked), asked
+    tab.close()
