@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias
 
+from hawork.inspect.applications import is_of_application
 from hawork.inspect.cluster import (
     Checkpoint,
     Cluster,
@@ -23,7 +24,7 @@ from hawork.inspect.finding import Object
 from hawork.inspect.fitting import same_operators, same_state_backend
 from hawork.inspect.handles import INCREMENTAL
 from hawork.inspect.job_graphs import JobGraphFacts
-from hawork.inspect.outcomes import Blocker, JobRecovery, Recovery
+from hawork.inspect.outcomes import Blocker, JobRecovery, Outcome, Recovery
 from hawork.inspect.own_recovery import own_outcome
 from hawork.inspect.pointers import MARKER_UID_1_15, MARKER_UID_1_19
 from hawork.inspect.versions import FlinkVersions
@@ -203,6 +204,9 @@ class _Machine:
             elif (
                 job.checkpoints or job.counter or job.place_exists or job.lost
             ) and job.clean is None:
+                if is_of_application(job.job_id, cluster.settings):
+                    found[job.job_id] = self._submitted_again(job)
+                    continue
                 found[job.job_id] = JobRecovery(
                     job.job_id, "not-recovered",
                     because="nothing is left of it but its files" if job.lost
@@ -216,6 +220,32 @@ class _Machine:
             outcome.newest_readable = self._newest_readable(cluster.jobs[job_id])
         return {job.job_id: found[job.job_id] for job in cluster.jobs.values()
                 if job.job_id in found}  # fmt: skip
+
+    def _submitted_again(self, job: JobView) -> JobRecovery:
+        """In application mode ``main()`` submits a job whose graph is not there.
+
+        A checkpoint that cannot be read then fails the job, and ends no JobManager.
+        """
+        again = "in application mode main() submits the job again"
+        readable = [each for each in job.checkpoints
+                    if fate_of(each, self._versions) in ("read", "fatal")]  # fmt: skip
+        for checkpoint in readable:
+            if why := self._unreadable(checkpoint):
+                return JobRecovery(
+                    job.job_id, "fails", because=f"{again}, and {why}",
+                    decided_by=checkpoint.entry.object,
+                )  # fmt: skip
+        if not readable:
+            return JobRecovery(
+                job.job_id, "from-scratch", because=f"{again}, and it has no checkpoint pointer",
+                decided_by=job.place,
+            )  # fmt: skip
+        chosen = readable[-1]
+        number = chosen.content.checkpoint_id if chosen.content else chosen.checkpoint_id
+        outcome: Outcome = "restored"
+        if chosen.missing and chosen.moment == "of its files":
+            outcome = "restart-loop"
+        return JobRecovery(job.job_id, outcome, number, again, chosen.entry.object)
 
     def _block(self, why: str, decided_by: Object, job_id: str | None, leads: bool) -> None:
         self.blockers.append(Blocker(why, decided_by, job_id, leads))

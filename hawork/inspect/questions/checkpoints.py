@@ -36,8 +36,10 @@ def _severity(facts: Facts, job: JobView, checkpoint: Checkpoint) -> Severity:
     """How bad a checkpoint that cannot be loaded is for this job."""
     if facts.ends_it(checkpoint):
         return "fatal"
-    cleaned_up = job.dirty is not None and facts.fate(checkpoint) in ("read", "fatal")
-    return "stuck" if cleaned_up else "warning"
+    outcome = facts.recovery.jobs.get(job.job_id)
+    fails = outcome is not None and outcome.outcome == "fails"
+    loaded = facts.fate(checkpoint) in ("read", "fatal")
+    return "stuck" if loaded and (fails or job.dirty is not None) else "warning"
 
 
 def _has_ended(job: JobView) -> bool:

@@ -147,17 +147,25 @@ def without_pointer(facts: Facts) -> Iterator[Finding]:
             evidence.append("storageDir was not looked at: its job graph may be there")
         else:
             evidence.append("its job graph file is gone, too")
+        again = _submitted_again(facts, [job.job_id])
+        then = "main() submits it again" if again else "it is not recovered, and nothing says so"
         yield Finding(
-            "job-graph-pointer-missing", "data-loss", (3, 10, 11),
+            "job-graph-pointer-missing", "warning" if again else "data-loss", (3, 10, 11),
             (*(file.object for file in files), job.object),
             f"no pointer leads to the job graph of {job_name(job)}, and no result says that it "
-            "ended: it is not recovered, and nothing says so",
+            f"ended: {then}",
             tuple(evidence),
             "the pointer was deleted, or the removal of the job was cut short",
             safe="back up, write the pointer again (size and URI of the file), or submit the job "
             "again under the same job id",
             unsafe="collect the file as an orphan", job_id=job.job_id,
         )  # fmt: skip
+
+
+def _submitted_again(facts: Facts, job_ids: list[str]) -> bool:
+    """Whether they run all the same: in application mode, and from a checkpoint."""
+    outcomes = [facts.recovery.jobs.get(job_id) for job_id in job_ids]
+    return all(each is not None and each.outcome == "restored" for each in outcomes)
 
 
 def _kept(job: JobView) -> str:
@@ -196,11 +204,14 @@ def _all_lost(facts: Facts, lost: list[JobView]) -> Iterator[Finding]:
     if files:
         evidence.append(f"{several(len(files), 'file')} of {'it' if len(ids) == 1 else 'them'} "
                         f"lie unreferenced: {named(file.name for file in files)}")  # fmt: skip
+    again = _submitted_again(facts, ids)
+    then = "a JobManager starts, leads, and runs nothing"
+    if again:
+        then = "a JobManager starts, and main() submits the job again"
     yield Finding(
-        "job-graphs-lost", "data-loss", (10, 3, 2, 11),
+        "job-graphs-lost", "warning" if again else "data-loss", (10, 3, 2, 11),
         (place, *(Object("job", job_id) for job_id in ids), *(file.object for file in files)),
-        f"no job graph pointer is left, but there is data of {several(len(ids), 'job')}: "
-        "a JobManager starts, leads, and runs nothing",
+        f"no job graph pointer is left, but there is data of {several(len(ids), 'job')}: {then}",
         tuple(evidence),
         "it was deleted, often to get rid of a bad entry or of a dead leader's address",
         safe="while no JobManager runs: back up, write the pointers again from the files",
