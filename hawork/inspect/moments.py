@@ -48,7 +48,11 @@ def _of_job(cluster: Cluster, job: JobView, pointers: Mapping[int, Checkpoint]) 
     for at, (number, checkpoint) in enumerate(pointers.items()):
         # The one that is just being removed, besides those that newer ones replaced.
         going = at < len(newer) + surplus and number not in folders and bool(folders)
-        if (at < len(newer) or going) and (checkpoint.marked or files_are_missing(checkpoint)):
+        # Of one that is removed _metadata goes before the files of state. It is there though those
+        # of all newer ones are, too: nothing is being removed, its file is missing.
+        kept = number in folders and newer <= folders
+        gone_with_it = files_are_missing(checkpoint) and not kept
+        if (at < len(newer) or going) and (checkpoint.marked or gone_with_it):
             checkpoint.moment = "before its files"
             job.replaced_by = max(newer, default=newest)
     gone = []

@@ -224,17 +224,16 @@ class _Machine:
     def _submitted_again(self, job: JobView) -> JobRecovery:
         """In application mode ``main()`` submits a job whose graph is not there.
 
-        A checkpoint that cannot be read then fails the job, and ends no JobManager.
+        Its checkpoints are loaded then as in a recovery: seen on Flink 1.20.5, it ends with the
+        JobManager when one of them cannot be read.
         """
+        self.loading.add(job.job_id)
         again = "in application mode main() submits the job again"
         readable = [each for each in job.checkpoints
                     if fate_of(each, self._versions) in ("read", "fatal")]  # fmt: skip
         for checkpoint in readable:
             if why := self._unreadable(checkpoint):
-                return JobRecovery(
-                    job.job_id, "fails", because=f"{again}, and {why}",
-                    decided_by=checkpoint.entry.object,
-                )  # fmt: skip
+                self._block(why, checkpoint.entry.object, job.job_id, True)
         if not readable:
             return JobRecovery(
                 job.job_id, "from-scratch", because=f"{again}, and it has no checkpoint pointer",

@@ -80,15 +80,13 @@ def test_without_checkpoints_it_begins_from_nothing(cluster: str) -> None:
 
 
 @pytest.mark.parametrize("cluster", CLUSTERS)
-def test_a_checkpoint_that_cannot_be_read_fails_the_job_alone(cluster: str) -> None:
+def test_a_checkpoint_that_cannot_be_read_ends_the_jobmanager_here_too(cluster: str) -> None:
     made = application(cluster)
     newest_file_missing(made, "inlined")
-    assert made.look().recovery.jobmanager == "crash-loops"
     made.remove(made.graph("inlined"))
-    assert made.look().recovery.jobmanager == "starts"
-    assert outcome(made) == ("fails", None)
+    assert made.look().recovery.jobmanager == "crash-loops"
     told = {each[:2] for each in alarms(made.look())}
-    assert ("checkpoint-file-missing", "stuck") in told
+    assert ("checkpoint-file-missing", "fatal") in told
 
 
 @pytest.mark.parametrize("cluster", CLUSTERS)

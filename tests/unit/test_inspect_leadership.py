@@ -234,6 +234,41 @@ def test_checkpoints_that_a_leader_replaced_between_two_dumps_are_no_damage(
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_a_file_that_is_missing_beside_a_half_written_checkpoint_is_damage(cluster: str) -> None:
+    """As a kill leaves it: real Flink 2.1.1 on Kubernetes. Its ``_metadata`` is there still."""
+    made = led(cluster)
+    older = made.checkpoint("exclusive", made.ids("exclusive")[0])
+    lost = made.file(older)
+    kept = {name: content for name, content in made.files.items() if name != lost}
+    led_on(made, "exclusive", 1)
+    made.files = {**made.files, **kept}
+    found = made.look(latest=NEWEST.get(cluster, LATEST) + 60)
+    told = (
+        "checkpoint-file-missing",
+        "fatal",
+        {older, ("file", lost, None), made.job("exclusive")},
+    )
+    assert said(found) == [told]
+    assert found.recovery.jobmanager == "crash-loops"
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_files_that_were_listed_before_the_store_moved_on_are_no_damage(cluster: str) -> None:
+    """``checkpoints`` before ``ha``: there is ``_metadata`` of the one that was replaced then, and
+    none of the one that replaced it."""
+    made = led(cluster)
+    _, newest = made.ids("exclusive")
+    chk = f"checkpoints/{made.jobs['exclusive']}/chk-"
+    kept = {name: content for name, content in made.files.items() if name.startswith(chk)}
+    led_on(made, "exclusive", 1)
+    del made.files[f"{chk}{newest + 1}/_metadata"]
+    made.files.update(kept)
+    found = made.look(latest=NEWEST.get(cluster, LATEST) + 60)
+    assert found.alarms == []
+    assert found.recovery.jobs[made.jobs["exclusive"]].checkpoint == newest
+
+
 @pytest.mark.parametrize("cluster", ON_ZOOKEEPER)
 def test_without_a_leader_the_same_is_a_store_that_was_set_back(cluster: str) -> None:
     made = copy.deepcopy(CLUSTERS[cluster])
