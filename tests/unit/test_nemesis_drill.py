@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sqlite3
 import threading
@@ -188,6 +189,19 @@ def test_a_leader_that_is_published_again_is_noticed(paper: Paper) -> None:
 def test_no_leader_after_healing_is_noticed(paper: Paper) -> None:
     paper.address = "http://127.0.0.1:1"
     assert judge.LEADERLESS in promises(run(paper))
+
+
+def test_what_a_watchdog_ends_while_a_leader_is_waited_for_is_started_again(paper: Paper) -> None:
+    """All three JobManagers hung at once (n2-31001 on ZooKeeper), and none was started again."""
+    cluster: Any = paper.cluster
+    drill = Drill(cluster, STORE, paper.submit, SHORT, seed=3)
+    for name in ("jm-1", "jm-2"):
+        cluster.set(name, "exited", status=-signal.SIGKILL)
+    alive = lambda: "jm-1" if cluster.processes["jm-1"].alive else None  # noqa: E731
+    drill.sight.answers = alive  # type: ignore[method-assign]
+    drill._expect_leader()
+    assert drill._breaches == []
+    assert ("restart", "jm-1") in cluster.done
 
 
 def test_a_process_that_ended_by_itself_is_noticed(paper: Paper) -> None:

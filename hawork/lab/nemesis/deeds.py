@@ -136,9 +136,10 @@ class Deeds:
             except HaworkError:  # another fault is in its way, such as a full disk
                 due.at = now + _AGAIN
                 heapq.heappush(self._due, due)
-        self._start_what_is_down(now)
+        self.start_what_is_down(now)
 
-    def _start_what_is_down(self, now: float) -> None:
+    def start_what_is_down(self, now: float) -> None:
+        """Start again, after a while, what has ended by ``now``, on ``time.monotonic``."""
         self._ends.look()
         for name, state in self._cluster.processes.items():
             if state.state != "exited":
@@ -169,7 +170,7 @@ class Deeds:
                 self._cluster.resume(name)
         for future in self._leaving.values():
             future.exception(timeout=60)
-        self._start_what_is_down(float("inf"))
+        self.start_what_is_down(float("inf"))
         if lasting:
             raise failed[0]
 

@@ -220,7 +220,12 @@ class Drill:
         within = 3 * self._lease + self._kinds.leads_within
         if self._deeds.hanging():
             within += self._watchdog
-        breach = wait_for_leader(self.sight, within)
+
+        def answers() -> str | None:
+            self._deeds.start_what_is_down(time.monotonic())  # what a watchdog ends meanwhile
+            return self.sight.answers()
+
+        breach = wait_for_leader(answers, within)
         if breach is not None:
             self._breaches.append(breach)
 

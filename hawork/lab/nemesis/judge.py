@@ -10,7 +10,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from hawork.core.jobs import JobStatus
 from hawork.ha.layout import CHECKPOINT, JOB_GRAPH, JOBS, cluster_directory, job_result_url
 from hawork.ha.storage import local_path
 from hawork.inspect.store import read_entries
-from hawork.lab.nemesis.cluster import Breakable, Sight
+from hawork.lab.nemesis.cluster import Breakable
 from hawork.lab.nemesis.load import LoadedJob
 
 LOST = "an acknowledged job is lost"
@@ -81,11 +81,11 @@ class LeaderWatch(threading.Thread):
             yield Breach(STALE, f"leader {session} was published again after another one")
 
 
-def wait_for_leader(sight: Sight, within: float) -> Breach | None:
+def wait_for_leader(answers: Callable[[], str | None], within: float) -> Breach | None:
     """A leader that is published and answers, some seconds after everything is healed."""
     began = time.monotonic()
     try:
-        Waiting("a leader that answers", sight.answers, timeout=within).wait()
+        Waiting("a leader that answers", answers, timeout=within).wait()
     except LabError:
         return Breach(LEADERLESS, f"{time.monotonic() - began:.1f} s after everything was healed")
     return None
