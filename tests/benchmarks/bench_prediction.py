@@ -151,7 +151,9 @@ REPAIRABLE = (
     "checkpoint_pointers_gone", "job_gone", "graphs_gone", "dirty_result_truncated",
     "counter_gone", "pointer_to_another_job", "two_jobs_broken", "latch_without_session",
     "lock_without_session", "lease_renewed_in_the_future", "leader_annotation_gone",
-    "pointers_of_flink_1_18",
+    "pointers_of_flink_1_18", "graphs_and_a_job_gone", "graph_pointer_and_job_gone",
+    "older_pointer_to_newest_file", "newest_pointer_to_older_file", "lock_record_is_not_json",
+    "lock_record_is_of_client_go",
 )  # fmt: skip
 """Kinds after whose repair every job is restored. A lost file of a job graph is not among them."""
 

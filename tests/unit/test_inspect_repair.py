@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import ha_cases
 import pytest
 import yaml
 
+from hawork.backends.kubernetes.layout import LOCK
 from hawork.cli.main import main
 from hawork.inspect.finding import Object
 from hawork.inspect.pointers import decode_lock_record, encode_pointer
@@ -242,3 +245,45 @@ def test_a_restore_says_that_a_jobmanager_has_run_since(name: str, tmp_path: Pat
 
 def plan_job(plan: RepairPlan) -> str:
     return next(job.job_id for job in plan.before.cluster.jobs.values() if job.checkpoints)
+
+
+def changed(name: str, directory: Path, store: dict[str, Any]) -> RepairPlan:
+    """The plan for a case whose store is another."""
+    case = ha_cases.write(
+        name, directory, store, ha_cases.files_of(name), ha_cases.config_of(name), {}
+    )
+    return plan_repair(
+        Sources(config=case.config, storage=case.storage, mapping=MAPPING, **case.store)
+    )
+
+
+@pytest.mark.parametrize("name", ["zk120-healthy", "k8s120-stale-leader-keys"])
+def test_a_job_of_which_only_files_are_left_is_written_again_with_all_job_graphs(
+    name: str, tmp_path: Path
+) -> None:
+    right = ha_cases.expected_of(name)["recovery"]["jobs"]
+    job = next(iter(right))
+    gone = ("jobgraphs", f"jobs/{job}", "cluster-config-map", f"{job}-config-map")
+    store = {key: item for key, item in ha_cases.store_of(name).items()
+             if not any(each in key for each in gone)}  # fmt: skip
+    plan = changed(name, tmp_path, store)
+    assert [repair.code for repair in plan.repairs] == ["HA206"] * 3 + ["HA207"]
+    assert plan.after.alarms == []
+    restored = {each: found.checkpoint for each, found in plan.after.recovery.jobs.items()}
+    assert restored == {each: found["checkpoint"] for each, found in right.items()}
+
+
+def test_a_leader_annotation_that_cannot_be_read_becomes_that_of_a_free_lock(
+    tmp_path: Path,
+) -> None:
+    name = "k8s120-stale-leader-keys"
+    store = copy.deepcopy(ha_cases.store_of(name))
+    store["flights-prod-cluster-config-map"]["metadata"]["annotations"][LOCK] = "{oops"
+    plan = changed(name, tmp_path, store)
+    (change,) = plan.plan.changes
+    assert (change.object.kind, change.before) == (ANNOTATION, b"{oops")
+    assert plan.before.recovery.jobmanager == "never-leads"
+    assert plan.after.recovery.jobmanager == "starts"
+    assert change.after is not None
+    written = decode_lock_record(change.after.decode())
+    assert (written.holder, written.refused) == ("", "")
