@@ -30,7 +30,7 @@ class EventKind(str, enum.Enum):
 
     PROCESS_STARTED = "process.started"  # pid, role, address
     PROCESS_STOPPED = "process.stopped"  # pid, reason
-    PROCESS_EXITED = "process.exited"  # pid, status (seen by the supervisor)
+    PROCESS_EXITED = "process.exited"  # of, pid, status (seen by the supervisor)
     # of, pid, silent (which part), seconds: the watchdog is about to kill it
     PROCESS_HUNG = "process.hung"
     LEADERSHIP_GRANTED = "leadership.granted"

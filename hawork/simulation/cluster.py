@@ -203,7 +203,7 @@ class Cluster:
         if manager is None or manager.process is not process or process.dead:
             return
         scheduler = self.world.scheduler
-        self.world.record(process.name, EventKind.PROCESS_EXITED, status=-9)
+        self.world.record("simulation", EventKind.PROCESS_EXITED, of=process.name, status=-9)
         self.store.process_died(process)
         self._restarting += 1
         if self.supervised and manager.ticket:

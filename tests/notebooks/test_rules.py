@@ -140,7 +140,9 @@ def test_every_lesson_has_a_page_for_the_trainer(name: str) -> None:
 RATES = re.compile(r'rate\.write_text\("(\d+)"\)|"rate": ([\d_]+)')
 
 
-@pytest.mark.parametrize("name", ["04_persist_and_recover", "20_timeouts"])
+@pytest.mark.parametrize(
+    "name", ["04_persist_and_recover", "06_zookeeper", "07_kubernetes", "20_timeouts"]
+)
 def test_a_job_is_slow_until_it_has_been_broken(name: str) -> None:
     """It is broken cells after its submission, and a reader reads them."""
     (notebook,) = [read(path) for path in NOTEBOOKS if path.stem == name]

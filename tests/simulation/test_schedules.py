@@ -27,6 +27,7 @@ from hawork.simulation import (
 from hawork.simulation.faults import Order
 from hawork.simulation.schedule import STORES
 from hawork.simulation.seed import version
+from hawork.story.facts import tell
 from tests.simulation.defects import DEFECTS
 from tests.simulation.finding import NAMED, find, find_in, find_named
 
@@ -105,6 +106,22 @@ def test_a_run_is_told_as_that_of_a_lab(tmp_path: Path) -> None:
     saved = again.save(tmp_path / "run")
     kept = [json.dumps(event.to_json()) for event in read_events(saved / "events")]
     assert sorted(kept) == sorted(json.dumps(each.to_json()) for each in again.event_list())
+
+
+def test_a_process_that_crashed_is_down_until_it_is_started_again() -> None:
+    again = record(Seed("embedded", 3, (Order("crash", "checkpoint.written"),)))
+    events = again.event_list()
+    (fault,) = [each for each in events if each.kind is EventKind.FAULT]
+    (ended,) = [each for each in events if each.kind is EventKind.PROCESS_EXITED]
+    killed = fault.facts["target"]
+    assert (ended.facts["of"], ended.facts["status"]) == (killed, -9)
+    assert tell(ended) == f"{killed} ended"
+    timeline = again.timeline()
+    (mark,) = [each for each in timeline.marks if each.lane == killed and each.label == "kill"]
+    lane = [each for each in timeline.segments if each.lane == killed]
+    after = [each.state for each in lane if each.end > mark.time + 0.001]
+    assert after[0] == "down", lane
+    assert "leading" not in after, lane
 
 
 def test_a_pause_and_its_end_are_told() -> None:
