@@ -7,6 +7,7 @@ pointer belongs to a submission that was never acknowledged, and the next leader
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from hawork.core.errors import (
     HaworkError,
     LeadershipLostError,
     NotExistError,
+    StoreUnavailableError,
 )
 from hawork.core.jobs import JobGraph
 from hawork.core.steps import Steps
@@ -105,7 +107,13 @@ class JobGraphStore:
         if not self._put_over_existing(graph.job_id, payload):
             self._put_new(graph.job_id, payload)
         self._known.add(graph.job_id)
-        self._storage.delete(submitting_marker(graph.job_id, self._session_id))
+        # It is stored: a mark that stays is of no meaning any more, and goes with the directory.
+        with contextlib.suppress(StoreUnavailableError):
+            self._storage.delete(submitting_marker(graph.job_id, self._session_id))
+
+    def check_leads(self) -> None:
+        """``LeadershipLostError`` in a deposed leader. What it reads may be the next one's."""
+        self._handles.check_leads()
 
     def recover(self, job_id: JobID) -> JobGraph | None:
         """The job graph, or ``None``; ``CorruptStateError`` when it cannot be read."""

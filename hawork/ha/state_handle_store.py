@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 FORMAT = 1
 _KINDS = {JOB_GRAPHS.kind: JOB_GRAPH_FILE, CHECKPOINTS: CHECKPOINT_FILE}
+_NO_ENTRY = "0"
 _LONGEST_REASON = 300  # characters
 _LONGEST_KEPT = 1000  # bytes of what an entry held before it was set aside
 
@@ -252,6 +253,10 @@ class StateHandleStore:
         )
         self._discard(name, entry)
         return removed
+
+    def check_leads(self) -> None:
+        """``LeadershipLostError`` in a deposed leader; a write that changes nothing asks."""
+        self._pointers.delete(_NO_ENTRY, self._session_id)
 
     def _discard(self, name: str, entry: Versioned[bytes] | None) -> None:
         """Remove the file of an entry that is gone."""

@@ -184,6 +184,8 @@ class Dispatcher:
             with contextlib.suppress(CorruptStateError):  # which put explains
                 if (there := stores.job_graphs.recover(job_id)) is not None:
                     self._acknowledge_again(there, graph)
+                    # Stored by the next leader, perhaps, which alone can start it.
+                    stores.job_graphs.check_leads()
                     return there, True
             stores.job_graphs.announce(job_id)
             handle = stores.blobs.put(job_id, artifact)

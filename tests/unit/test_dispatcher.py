@@ -14,6 +14,7 @@ import pytest
 from hawork.core.errors import (
     DuplicateJobSubmissionError,
     JobNotFoundError,
+    LeadershipLostError,
     PossibleInconsistentStateError,
     StoreUnavailableError,
 )
@@ -168,6 +169,29 @@ def test_a_submission_that_stays_in_doubt_is_acknowledged_when_it_comes_again(
     def landed_and_away(world: World) -> None:
         world.failures.fail("create", DOUBT, after=True)
         world.failures.fail("read", StoreUnavailableError("not now"))
+
+    play(io, story)
+
+
+def test_a_deposed_leader_does_not_acknowledge_what_the_next_one_has_stored(
+    io: ThreadPoolExecutor,
+) -> None:
+    """It was paused with a submission under way, which the client sent to the next leader, too.
+
+    That one had stored it, and answered by an error: so its client was told to try again, and
+    by the deposed leader that all is well. Nothing ran the job. Found by the simulation, as
+    zookeeper:1013034+long-pause@takeover.published+refused@storage.delete/submit.pointer_added.
+    """
+
+    async def story(stage: Stage) -> None:
+        await stage.dispatcher.recover()
+        stores = stage.world.lead()
+        handle = stores.blobs.put(JOB, ARTIFACT)
+        stores.job_graphs.put(replace(submission(), artifact=handle))
+        with pytest.raises(LeadershipLostError):
+            await stage.dispatcher.submit(submission(), ARTIFACT)
+        with pytest.raises(JobNotFoundError):
+            stage.dispatcher.running(JOB)
 
     play(io, story)
 

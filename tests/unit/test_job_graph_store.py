@@ -54,6 +54,18 @@ def test_the_marker_is_there_until_the_pointer_is(world: World) -> None:
     assert len(seen) == 2 and len(job_files(world)) == 1
 
 
+def test_a_mark_that_cannot_be_taken_away_makes_no_error_of_a_job_that_is_stored(
+    world: World,
+) -> None:
+    """Nothing started the job then, although it was there."""
+    stores = world.lead()
+    stores.job_graphs.announce(JOB)
+    world.failures.fail("delete", StoreUnavailableError("not now"))
+    stores.job_graphs.put(graph())
+    assert world.lead().job_graphs.recover(JOB) == graph()
+    assert f"_SUBMITTING-{stores.session_id}" in job_files(world)
+
+
 def test_recovering_an_absent_job_is_none(world: World) -> None:
     assert world.lead().job_graphs.recover(JOB) is None
 
