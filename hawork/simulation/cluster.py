@@ -36,7 +36,10 @@ _OPTIONS: Mapping[str, object] = {
     "execution.checkpointing.interval": "300 ms",
     "cleanup-strategy.exponential-delay.initial-backoff": "200 ms",
     "hawork.storage.shared": "true",
+    "hawork.storage.timeout": "4 s",
 }
+_RESTARTS = 0.3
+"""In how many schedules the servers of the HA store start again, which no process is spared."""
 _AWAKE = 0.5
 """Seconds in which a process that was stopped does what it had begun."""
 _RESTART = 0.7  # seconds until a dead JobManager is started again, at least
@@ -92,6 +95,8 @@ class Cluster:
         self._incarnations = 0
         self._names = [f"jm-{number}" for number in range(1, job_managers + 1)]
         self._restarting = 0
+        self._is_restarted = True
+        """Whether a JobManager that died is started again."""
         self._look_again = 0.0
         self._takeover_after = 0
         self._open = len(self.jobs)
@@ -112,6 +117,9 @@ class Cluster:
             scheduler.at(self.world.random.random() * 0.3, functools.partial(self._start, name))
         for job in self.jobs:
             scheduler.at(job.at, functools.partial(self._submit, job))
+        random = self.world.random.random
+        if random() < _RESTARTS:
+            scheduler.at(0.5 + random() * 3, self.store.servers_restart)
 
     def substitutes(self) -> dict[tuple[Any, str], Callable[..., Any]]:
         """What of hawork's surroundings is simulated, by module and name."""
@@ -176,6 +184,30 @@ class Cluster:
         ]
         return bool(published) and not self.has_late_files()
 
+    def leave_alone(self) -> JobManager | None:
+        """Kill all JobManagers but a standby, for good, and let no fault strike it."""
+        standbys = [
+            each
+            for each in self.managers.values()
+            if each.running and each.serving and not each.stopping and each.leading() is None
+        ]
+        if not standbys or self._restarting:
+            return None
+        struck = {each.process for each in self.world.faults.struck}
+        last = self.world.random.choice(
+            [each for each in standbys if each.name in struck] or standbys
+        )
+        self.world.faults.end()
+        self._is_restarted = False
+        for other in list(self.managers.values()):
+            if other is not last and other.running:
+                self.world.kill(other.process)
+        return last
+
+    def leads(self, manager: JobManager) -> bool:
+        dispatcher = manager.leading()
+        return dispatcher is not None and str(dispatcher.term.session_id) == self.store.leading()
+
     def _looks_clean(self) -> bool:
         """The same without the step that says so: its process may not have come that far."""
         now = self.world.scheduler.now
@@ -205,12 +237,14 @@ class Cluster:
         scheduler = self.world.scheduler
         self.world.record("simulation", EventKind.PROCESS_EXITED, of=process.name, status=-9)
         self.store.process_died(process)
-        self._restarting += 1
         if self.supervised and manager.ticket:
             ticket = dict(manager.ticket)
             scheduler.at(0.05, lambda: self._release(ticket))
         scheduler.at(self.world.latency(), lambda: self.task_manager.leader_died(manager))
-        scheduler.at(_RESTART + self.world.random.random() * 2, lambda: self._restart(process.name))
+        if self._is_restarted:
+            self._restarting += 1
+            pause = _RESTART + self.world.random.random() * 2
+            scheduler.at(pause, lambda: self._restart(process.name))
 
     def _restart(self, name: str) -> None:
         self._restarting -= 1

@@ -12,7 +12,7 @@ from hawork.core.steps import STEPS
 
 KINDS = (
     "crash", "crash-after", "pause", "long-pause", "pause-after", "long-pause-after",
-    "refused", "lost", "delay", "cut", "stop", "no-tasks",
+    "refused", "lost", "delay", "cut", "stop", "no-tasks", "hang",
 )  # fmt: skip
 """What may happen to a JobManager at a point of its way.
 
@@ -21,9 +21,11 @@ KINDS = (
 ``-after`` between the landing and the answer. ``refused``: the request does not arrive. ``lost``:
 it lands, and its answer does not come. ``delay``: both take long. ``cut``: nothing gets through
 for a while. ``stop``: SIGTERM. ``no-tasks``: its TaskManager is lost, with its tasks and with what
-is under way to them, and comes back. A fault that a point does not know is a pause there.
+is under way to them, and comes back. ``hang``: storageDir does not answer this request for longer
+than a leader may wait for it; elsewhere it is a delay. A fault that a point does not know is a
+pause there.
 """
-_WEIGHTS = (4, 3, 1, 4, 1, 3, 2, 5, 2, 2, 1, 2)
+_WEIGHTS = (4, 3, 1, 4, 1, 3, 2, 5, 2, 2, 1, 2, 1)
 _AT_STEPS = ("crash", "long-pause", "pause", "stop", "no-tasks")
 _ORDER = re.compile(r"([a-z-]+)@([a-z]+[.a-z_]*)(?:/([a-z]+\.[a-z_]+))?(?:#([0-9]{1,4}))?")
 
@@ -99,6 +101,11 @@ class Faults:
                 step = random.choice(JOB_MANAGER_STEPS)
                 self._orders.append(Order(kind, step, random.choices((1, 2, 3), (6, 3, 1))[0]))
         self.struck: list[Struck] = []
+
+    def end(self) -> None:
+        """Strike no more."""
+        self._orders.clear()
+        self._at.clear()
 
     @property
     def pending(self) -> bool:

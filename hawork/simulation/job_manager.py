@@ -34,6 +34,8 @@ class JobManager:
         """Why it ended by itself; ``None`` while it runs, and when it was killed."""
         self.serving = False
         """Whether it has found its store and takes part."""
+        self.stopping = False
+        """Whether it was asked to end."""
         self._dispatcher: Callable[[], Dispatcher | None] = lambda: None
         self._config = config
         self._loop: SimulatedEventLoop | None = None
@@ -77,6 +79,7 @@ class JobManager:
 
     def stop(self, reason: str) -> None:
         """What SIGTERM does; on any thread."""
+        self.stopping = True
         stopped, loop = self._stopped, self._loop
         if stopped is not None and loop is not None:
             loop.call_soon_threadsafe(_settle, stopped, reason)

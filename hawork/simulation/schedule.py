@@ -32,6 +32,8 @@ STORES: Mapping[str, type[Store]] = {
 }
 """The simulated HA stores, by backend."""
 _A_MOMENT = 3.0
+_ALONE = 0.25
+"""In how many schedules a standby has to lead in the end, because all others are gone."""
 HEALED = 90.0
 """Simulated seconds after which everything must be over, whatever happened."""
 
@@ -100,12 +102,27 @@ def _run(seed: Seed, open_store: type[Store], record: bool) -> Outcome:
                     cluster.take_over()
                     scheduler.run(scheduler.now + HEALED, cluster.has_swept)
                 violations = tuple(dict.fromkeys(check(cluster, settled)))
+            if settled and not violations and random.random() < _ALONE:
+                violations = tuple(_left_alone(cluster))
             seconds = scheduler.now - 1000.0
             world.close()
             cluster.store.close()
         outcome = _outcome(seed, cluster, violations, seconds, record)
         del cluster, world, scheduler, faults
     return outcome
+
+
+def _left_alone(cluster: Cluster) -> list[str]:
+    """Whatever it went through, a JobManager that runs takes part; what is wrong with that."""
+    last, world = cluster.leave_alone(), cluster.world
+    if last is None:
+        return []
+    try:
+        led = world.scheduler.run(world.scheduler.now + HEALED, lambda: cluster.leads(last))
+    except Stuck as error:
+        return [str(error)]
+    unled = [] if led else [f"{last.name} does not lead although all others are gone"]
+    return [*world.violations, *unled]
 
 
 def _outcome(

@@ -4,7 +4,8 @@ The guided search keeps a list of the points that a JobManager came to, each wit
 had reached last, and lets each kind of fault strike at each of them once: in the schedule that came
 there first, after the faults that led there, or in another one. What a new schedule comes to first
 is added. Writes and steps come before reads, and what leaves a deposed leader or a half-done write
-behind before all else.
+behind before all else; of that, first, a leader that stands still for long just before each of its
+writes: that is what fences are for.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from hawork.simulation.seed import Seed
 _Point = tuple[str, str | None]
 
 _HARD = (
-    "crash", "crash-after", "long-pause", "long-pause-after", "lost", "refused", "no-tasks",
+    "crash", "crash-after", "long-pause", "long-pause-after", "lost", "refused", "no-tasks", "hang",
 )  # fmt: skip
 _READS = (".read", ".list", ".watch", ".begin")
+_WRITES = (".lock", ".create", ".patch", ".delete", ".transaction", ".write", ".rename")
 _MOST_ORDERS = 3
 
 
@@ -80,6 +82,7 @@ class GuidedSearch:
         self._backend = backend
         self._number = first
         self._random = Random(f"{backend}:{first}")
+        self._fenced: deque[Seed] = deque()
         self._first: deque[Seed] = deque()
         self._then: deque[Seed] = deque()
         self._known: set[_Point] = set()
@@ -87,7 +90,7 @@ class GuidedSearch:
     def __iter__(self) -> Iterator[Outcome]:
         yield self._run(self._seed(()))
         while True:
-            todo = self._first or self._then
+            todo = self._fenced or self._first or self._then
             yield self._run(todo.popleft() if todo else self._seed(()))
 
     def _run(self, seed: Seed) -> Outcome:
@@ -102,8 +105,13 @@ class GuidedSearch:
         self._random.shuffle(pairs)
         for kind, point in pairs:
             # One that stands still between two reads acts on what is not so any more.
-            reads = point[0].endswith(_READS) and kind != "long-pause"
-            hard = kind in _HARD and not reads
+            label, step = point
+            if kind == "long-pause" and step is not None and label.endswith(_WRITES):
+                self._fenced.append(self._seed((Order(kind, label, 1, step),)))
+                continue
+            reads = label.endswith(_READS) and kind != "long-pause"
+            mild = reads or (kind == "hang" and not label.startswith("storage."))
+            hard = kind in _HARD and not mild
             (self._first if hard else self._then).append(self._extended(seed, kind, point))
         return outcome
 

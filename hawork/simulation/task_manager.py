@@ -17,6 +17,9 @@ from hawork.simulation.world import World
 
 _AGAIN = 0.25  # seconds until it looks for the leader again
 _HEARTBEAT = 10.0
+_LATE = 0.4
+"""How many TaskManagers are not heard of for a while before they end, all at once afterwards."""
+_LATEST = 4.0  # seconds
 SLOTS = 8
 
 
@@ -171,6 +174,7 @@ class Connection:
         self.open = True
         self._dispatcher: Any = None
         self._arrives = 0.0
+        self._stalled_until = 0.0
 
     def register(self) -> None:
         def begin() -> None:
@@ -226,11 +230,18 @@ class Connection:
         self.open = False
         self._to_loop(closed)
 
+    def stall(self, seconds: float) -> None:
+        """Keep back what is told to the leader, also when this is closed meanwhile."""
+        self._stalled_until = self._world.scheduler.now + seconds
+
     def _to_loop(self, action: Callable[[], None]) -> None:
-        leader = self.leader
+        leader, scheduler = self.leader, self._world.scheduler
 
         def arrive() -> None:
-            if leader.running and leader._loop is not None:
+            left = self._stalled_until - scheduler.now
+            if left > 0:
+                scheduler.at(left, arrive)  # all in the same order
+            elif leader.running and leader._loop is not None:
                 leader._loop.call_soon_threadsafe(action)
 
         self._in_order(arrive)
@@ -318,9 +329,19 @@ class TaskManager:
         self._again()
 
     def die(self) -> None:
-        """Its process ends, and another one takes its place."""
-        if self._connection is not None:
-            self.hang_up(self._connection)
+        """Its process ends, and another one takes its place.
+
+        Where the connection stalls before, the leader hears of the next one first.
+        """
+        connection, random = self._connection, self.world.random.random
+        if connection is None:
+            return
+        if random() < _LATE:
+            seconds = random() * _LATEST
+            connection.stall(seconds)
+            self.world.scheduler.at(seconds * 0.5 * random(), lambda: self.hang_up(connection))
+        else:
+            self.hang_up(connection)
 
     def leader_died(self, manager: JobManager) -> None:
         """The kernel of its host tells: the connection is broken."""

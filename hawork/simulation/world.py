@@ -24,6 +24,8 @@ LONG_PAUSE = 6.0
 _SOON = 1.0
 """Seconds after a grant within which a process that stood still goes on, in most long pauses."""
 DELAY = 0.8
+HANG = 16.0
+"""Seconds; longer than ``hawork.storage.timeout`` and the pause between two looks at it."""
 CUT = 3.5
 
 _Recorded = tuple[float, str, EventKind, object, str | None, str | None, dict[str, Any]]
@@ -162,7 +164,8 @@ class World:
             return land()
         if fault == "refused":
             raise refused(f"{label}: the request did not arrive")
-        scheduler.park(self.delay_of(fault))
+        hangs = fault == "hang" and label.startswith("storage.")
+        scheduler.park(HANG if hangs else self.delay_of(fault))
         result = land()
         if fault == "lost" and lost is not None:
             raise lost(f"{label}: the answer was lost")
@@ -202,7 +205,7 @@ class World:
 
     def delay_of(self, fault: str | None) -> float:
         """Seconds that a request is under way besides."""
-        return DELAY if fault == "delay" else 0.0
+        return DELAY if fault in ("delay", "hang") else 0.0
 
     def step(self, process: SimulatedProcess, name: str, job_id: str | None) -> None:
         """A step of the registry was reached."""

@@ -13,6 +13,10 @@ NAMED = {
     "a result that cannot be stored is given up": "refused@kubernetes.patch/checkpoint.notified",
     "the jobs' maps are not claimed": "long-pause@kubernetes.patch/checkpoint.written",
     "a job is finished before its output is committed": "no-tasks@checkpoint.notified",
+    "maps are claimed without another look at the lock": "crash@checkpoint.written"
+    "+long-pause@kubernetes.read#12",
+    "an election ends when the store does not answer": "lost@sqlite.commit#6",
+    "who stood back does not take part again": "hang@storage.write/checkpoint.triggered",
 }
 """By defect: the faults that show it, where the search needs many schedules to come upon them."""
 

@@ -30,6 +30,7 @@ from hawork.simulation.seed import version
 from hawork.story.facts import tell
 from tests.simulation.defects import DEFECTS
 from tests.simulation.finding import NAMED, find, find_in, find_named
+from tests.simulation.fresh_defects import FRESH_DEFECTS
 
 _HISTORIES = """
 import hashlib, json, sys
@@ -75,18 +76,22 @@ SAMPLE = [each for each in DEFECTS if each.name in (
 )]  # fmt: skip
 
 
-@pytest.mark.parametrize("defect", SAMPLE, ids=lambda defect: defect.name)
+@pytest.mark.parametrize(
+    "defect",
+    [*SAMPLE, *(each for each in FRESH_DEFECTS if each.name not in NAMED)],
+    ids=lambda defect: defect.name,
+)
 def test_a_deliberate_defect_is_found(defect: Defect) -> None:
     assert find(defect, 300) is not None
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_a_deliberate_defect_is_found_by_the_faults_that_show_it(name: str) -> None:
-    defect = next(each for each in DEFECTS if each.name == name)
+    defect = next(each for each in (*DEFECTS, *FRESH_DEFECTS) if each.name == name)
     assert find_named(defect, 150) is not None
 
 
-@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
+@pytest.mark.parametrize("defect", (*DEFECTS, *FRESH_DEFECTS), ids=lambda defect: defect.name)
 def test_each_defect_can_be_had(defect: Defect) -> None:
     """What a bench would only find out after minutes: the source reads as the defect says."""
     with defect.applied():
@@ -97,6 +102,17 @@ def test_a_defect_of_other_source_is_refused() -> None:
     other = dataclasses.replace(BROKEN_FENCE, old="no such line")
     with pytest.raises(ConfigurationError, match="'no such line' 0 times, and not once"):
         other.applied().__enter__()
+
+
+@pytest.mark.parametrize("backend", STORES)
+def test_what_a_paused_leader_acknowledges_is_run(backend: str) -> None:
+    """One in ten of these had a job that was acknowledged and that nothing ran."""
+    orders = tuple(
+        Order.parse(each)
+        for each in ("long-pause@takeover.published", "refused@storage.delete/submit.pointer_added")
+    )
+    wrong = [each for n in range(30) if not (each := run(Seed(backend, n, orders))).ok]
+    assert not wrong, "\n".join(map(str, wrong))
 
 
 def test_a_run_is_told_as_that_of_a_lab(tmp_path: Path) -> None:

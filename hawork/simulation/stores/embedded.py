@@ -148,6 +148,9 @@ class EmbeddedStore(Store):
         for end in [each for each in self.ends if each.process is process]:
             self.world.scheduler.at(self.world.latency(), end.tell)
 
+    def servers_restart(self) -> None:
+        """There are none."""
+
     def close(self) -> None:
         if self.file.in_transaction:
             self.file.execute("ROLLBACK")

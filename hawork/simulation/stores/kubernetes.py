@@ -35,6 +35,9 @@ _OPTIONS = {
     "high-availability.kubernetes.leader-election.retry-period": "400 ms",
     "kubernetes.cluster-id": _CLUSTER,
 }
+_SLOWNESS = (1, 1, 30, 200)
+"""How many times longer than a request the changes take that a watch tells of."""
+_SLOWEST = 1.5  # seconds
 _BREAKS = 0.3
 """Seconds after which a connection that breaks says so, where it does not just stay silent."""
 
@@ -92,6 +95,10 @@ class KubernetesStore(Store):
         """The server sees that the connections of its watches are closed."""
         for stream in [each for each in self.streams if each.process is process]:
             stream.close()
+
+    def servers_restart(self) -> None:
+        for stream in list(self.streams):
+            stream.fail()
 
     def close(self) -> None:
         """Nothing is held."""
@@ -204,7 +211,16 @@ class SimulatedTransport:
             and server.maps.get(target) is not before
         ):
             self._world.audit_granted(name, writer)
+        if status < 300 and server.maps.get(target) is not before:
+            self._audit_claim(name, body)
         return _Response(status, found, None)
+
+    def _audit_claim(self, name: str, body: Any) -> None:
+        """A map is claimed: never for one leadership while another one is granted and leads."""
+        claimed = ((body or {}).get("metadata") or {}).get("annotations", {}).get(CLAIMED_BY)
+        leader = self._store.leading()
+        if claimed and leader not in (None, claimed) and leader in self._world.granted:
+            self._world.violated(f"{name} claimed a map for {claimed} while {leader} led")
 
 
 def _is_fenced(method: str, path: str, body: Any, before: Any) -> bool:
@@ -259,10 +275,12 @@ class Stream:
         self._store = store
         self.process = process
         self._silence = silence
+        self._slowness = store.world.random.choice(_SLOWNESS)
         self._changed = Condition(store.world.scheduler)
         self._arrived: deque[bytes] = deque()
         self._arrives = 0.0
         self._closed = False
+        self._failed = False
         self._broken = False
         store.streams.append(self)
         self._end = store.server.watch(path, self._sent)
@@ -270,7 +288,8 @@ class Stream:
     def _sent(self, event: Event) -> None:
         """In order, each after the time that it takes."""
         scheduler = self._world.scheduler
-        self._arrives = max(self._arrives + 1e-6, scheduler.now + self._world.latency())
+        takes = min(_SLOWEST, self._world.latency() * self._slowness)
+        self._arrives = max(self._arrives + 1e-6, scheduler.now + takes)
         line = self._store.line_of(event)
         scheduler.at(self._arrives - scheduler.now, lambda: self._arrive(line))
 
@@ -285,10 +304,18 @@ class Stream:
                 came = self._changed.wait_for(lambda: self._arrived or self._closed, self._silence)
             if self._arrived:
                 yield self._arrived.popleft()
+            elif self._failed:
+                raise urllib3.exceptions.ProtocolError("the connection was reset")
             elif self._closed:
                 return
             elif not came:
                 raise urllib3.exceptions.ReadTimeoutError(None, "", "nothing came")  # type: ignore[arg-type]
+
+    def fail(self) -> None:
+        """End it by an error, at once."""
+        self._failed = True
+        self._arrived.clear()
+        self.close()
 
     def close(self, *, silently: bool = False) -> None:
         """End it. ``silently``: the reader hears nothing of it, and nothing more."""

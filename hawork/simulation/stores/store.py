@@ -34,6 +34,10 @@ class Store(ABC):
         """Take leadership from a living leader, as a timeout in the store does."""
 
     @abstractmethod
+    def servers_restart(self) -> None:
+        """All connections break, and are made again; a store without servers has none."""
+
+    @abstractmethod
     def process_died(self, process: SimulatedProcess) -> None:
         """The kernel of its host closes what the process had open."""
 

@@ -90,6 +90,11 @@ class ZooKeeperStore(Store):
                 client.connected = False
                 self.server.forget_watches(client)
 
+    def servers_restart(self) -> None:
+        for session in list(self.server.sessions.values()):
+            if session.connection is not None:
+                session.connection.broken()
+
     def close(self) -> None:
         """Nothing is held."""
 
