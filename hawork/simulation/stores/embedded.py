@@ -97,6 +97,10 @@ class EmbeddedStore(Store):
             (store_watcher, "Wakeup"): self._watcher,
             (store_watcher, "FileChanges"): self._file_changes,
             (shared_memory, "write_lock_holder"): self._write_lock_holder,
+            (shared_memory, "is_written"): self._is_written,
+            # Counted by real process otherwise, of which there is one.
+            (shared_memory, "begun"): lambda _, directory: None,
+            (shared_memory, "ended"): lambda _, directory: None,
             (holder_watch, "is_dead"): self._is_dead,
             (supervision, "is_dead"): self._is_dead,
             (holder_watch, "watch_process"): lambda _, pid, start_time: None,
@@ -135,7 +139,10 @@ class EmbeddedStore(Store):
         return made
 
     def _write_lock_holder(self, _: Scheduler, directory: Path) -> int | None:
-        return None if self.writer is None or self.writer.abandoned() else 1
+        return 1 if self._is_written(_, directory) else None
+
+    def _is_written(self, _: Scheduler, directory: Path) -> bool:
+        return self.writer is not None and not self.writer.abandoned()
 
     def pointers_left(self) -> list[str]:
         return [
