@@ -135,6 +135,11 @@ def sources_of(arguments: argparse.Namespace) -> Sources:
         if any(each is not None for each in given):
             raise ConfigurationError("a saved case is whole: give nothing else to look at")
         case: Path | str = arguments.case
+        if str(case).endswith((".yaml", ".yml", ".json")):
+            raise ConfigurationError(
+                f"{case} is not a case that --save has written: name it with --config, "
+                "--configmaps or --zookeeper-dump"
+            )
         if is_ring(case):
             case = case_of(case, _moment(getattr(arguments, "at", None)))
         return Sources(case=case)

@@ -266,3 +266,27 @@ def test_without_anything_it_says_what_it_takes(
     monkeypatch.delenv("FLINK_CONF_DIR", raising=False)
     assert main(["inspect"]) == 64
     assert "--configmaps, --zookeeper-dump or --zookeeper-data" in capsys.readouterr().err
+
+
+def test_a_dump_without_its_option_is_asked_for_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "cm.yaml"]) == 64
+    assert "name it with --config, --configmaps or" in capsys.readouterr().err
+
+
+def test_a_store_that_does_not_answer_was_given_and_not_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kubeconfig, config = tmp_path / "kubeconfig", tmp_path / "config.yaml"
+    kubeconfig.write_text(
+        "apiVersion: v1\nkind: Config\ncurrent-context: x\n"
+        "clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\n"
+        "contexts: [{name: x, context: {cluster: c, user: u}}]\nusers: [{name: u, user: {}}]\n"
+    )
+    config.write_text(
+        "high-availability.type: kubernetes\nkubernetes.cluster-id: prod\n"
+        f"high-availability.storageDir: {tmp_path}\nkubernetes.config.file: {kubeconfig}\n"
+    )
+    assert main(["inspect", "--config", str(config)]) == 2
+    said = " ".join(capsys.readouterr().out.split())
+    assert "cannot be reached" in said and "see why above" in said
+    assert "no HA store was given" not in said

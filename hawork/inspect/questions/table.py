@@ -126,6 +126,12 @@ NOT_ASKED: Final = frozenset({_MISSING["zookeeper"], _MISSING["kubernetes"]})
 """Why a question is not asked at all of the kind of store that was looked at."""
 
 
+_ASKED_IN_VAIN: Final = (
+    "the HA store was not looked at: see why above, or give a dump of it (--configmaps, "
+    "--zookeeper-dump or --zookeeper-data)"
+)
+
+
 def ask(facts: Facts) -> list[Finding]:
     """Every finding, worst first."""
     checks = CHECKS
@@ -140,6 +146,9 @@ def answers(facts: Facts, findings: Sequence[Finding]) -> list[Answer]:
     shared, why_shared = running.is_shared(cluster)
     told = {18: running.loads_told(cluster), 25: why_shared}
     reasons = {**_MISSING, **cluster.probes.why_not, "shared": why_shared}
+    if cluster.settings.source is not None and cluster.not_looked_at:
+        # Where there is one, why it was not looked at is said with its name.
+        reasons["store"] = _ASKED_IN_VAIN
     there: dict[Need, bool] = {
         "store": cluster.store_looked,
         "storage": cluster.storage_looked,
