@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from hawork.cli.jupyter import UNUSED
 from tests.contract.embedded_harness import EmbeddedHarness
 from tests.contract.harness import BackendHarness
 from tests.contract.in_memory_harness import InMemoryHarness
@@ -27,6 +28,9 @@ from tests.contract.simulated_harness import (
     SimulatedZooKeeperHarness,
 )
 from tests.contract.zookeeper_harness import ZooKeeperHarness
+
+# Else each worker makes its 38 parsers as it imports nbformat, a second of a processor.
+sys.modules.setdefault(UNUSED, None)  # type: ignore[arg-type]
 
 # An example on a busy machine takes what it takes.
 settings.register_profile("hawork", deadline=None, suppress_health_check=[HealthCheck.too_slow])

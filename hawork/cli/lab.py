@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     if importlib.util.find_spec("jupyterlab") is None:
         raise LabError("package jupyterlab is not installed: run 'pip install hawork[lab]'")
     command = [
-        *module_command("jupyterlab"), f"--notebook-dir={directory}",
+        *module_command("hawork.cli.jupyter"), f"--notebook-dir={directory}",
         f"--LabApp.default_url=/lab/tree/{TOUR}", *arguments.jupyter,
     ]  # fmt: skip
     if os.geteuid() == 0:

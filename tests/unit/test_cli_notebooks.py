@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from hawork.cli import lab
 from hawork.cli.notebooks import DELIVERED, FOLDER, TOUR, bring_along
 from hawork.core.errors import LabError
+from hawork.core.library_path import module_command
 
 
 @pytest.fixture
@@ -101,3 +103,15 @@ def test_the_working_directory_gets_the_folder(
     monkeypatch.chdir(work / FOLDER)
     assert lab.find_notebooks(None) == work / FOLDER
     assert not (work / FOLDER / FOLDER).exists()
+
+
+def test_jupyterlab_starts_without_parsers_that_it_never_uses() -> None:
+    python, *command = module_command("hawork.cli.jupyter", "--version")
+    done = subprocess.run(
+        [python, "-X", "importtime", *command], capture_output=True, text=True, timeout=100,
+        check=True,
+    )  # fmt: skip
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert {"jsonschema", "jupyterlab.labapp"} <= imported
+    assert not {each for each in imported if each.partition(".")[0] == "lark"}
+    assert done.stdout[0].isdigit()
