@@ -32,7 +32,11 @@ def test_a_machine_without_such_a_clock(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_whatever_judges_a_lease_or_a_heartbeat_reads_the_clock() -> None:
-    """``time.monotonic`` stands still during a suspend: it is for the supervisor's patience."""
+    """``time.monotonic`` stands still during a suspend: it is for the supervisor's patience.
+
+    And for the moment at which a lab hears that a process has ended, which the nemesis compares
+    with the moments of its own deeds.
+    """
     package = Path(hawork.__file__).parent
     folders = [package / name for name in ("core", "ha", "backends", "job", "runtime")]
     found = [
@@ -41,7 +45,7 @@ def test_whatever_judges_a_lease_or_a_heartbeat_reads_the_clock() -> None:
         for path in sorted(folder.rglob("*.py"))
         if "time.monotonic()" in path.read_text(encoding="utf-8")
     ]
-    assert found == ["core/clock.py", "runtime/supervisor.py"]
+    assert found == ["core/clock.py", "runtime/process_control.py", "runtime/supervisor.py"]
 
 
 def test_what_the_lesson_on_leases_shows() -> None:
