@@ -89,7 +89,13 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if arguments.watch is not None:
             return _watch(sources, target, arguments)
-        inspection = inspect(sources, target_version=target, at=at, progress=_progress(arguments))
+        progress = _progress(arguments)
+        try:
+            inspection = inspect(sources, target_version=target, at=at, progress=progress)
+        finally:
+            if progress is not None:
+                sys.stderr.write("\r\x1b[K")  # nothing of it stands before the answer
+                sys.stderr.flush()
         _write(inspection, arguments)
         if arguments.save:
             from hawork.inspect.case import save_case
@@ -213,7 +219,9 @@ def _progress(arguments: argparse.Namespace):  # type: ignore[no-untyped-def]
 
     def tell(what: str, done: int, of: int) -> None:
         nonlocal last
-        if time.monotonic() - last > 0.5:
+        if not of:
+            sys.stderr.write(f"\r{what} \x1b[K")
+        elif time.monotonic() - last > 0.5:
             last = time.monotonic()
             sys.stderr.write(f"\r{what}: {done} of {of} \x1b[K")
 

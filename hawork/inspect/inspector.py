@@ -87,6 +87,8 @@ def _rare_collections() -> Iterator[None]:
 def _look(
     sources: Sources, target_version: str | None, at: float | None, progress: Progress | None
 ) -> ShownInspection:
+    if progress is not None and sources.live:
+        progress("asking the HA store", 0, 0)
     cluster = read_sources(sources)
     latest = at if at is not None else min(time.time(), sources.newest_change())
     if at is not None or cluster.live:

@@ -290,3 +290,12 @@ def test_a_store_that_does_not_answer_was_given_and_not_looked_at(
     said = " ".join(capsys.readouterr().out.split())
     assert "cannot be reached" in said and "see why above" in said
     assert "no HA store was given" not in said
+
+
+def test_on_a_terminal_nothing_of_the_progress_stands_before_the_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = ha_cases.unpack("zk120-healthy", tmp_path)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert main(["inspect", *map(str, whole(case))]) == 0
+    assert capsys.readouterr().err.endswith("\r\x1b[K")
