@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import stat
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -211,6 +213,18 @@ def test_a_folder_is_a_distribution(tmp_path: Path) -> None:
     home = jars(tmp_path / "f", "flink-dist-2.1.0.jar", "flink-csv-2.1.0.jar", "log4j-api-2.24.jar")
     flink = FlinkDistribution.find(home)
     assert (flink.version, flink.home) == ("2.1.0", home)
+
+
+def test_a_jvm_takes_its_options_and_says_nothing(tmp_path: Path) -> None:
+    flink = FlinkDistribution.find(jars(tmp_path / "f", "flink-dist-1.20.5.jar"))
+    command = flink.command("org.example.Main", memory=(), conf=tmp_path)
+    options = [each for each in command if each.startswith("-XX:")]
+    done = subprocess.run(
+        [flink.java, *options, "-XX:+PrintFlagsFinal", "-version"],
+        capture_output=True, text=True, timeout=100, check=True,
+    )  # fmt: skip
+    assert re.search(r"bool BytecodeVerificationRemote += false", done.stdout)
+    assert "VM warning" not in done.stdout + done.stderr
 
 
 def test_mixed_and_missing_jars_are_noticed(tmp_path: Path) -> None:
