@@ -71,6 +71,7 @@ class JobGraphStore:
         storage: StateStorage,
         session_id: LeaderSessionID,
         has_result: Callable[[JobID], bool],
+        has_ended: Callable[[JobID], bool],
         steps: Steps,
         set_aside: SetAside,
     ) -> None:
@@ -78,6 +79,7 @@ class JobGraphStore:
         self._storage = storage
         self._session_id = session_id
         self._has_result = has_result
+        self._has_ended = has_ended
         self._steps = steps
         self._report = set_aside.tell
         self._known: set[JobID] = set()
@@ -153,8 +155,10 @@ class JobGraphStore:
 
         A job's directory without pointer and without marker is in doubt, and so is one that
         holds more than a submission writes: it is reported and kept, unless the job has a
-        result, whose cleanup will remove it. What cannot be swept now keeps nothing else from
-        being swept; only ``LeadershipLostError`` ends it, and a storageDir that cannot be listed.
+        result, whose cleanup will remove it, or is known to be over: then a deposed leader wrote
+        late, and died before it could take that back. What cannot be swept now keeps nothing else
+        from being swept; only ``LeadershipLostError`` ends it, and a storageDir that cannot be
+        listed.
         """
         stored = frozenset(self._handles.names() if stored is None else stored)
         removed: list[JobID] = []
@@ -188,7 +192,8 @@ class JobGraphStore:
             if swept := bool(left) and not self._has_result(job_id):
                 # Nothing but files in the making: a process died before it wrote the marker.
                 beyond = [name for name in names if not _written_by_submission(name)]
-                if beyond or (names and not any(name.startswith(SUBMITTING) for name in names)):
+                unmarked = names and not any(name.startswith(SUBMITTING) for name in names)
+                if (beyond or unmarked) and not self._has_ended(job_id):
                     raise CorruptStateError(
                         f"no job graph points to it and it holds {in_words(', '.join(names[:5]))}"
                     )

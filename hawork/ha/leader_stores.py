@@ -78,6 +78,7 @@ class LeaderStores:
             storage=storage,
             session_id=session_id,
             has_result=self.job_results.has_dirty,
+            has_ended=self.job_results.has_entry,
             steps=steps,
             set_aside=self._set_aside,
         )

@@ -66,6 +66,21 @@ def test_a_mark_that_cannot_be_taken_away_makes_no_error_of_a_job_that_is_stored
     assert f"_SUBMITTING-{stores.session_id}" in job_files(world)
 
 
+def test_what_a_deposed_leader_wrote_late_for_a_job_that_is_over_is_swept(world: World) -> None:
+    """It was paused in the middle of a write, and killed before it could take that back.
+
+    Found by the simulation, as embedded:34 of version 50591ffa.
+    """
+    stores = world.lead(**{"hawork.job-result-store.expiration-time": "1 h"})
+    stores.job_graphs.put(graph())
+    stores.job_results.create_dirty(result())
+    stores.cleanup.run(result())
+    stores.blobs.put(JOB, b"late")
+    again = world.lead(**{"hawork.job-result-store.expiration-time": "1 h"})
+    assert again.job_graphs.sweep_unacknowledged().removed == (JOB,)
+    assert job_files(world) == []
+
+
 def test_recovering_an_absent_job_is_none(world: World) -> None:
     assert world.lead().job_graphs.recover(JOB) is None
 
