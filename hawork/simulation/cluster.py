@@ -161,11 +161,25 @@ class Cluster:
         """Whether there is what a deposed leader leaves for the next takeover.
 
         Files are not fenced: it may be paused between asking the fence and writing. It is a mark
-        of a submission, or a dirty result, both of which a takeover looks for.
+        of a submission, or a dirty result, both of which a takeover looks for; or any file, of one
+        that was killed before it could take that back.
         """
+        return self._has_late_marks() or (bool(self.files.files) and self._wrote_late())
+
+    def _has_late_marks(self) -> bool:
         return any("/_SUBMITTING-" in name for name in self.files.files) or any(
             name.endswith("_DIRTY.json") for name in self.result_files.files
         )
+
+    def _wrote_late(self) -> bool:
+        """Whether a process that had stood still was killed: just when it had written, perhaps."""
+        stood: set[str] = set()
+        for each in self.world.faults.struck:
+            if each.kind.startswith("crash") and each.process in stood:
+                return True
+            if each.kind not in ("crash", "crash-after"):
+                stood.add(each.process)
+        return False
 
     def take_over(self) -> None:
         """Kill the leader, for what only a takeover does."""
@@ -217,7 +231,7 @@ class Cluster:
         return (
             self.store.leading() is not None
             and not self.store.pointers_left()
-            and (not self.files.files or self.has_late_files())
+            and (not self.files.files or self._has_late_marks())
         )
 
     # --- JobManagers ------------------------------------------------------------------------
