@@ -9,6 +9,7 @@ from hawork.simulation import Defect, GuidedSearch, Outcome, Seed, run
 from hawork.simulation.faults import Order
 
 NAMED = {
+    "a repeated submission of an ended job runs again": "crash@submit.acknowledged",
     "ended jobs are recovered": "crash@result.dirty+refused@storage.read/takeover.granted#2",
     "a result that cannot be stored is given up": "refused@kubernetes.patch/checkpoint.notified",
     "the jobs' maps are not claimed": "long-pause@kubernetes.patch/checkpoint.written",

@@ -72,7 +72,6 @@ SAMPLE = [each for each in DEFECTS if each.name in (
     "transactions do not check the latch node",
     "a lease is taken without a look",
     "a job begins anew in a takeover",
-    "a repeated submission of an ended job runs again",
 )]  # fmt: skip
 
 
