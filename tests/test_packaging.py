@@ -12,11 +12,13 @@ import subprocess
 import sys
 import tomllib
 import urllib.request
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
 
 from hawork.servers.machine import free_ports
 from hawork.testing import eventually
@@ -302,3 +304,20 @@ def test_binder_runs_other_commands_as_they_are() -> None:
         [ROOT / "binder" / "start", "echo", "hello"], capture_output=True, text=True, check=True
     )
     assert said.stdout == "hello\n"
+
+
+def test_what_is_pinned_runs_on_the_oldest_python() -> None:
+    """Debian 12 has 3.11.2: a version for 3.11.5 and later could not be installed there."""
+    oldest = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    first = f"{oldest.removeprefix('>=')}.0"
+    pinned = {
+        line.partition("==")[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+    }
+    wanted = {
+        f"{each.name} {each.version}": SpecifierSet(each.metadata.get("Requires-Python") or "")
+        for each in distributions()
+        if each.name.lower().replace("_", "-") in pinned
+    }
+    assert len(wanted) > 100
+    assert [name for name, python in wanted.items() if first not in python] == []
