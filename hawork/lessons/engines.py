@@ -11,9 +11,15 @@ from hawork.lab.flink.cluster import FlinkCluster
 from hawork.story.recorded import Recorded
 from hawork.story.side_by_side import SideBySide
 
-__all__ = ["ENGINES", "above", "start_lab"]
+__all__ = ["ENGINES", "above", "check_engine", "start_lab"]
 
 ENGINES = ("hawork", "flink")
+
+
+def check_engine(engine: str) -> None:
+    """``LabError`` for what is not an engine."""
+    if engine not in ENGINES:
+        raise LabError(f"engine={engine!r} is not an engine: write 'hawork' or 'flink'")
 
 
 def start_lab(engine: str = "hawork", **arguments: Any) -> LabCluster | FlinkCluster:
@@ -23,8 +29,7 @@ def start_lab(engine: str = "hawork", **arguments: Any) -> LabCluster | FlinkClu
 
     >>> lab = start_lab(engine="flink", ha="zookeeper", job_managers=3)    # doctest: +SKIP
     """
-    if engine not in ENGINES:
-        raise LabError(f"engine={engine!r} is not an engine: write 'hawork' or 'flink'")
+    check_engine(engine)
     if engine == "hawork":
         return LabCluster(**arguments).start()
     if arguments.get("ha", "embedded") == "embedded":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any, Final
 
 from hawork.core import options
@@ -13,12 +14,16 @@ from hawork.core.errors import HaworkError, LabError
 from hawork.core.events import EventKind
 from hawork.core.units import parse_duration
 from hawork.lab.cluster import LabCluster
+from hawork.lab.flink.cluster import FlinkCluster
 from hawork.lessons.check import Check, Point, answers_of, safe
+from hawork.lessons.engines import check_engine, start_lab
 
 __all__ = ["check_cluster_timeouts", "try_timeouts"]
 
 _SHORT: Final = 0.4
 """The share of the timeout that the leader stands still first."""
+_LATE: Final = 2.0
+"""Seconds until a lab has heard what a JobManager of Flink did: it looks once a second."""
 _SILENCE: Final = 2 / 3
 """The share of its session without a packet after which a client of ZooKeeper is SUSPENDED."""
 _PINGS: Final = 10.0
@@ -47,29 +52,33 @@ _CHOSEN: Final = {
 
 
 @checked
-def try_timeouts(ha: str, seconds: float) -> dict[str, Any]:
+def try_timeouts(ha: str, seconds: float, engine: str = "hawork") -> dict[str, Any]:
     """What a session or lease of that length survives, and what it costs, on one backend.
 
-    Two JobManagers are started; the leader is paused for a shorter time, and then for longer.
-    A backend that this machine lacks is a row that says so; ``LabError`` for another name.
+    Two JobManagers of that engine are started; the leader is paused for a shorter time, and then
+    for longer. A backend that this machine or engine lacks is a row that says so; ``LabError`` for
+    another name.
 
     >>> try_timeouts("embedded", 2.0)                                      # doctest: +SKIP
     """
-    row: dict[str, Any] = {"store": ha, "timeout": seconds}
+    check_engine(engine)
+    row: dict[str, Any] = {"engine": engine, "store": ha, "timeout": seconds}
     settings = _settings(ha, seconds)
     try:
-        with LabCluster(2, 0, ha=ha, options=settings) as lab:
+        with closing(
+            start_lab(engine, job_managers=2, task_managers=0, ha=ha, options=settings)
+        ) as lab:
             return row | _tried(lab, seconds)
     except LabError as error:
         return row | {"missing here": str(error)}
 
 
-def _tried(lab: LabCluster, seconds: float) -> dict[str, Any]:
+def _tried(lab: LabCluster | FlinkCluster, seconds: float) -> dict[str, Any]:
     short, name = _SHORT * seconds, lab.leader()
     lab.pause(name)
     time.sleep(short)
     woken = lab.resume(name)
-    time.sleep(short)
+    time.sleep(short + (_LATE if isinstance(lab, FlinkCluster) else 0.0))
     fault = lab.pause("leader")
     lab.wait_for_leader(other_than=fault).wait()
     lost = [

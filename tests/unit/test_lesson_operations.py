@@ -217,6 +217,14 @@ def test_timeouts_that_do() -> None:
     assert check_cluster_timeouts(endless, **WANTED).passed
 
 
+def test_an_engine_that_lacks_a_backend_is_a_row_and_one_that_is_none_is_refused() -> None:
+    row = try_timeouts("embedded", 2.0, "flink")
+    assert (row["engine"], row["store"]) == ("flink", "embedded")
+    assert "Flink has no embedded backend" in row["missing here"]
+    with pytest.raises(LabError, match="engine='Flink' is not an engine: write 'hawork'"):
+        try_timeouts("embedded", 2.0, "Flink")
+
+
 def test_a_backend_that_is_none() -> None:
     with pytest.raises(LabError, match="ha='etcd' is not a backend: write 'embedded'"):
         try_timeouts("etcd", 2.0)
