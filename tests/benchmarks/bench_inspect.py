@@ -34,6 +34,7 @@ from hawork.inspect.zookeeper_dumps import write_zookeeper_dump
 from hawork.servers.zookeeper.ensemble import ZooKeeperServers
 from hawork.servers.zookeeper.program import ZooKeeperProgram
 from tests.benchmarks.figures import Table
+from tests.flink_vectors import FILTER
 from tests.inspect_fuzz import kinds, mutations, outcomes, truncations
 from tests.unit.ha_cases import HERE
 
@@ -293,7 +294,7 @@ def test_a_living_zookeeper_with_a_thousand_jobs(tmp_path: Path) -> None:
     copies.checkpoint = copies.checkpoint.replace(b"/srv/flink", str(root).encode())
     make_storage(tmp_path / "storage.tar.gz", copies, JOBS)
     with tarfile.open(tmp_path / "storage.tar.gz") as tar:
-        tar.extractall(root, filter="data")
+        tar.extractall(root, **FILTER)
     try:
         _living(tmp_path, copies, root)
     finally:

@@ -9,6 +9,7 @@ import lzma
 import tarfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 
@@ -31,3 +32,7 @@ def member(name: str) -> bytes:
         file = tar.extractfile(name)
         assert file is not None
         return file.read()
+
+
+FILTER: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+"""For ``extractall`` and ``unpack_archive`` of an archive of our own; Python 3.11.2 has none."""

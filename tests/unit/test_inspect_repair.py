@@ -22,6 +22,7 @@ from hawork.inspect.repair.changes import ANNOTATION, CONFIGMAP, FILE, KEY, Chan
 from hawork.inspect.repair.image import Held
 from hawork.inspect.repair.repairing import RepairPlan, plan_repair, restore_warnings
 from hawork.inspect.sources import Sources
+from tests.flink_vectors import FILTER
 
 MAPPING = {"file:/srv/flink": "."}
 BETTER = ("unknown", "not-recovered", "restart-loop", "from-scratch", "removed-as-done", "restored")
@@ -87,7 +88,7 @@ def test_the_last_whole_checkpoint_is_never_taken_away(tmp_path: Path) -> None:
     """Both checkpoints of a job are damaged: without pointers it would start from nothing."""
     case = ha_cases.unpack("zk120-newest-ha-file-missing", tmp_path)
     storage = tmp_path / "files"
-    shutil.unpack_archive(case.storage, storage, filter="data")
+    shutil.unpack_archive(case.storage, storage, **FILTER)
     before = plan_repair(
         Sources(config=case.config, storage=storage, mapping=MAPPING, **case.store)
     ).before

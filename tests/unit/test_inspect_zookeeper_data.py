@@ -17,7 +17,7 @@ from hawork.inspect.errors import UndecodableError
 from hawork.inspect.znodes import ZooKeeperTree
 from hawork.inspect.zookeeper_data import read_zookeeper_data
 from hawork.inspect.zookeeper_dumps import read_zookeeper_dump, write_zookeeper_dump
-from tests.flink_vectors import HERE, vector
+from tests.flink_vectors import FILTER, HERE, vector
 
 LIVE = json.loads(vector("zookeeper-dump.json"))
 """What a client read from the server at the moment when its files were copied."""
@@ -26,7 +26,7 @@ LIVE = json.loads(vector("zookeeper-dump.json"))
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     with tarfile.open(HERE / "zookeeper-data.tar.xz") as tar:
-        tar.extractall(tmp_path, filter="data")
+        tar.extractall(tmp_path, **FILTER)
     return tmp_path / "version-2"
 
 
