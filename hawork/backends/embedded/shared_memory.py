@@ -105,12 +105,13 @@ def is_written(directory: Path) -> bool:
 def write_lock_holder(directory: Path) -> int | None:
     """The other process that is in a write transaction right now, if any. Never waits.
 
-    A process that is stopped there keeps every process of the cluster from writing.
+    A process that is stopped there keeps every process of the cluster from writing. Of a file
+    that cannot be looked at (it is gone, no right, no descriptor left) no holder is known.
     """
     with _lock:
         try:
             descriptor = _open(directory)
-        except FileNotFoundError:
+        except OSError:
             return None
         if sys.platform == "darwin":
             query = struct.pack(_FLOCK, _WRITE_LOCK, 1, 0, fcntl.F_WRLCK, os.SEEK_SET)

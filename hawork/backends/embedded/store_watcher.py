@@ -1,9 +1,10 @@
 """Notices that the store changed: one thread for all drivers of a process.
 
 SQLite cannot tell another process that something changed, but the kernel can: a commit begins by
-appending to the log file. Only then this looks at the header that each commit changes at its end,
-again and again until that is over; and every few seconds at SQLite's own ``data_version``, in
-case that the kernel has not told. Where it never does, this looks at the header every 20 ms.
+appending to the log file. Only then, or when a commit is under way during a look, this looks at
+the header that each commit changes at its end, again and again until that is over; and every few
+seconds at SQLite's own ``data_version``, in case that the kernel has not told. Where it never
+does, this looks at the header every 20 ms.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import queue
 import shutil
 import subprocess
@@ -9,11 +10,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from hawork.backends.embedded import store_watcher
+from hawork.backends.embedded import shared_memory, store_watcher
 from hawork.backends.embedded.database import Database
 from hawork.backends.embedded.file_changes import FileChanges
 from hawork.backends.embedded.layout import DATABASE
@@ -32,6 +34,7 @@ class Watched:
         self.directory = directory
         self.told: queue.Queue[Snapshot | HaworkError] = queue.Queue()
         self.glances = self.looks = 0
+        self.glances_at_looks: list[int] = []
         self.writer = Database(directory, CLUSTER, 5.0, durable=False)
         self.watcher = StoreWatcher(self._open)
         self.watcher.subscribe(self.told.put)
@@ -43,6 +46,7 @@ class Watched:
         class Counting(Database):
             def data_version(self) -> tuple[int, int]:
                 outer.looks += 1
+                outer.glances_at_looks.append(outer.glances)
                 return super().data_version()
 
             def header_reader(self):  # type: ignore[no-untyped-def]
@@ -95,10 +99,11 @@ def test_an_idle_watcher_glances_at_nothing(
     monkeypatch.setattr(store_watcher, "_LONGEST_IDLE", 0.2)
     with watched(directory) as it:
         eventually(lambda: it.looks >= 2, timeout=PATIENCE)  # the last commit is over
-        looks, glances = it.looks, it.glances
-        eventually(lambda: it.looks >= looks + 2, timeout=PATIENCE)
+        begun = it.looks
+        eventually(lambda: it.looks >= begun + 3, timeout=PATIENCE)
         # The header is read before and after each look at ``data_version``, never in between.
-        assert it.glances - glances <= 2 * (it.looks - looks)
+        at = it.glances_at_looks[begun - 1 : begun + 3]
+        assert [later - earlier for earlier, later in pairwise(at)] == [2, 2, 2]
 
 
 @pytest.mark.parametrize("kernel", [True, False], ids=["told", "polling"])
@@ -141,6 +146,27 @@ def test_of_many_commits_in_a_row_few_are_looked_at_and_the_last_one_is(
             assert reads <= seconds / store_watcher._REST + 2
             # The last one may be under way while the one before is looked at.
             eventually(lambda: read[-1].endswith(f"{burst}/29"), timeout=PATIENCE)  # noqa: B023
+
+
+def test_a_store_that_cannot_be_looked_at_for_a_moment_ends_no_watcher(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread ended, and no change was seen from then on."""
+    monkeypatch.setattr(store_watcher, "_LONGEST_IDLE", 0.05)
+    refused = 0
+
+    def refuse(_: Path) -> int:
+        nonlocal refused
+        refused += 1
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with watched(directory) as it:
+        with monkeypatch.context() as away:
+            away.setattr(shared_memory, "_open", refuse)
+            it.write("http://127.0.0.1:1")
+            eventually(lambda: refused >= 3, timeout=PATIENCE)
+        looks = it.looks
+        eventually(lambda: it.looks > looks, timeout=PATIENCE)
 
 
 SLOW_WRITER = """
