@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import sys
 import time
 from typing import Any, Protocol
@@ -115,8 +116,11 @@ class WidgetProgress:
         self._bar: Any = ipywidgets.FloatProgress(
             value=0.0, min=0.0, max=1.0, layout=ipywidgets.Layout(width="18em")
         )
-        self._line: Any = ipywidgets.Label()
-        self._box: Any = ipywidgets.HBox([self._bar, self._line])
+        # In a narrow notebook the line goes below the bar and wraps: a label would be cut.
+        self._line: Any = ipywidgets.HTML(layout=ipywidgets.Layout(min_width="0", flex="0 1 auto"))
+        self._box: Any = ipywidgets.HBox(
+            [self._bar, self._line], layout=ipywidgets.Layout(flex_flow="row wrap")
+        )
         self._shown = False
 
     def update(self, details: JobDetails) -> None:
@@ -129,7 +133,7 @@ class WidgetProgress:
             finished = details.status == "FINISHED"
             self._bar.value = 1.0
             self._bar.bar_style = "success" if finished else "danger"
-        text = describe(details)
+        text = html.escape(describe(details))
         if self._line.value != text:
             self._line.value = text
 

@@ -146,6 +146,8 @@ def tell(event: Event, jobs: Mapping[str, str] = MappingProxyType({})) -> str | 
         return f"watchdog: the {facts.get('silent')} of {facts.get('of')} did not answer"
     if kind is EventKind.FAULT:
         verb = facts.get("verb")
+        if verb == "restart":  # a fault of a process that runs, and the end of one of a dead one
+            return f"{facts.get('target')} is started again"
         return f"{'mended' if verb in MENDING else 'fault'}: {verb} {facts.get('target')}"
     if kind is EventKind.STEP_ARMED:
         return f"{event.process} reached {event.step}: {facts.get('action')}"

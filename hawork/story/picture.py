@@ -64,8 +64,14 @@ STYLES: dict[str, tuple[str, str]] = {
 
 _ENDED = {"FINISHED", "FAILED", "CANCELED"}
 _BAR = 0.56
-_DPI = 110
-_INK = "#767676"
+WIDTH = 7.6
+"""Inches. Panels beside a notebook leave a picture 500 pixels: a wider one would be made so small
+that its words could not be read."""
+_LANE = 0.36
+DPI = 130
+_WIDER = 11 / WIDTH
+"""By how much more of the width a text takes than in a picture of 11 inches."""
+INK = "#767676"
 _ON_PLATE: Mapping[str, Any] = {
     "color": "#333333",
     "bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1},
@@ -76,9 +82,9 @@ _MOST_JOBS = 40
 higher than a PNG may be."""
 _PIXEL = 1 / 900
 """Share of the width."""
-_APART = 0.06
+_APART = 0.06 * _WIDER
 """Share of the width below which two labels would cover each other."""
-_AT_THE_END = 0.88
+_AT_THE_END = 0.83
 """Share of the width after which a label stands to the left of what it names."""
 
 
@@ -88,7 +94,7 @@ def as_png(timeline: Lanes) -> bytes:
     from matplotlib.figure import Figure
 
     lanes = _lanes(timeline)
-    figure = Figure(figsize=(11, 1.1 + 0.42 * len(lanes)), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.1 + _LANE * len(lanes)), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     figure.patch.set_alpha(0.0)
     axes = figure.subplots()
@@ -103,17 +109,17 @@ def as_png(timeline: Lanes) -> bytes:
     _draw_takeovers(axes, rows, timeline)
     axes.set_yticks(range(len(lanes)), list(reversed(lanes)))
     if left_out := len(set(timeline.lanes) - set(lanes)):
-        axes.set_title(f"and {left_out:,} older jobs", fontsize=8, loc="right", color=_INK)
+        axes.set_title(f"and {left_out:,} older jobs", fontsize=8, loc="right", color=INK)
     axes.set_ylim(-0.6, len(lanes) - 0.2)
     axes.set_xlim(timeline.begin, timeline.begin + max(_length(timeline), 0.1) * 1.02)
     since = "the start" if timeline.wall is None else clock_time(timeline.wall)
-    axes.set_xlabel(f"seconds since {since}", color=_INK)
+    axes.set_xlabel(f"seconds since {since}", color=INK)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(_INK)
-    axes.tick_params(axis="both", colors=_INK)
+    axes.spines["bottom"].set_color(INK)
+    axes.tick_params(axis="both", colors=INK)
     axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", color=_INK, alpha=0.25, linewidth=0.6)
+    axes.grid(axis="x", color=INK, alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
     _draw_legend(axes, timeline)
     for text in axes.texts:
@@ -207,7 +213,7 @@ def _draw_label(
         )  # fmt: skip
         return
     text = segment.label or (segment.state if segment.lane != LEADER_LANE else "")
-    if width > _length(timeline) * (0.012 * len(text) + 0.01) and segment.state != DOWN:
+    if width > _length(timeline) * (0.012 * len(text) + 0.01) * _WIDER and segment.state != DOWN:
         light = colour in (BLUE, GREEN)
         axes.text(
             segment.start + width / 2, row, text, ha="center", va="center",
@@ -220,11 +226,11 @@ def _draw_marks(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:
     looks: dict[str, dict[str, Any]] = {
         "fault": {"marker": "X", "markersize": 10, "color": VERMILION},
         "mended": {"marker": "o", "markersize": 7, "color": BLUE},
-        "checkpoint": {"marker": "v", "markersize": 5, "color": _INK},
-        "restored": {"marker": "^", "markersize": 8, "color": _INK},
+        "checkpoint": {"marker": "v", "markersize": 5, "color": INK},
+        "restored": {"marker": "^", "markersize": 8, "color": INK},
         "step": {"marker": "D", "markersize": 6, "color": ORANGE},
         "hung": {"marker": "P", "markersize": 9, "color": VERMILION},
-        "log": {"marker": "|", "markersize": 9, "color": _INK},
+        "log": {"marker": "|", "markersize": 9, "color": INK},
         "alarm": {"marker": "s", "markersize": 6, "color": VERMILION},
     }
     above: dict[str, float] = {}
@@ -247,7 +253,7 @@ def _draw_marks(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:
                 mark.label, (mark.time, height), xytext=(0, 9 if side is above else -17),
                 textcoords="offset points", fontsize=8,
                 ha="right" if _side(mark.time, timeline) == "right" else "center",
-                color=VERMILION if mark.kind == "fault" else _INK,
+                color=VERMILION if mark.kind == "fault" else INK,
             )  # fmt: skip
     for (height, kind), times in together.items():
         axes.plot(
@@ -301,15 +307,15 @@ def _draw_legend(axes: Axes, timeline: Lanes) -> None:
     kinds = {mark.kind for mark in timeline.marks}
     for kind, marker, colour in (
         ("fault", "X", VERMILION), ("step", "D", ORANGE), ("hung", "P", VERMILION),
-        ("mended", "o", BLUE), ("checkpoint", "v", _INK), ("restored", "^", _INK),
-        ("log", "|", _INK), ("alarm", "s", VERMILION),
+        ("mended", "o", BLUE), ("checkpoint", "v", INK), ("restored", "^", INK),
+        ("log", "|", INK), ("alarm", "s", VERMILION),
     ):  # fmt: skip
         if kind in kinds:
             handles.append(Line2D([], [], marker=marker, color=colour, linestyle="", label=kind))
     if handles:
         axes.legend(
-            handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=8,
-            fontsize=8, frameon=False, handlelength=1.4, columnspacing=1.2, labelcolor=_INK,
+            handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=5,
+            fontsize=8, frameon=False, handlelength=1.4, columnspacing=1.2, labelcolor=INK,
         )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from hawork.core.events import Event, EventKind
 from hawork.story.display import html_table
-from hawork.story.picture import GREEN, ORANGE, PURPLE, SKY, VERMILION
+from hawork.story.picture import DPI, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, WIDTH
 from hawork.story.segments import Takeover
 
 if TYPE_CHECKING:
@@ -232,9 +232,11 @@ def as_png(rows: Sequence[JobRecovery]) -> bytes:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    figure = Figure(figsize=(11, 1.2 + 0.42 * len(rows)), dpi=110, layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.2 + 0.42 * len(rows)), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
+    figure.patch.set_alpha(0.0)
     axes = figure.subplots()
+    axes.patch.set_alpha(0.0)
     for number, row in enumerate(rows):
         begin = 0.0
         for seconds, (colour, pattern) in zip(row.phases, _STYLES, strict=True):
@@ -246,14 +248,17 @@ def as_png(rows: Sequence[JobRecovery]) -> bytes:
                 begin += seconds
         axes.annotate(
             _seconds(row.total) if math.isnan(row.total) else f"{row.total:.3f} s",
-            (begin, number), xytext=(4, -3), textcoords="offset points", fontsize=8,
+            (begin, number), xytext=(4, -3), textcoords="offset points", fontsize=8, color=INK,
         )  # fmt: skip
     axes.set_yticks(
         range(len(rows)), [f"{row.job}\non {row.process}, after {row.cause}" for row in rows],
         fontsize=8,
     )  # fmt: skip
     axes.invert_yaxis()
-    axes.set_xlabel("seconds since the leader was lost")
+    axes.set_xlabel("seconds since the leader was lost", color=INK)
+    axes.tick_params(axis="both", colors=INK)
+    for spine in axes.spines.values():
+        spine.set_color(INK)
     axes.margins(x=0.08)
     handles: list[Any] = [
         Patch(facecolor=colour, hatch=pattern, edgecolor="#444444", label=phase)
@@ -261,7 +266,7 @@ def as_png(rows: Sequence[JobRecovery]) -> bytes:
     ]
     axes.legend(
         handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=5, fontsize=8,
-        frameon=False,
+        frameon=False, labelcolor=INK,
     )  # fmt: skip
     out = io.BytesIO()
     figure.savefig(out, format="png")

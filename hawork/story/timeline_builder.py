@@ -201,7 +201,8 @@ class TimelineBuilder:
         how = " ".join(str(event.facts[fact]) for fact in ("how", "server") if fact in event.facts)
         lane = self._store_lane(event, now) if target == "store" else self._lanes.get(target)
         name = target if lane is None else lane.name
-        kind = "mended" if verb in MENDING else "fault"
+        down = lane is not None and not lane.alive
+        kind = "mended" if verb in MENDING or (verb == "restart" and down) else "fault"
         self.marks.append(Mark(name, kind, now, f"{verb} ({how})" if how else verb))
         if self._is_undone_by(verb, target):
             self._lost = None  # it was not away for long enough to lose anything

@@ -13,10 +13,11 @@ from matplotlib.axes import Axes
 
 from hawork.core.events import EventKind
 from hawork.story.beliefs import BELIEF_LANE
+from hawork.story.facts import Facts
 from hawork.story.frames import events_frame
 from hawork.story.job_lanes import JobLanes
+from hawork.story.picture import DPI, as_png
 from hawork.story.picture import _lanes as drawn_lanes
-from hawork.story.picture import as_png
 from hawork.story.segments import (
     DOWN,
     LEADER_LANE,
@@ -131,6 +132,26 @@ def test_a_short_pause_loses_nothing() -> None:
     story.add(9.1, "jm-1", EventKind.LEADERSHIP_REVOKED, reason="closed").leads(9.2, "jm-2")
     (takeover,) = Timeline.of(story.events).takeovers
     assert (takeover.cause, round(takeover.lost_at, 3)) == ("terminate", 9.0)
+
+
+def test_to_start_a_dead_process_is_not_a_fault_and_to_replace_a_living_one_is() -> None:
+    story = killed_leader().fault(6, "restart", "jm-1").started(6.1, "jm-1")
+    story.fault(7, "restart", "jm-1")
+    marks = Timeline.of(story.events).marks
+    told = [(each.label, each.kind) for each in marks if each.kind in ("fault", "mended")]
+    assert told == [
+        ("kill", "fault"), ("restart", "mended"), ("restart", "fault"),
+    ]  # fmt: skip
+    facts = Facts()
+    for event in story.events:
+        facts.see(event)
+    assert [words for _, words in facts.news].count("jm-1 is started again") == 2
+
+
+def test_a_picture_can_be_read_at_half_of_a_notebook() -> None:
+    size = image.imread(io.BytesIO(as_png(Timeline.of(killed_leader().events)))).shape
+    letters = 8 / 72 * DPI  # pixels of the smallest words but those of narrow belief lanes
+    assert letters * 490 / size[1] > 7
 
 
 def cut_off(healed_at: float) -> Timeline:

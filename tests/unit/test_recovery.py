@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 from typing import Any
 
 import pytest
 from lab_story import JOB, SESSIONS, Story, killed_leader
+from matplotlib import image
 
 from hawork.core.events import EventKind
 from hawork.story.recovery import PHASES
@@ -93,6 +96,8 @@ def test_it_has_the_faces_of_its_neighbours() -> None:
     assert frame.total[0] == pytest.approx(0.75)
     bundle = recovery._repr_mimebundle_()
     assert {"text/plain", "text/html", "image/png"} == set(bundle)
+    picture = image.imread(io.BytesIO(base64.b64decode(str(bundle["image/png"]))))
+    assert picture[0, 0, 3] == 0.0, "the ground is transparent: a page may be dark"
     assert "0.750" in str(bundle["text/plain"])
     for phase in PHASES:
         assert phase in str(bundle["text/html"])

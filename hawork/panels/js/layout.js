@@ -40,6 +40,29 @@ export function tickLabel(time, step) {
   return `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${rest}`;
 }
 
+const LETTER = 6.4; // pixels of width, on the average, of the size that the picture writes in
+
+// Whether a text that begins there is cut by the picture's right edge.
+export function isCut(x, text, width) {
+  return x + text.length * LETTER > width;
+}
+
+// Above each band its words: to its left where the right edge would cut them, and none where
+// those of a later one stand. `shift` is how far the picture has moved.
+export function wordsAbove(spans, shift, width) {
+  const found = new Map();
+  let free = Infinity;
+  for (const span of [...spans].sort((one, other) => other.x - one.x)) {
+    const end = span.x + span.width + 3;
+    const left = isCut(end + shift, span.words, width);
+    const from = left ? span.x - 3 - span.words.length * LETTER : end;
+    const room = (left ? span.x - 3 : end + span.words.length * LETTER) <= free;
+    found.set(span, { x: left ? span.x - 3 : end, anchor: left ? "end" : "start", words: room ? span.words : "" });
+    if (room) free = from;
+  }
+  return spans.map((span) => found.get(span));
+}
+
 // `factor` below 1 shows less; the time at share `at` of the width stays where it is.
 export function zoom(view, factor, at, now) {
   const span = view.to - view.from;
@@ -199,7 +222,7 @@ export function thinMarks(marks, view, width, distance, most) {
 }
 
 export function textFits(text, width) {
-  return text.length * 6.4 + 8 < width;
+  return text.length * LETTER + 8 < width;
 }
 
 // "03:12:44": the kernel's clock, which `wall` tells for the start, `time` milliseconds later.

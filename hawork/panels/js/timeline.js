@@ -2,8 +2,8 @@
 
 import { el, keyed, put, say, svg } from "./dom.js";
 import {
-  clock, fit, follow, laneRows, marksUntil, offset, pan, rebase, rectsOf, scaleOf, seconds, segmentsUntil, textFits,
-  thinMarks, tickLabel, ticks, zoom,
+  clock, fit, follow, isCut, laneRows, marksUntil, offset, pan, rebase, rectsOf, scaleOf, seconds, segmentsUntil,
+  textFits, thinMarks, tickLabel, ticks, wordsAbove, zoom,
 } from "./layout.js";
 import {
   PATTERN_OF, SHAPES, describe, hatchOf, legendItem, patterns, place, reuse, wordsOf,
@@ -258,14 +258,17 @@ export function timelineView(send, model) {
         words: seconds(published - lost),
       }));
     const stalls = view.stalls.map((each) => ({ kind: "stall", words: "host stalled", ...each }));
-    reuse(bands, [...spans, ...stalls],
+    const shown = [...spans, ...stalls].map((each) => ({ ...each, width: Math.max(2, each.width) }));
+    const above = wordsAbove(shown, offset(view, width), width);
+    reuse(bands, shown.map((each, at) => ({ ...each, above: above[at] })),
       () => svg("g", {}, svg("rect", {}), svg("text", {}), svg("title", {})),
       (group, span) => {
         const [rect, text, title] = group.children;
         put(group, "class", `hw-${span.kind}`);
-        place(rect, { x: span.x, y: TOP, width: Math.max(2, span.width), height });
-        place(text, { x: span.x + Math.max(2, span.width) + 3, y: TOP - 4 });
-        say(text, span.words);
+        place(rect, { x: span.x, y: TOP, width: span.width, height });
+        place(text, { x: span.above.x, y: TOP - 4 });
+        put(text, "text-anchor", span.above.anchor);
+        say(text, span.above.words);
         say(title, span.label);
       });
   }
@@ -278,7 +281,8 @@ export function timelineView(send, model) {
       const x = (time - view.base) * scale;
       place(group.firstChild, { x1: x, x2: x, y1: TOP, y2: TOP + height });
       place(group.lastChild, { x: x + 2, y: TOP + height + 15 });
-      say(group.lastChild, `${tickLabel(time, step)} · ${clock(model.state.timeline.wall, time)}`);
+      const words = `${tickLabel(time, step)} · ${clock(model.state.timeline.wall, time)}`;
+      say(group.lastChild, isCut(x + 2 + offset(view, width), words, width) ? "" : words);
     });
   }
 

@@ -9,13 +9,13 @@ const names = [
   "emptyModel", "applyPatch", "adoptKeyframe", "applyDelta", "ticks", "clock", "tickLabel", "zoom", "pan",
   "follow", "fit", "segmentsUntil", "marksUntil", "laneRows", "placeIn", "rectsOf", "thinMarks",
   "scaleOf", "offset", "rebase", "outbox", "stateAt", "missing", "outdated",
-  "isClosed", "lastMoment",
+  "isClosed", "lastMoment", "isCut", "wordsAbove",
 ];
 const source = script.replace("export default { render };", `export { ${names.join(", ")} };`);
 const {
   emptyModel, applyPatch, adoptKeyframe, applyDelta, ticks, clock, tickLabel, zoom, pan, follow, fit,
   segmentsUntil, marksUntil, laneRows, placeIn, rectsOf, thinMarks, scaleOf, offset, rebase, outbox,
-  stateAt, missing, outdated, isClosed, lastMoment,
+  stateAt, missing, outdated, isClosed, lastMoment, isCut, wordsAbove,
 } = await import(`data:text/javascript;base64,${Buffer.from(source).toString("base64")}`);
 
 const keyframe = (seq, more = {}) => ({
@@ -226,6 +226,18 @@ test("a request is sent again until it was taken, and not for ever", () => {
   assert.notEqual(sent[2].id, sent[0].id);
   while (timers.length) timers.shift()();
   assert.equal(sent.length, 32);
+});
+
+test("words stand where the right edge does not cut them, and not over others", () => {
+  assert.equal(isCut(400, "40 s · 11:15:45", 420), true);
+  assert.equal(isCut(300, "40 s · 11:15:45", 420), false);
+  const band = (x, words = "0.029 s") => ({ x, width: 2, words });
+  assert.deepEqual(wordsAbove([band(100)], 0, 420), [{ x: 105, anchor: "start", words: "0.029 s" }]);
+  assert.deepEqual(wordsAbove([band(400)], 0, 420), [{ x: 397, anchor: "end", words: "0.029 s" }]);
+  assert.deepEqual(wordsAbove([band(900)], -800, 420)[0].anchor, "start");
+  const close = wordsAbove([band(100), band(130), band(200)], 0, 420);
+  assert.deepEqual(close.map((each) => each.words), ["", "0.029 s", "0.029 s"]);
+  assert.deepEqual(wordsAbove([band(380), band(400)], 0, 420).map((each) => each.words), ["", "0.029 s"]);
 });
 
 test("a replay is not closed, though its run is over", () => {
