@@ -72,6 +72,7 @@ class Controller:
         self._ended = threading.Event()
         self._told_the_end = False
         self._keyframe_wanted = threading.Event()
+        self._missed = False  # something that was to be told may not have arrived
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -110,7 +111,8 @@ class Controller:
         """Look once, and send what changed."""
         now = self._clock()
         nothing: tuple[dict[str, list[Any]], bool] = ({}, False)
-        added, incomplete = self._try(partial(self._timeline.advance, now, last=last), nothing)
+        advance = partial(self._timeline.advance, now, last=last)
+        added, incomplete = self._try(advance, nothing, loses=True)
         self._seen = self._try(self._sections, self._seen)
         sections = {**self._seen, "answer": self._answer, "life": {"closed": last}}
         self._seen_timeline = self._try(partial(self._timeline.section, now), self._seen_timeline)
@@ -127,8 +129,9 @@ class Controller:
         if delta is not None and not incomplete and not last:
             self._transport.send_delta(delta)
         force = incomplete or last or self._keyframe_wanted.is_set()
-        if self._feed.keyframe_due(now, force=force):
+        if self._feed.keyframe_due(now, force=force, missed=self._missed):
             self._keyframe_wanted.clear()
+            self._missed = False
             keyframe = self._feed.keyframe(self._timeline.lists(), moment)
             self._transport.send_keyframe(keyframe)
         self._trouble = ""
@@ -143,7 +146,8 @@ class Controller:
             text, ok = f"{type(error).__name__}: {error}", False
         self._answer = {"number": self._answer["number"] + 1, "text": text, "ok": ok}
 
-    def _try(self, look: Callable[[], T], before: T) -> T:
+    def _try(self, look: Callable[[], T], before: T, *, loses: bool = False) -> T:
+        """``before`` when a look fails; one that ``loses`` does not tell the same a second time."""
         try:
             return look()
         except HaworkError:
@@ -151,13 +155,13 @@ class Controller:
             return before
         except Exception as error:  # noqa: BLE001 - one look must not end all panels
             self._complain(error)
+            self._missed |= loses
             return before
 
     def _complain(self, error: Exception) -> None:
         self._trouble = (
             f"Not all of this is new ({type(error).__name__}: {error}): the panels go on looking."
         )
-        self._keyframe_wanted.set()  # something may not have arrived
 
     def _watch(self) -> None:
         while not self._ended.wait(PAUSE):
@@ -165,6 +169,7 @@ class Controller:
                 self.tick()
             except Exception as error:  # noqa: BLE001 - one message must not end all panels
                 self._complain(error)
+                self._missed = True
 
     def _act(self) -> None:
         while (request := self._requests.get()) is not None:

@@ -67,10 +67,14 @@ class Feed:
         """Everything, for views that begin or have missed something."""
         return {"seq": self.seq, "now": now, "state": dict(self._sent), "lists": dict(lists)}
 
-    def keyframe_due(self, now: float, *, force: bool = False) -> bool:
-        """Whether one should go out at ``now`` (monotonic seconds); saying yes counts as sent."""
+    def keyframe_due(self, now: float, *, force: bool = False, missed: bool = False) -> bool:
+        """Whether one should go out at ``now`` (monotonic seconds); saying yes counts as sent.
+
+        With ``missed`` nothing need have changed; only ``force`` does not wait for the pause.
+        """
         early = now - self._keyframe_at < KEYFRAME_PAUSE
-        if not force and (self._keyframe_seq == self.seq or early):
+        told = self._keyframe_seq == self.seq and not missed
+        if not force and (told or early):
             return False
         self._keyframe_seq, self._keyframe_at = self.seq, now
         return True

@@ -106,6 +106,28 @@ def test_an_idle_lab_sends_one_change_and_one_keyframe() -> None:
     assert len(keyframe["lists"]["segments"]) == len(transport.deltas[0]["append"]["segments"])
 
 
+@pytest.mark.parametrize(("what", "most"), [("sections", 1), ("events", 3)])
+def test_what_fails_for_good_is_said_once_and_does_not_flood_the_views(
+    what: str, most: int
+) -> None:
+    """A keyframe is all there is: ten a second of them, for as long as one source is broken."""
+
+    def odd(*_: Any) -> Any:
+        raise ValueError("odd")
+
+    transport, looks = Recorder(), itertools.count()
+    timeline = LiveTimeline(odd if what == "events" else lambda known: [])
+    busy = Controller(
+        timeline, odd if what == "sections" else dict, str, transport,
+        clock=lambda: START + next(looks) * 0.1,
+    )  # fmt: skip
+    for _ in range(40):
+        busy.tick()
+    troubles = [delta["patch"]["trouble"] for delta in transport.deltas]
+    assert len(troubles) == 1 and "odd" in troubles[0]["text"]
+    assert 1 <= len(transport.keyframes) <= most
+
+
 def test_what_a_button_asks_for_is_done_on_another_thread_and_answered() -> None:
     transport = Recorder()
     asked, held = threading.Event(), threading.Event()
