@@ -9,7 +9,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(predicate: Callable[[], T], timeout: float = 10.0, interval: float = 0.005) -> T:
+def eventually(
+    predicate: Callable[[], T | None], timeout: float = 10.0, interval: float = 0.005
+) -> T:
     """The first true value of ``predicate``; ``AssertionError`` after ``timeout`` seconds.
 
     Polls, because it waits for things that cannot notify. An ``AssertionError`` inside the

@@ -52,7 +52,7 @@ class Contestant:
     """One column: a cluster of two JobManagers and no TaskManagers."""
 
     name: str
-    make: Callable[..., LabCluster]
+    make: Callable[..., LabCluster | FlinkCluster]
     supervisor: bool = False
     faults: tuple[str, ...] = tuple(FAULTS)
     watchdog: str = "0"
@@ -94,7 +94,7 @@ FLINK = Contestant(
 
 @dataclass
 class Race:
-    lab: LabCluster
+    lab: LabCluster | FlinkCluster
     watching: Watching
     meter: Meter
 
@@ -243,7 +243,7 @@ def crowd(contestant: Contestant, ha: str, directory: Path, comparison: Comparis
     comparison.add(f"requests of all {STANDBYS} standbys", "", contestant.name, asked)
 
 
-def submit_jobs(lab: LabCluster, jobs: int) -> None:
+def submit_jobs(lab: LabCluster | FlinkCluster, jobs: int) -> None:
     script = SqlScript.of(SQL, {})
     for number in range(jobs):
         if isinstance(lab, FlinkCluster):
@@ -253,7 +253,7 @@ def submit_jobs(lab: LabCluster, jobs: int) -> None:
             lab.submit(f"{JOB}:delays", config)
 
 
-def recovered(lab: LabCluster, count: int) -> bool:
+def recovered(lab: LabCluster | FlinkCluster, count: int) -> bool:
     with contextlib.suppress(HaworkError):
         jobs = lab.client.request("GET", "/v1/jobs/overview").get("jobs", [])
         return len(jobs) == count and all(job["state"] != "INITIALIZING" for job in jobs)

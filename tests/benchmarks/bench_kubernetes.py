@@ -6,6 +6,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ HANDOVERS = 9
 IDLE_SECONDS = 60.0
 LEASE = 4.0
 _LEASE_OPTIONS = "high-availability.kubernetes.leader-election"
-FLINKS_DEFAULTS = {
+FLINKS_DEFAULTS: dict[str, Any] = {
     "K8S_LEASE_DURATION": "15 s", "K8S_RENEW_DEADLINE": "15 s", "K8S_RETRY_PERIOD": "5 s",
 }  # fmt: skip
 
@@ -106,6 +107,10 @@ def contenders_of(cluster: ClusterUnderTest, number: int) -> list[Contender]:
     ]
 
 
+def next_leader(contenders: list[Contender]) -> Contender | None:
+    return next((each for each in contenders if each.leads), None)
+
+
 def users_requests(requests: list[AuditedRequest], since: float) -> Counter[str]:
     """How often each contender asked anything since then."""
     return Counter(
@@ -147,10 +152,8 @@ def test_requests_of_a_handover(control_plane: ControlPlane) -> None:
             leader = next(each for each in contenders if each.leads)
             index, since, begin = contenders.index(leader), time.time(), time.monotonic()
             leader.driver.close()
-            following = eventually(
-                lambda gone=leader: next((e for e in contenders if e is not gone and e.leads), None)
-            )
-            assert following is not None
+            others = [each for each in contenders if each is not leader]
+            following = eventually(partial(next_leader, others))
             granted = following.times["grant", following.session_id]
             milliseconds.append((granted - begin) * 1000)
             time.sleep(1.0)  # for those who were late

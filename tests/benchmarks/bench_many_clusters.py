@@ -18,7 +18,7 @@ from hawork.testing import eventually
 from tests.backends.kubernetes import kubernetes_setup
 from tests.backends.zookeeper import zookeeper_setup
 from tests.benchmarks.bench_kubernetes import FLINKS_DEFAULTS
-from tests.benchmarks.bench_scale import received
+from tests.benchmarks.bench_scale import received_packets
 from tests.benchmarks.figures import Table
 from tests.contract.zookeeper_harness import shared_servers
 
@@ -53,17 +53,17 @@ def test_zookeeper() -> None:
         eventually(
             lambda: all(len(looking.get_children(latch)) == 2 for latch in latches), timeout=60
         )
-        before, begin = received("zookeeper"), time.monotonic()
+        before, begin = received_packets("zookeeper"), time.monotonic()
         time.sleep(IDLE_SECONDS)  # what is measured is that nothing happens
-        idle = (received("zookeeper") - before) / (time.monotonic() - begin)
+        idle = (received_packets("zookeeper") - before) / (time.monotonic() - begin)
         table.add(f"requests per second, idle, session timeout {SESSION:g} s", [idle])
-        before, begin = received("zookeeper"), time.monotonic()
+        before, begin = received_packets("zookeeper"), time.monotonic()
         rack.cut()
         for standby in standbys[:RACK]:
             standby.granted()
         seconds = [standby.calls[0][2] - begin for standby in standbys[:RACK]]
         table.add(f"seconds until each of {RACK} dead leaders has a successor", seconds)
-        spent = received("zookeeper") - before - LIVING * idle * (time.monotonic() - begin)
+        spent = received_packets("zookeeper") - before - LIVING * idle * (time.monotonic() - begin)
         table.add("requests of a takeover, idle ones of all others left out", [spent / RACK])
         assert all(leader.leads for leader in leaders[RACK:]), "no other cluster is disturbed"
     finally:

@@ -31,7 +31,7 @@ MANAGERS = ("jm-1", "jm-2", "jm-3")
 COLOURS = ("#35b591", "#d9d9d9", "#f0e442")
 
 
-class CountingComm(comm.base_comm.BaseComm):  # type: ignore[misc]
+class CountingComm(comm.base_comm.BaseComm):
     """Turns messages into JSON, as a kernel does, and counts their bytes."""
 
     sizes: list[int] = []
@@ -84,9 +84,7 @@ def hub_of(session: Session) -> tuple[LiveTimeline, Controller]:
     timeline = LiveTimeline(session.arrived)
     hub = HubWidget()
     PanelWidget(hub, ["timeline"], str)
-    controller = Controller(
-        timeline, lambda now: {}, str, hub, clock=lambda: session.now + STEP / 2
-    )
+    controller = Controller(timeline, dict, str, hub, clock=lambda: session.now + STEP / 2)
     return timeline, controller
 
 
@@ -101,7 +99,7 @@ def run_live() -> tuple[PanelWidget, Controller]:
     session = Session()
     timeline = LiveTimeline(session.arrived)
     hub = HubWidget()
-    controller = Controller(timeline, lambda now: {}, str, hub, clock=lambda: session.now)
+    controller = Controller(timeline, dict, str, hub, clock=lambda: session.now)
     filled(session, timeline)
 
     def go_on() -> None:
@@ -197,8 +195,8 @@ def test_memory_over_an_hour() -> None:
         moments.append((whole.now, len(whole.events)))
     shown = 0
     timeline = LiveTimeline(lambda known: whole.events[known:shown])
-    controller = Controller(timeline, lambda now: {}, str, HubWidget(), clock=lambda: session.now)
-    kept = []
+    controller = Controller(timeline, dict, str, HubWidget(), clock=lambda: session.now)
+    kept: list[float] = []
     tracemalloc.start()
     try:
         for now, count in moments[::10]:

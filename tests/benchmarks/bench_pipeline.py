@@ -6,6 +6,7 @@ import csv
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from hawork.core.types import JobID
@@ -25,7 +26,7 @@ def test_flights_per_second(tmp_path: Path) -> None:
     for number in range(ROUNDS):
         loop.append(RECORDS / seconds(lambda: run_loop(flights)))
         output = tmp_path / f"output-{number}"
-        pipeline.append(RECORDS / seconds(lambda output=output: run_pipeline(flights, output)))
+        pipeline.append(RECORDS / seconds(partial(run_pipeline, flights, output)))
     table = Table(f"Delays of {RECORDS:,} flights, one subtask", "records/s", digits=0)
     table.add("csv.DictReader and a dict", loop)
     table.add("CsvSource, filter, key_by, aggregate, FileSink", pipeline)

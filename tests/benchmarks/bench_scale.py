@@ -36,6 +36,7 @@ from hawork.story.picture import as_png
 from hawork.story.timeline import Timeline
 from hawork.story.verdict import judge
 from hawork.testing import eventually
+from tests.backends.zookeeper import zookeeper_setup
 from tests.benchmarks import bench_kubernetes, bench_zookeeper, taking_over
 from tests.benchmarks.leading import leadership
 from tests.benchmarks.scale import Growth
@@ -101,7 +102,7 @@ def take_over(
     try:
         with leadership(lab.config) as (_, stores):
             store_many(stores, jobs)
-        stored = megabytes(Path(urlsplit(lab.config.get_option(options.STORAGE_DIR)).path))
+        stored = megabytes(Path(urlsplit(str(lab.config.get_option(options.STORAGE_DIR))).path))
         lab.start()
         taking_over.wait_until_restored(lab, jobs, lab.leader())
         for _ in range(TAKEOVERS):
@@ -174,7 +175,7 @@ def test_standbys(tmp_path: Path) -> None:
 
 
 def hand_over_on_zookeeper(growth: Growth, standbys: int) -> None:
-    cluster = bench_zookeeper.ClusterUnderTest(shared_servers())
+    cluster = zookeeper_setup.ClusterUnderTest(shared_servers())
     try:
         sessions = {"ZK_SESSION_TIMEOUT": "60 s"}
         contenders = [cluster.contend(cluster.open(**sessions), wait=False)]

@@ -17,7 +17,7 @@ from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration
 from hawork.core.events import NullEventSink
 from hawork.core.types import REST_SERVER, LeaderInformation, LeaderSessionID
-from hawork.lab import LabCluster
+from hawork.lab import FlinkCluster, LabCluster
 from hawork.lab.stores.kubernetes import KubernetesStore
 from hawork.servers.kubernetes.audit import AuditedRequest
 from tests.benchmarks import bench_kubernetes, bench_zookeeper
@@ -73,10 +73,10 @@ class Meter(Protocol):
 
     def options(self) -> Mapping[str, str]: ...
 
-    def standing(self, lab: LabCluster) -> set[str]:
+    def standing(self, lab: LabCluster | FlinkCluster) -> set[str]:
         """The JobManagers that take part in the election by now."""
 
-    def asked(self, lab: LabCluster) -> Mapping[str, int]:
+    def asked(self, lab: LabCluster | FlinkCluster) -> Mapping[str, int]:
         """How often each JobManager asked the server so far; only differences mean anything."""
 
 
@@ -86,10 +86,10 @@ class ZooKeeperMeter:
     def options(self) -> Mapping[str, str]:
         return bench_zookeeper.options(bench_zookeeper.SESSION)
 
-    def standing(self, lab: LabCluster) -> set[str]:
+    def standing(self, lab: LabCluster | FlinkCluster) -> set[str]:
         return set(self._sessions(lab))
 
-    def asked(self, lab: LabCluster) -> Mapping[str, int]:
+    def asked(self, lab: LabCluster | FlinkCluster) -> Mapping[str, int]:
         servers = shared_servers()
         text = servers.four_letters(servers.names[0], "cons")
         packets = {
@@ -98,7 +98,7 @@ class ZooKeeperMeter:
         }
         return {name: packets.get(session, 0) for name, session in self._sessions(lab).items()}
 
-    def _sessions(self, lab: LabCluster) -> dict[str, int]:
+    def _sessions(self, lab: LabCluster | FlinkCluster) -> dict[str, int]:
         """From the owners of the latch's znodes."""
         rows = lab.store_rows()
         latch = rows[rows.table.str.endswith("/latch")]
@@ -113,7 +113,7 @@ class KubernetesMeter:
         lease = bench_kubernetes.LEASE
         return bench_kubernetes.options(lease, lease / 4)
 
-    def standing(self, lab: LabCluster) -> set[str]:
+    def standing(self, lab: LabCluster | FlinkCluster) -> set[str]:
         """Whoever asked for ConfigMaps has read the lock, and takes it when it is free."""
         since = {
             process.name: psutil.Process(process.pid).create_time() - _WHOLE_SECONDS
@@ -127,10 +127,10 @@ class KubernetesMeter:
             and request.received >= since.get(request.user, math.inf)
         }
 
-    def asked(self, lab: LabCluster) -> Mapping[str, int]:
+    def asked(self, lab: LabCluster | FlinkCluster) -> Mapping[str, int]:
         return Counter(request.user for request in self._requests(lab))
 
-    def _requests(self, lab: LabCluster) -> list[AuditedRequest]:
+    def _requests(self, lab: LabCluster | FlinkCluster) -> list[AuditedRequest]:
         store = lab._store
         assert isinstance(store, KubernetesStore)
         return store.control_plane.requests()

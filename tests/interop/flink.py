@@ -6,7 +6,7 @@ import uuid
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -76,7 +76,7 @@ class FlinkProcesses(FlinkClient):
         self._in_old_form(self.config_file)
         self._control = ProcessControl(directory, {}, release=False)
 
-    def __enter__(self) -> FlinkProcesses:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

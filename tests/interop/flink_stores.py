@@ -83,6 +83,8 @@ class FlinkStore(Protocol):
     def dump(self, file: Path) -> str:
         """Write the dump that an engineer would have; the option of ``inspect`` that takes it."""
 
+    def close(self) -> None: ...
+
 
 class ZooKeeperStore:
     """Znodes below ``/flink/<cluster-id>``, with the fields of ``--zookeeper-dump``."""

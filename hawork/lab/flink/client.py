@@ -15,7 +15,7 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from hawork.core.errors import JobSubmissionError, LabError
 from hawork.core.flink import LOGGING
@@ -62,7 +62,7 @@ class FlinkClient:
     def config_file(self) -> Path:
         return self._conf / "config.yaml"
 
-    def __enter__(self) -> FlinkClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
