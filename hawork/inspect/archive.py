@@ -56,6 +56,7 @@ class DirectoryStorage:
 
     def __init__(self, root: Path) -> None:
         self._root = Path(os.path.realpath(root))
+        self._below = f"{str(self._root).rstrip('/')}/"
         self.notes: list[str] = []
         self.folders: set[str] = set()
 
@@ -106,8 +107,8 @@ class DirectoryStorage:
     def open(self, name: str) -> BinaryIO:
         if inside(name) is None:
             raise StoreUnavailableError(f"{name} leads out of {self._root}: it is not opened")
-        path = os.path.realpath(self._root / name)
-        if not Path(path).is_relative_to(self._root):
+        path = os.path.realpath(f"{self._below}{name}")
+        if not path.startswith(self._below):
             raise StoreUnavailableError(f"{name} is a link that leads out: it is not followed")
         try:
             # Opening a pipe would wait for its writer, who may never come.

@@ -25,6 +25,7 @@ from hawork.inspect.cluster import (
     ResultFile,
     StoredPointer,
 )
+from hawork.inspect.decoding import Decoding, decoding
 from hawork.inspect.errors import UndecodableError
 from hawork.inspect.handles import OperatorFacts, StateHandle
 from hawork.inspect.job_graph_json import read_job_graph
@@ -69,11 +70,17 @@ def follow(cluster: Cluster, progress: Progress | None = None) -> None:
     # _metadata is compared where recovery would begin, or where state is missing: it is the only
     # checksum, and of older checkpoints nothing depends on it.
     newest = {id(job.checkpoints[-1]) for job in cluster.jobs.values() if job.checkpoints}
-    for number, stored in enumerate(pointers):
-        if progress is not None and number % 100 == 0:
-            progress("pointers", number, len(pointers))
-        if stored.pointer is not None:
-            follow_pointer(cluster, files, stored, id(stored) in newest)
+    located = [
+        (stored, found)
+        for stored in pointers
+        if stored.pointer is not None and (found := _locate(cluster, files, stored)) is not None
+    ]
+    checkpoints = [found for stored, found in located if isinstance(stored, Checkpoint)]
+    with decoding(lambda file: read_whole(files, file), checkpoints) as decoder:
+        for number, (stored, found) in enumerate(located):
+            if progress is not None and number % 100 == 0:
+                progress("pointers", number, len(located))
+            _read_pointed(cluster, files, stored, found, decoder, newest=id(stored) in newest)
     gone = [stored for stored in pointers if stored.file is not None and stored.file.missing]
     if len(gone) > 1 and all(stored.pointer is None or stored in gone for stored in pointers):
         cluster.miss("files of pointers", "none of them is in the storage: is --map right?")
@@ -100,6 +107,14 @@ def follow_pointer(
 
     ``newest``: it is the one that recovery begins with, whose ``_metadata`` is compared.
     """
+    found = _locate(cluster, files, stored)
+    if found is not None:
+        decoder = Decoding(lambda file: read_whole(files, file))
+        _read_pointed(cluster, files, stored, found, decoder, newest=newest)
+
+
+def _locate(cluster: Cluster, files: StoredFiles, stored: StoredPointer) -> StoredFile | None:
+    """The file that a pointer leads to; ``None``: it is not there, or could not be looked at."""
     assert stored.pointer is not None
     url = stored.pointer.path
     name = files.name_of(url)
@@ -108,7 +123,7 @@ def follow_pointer(
         other = files.elsewhere(url)
         better = f", such as {_map_to(url, other)}" if other is not None else ""
         cluster.miss("files of pointers", f"{not_mapped(url)}{better}")
-        return
+        return None
     found = files.get(name)
     # The folder of a cluster is made by Flink; an empty storageDir may only be not mounted.
     folder = posixpath.dirname(name)
@@ -117,15 +132,27 @@ def follow_pointer(
         cluster, files, url, name, posixpath.dirname(folder)
     )  # fmt: skip
     stored.file = PointedFile(name, looked)
-    if found is None:
-        return
-    stored.file.size = found.size
+    if found is not None:
+        stored.file.size = found.size
+    return found
+
+
+def _read_pointed(
+    cluster: Cluster,
+    files: StoredFiles,
+    stored: StoredPointer,
+    found: StoredFile,
+    decoder: Decoding,
+    *,
+    newest: bool,
+) -> None:
+    assert stored.file is not None
+    name = found.name
     try:
-        data = read_whole(files, found)
         if isinstance(stored, Checkpoint):
-            stored.content = decode_completed_checkpoint(data)
+            stored.content = decoder.checkpoint(found)
         elif isinstance(stored, JobGraph):
-            stored.content = read_job_graph(data)
+            stored.content = read_job_graph(read_whole(files, found))
             stored.artifacts = list(_artifacts(cluster, files, name, stored.content))
     except UndecodableError as error:
         stored.file.error, stored.file.offset = str(error), error.offset

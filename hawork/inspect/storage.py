@@ -14,6 +14,7 @@ __all__ = ["LARGEST_FILE", "MOST_FILES", "Storage", "StoredFile", "inside", "rea
 LARGEST_FILE: Final = 256 << 20
 """Bytes of a file that is read whole: files of HA data are far smaller."""
 MOST_FILES: Final = 2_000_000
+_AT_ONCE: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,21 @@ def read_file(storage: Storage, name: str, limit: int = LARGEST_FILE) -> bytes:
     """A whole file; ``StoreUnavailableError`` when it cannot be read or has more bytes."""
     try:
         with storage.open(name) as file:
-            data = file.read(limit + 1)
+            data = _read(file, limit + 1)
     except (OSError, EOFError, ValueError) as error:
         raise StoreUnavailableError(f"{name} cannot be read: {error}") from None
     if len(data) > limit:
         raise StoreUnavailableError(f"{name} has more than {limit} bytes: it was not read")
+    return data
+
+
+def _read(file: BinaryIO, most: int) -> bytes:
+    """At most so many bytes. Python makes room for all that it is asked for before it reads."""
+    size = min(most, _AT_ONCE)
+    data = file.read(size)
+    while len(data) == size and size < most:
+        size = min(most, 16 * size)
+        data += file.read(size - len(data))
     return data
 
 
