@@ -386,7 +386,7 @@ class _Job:
         now = time.monotonic()
         self._first = self._first or now
         try:
-            found = answer(address, f"jobs/{self._id}")
+            found = self._details(address)
         except OSError:
             self._state = ""  # a JobManager that ends, or hangs, does not say that a job is absent
             return
@@ -402,6 +402,18 @@ class _Job:
             self._restored = restored["id"]
         # What it restores later is its own: it may run from nothing, fail and begin again.
         self._began |= state == "RUNNING" and now - self._since >= REFRESHED
+
+    def _details(self, address: str) -> Any:
+        try:
+            return answer(address, f"jobs/{self._id}")
+        except urllib.error.HTTPError:
+            # Of a job of which only a dirty result is left Flink knows the end and no plan: it
+            # ends this answer by a NullPointerException (JobDetailsInfo), not the overview.
+            jobs = answer(address, "jobs/overview")["jobs"]
+            ended = [each for each in jobs if each["jid"] == self._id and each["end-time"] >= 0]
+            if not ended:
+                raise
+            return {"state": ended[0]["state"], "vertices": []}
 
     @property
     def is_clear(self) -> bool:
