@@ -21,24 +21,33 @@ if TYPE_CHECKING:
 
 __all__ = ["as_fragment", "as_page"]
 
-_STYLE: Final = """
-.hawork-inspection{font:14px/1.5 system-ui,sans-serif;color:#1b1f24;background:#fff;
-max-width:70em}
+_DARK: Final = ('[data-jp-theme-light="false"]', '[data-theme="dark"]', ".vscode-dark")
+"""What a page of JupyterLab and Voila, of the course's site, or of VS Code has when it is dark."""
+_STYLE: Final = (
+    """
+.hawork-inspection{--bad:#a40e26;--warn:#7a4e00;--good:#116329;--dim:#57606a;--line:#d0d7de;
+--text:#1b1f24;--back:#fff;
+font:14px/1.5 system-ui,sans-serif;color:var(--text);background:var(--back);max-width:70em}
+"""
+    + ",".join(f"{page} .hawork-inspection" for page in _DARK)
+    + """{--bad:#ff8f9c;--warn:#e3b341;--good:#56d364;--dim:#a5adb6;--line:#565d66;--text:#e6e6e6;
+--back:transparent}
 .hawork-inspection code,.hawork-inspection td{font-family:ui-monospace,monospace;font-size:13px}
 .hawork-inspection table{border-collapse:collapse;margin:.8em 0}
-.hawork-inspection th,.hawork-inspection td{text-align:left;padding:.2em .9em .2em 0;
-border-bottom:1px solid #d0d7de;vertical-align:top}
-.hawork-inspection .fatal,.hawork-inspection .data-loss{color:#a40e26}
-.hawork-inspection .stuck,.hawork-inspection .warning{color:#7a4e00}
-.hawork-inspection .good{color:#116329}
-.hawork-inspection .info{color:#57606a}
+.hawork-inspection th,.hawork-inspection td{text-align:left!important;padding:.2em .9em .2em 0;
+border-bottom:1px solid var(--line);vertical-align:top;color:var(--text)}
+.hawork-inspection .fatal,.hawork-inspection .data-loss{color:var(--bad)}
+.hawork-inspection .stuck,.hawork-inspection .warning{color:var(--warn)}
+.hawork-inspection .good{color:var(--good)}
+.hawork-inspection .info{color:var(--dim)}
 .hawork-inspection .verdict{font-size:17px}
-.hawork-inspection details{margin:.4em 0;padding-left:.8em;border-left:3px solid #d0d7de}
+.hawork-inspection details{margin:.4em 0;padding-left:.8em;border-left:3px solid var(--line)}
 .hawork-inspection details[open].fatal,.hawork-inspection details[open].data-loss{
-border-color:#a40e26}
+border-color:var(--bad)}
 .hawork-inspection dt{font-weight:600}
 .hawork-inspection dd{margin:0 0 .4em 1.2em;overflow-wrap:anywhere}
-""".strip()
+"""
+).strip()
 
 
 def _text(text: str) -> str:

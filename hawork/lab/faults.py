@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from hawork.lab.stores.store import LabStore
     from hawork.story.event_reader import EventReader
 
+_STOPS_WITHIN = 3.0
+"""Seconds until a process that was sent SIGSTOP is known to stand still, at most."""
+
 
 class Faults:
     """The verbs, of a cluster on this machine. Each returns the event that tells of it.
@@ -122,10 +125,20 @@ class Faults:
     def resume(self, target: str) -> Event:
         """SIGCONT a paused process: it goes on where it was, also if a step had paused it.
 
+        ``LabError`` for one that runs, as when a cell is run twice.
+
         >>> woken = lab.resume("jm-1")                                     # doctest: +SKIP
         >>> await lab.wait_for_event("leadership.revoked", "jm-1", after=woken)  # doctest: +SKIP
         """
         name, processes = self._alive(target)
+        try:
+            # Its signal may be on the way still.
+            processes.control.wait_until(name, "paused", "exited", timeout=_STOPS_WITHIN)
+        except LabError:
+            raise LabError(f"process {name} is not paused, and cannot be resumed") from None
+        return self._resume(name, processes)
+
+    def _resume(self, name: str, processes: LabProcesses) -> Event:
         self._steps.leave(name)
         event = self._record("resume", name)
         processes.control.signal(name, "CONT")
@@ -134,8 +147,9 @@ class Faults:
 
     def wake(self, target: str) -> None:
         """Resume a process that may have been killed since it was stopped."""
-        if self._started().state(target).alive:
-            self.resume(target)
+        processes = self._started()
+        if processes.state(target).alive:
+            self._resume(target, processes)
 
     def restart(self, target: str) -> Event:
         """Kill a process if it is alive, and start it again under its name.

@@ -84,13 +84,17 @@ def recorded(
     timeline = LiveTimeline(lambda known: seen[known:])
     through = moments(ordered, timeline, seen, ha, most)
     end = max(ordered[-1].monotonic, until or 0.0)
+    lists, section = timeline.lists(), timeline.section(end)
+    told = {row[0] for row in (*lists["segments"], *section["open"].values())}
+    # What no event of the run tells of, such as what a client sees, has no lane.
+    section["lanes"] = [each for each in section["lanes"] if each[1] != "truth" or each[0] in told]
     state = {
-        "timeline": timeline.section(end),
+        "timeline": section,
         "life": {"closed": True},
         "news": {"lines": []},
         "moments": through,
     }
-    return {"seq": 0, "now": timeline.milliseconds(end), "state": state, "lists": timeline.lists()}
+    return {"seq": 0, "now": timeline.milliseconds(end), "state": state, "lists": lists}
 
 
 def _events_of(run: Sequence[Event] | Path | str) -> list[Event]:

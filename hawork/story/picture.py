@@ -72,10 +72,8 @@ DPI = 130
 _WIDER = 11 / WIDTH
 """By how much more of the width a text takes than in a picture of 11 inches."""
 INK = "#767676"
-_ON_PLATE: Mapping[str, Any] = {
-    "color": "#333333",
-    "bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1},
-}
+_PLATE: Mapping[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1}
+_ON_PLATE: Mapping[str, Any] = {"color": "#333333", "bbox": _PLATE}
 """Of a text that lies across bars or the yellow of a takeover, where grey cannot be read."""
 _MOST_JOBS = 40
 """Lanes of jobs that are drawn, the newest ones: more are too many to read, and a picture that is
@@ -202,7 +200,9 @@ def _draw_label(
     axes: Axes, segment: Segment, row: float, timeline: Lanes, bar: float = _BAR
 ) -> None:
     colour, pattern = STYLES.get(segment.state, (GREY, ""))
-    width = segment.end - segment.start
+    # Of a part of a run only what is shown has room: a bar may have begun long before.
+    start, end = max(segment.start, timeline.begin), min(segment.end, timeline.end)
+    width = end - start
     if segment.state in _ENDED:
         # An end is a moment: it does not last until the lab is closed.
         axes.plot([segment.start], [row], marker="s", markersize=9, color=colour)
@@ -216,7 +216,7 @@ def _draw_label(
     if width > _length(timeline) * (0.012 * len(text) + 0.01) * _WIDER and segment.state != DOWN:
         light = colour in (BLUE, GREEN)
         axes.text(
-            segment.start + width / 2, row, text, ha="center", va="center",
+            start + width / 2, row, text, ha="center", va="center",
             fontsize=8 if bar > _BAR / 2 else 6.5, color="white" if light else "black",
             bbox={"facecolor": colour, "edgecolor": "none", "pad": 1} if pattern else None,
         )  # fmt: skip
@@ -254,6 +254,7 @@ def _draw_marks(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:
                 textcoords="offset points", fontsize=8,
                 ha="right" if _side(mark.time, timeline) == "right" else "center",
                 color=VERMILION if mark.kind == "fault" else INK,
+                bbox=_PLATE if _over_a_takeover(mark, timeline) else None,
             )  # fmt: skip
     for (height, kind), times in together.items():
         axes.plot(
@@ -264,6 +265,14 @@ def _draw_marks(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:
 
 def _is_free(labelled: dict[str, float], mark: Mark, timeline: Lanes) -> bool:
     return mark.time - labelled.get(mark.lane, -1e9) >= _length(timeline) * _APART
+
+
+def _over_a_takeover(mark: Mark, timeline: Lanes) -> bool:
+    """Whether its label lies across the yellow, or across its edge."""
+    near = _length(timeline) * _APART / 2
+    return any(
+        each.lost_at - near < mark.time < each.published_at + near for each in timeline.takeovers
+    )
 
 
 def _draw_takeovers(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:

@@ -72,6 +72,10 @@ def test_after_a_pause_past_the_lease_another_one_leads(lab: LabCluster) -> None
     assert lab.processes[leader].state == "running"
     revoked = lab.wait_for_event(EventKind.LEADERSHIP_REVOKED, leader, after=paused).wait()
     assert revoked.process == leader
+    known = len(lab.event_list())
+    with pytest.raises(LabError, match=f"process {leader} is not paused, and cannot be resumed"):
+        lab.resume(leader)  # a cell that is run twice would wait for what does not come again
+    assert not [e for e in lab.event_list()[known:] if e.kind is EventKind.FAULT]
 
 
 def test_a_graceful_end_hands_over(lab: LabCluster) -> None:

@@ -148,6 +148,21 @@ def test_to_start_a_dead_process_is_not_a_fault_and_to_replace_a_living_one_is()
     assert [words for _, words in facts.news].count("jm-1 is started again") == 2
 
 
+def test_a_picture_of_a_part_writes_within_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The middle of a bar that began long before had been where the names of the lanes stand."""
+    written: list[tuple[float, str]] = []
+    write = Axes.text
+
+    def text(axes: Axes, x: float, y: float, words: str, **more: object) -> object:
+        written.append((x, words))
+        return write(axes, x, y, words, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Axes, "text", text)
+    bars = (Segment("jm-1", STANDBY, 0.0, 90.0), Segment("jm-1", LEADING, 90.0, 100.0))
+    as_png(Timeline(("jm-1",), bars, (), (), 0.0, 100.0, begin=80.0))
+    assert written == [(85.0, STANDBY), (95.0, LEADING)]
+
+
 def test_a_picture_can_be_read_at_half_of_a_notebook() -> None:
     size = image.imread(io.BytesIO(as_png(Timeline.of(killed_leader().events)))).shape
     letters = 8 / 72 * DPI  # pixels of the smallest words but those of narrow belief lanes

@@ -215,8 +215,9 @@ def test_a_recorded_run_is_one_keyframe() -> None:
     assert keyframe["now"] == 8000
     assert keyframe["state"]["life"] == {"closed": True}
     lanes = [lane for lane, _ in keyframe["state"]["timeline"]["lanes"]]
-    assert lanes[:4] == [HOLDER_LANE, "published leader", BELIEF_LANE, CLIENT_LANE]
-    assert lanes[4:] == ["jm-1", "jm-2", "jm-3", "tm-1", "tm-2", "job delays"]
+    assert lanes[:3] == [HOLDER_LANE, "published leader", BELIEF_LANE]
+    assert CLIENT_LANE not in lanes, "no event tells of a client"
+    assert lanes[3:] == ["jm-1", "jm-2", "jm-3", "tm-1", "tm-2", "job delays"]
     assert keyframe["state"]["timeline"]["takeovers"] == [["jm-2", 4000, 4100, "kill"]]
 
 

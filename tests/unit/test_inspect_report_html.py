@@ -1,0 +1,42 @@
+"""An inspection as HTML can be read on a light page and on a dark one."""
+
+from __future__ import annotations
+
+import re
+
+from hawork.inspect.report_html import _DARK, _STYLE
+
+DARK_PAGE = "#212121"
+"""The lighter ground of JupyterLab's dark theme."""
+
+
+def luminance(colour: str) -> float:
+    """Of ``#rgb`` or ``#rrggbb``, as WCAG 2.1 defines it."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    red, green, blue = (
+        each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def colours(rule: str) -> dict[str, str]:
+    return dict(re.findall(r"--([\w-]+):([^;}]+)", rule))
+
+
+def test_every_text_can_be_read_on_either_page() -> None:
+    """In JupyterLab's dark theme the head of the table had been white on white."""
+    rules = _STYLE.split("}\n")
+    light, dark = colours(rules[0]), colours(rules[1])
+    assert set(light) == set(dark) >= {"text", "back", "bad", "warn", "good", "dim"}
+    assert all(f"{page} .hawork-inspection" in rules[1] for page in _DARK)
+    assert dark["back"] == "transparent"
+    assert not re.search("#[0-9a-f]{3}", "".join(rules[2:])), "a colour for one page only"
+    for name in set(light) - {"back", "line"}:
+        assert contrast(light[name], light["back"]) >= 4.5, name
+        assert contrast(dark[name], DARK_PAGE) >= 4.5, name
