@@ -18,11 +18,11 @@ def mark_moments(cluster: Cluster) -> None:
     """Say of every checkpoint whose files are of another moment than its pointer."""
     if cluster.files is None or not _led(cluster):
         return
+    numbered = {job.job_id: _numbered(job) for job in cluster.jobs.values()}
+    went_on = any(_went_on(cluster, job, numbered[job.job_id]) for job in cluster.jobs.values())
     for job in cluster.jobs.values():
-        pointers = {each.checkpoint_id: each for each in job.checkpoints
-                    if each.checkpoint_id is not None}  # fmt: skip
-        if pointers:
-            _of_job(cluster, job, dict(sorted(pointers.items())))
+        if pointers := numbered[job.job_id]:
+            _of_job(cluster, job, pointers, went_on=went_on)
         elif job.counter is not None and job.counter.value is not None:
             known = _known(cluster, job)
             if known and min(known) >= job.counter.value:
@@ -40,7 +40,27 @@ def _led(cluster: Cluster) -> bool:
     return record.renew_time + record.lease_duration >= moment
 
 
-def _of_job(cluster: Cluster, job: JobView, pointers: Mapping[int, Checkpoint]) -> None:
+def _numbered(job: JobView) -> Mapping[int, Checkpoint]:
+    """Its checkpoints by id, the oldest first."""
+    found = {each.checkpoint_id: each for each in job.checkpoints if each.checkpoint_id is not None}
+    return dict(sorted(found.items()))
+
+
+def _went_on(cluster: Cluster, job: JobView, pointers: Mapping[int, Checkpoint]) -> bool:
+    """Whether a leader replaced a checkpoint of this job after the store was dumped: of the older
+    one is nothing left, and the newer one is whole but for its pointer."""
+    folders = _folders(cluster, job)
+    newer = {each for each in folders & _loose(cluster, job) if each > max(pointers, default=each)}
+    replaced = list(pointers.items())[: len(newer)]
+    return any(
+        each.file is not None and each.file.missing and number not in folders
+        for number, each in replaced
+    )
+
+
+def _of_job(
+    cluster: Cluster, job: JobView, pointers: Mapping[int, Checkpoint], *, went_on: bool
+) -> None:
     folders, loose = _folders(cluster, job), _loose(cluster, job)
     oldest, newest = min(pointers), max(pointers)
     newer = {each for each in folders | loose if each > newest}
@@ -49,8 +69,9 @@ def _of_job(cluster: Cluster, job: JobView, pointers: Mapping[int, Checkpoint]) 
         # The one that is just being removed, besides those that newer ones replaced.
         going = at < len(newer) + surplus and number not in folders and bool(folders)
         # Of one that is removed _metadata goes before the files of state. It is there though those
-        # of all newer ones are, too: nothing is being removed, its file is missing.
-        kept = number in folders and newer <= folders
+        # of all newer ones are, too: nothing is being removed, its file is missing. Unless the
+        # folders were listed earlier than the files, as other jobs show.
+        kept = number in folders and newer <= folders and not went_on
         gone_with_it = files_are_missing(checkpoint) and not kept
         if (at < len(newer) or going) and (checkpoint.marked or gone_with_it):
             checkpoint.moment = "before its files"

@@ -269,6 +269,27 @@ def test_files_that_were_listed_before_the_store_moved_on_are_no_damage(cluster:
     assert found.recovery.jobs[made.jobs["exclusive"]].checkpoint == newest
 
 
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_folders_that_were_copied_before_the_files_are_no_damage_when_a_leader_went_on(
+    cluster: str,
+) -> None:
+    """``checkpoints`` first: of one job both folders are there, and the older one's file is gone.
+
+    As a copy of storageDir under real Flink 1.20.5 on ZooKeeper had it.
+    """
+    made = led(cluster)
+    older = made.file(made.checkpoint("exclusive", made.ids("exclusive")[0]))
+    kept = {name: content for name, content in made.files.items() if name != older}
+    led_on(made, "exclusive", 1)
+    made.files = {**made.files, **kept}
+    led_on(made, "inlined", 1)
+    found = made.look(latest=NEWEST.get(cluster, LATEST) + 60)
+    assert found.alarms == []
+    for job in ("exclusive", "inlined"):
+        outcome = found.recovery.jobs[made.jobs[job]]
+        assert (outcome.outcome, outcome.checkpoint) == ("restored", made.ids(job)[-1])
+
+
 @pytest.mark.parametrize("cluster", ON_ZOOKEEPER)
 def test_without_a_leader_the_same_is_a_store_that_was_set_back(cluster: str) -> None:
     made = copy.deepcopy(CLUSTERS[cluster])
