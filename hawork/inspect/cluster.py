@@ -6,9 +6,10 @@ Facts only. What is wrong with them is said by the questions, what Flink does wi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from hawork.core.types import LeaderInformation
 from hawork.inspect.checkpoints import CompletedCheckpoint
@@ -27,7 +28,7 @@ from hawork.inspect.znodes import ZooKeeperTree
 __all__ = [
     "Backend", "Checkpoint", "Cluster", "Counter", "Fault", "JobGraph", "JobView", "LatchNode",
     "LeaderAddress", "Leadership", "LockNode", "LooseFile", "MissingState", "Moment", "NotLooked",
-    "OtherCluster", "PointedFile", "ResultFile", "Savepoint", "StoredPointer",
+    "OtherCluster", "PointedFile", "ResultFile", "Savepoint", "StoredPointer", "job_of_component",
 ]  # fmt: skip
 
 Backend: TypeAlias = Literal["zookeeper", "kubernetes", "embedded"]
@@ -218,6 +219,21 @@ class LatchNode:
 
     entry: Entry
     sequence: int
+
+
+_OF_JOB: Final = re.compile(r"(?:job-)?([0-9a-f]{32})")
+
+
+def job_of_component(component: str) -> str | None:
+    """The job whose leader this component is; ``None``: one of the cluster's own.
+
+    Flink before 1.19 calls it by the id alone.
+
+    >>> job_of_component("job-00000000000000000000000000000001")
+    '00000000000000000000000000000001'
+    """
+    match = _OF_JOB.fullmatch(component)
+    return match[1] if match else None
 
 
 @dataclass(slots=True)

@@ -23,6 +23,7 @@ from hawork.inspect.cluster import (
     Leadership,
     OtherCluster,
     StoredPointer,
+    job_of_component,
 )
 from hawork.inspect.configmaps import LOCK_ANNOTATION, ConfigMap
 from hawork.inspect.entries import Entry
@@ -198,7 +199,7 @@ def _leadership(cluster: Cluster, cluster_map: ConfigMap | None) -> None:
         if not key.startswith(LEADER):
             continue
         component = key.removeprefix(LEADER)
-        job_id = component.removeprefix("job-") if component.startswith("job-") else None
+        job_id = job_of_component(component)
         if job_id is not None:
             leadership.jobs.add(job_id)
         address = LeaderAddress(component, _entry(cluster_map, key), None, job_id=job_id)

@@ -23,6 +23,7 @@ from hawork.inspect.cluster import (
     LockNode,
     OtherCluster,
     StoredPointer,
+    job_of_component,
 )
 from hawork.inspect.entries import Entry
 from hawork.inspect.errors import UndecodableError
@@ -147,7 +148,7 @@ def _leadership(
     for folder in children.get(f"{root}/leader", ()):
         path = f"{folder}/connection_info"
         component = folder.rpartition("/")[2]
-        job_id = component.removeprefix("job-") if component.startswith("job-") else None
+        job_id = job_of_component(component)
         if job_id is not None:
             leadership.jobs.add(job_id)
         if path not in tree:

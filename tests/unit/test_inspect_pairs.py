@@ -54,14 +54,32 @@ def test_all_job_graphs_and_one_jobs_place_are_gone(cluster: str) -> None:
     assert outcomes == {"not-recovered"}
 
 
+@pytest.mark.parametrize("before_1_19", [False, True])
 @pytest.mark.parametrize("cluster", CLUSTERS)
-def test_of_one_job_only_the_files_are_left_and_its_leaders_place(cluster: str) -> None:
+def test_of_one_job_only_the_files_are_left_and_its_leaders_place(
+    cluster: str, before_1_19: bool
+) -> None:
     made = copy.deepcopy(CLUSTERS[cluster])
+    if before_1_19:
+        call_leaders_of_jobs_by_their_ids(made)
     wanted = [*graph_pointer_gone(made, "exclusive").findings]
     wanted += job_place_gone(made, "exclusive").findings
     found = made.look()
     assert by_name(alarms(found)) == by_name(wanted)
     assert found.recovery.jobs[made.jobs["exclusive"]].outcome == "not-recovered"
+
+
+def call_leaders_of_jobs_by_their_ids(made: Made) -> None:
+    """As Flink 1.18.1 does."""
+    if made.backend == "kubernetes":
+        data = made.store[made.cluster_map]["data"]
+        for key in [each for each in data if ".leader.job-" in each]:
+            data[key.replace(".leader.job-", ".leader.")] = data.pop(key)
+        return
+    for path in [each for each in made.store if "/leader/job-" in each]:
+        node = made.store.pop(path)
+        path = path.replace("/leader/job-", "/leader/")
+        made.store[path] = {**node, "path": path}
 
 
 @pytest.mark.parametrize("cluster", CLUSTERS)
