@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
-from xdist.scheduler import LoadFileScheduling
 
 from hawork.cli.jupyter import UNUSED
 from tests.contract.embedded_harness import EmbeddedHarness
@@ -28,6 +27,7 @@ from tests.contract.simulated_harness import (
     SimulatedZooKeeperHarness,
 )
 from tests.contract.zookeeper_harness import ZooKeeperHarness
+from tests.scheduling import FileByFile, make_nicer
 
 # Else each worker makes its 38 parsers as it imports nbformat, a second of a processor.
 sys.modules.setdefault(UNUSED, None)  # type: ignore[arg-type]
@@ -56,6 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = tempfile.TemporaryDirectory(prefix="hawork-test-run-", ignore_cleanup_errors=True)
         os.environ[RUN] = folder.name
         config.add_cleanup(folder.cleanup)
+    else:
+        make_nicer(config.workerinput["workerid"], config.workerinput["workercount"])
 
 
 HARNESSES: dict[str, Callable[[Path], BackendHarness]] = {
@@ -77,16 +79,6 @@ def ha_backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backe
     harness.close()
 
 
-ONE_BY_ONE = ("tests/notebooks/test_run.py", "tests/interop/test_under_fire.py")
-"""Files of a few long tests that have nothing in common: else one worker would do them all."""
-
-
-class FileByFile(LoadFileScheduling):
-    """The tests of a file stay together, for what they share."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return nodeid if nodeid.startswith(ONE_BY_ONE) else super()._split_scope(nodeid)
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileByFile:
+    """Of the workers of a run: see ``scheduling.py``."""
     return FileByFile(config, log)
