@@ -76,7 +76,7 @@ class KubernetesClient:
         accept = METADATA if metadata_only else _JSON
         path = f"{self._path}/{name}"
         try:
-            return ConfigMap.of(self._call("GET", path, timeout=timeout, accept=accept))
+            return self._map_of("GET", self._call("GET", path, timeout=timeout, accept=accept))
         except AbsentError:
             return None
 
@@ -85,7 +85,7 @@ class KubernetesClient:
         items: list[ConfigMap] = []
         version = ""
         for page in self.pages(query):
-            items += [ConfigMap.of(item) for item in page["items"]]
+            items += [self._map_of("GET", item) for item in page["items"]]
             version = page["metadata"]["resourceVersion"]
         return items, version
 
@@ -110,7 +110,7 @@ class KubernetesClient:
     def create(self, body: Mapping[str, Any], timeout: float | None = None) -> ConfigMap:
         """``ConflictError`` when the name is taken."""
         query = {"fieldManager": _FIELD_MANAGER}
-        return ConfigMap.of(self._call("POST", self._path, body, query, timeout))
+        return self._map_of("POST", self._call("POST", self._path, body, query, timeout))
 
     def patch(
         self,
@@ -134,8 +134,8 @@ class KubernetesClient:
             body["data"] = dict(data)
         path, query = f"{self._path}/{before.name}", {"fieldManager": _FIELD_MANAGER}
         answer = self._call("PATCH", path, body, query, timeout, accept=METADATA)
-        after = ConfigMap.of(answer)
-        if answer["kind"] == "ConfigMap":  # of a server that cannot leave them away
+        after = self._map_of("PATCH", answer)
+        if answer.get("kind") == "ConfigMap":  # of a server that cannot leave them away
             return after
         merged = {**before.data, **data}
         return replace(after, data={k: v for k, v in merged.items() if v is not None})
@@ -239,10 +239,21 @@ class KubernetesClient:
         try:
             return loads(response.data)
         except ValueError:
-            raise StoreUnavailableError(
-                f"{self.server} answered something that is not JSON: it is not a Kubernetes API "
-                f"server; correct {self._settings.where}"
-            ) from None
+            raise self._no_answer(method, "JSON") from None
+
+    def _map_of(self, method: str, answer: Any) -> ConfigMap:
+        try:
+            return ConfigMap.of(answer)
+        except (KeyError, TypeError, AttributeError):
+            raise self._no_answer(method, "a ConfigMap") from None
+
+    def _no_answer(self, method: str, wanted: str) -> StoreUnavailableError | OutcomeUnknownError:
+        """A status of success, and half an answer, or another program's: a write may be made."""
+        said = (
+            f"{self.server} answered something that is not {wanted}: it is not a Kubernetes API "
+            f"server; correct {self._settings.where}"
+        )
+        return StoreUnavailableError(said) if method == "GET" else OutcomeUnknownError(said)
 
     def _send(
         self,

@@ -26,6 +26,7 @@ from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.errors import StoreUnavailableError
 from hawork.ha.bounded_calls import BoundedCalls, CallHangsError, NoThreadError
 
+_NOT_CONNECTED = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 _MOST_HANGING = 32
 _CONNECTIONS = 16
 
@@ -53,6 +54,10 @@ class _Request:
         with self._lock:
             self._given_up = True
             return self._sent
+
+    @property
+    def sent(self) -> bool:
+        return self._sent
 
     def ended(self, response: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse:
         """The answer, unless it comes too late."""
@@ -182,11 +187,16 @@ class Transport:
             cause = error.original_error
             if isinstance(cause, ssl.SSLCertVerificationError):
                 raise self._untrusted(cause) from None
+            if request.sent and not isinstance(cause, _NOT_CONNECTED):
+                # urllib3 says so of a connection that was made, too, when it has broken since.
+                raise OutcomeUnknownError(
+                    f"{server} did not answer through the {session.proxy}: {_last(cause)}"
+                ) from None
             raise StoreUnavailableError(
                 f"the {session.proxy} does not lead to {server} ({_last(cause)}): start it, "
                 "correct it, or except the server with NO_PROXY"
             ) from None
-        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
+        except _NOT_CONNECTED:
             raise StoreUnavailableError(
                 f"the Kubernetes API server {server} cannot be reached{_through(session.proxy)}: "
                 f"start it, or correct {self._settings.where}"
