@@ -40,7 +40,7 @@ from hawork.lessons.recorded_clusters import (
 )  # fmt: skip
 from hawork.testing import eventually
 
-__all__ = ["MOST_BYTES", "SCENARIOS", "record"]
+__all__ = ["MOST_BYTES", "SCENARIOS", "perform", "record"]
 
 MOST_BYTES = 100_000
 _SETTLED = 5.0
@@ -52,11 +52,20 @@ _AT_ONCE = 0.0005
 def record(name: str, target: Path) -> Path:
     """Make one recording anew at ``target``; ``LabError`` when it would be too large."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="recording-") as place:
-        SCENARIOS[name](Path(place), target)
-    target.chmod(0o644)
+    perform(name, target).chmod(0o644)
     if target.stat().st_size > MOST_BYTES:
         raise LabError(f"{target} has {target.stat().st_size:,} bytes, and {MOST_BYTES:,} is most")
+    return target
+
+
+def perform(name: str, target: Path) -> Path:
+    """Have Flink do on this machine what the recording of that name shows; ``target`` is the run.
+
+    ``LabError`` where a program is missing or a process ended, ``AssertionError`` where what is
+    shown did not come about in time.
+    """
+    with tempfile.TemporaryDirectory(prefix="recording-") as place:
+        SCENARIOS[name](Path(place), target)
     return target
 
 

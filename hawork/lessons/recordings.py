@@ -1,11 +1,13 @@
 """Recordings of real Apache Flink, for lessons where Java or Flink is not there.
 
 Each is a run bundle in ``notebooks/recordings``, written by ``make recordings``, which starts the
-real programs. None is edited by hand.
+real programs. None is edited by hand. Where Java is, ``engine="flink"`` has the same done anew.
 """
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from hawork.story.run_bundle import open_bundle
 __all__ = ["RECORDED", "noted", "recording"]
 
 FOLDER = "recordings"
+RECORDING = "recorded"
 RECORDED: Mapping[str, str] = {
     "crash-zookeeper": "the leader is killed, with Flink's default timeouts, on ZooKeeper",
     "crash-kubernetes": "the leader is killed, with Flink's default timeouts, on Kubernetes",
@@ -36,16 +39,41 @@ RECORDED: Mapping[str, str] = {
 """What each recording shows."""
 
 
-def recording(name: str, folder: Path | str = FOLDER) -> RunBundle:
+def recording(name: str, folder: Path | str = FOLDER, *, engine: str = RECORDING) -> RunBundle:
     """The recording of that name; ``folder`` is where the notebook's recordings are.
 
-    ``LabError`` when there is no such recording, it is damaged or of another version.
+    With ``engine="flink"`` real Flink does the same on this machine, now, for minutes, and that run
+    is returned: it needs what ``make recordings`` needs, Java first of all.
+
+    ``LabError`` when there is no such recording, it is damaged or of another version; and where
+    Flink, or a server that it needs, is missing, or did not do what was recorded.
 
     >>> recording("crash-zookeeper").timeline()                            # doctest: +SKIP
     """
     if name not in RECORDED:
         raise LabError(f"there is no recording {name!r}: choose one of {', '.join(RECORDED)}")
-    return open_bundle(Path(folder) / f"{name}.zip")
+    if engine == RECORDING:
+        return open_bundle(Path(folder) / f"{name}.zip")
+    if engine != "flink":
+        raise LabError(
+            f"engine={engine!r}: write {RECORDING!r}, or 'flink' to have Flink do it now"
+        )
+    return _done_now(name)
+
+
+def _done_now(name: str) -> RunBundle:
+    from hawork.lessons.recorder import perform
+
+    sys.stdout.write(f"Apache Flink on this machine, for some minutes: {RECORDED[name]}.\n")
+    sys.stdout.flush()
+    with tempfile.TemporaryDirectory(prefix="hawork-") as place:
+        try:
+            return open_bundle(perform(name, Path(place) / f"{name}.zip"))
+        except AssertionError as error:  # of ``eventually``
+            raise LabError(
+                f"Flink did not do what {name} shows ({error}): close other labs, and run the cell "
+                "again"
+            ) from None
 
 
 def noted(run: Any, what: str) -> list[Mapping[str, Any]]:

@@ -131,12 +131,16 @@ def test_after_close_every_panel_says_so_and_no_button_is_left(
 
 def test_panels_dock_beside_the_notebook(opened: Any, page: Page, complaints: list[str]) -> None:
     page.set_viewport_size({"width": 1280, "height": 800})
-    opened("lab.panels()", later=("lab.panels()",))
+    opened(
+        "lab.panels()", later=(f"lab.panels()  # {'these words are many, ' * 4}and all are read",)
+    )
     dock = page.get_by_role("complementary", name="Panels beside the notebook")
     cluster, notebook = dock.locator("[data-panel=cluster]"), page.locator(".jp-Notebook")
     leader = leader_of(cluster)
     assert box(notebook)["x"] + box(notebook)["width"] <= box(dock)["x"] + 1
     assert box(dock)["width"] >= 400
+    code = page.locator(CELL).nth(2).locator(".cm-scroller")
+    assert code.evaluate("code => code.scrollWidth <= code.clientWidth"), "it wraps"
     kill = cluster.get_by_role("button", name=f"Kill {leader}")
     kill.click()
     successor = leader_of(cluster, other_than=leader)

@@ -61,6 +61,14 @@ def test_each_situation_is_shown_right_below_its_box(situation: str) -> None:
     assert any(each in source for source in shown for each in asked)
 
 
+def test_each_lesson_says_how_flink_does_it_here() -> None:
+    """Once, in the first cell that replays."""
+    for path in NOTEBOOKS:
+        replays = [each.source for each in code_cells(read(path)) if "recording(" in each.source]
+        if replays:
+            assert '# recording(..., engine="flink") runs Flink here, for ' in replays[0], path.stem
+
+
 def test_each_box_names_its_source() -> None:
     for path in NOTEBOOKS:
         for cell in read(path).cells:

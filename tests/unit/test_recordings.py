@@ -12,12 +12,14 @@ from lab_story import killed_leader
 
 from hawork.core.errors import LabError
 from hawork.core.events import EventKind
+from hawork.lessons import recorder
 from hawork.lessons.recorder import MOST_BYTES, SCENARIOS
 from hawork.lessons.recordings import RECORDED, recording
 from hawork.story.failovers import failovers
 from hawork.story.run_bundle import FORMAT
 from hawork.story.side_by_side import SideBySide
 from hawork.story.timeline import Timeline
+from hawork.testing import eventually
 from tests.recorded_facts import FOLDER, SHOWN, opened
 
 TOGETHER = 1_500_000
@@ -72,6 +74,34 @@ def test_an_altered_recording_says_so(tmp_path: Path) -> None:
     with zipfile.ZipFile(target, "a") as archive:
         archive.writestr("extra.txt", "x")
     assert "it holds extra.txt" in one_sentence(tmp_path)
+
+
+# --- the same, done now ---------------------------------------------------------------------
+def test_flink_does_it_now_by_one_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places: list[Path] = []
+
+    def does(place: Path, target: Path) -> None:
+        places.append(place)
+        shutil.copyfile(FOLDER / "standby-rest.zip", target)
+
+    monkeypatch.setattr(recorder, "SCENARIOS", {"standby-rest": does})
+    run = recording("standby-rest", Path("not looked at"), engine="flink")
+    assert run.event_list() == opened("standby-rest").event_list()
+    assert RECORDED["standby-rest"] in capsys.readouterr().out
+    assert not places[0].exists(), "nothing is left of it"
+
+
+def test_what_does_not_come_about_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def does_not(place: Path, target: Path) -> None:
+        eventually(lambda: False, timeout=0.0)
+
+    monkeypatch.setattr(recorder, "SCENARIOS", {"standby-rest": does_not})
+    with pytest.raises(LabError, match=r"did not do what standby-rest shows .*: close other labs"):
+        recording("standby-rest", engine="flink")
+    with pytest.raises(LabError, match=r"engine='hawork': write 'recorded', or 'flink'"):
+        recording("standby-rest", FOLDER, engine="hawork")
 
 
 def test_an_unknown_recording_is_named() -> None:
