@@ -140,7 +140,8 @@ class JobMaster:
 
     def _delay_before_restart(self, end: AttemptEnd) -> float | None:
         """Seconds; ``None`` when the job ends for good: see ``hawork.core.failures``."""
-        has_run = self.restored is not None or self.statistics.completed > 0
+        # A recovered job has run, as far as is known before its checkpoints have been looked at.
+        has_run = self._recovered or self.restored is not None or self.statistics.completed > 0
         if end.permanent and not has_run:
             return None
         return self._backoff.delay_after_failure(

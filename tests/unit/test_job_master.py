@@ -84,6 +84,7 @@ def play(
     io: ThreadPoolExecutor,
     story: Callable[[Stage], Coroutine[Any, Any, None]],
     strategy: RestartStrategy | None = None,
+    recovered: bool = False,
     **more: Any,
 ) -> None:
     """Run a story of one job with one subtask and no checkpoint interval."""
@@ -98,7 +99,7 @@ def play(
 
         restart = strategy or RestartStrategy(initial_backoff=0.001, max_backoff=0.001)
         job_graph = replace(graph(), restart_strategy=restart, **more)
-        job = JobMaster(job_graph, term, end, recovered=False)
+        job = JobMaster(job_graph, term, end, recovered=recovered)
         try:
             async with asyncio.timeout(20.0):
                 await story(Stage(world, term, job, ended))
@@ -239,3 +240,29 @@ def test_a_surprise_in_the_jobmanager_is_not_the_end_of_a_job(
         assert stage.job.failure is not None and "can't start new thread" in stage.job.failure
 
     play(io, story)
+
+
+def test_what_keeps_a_recovered_job_from_its_checkpoints_does_not_end_it(
+    io: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No thread was left at the takeover. The job's failure was counted, and its data deleted."""
+    monkeypatch.setattr(restart_strategy, "_OUTAGE_PAUSE", 0.001)
+    tries: list[int] = []
+
+    async def story(stage: Stage) -> None:
+        recover = stage.job._store.recover
+
+        def exhausted() -> Any:
+            tries.append(1)
+            if len(tries) < 4:
+                raise RuntimeError("can't start new thread")
+            return recover()
+
+        stage.job._store.recover = exhausted  # type: ignore[method-assign]
+        await stage.deployed(1)
+        # From here on it has no checkpoint, and its failures count.
+        stage.fail("environment")
+        await until(lambda: stage.ended)
+
+    play(io, story, RestartStrategy("none"), recovered=True)
+    assert len(tries) == 4
