@@ -6,6 +6,7 @@ name or as a link, is never opened. Whatever could not be looked at is in ``note
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import stat
@@ -57,6 +58,8 @@ class DirectoryStorage:
     def __init__(self, root: Path) -> None:
         self._root = Path(os.path.realpath(root))
         self._below = f"{str(self._root).rstrip('/')}/"
+        self._real: set[str] = set()
+        """Folders without a link on the way to them."""
         self.notes: list[str] = []
         self.folders: set[str] = set()
 
@@ -107,18 +110,29 @@ class DirectoryStorage:
     def open(self, name: str) -> BinaryIO:
         if inside(name) is None:
             raise StoreUnavailableError(f"{name} leads out of {self._root}: it is not opened")
-        path = os.path.realpath(f"{self._below}{name}")
-        if not path.startswith(self._below):
-            raise StoreUnavailableError(f"{name} is a link that leads out: it is not followed")
         try:
-            # Opening a pipe would wait for its writer, who may never come.
-            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            handle = self._open(name)
         except OSError as error:
             raise StoreUnavailableError(f"{name} cannot be read: {error.strerror}") from None
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
             raise StoreUnavailableError(f"{name} is not a regular file: it is not opened")
         return os.fdopen(handle, "rb")
+
+    def _open(self, name: str) -> int:
+        """A file, or what a link leads to that stays inside."""
+        folder = f"{self._below}{name}".rpartition("/")[0]
+        # Opening a pipe would wait for its writer, who may never come.
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        if folder not in self._real and os.path.realpath(folder) == folder:
+            self._real.add(folder)
+        if folder in self._real:
+            with contextlib.suppress(OSError):  # a link, or not there: see below
+                return os.open(f"{self._below}{name}", flags | os.O_NOFOLLOW)
+        path = os.path.realpath(f"{self._below}{name}")
+        if not path.startswith(self._below):
+            raise StoreUnavailableError(f"{name} is a link that leads out: it is not followed")
+        return os.open(path, flags)
 
 
 class ZipStorage:

@@ -76,6 +76,7 @@ class StoredFiles:
         self._folders: dict[str, list[StoredFile]] | None = None
         self._above: set[str] = set()
         self._called: dict[str, str] = {}
+        self._names: dict[str, str | None] = {}
 
     def __iter__(self) -> Iterator[StoredFile]:
         return iter(self._files.values())
@@ -93,6 +94,24 @@ class StoredFiles:
 
         A URL that climbs out of the mapped root has none.
         """
+        above, _, last = url.rpartition("/")
+        if not above or above.endswith("/") or last in ("", ".", ".."):
+            return self._name_of(url)
+        if above not in self._names:
+            self._names[above] = self._folder_of(above)
+        folder = self._names[above]
+        if folder is None:
+            return self._name_of(url)
+        return f"{folder}/{last}" if folder else last
+
+    def _folder_of(self, url: str) -> str | None:
+        """The name of a folder, when that of everything in it begins with this."""
+        below = f"{comparable_url(url).rstrip('/')}/"
+        if any(root.startswith(below) for root, _ in self._mapping):
+            return None
+        return self._name_of(url)
+
+    def _name_of(self, url: str) -> str | None:
         wanted = comparable_url(url)
         for root, name in self._mapping:
             if wanted == root:
@@ -133,7 +152,7 @@ class StoredFiles:
         if self._folders is None:
             self._folders = {}
             for file in self._files.values():
-                self._folders.setdefault(posixpath.dirname(file.name), []).append(file)
+                self._folders.setdefault(file.name.rpartition("/")[0], []).append(file)
         return self._folders.get(name.strip("/"), ())
 
     @property

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
+import random
 import tarfile
 import zipfile
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from hawork.core.errors import ConfigurationError, StoreUnavailableError
 from hawork.inspect.archive import open_storage
 from hawork.inspect.storage import Storage, inside, read_file
+from hawork.inspect.stored_files import StoredFiles
 
 FILES = {
     "ha/prod/completedCheckpoint018845619ad1": b"checkpoint" * 5000,
@@ -185,3 +188,26 @@ def test_a_damaged_header_is_not_taken_for_the_usual_one(tmp_path: Path) -> None
     path.write_bytes(content)
     with pytest.raises(ConfigurationError, match="is not a directory, a tar"):
         open_storage(str(path))
+
+
+MAPPINGS = (
+    {"file:/srv/flink": "."}, {"file:/srv": "a", "file:/srv/flink": "b/c"}, {"file:/": "."},
+    {"s3://prod/flink": "x", "s3a://prod/flink/ha": "y"}, {"s3://prod": "."}, {"/srv/flink/": "f"},
+)  # fmt: skip
+BEGINNINGS = ("file:", "file://", "file://host", "s3:", "s3://prod", "s3a://prod", "s3p://pr", "")
+PARTS = ("/srv", "/flink", "/ha", "//x", "/.", "/..", "/", "/flink/")
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS)
+def test_a_name_is_the_same_whatever_was_asked_for_before(mapping: dict[str, str]) -> None:
+    """Folders are kept in mind."""
+    urls = [
+        begin + "".join(parts)
+        for begin in BEGINNINGS
+        for count in range(4)
+        for parts in itertools.product(PARTS, repeat=count)
+    ]
+    files = StoredFiles([], lambda name: b"", mapping)
+    random.Random(7).shuffle(urls)
+    for url in urls:
+        assert files.name_of(url) == StoredFiles([], lambda name: b"", mapping)._name_of(url), url
