@@ -190,6 +190,8 @@ class _Machine:
                 found[job.job_id] = self._cleaned_up(job, job.dirty.object)
             elif graphs:
                 outcome = self._job_graph(job, graphs[-1])
+                if outcome is not None and self._is_written_again(job, graphs[-1]):
+                    outcome = self._submitted_again(job)
                 if outcome is None:
                     recovered.append((job, graphs[-1]))
                 else:
@@ -220,6 +222,14 @@ class _Machine:
             outcome.newest_readable = self._newest_readable(cluster.jobs[job_id])
         return {job.job_id: found[job.job_id] for job in cluster.jobs.values()
                 if job.job_id in found}  # fmt: skip
+
+    def _is_written_again(self, job: JobView, graph: JobGraph) -> bool:
+        """In application mode, over what its store takes for absent, or for damaged.
+
+        Source: ``addAndLock`` of ``ZooKeeperStateHandleStore`` and ``KubernetesStateHandleStore``.
+        """
+        gone = fate_of(graph, self._versions) in ("marked", "passed over", "invisible")
+        return gone and is_of_application(job.job_id, self._cluster.settings)
 
     def _submitted_again(self, job: JobView) -> JobRecovery:
         """In application mode ``main()`` submits a job whose graph is not there.

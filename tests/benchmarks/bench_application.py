@@ -28,7 +28,13 @@ from tests.interop.broken_flink import (
     leading,
     watch,
 )
-from tests.interop.broken_kinds import graph_pointer_gone, ha_file, nothing
+from tests.interop.broken_kinds import (
+    clean_result_with_graph,
+    graph_pointer_gone,
+    ha_file,
+    nothing,
+    result,
+)
 from tests.interop.flink import FlinkClient, FlinkProcesses
 from tests.interop.flink_stores import FlinkStore, ZooKeeperStore
 
@@ -130,6 +136,19 @@ def graph_pointer_gone_and_newest_file_missing(case: Case) -> None:
     ha_file(case, JOB).unlink()
 
 
+def marked_for_deletion(case: Case) -> None:
+    case.store.mark(case.store.graph(case.jobs[JOB]))
+
+
+def dirty_result(case: Case) -> None:
+    result(case, case.jobs[JOB], "_DIRTY.json", "CANCELED")
+
+
+def dirty_result_and_graph_pointer_gone(case: Case) -> None:
+    dirty_result(case)
+    graph_pointer_gone(case)
+
+
 @pytest.mark.parametrize(
     ("break_", "outcome"),
     [
@@ -138,6 +157,10 @@ def graph_pointer_gone_and_newest_file_missing(case: Case) -> None:
         (graphs_gone, "restored"),
         (graph_and_checkpoint_pointers_gone, "from-scratch"),
         (graph_pointer_gone_and_newest_file_missing, "not-recovered"),
+        (marked_for_deletion, "restored"),
+        (dirty_result, "cleaned-up"),
+        (dirty_result_and_graph_pointer_gone, "cleaned-up"),
+        (clean_result_with_graph, "removed-as-done"),
     ],
 )
 def test_real_flink_does_what_was_predicted(

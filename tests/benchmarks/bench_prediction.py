@@ -36,7 +36,8 @@ OFTEN = (
     "checkpoint_pointer_is_not_java", "graph_pointer_cut_off", "graph_file_missing",
     "graph_marked_for_deletion", "checkpoint_pointers_gone", "dirty_result_with_pointers",
     "clean_result_with_graph", "pointer_to_another_job", "graph_pointer_gone", "graphs_gone",
-    "job_gone",
+    "job_gone", "lock_record_is_not_json", "lock_record_has_whole_seconds",
+    "lock_record_is_of_client_go", "lock_record_has_seconds",
 )  # fmt: skip
 """What is tried on versions besides the installed one."""
 UPGRADES = (

@@ -14,6 +14,10 @@ from test_inspect_faults import (
     alarms,
     all_graphs_gone,
     checkpoint_pointers_gone,
+    clean_result,
+    dirty_result,
+    graph_marked,
+    graph_pointer_cut,
     graph_pointer_gone,
     newest_file_missing,
 )
@@ -103,3 +107,29 @@ def test_the_configuration_may_name_the_job() -> None:
     assert outcome(made)[0] == "not-recovered"
     made.config["$internal.pipeline.job-id"] = job_id
     assert outcome(made)[0] == "restored"
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_a_job_graph_that_is_marked_for_deletion_is_written_again(cluster: str) -> None:
+    """On Kubernetes also what is no pointer: both stores write over it."""
+    made = application(cluster)
+    newest = made.ids("inlined")[-1]
+    faults = [graph_marked, graph_pointer_cut] if made.backend == "kubernetes" else [graph_marked]
+    for fault in faults:
+        broken = copy.deepcopy(made)
+        ((name, _, objects),) = fault(broken, "inlined").findings
+        assert outcome(broken) == ("restored", newest)
+        assert alarms(broken.look()) == [(name, "warning", objects)]
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_what_ended_is_not_run_again(cluster: str) -> None:
+    """``main()`` submits it, and the dispatcher ignores what has a result."""
+    for fault, ended in ((dirty_result, "cleaned-up"), (clean_result, "removed-as-done")):
+        made = application(cluster)
+        fault(made, "inlined")
+        assert outcome(made) == (ended, None)
+    made = application(cluster)
+    dirty_result(made, "inlined")
+    made.remove(made.graph("inlined"))
+    assert outcome(made) == ("cleaned-up", None)

@@ -87,22 +87,23 @@ def graph_pointers(facts: Facts) -> Iterator[Finding]:
                 fatal = facts.ends_it(graph)
                 ended = job.dirty is not None or job.clean is not None
                 unread = fate == "fatal" or reads_plans(facts.versions) not in (None, graph.plan)
-                severity: Severity = "warning" if ended or unread else "data-loss"
+                again = _submitted_again(facts, [job.job_id])
+                severity: Severity = "warning" if ended or unread or again else "data-loss"
                 if fatal:
                     severity = "fatal"
                 how = "it ends the JobManager before it leads"
                 if fate == "passed over":
                     how = (
                         "on Kubernetes the key is passed over without a line in the log, and the "
-                        "job is gone"
+                        + ("job is submitted again by main()" if again else "job is gone")
                     )
-                again = f" from {loose[0].name}" if loose else ", or remove it"
+                anew = f" from {loose[0].name}" if loose else ", or remove it"
                 yield Finding(
                     "pointer-unreadable", severity, (3, 22, 11),
                     (graph.entry.object, *(file.object for file in loose), job.object),
                     f"the pointer of the {what} of {job_name(job)} cannot be read",
                     (graph.reason,), how,
-                    safe=f"while no JobManager runs: back up, then write the pointer again{again}",
+                    safe=f"while no JobManager runs: back up, then write the pointer again{anew}",
                     unsafe="start the cluster and see" if not fatal
                     else "delete the ConfigMap or znode that it is in", job_id=job.job_id,
                 )  # fmt: skip
@@ -111,15 +112,19 @@ def graph_pointers(facts: Facts) -> Iterator[Finding]:
                     "the marker in the pointer is set" if on_kubernetes(facts)
                     else "no 'locks' child: Flink takes such a node for marked for deletion"
                 )  # fmt: skip
+                again = _submitted_again(facts, [job.job_id])
+                then = (
+                    "main() submits the job again" if again
+                    else "the job is not recovered, and INFO says 'because it already finished in "
+                    "a previous execution', which is not so"
+                )  # fmt: skip
                 yield Finding(
-                    "marked-for-deletion", "data-loss", (3, 4, 11),
+                    "marked-for-deletion", "warning" if again else "data-loss", (3, 4, 11),
                     (graph.entry.object, job.object),
                     f"the {what} of {job_name(job)} is marked for deletion, and no result says "
                     "that the job ended",
                     (how,),
-                    "its removal was under way, or a copy tool left something out; the job is not "
-                    "recovered, and INFO says 'because it already finished in a previous "
-                    "execution', which is not so",
+                    f"its removal was under way, or a copy tool left something out; {then}",
                     safe="if the job should run: while no JobManager runs, back up and put "
                     + ("the marker back" if on_kubernetes(facts) else "the 'locks' child back"),
                     unsafe="start the cluster and see", job_id=job.job_id,
