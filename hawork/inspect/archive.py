@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import io
+import lzma
 import os
 import stat
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, Final, cast
 
 from hawork.core.errors import ConfigurationError, StoreUnavailableError
 from hawork.inspect.storage import MOST_FILES, Storage, StoredFile, inside
@@ -26,6 +29,9 @@ __all__ = [
     "ZipStorage",
     "open_storage",
 ]
+
+
+_BUFFER: Final = 1 << 16
 
 
 def open_storage(place: str) -> Storage:
@@ -174,9 +180,32 @@ class ZipStorage:
         if not self._members:
             self.listing()
         try:
-            return cast("BinaryIO", self._zip.open(self._members[name]))
+            member = self._zip.open(self._members[name])
+            return cast("BinaryIO", io.BufferedReader(_Member(member), _BUFFER))
         except (KeyError, RuntimeError, zipfile.BadZipFile, OSError, NotImplementedError) as error:
             raise StoreUnavailableError(f"{name} cannot be read: {error}") from None
+
+
+class _Member(io.RawIOBase):
+    """A member of a zip. What is damaged in it is an ``OSError``, as it is of any other file."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        try:
+            data = self._file.read(len(target))
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+            raise OSError(f"it is damaged: {error}") from None
+        target[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def _zip_time(member: zipfile.ZipInfo) -> float | None:

@@ -231,7 +231,8 @@ def read_case(path: Path, raw: Raw | None = None) -> Cluster:
                 complete=bool(facts["complete"]),
                 there=frozenset(map(str, facts.get("folders", ()))),
             )
-    except (ValueError, KeyError, TypeError, StoreUnavailableError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError,
+            StoreUnavailableError) as error:  # fmt: skip
         raise ConfigurationError(f"{path} is not a case of 'hawork inspect': {error}") from None
     return cluster
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, Self, cast
 
 from hawork.core.errors import StoreUnavailableError
-from hawork.inspect.storage import MOST_FILES, StoredFile, inside
+from hawork.inspect.storage import LARGEST_FILE, MOST_FILES, StoredFile, inside
 
 __all__ = ["TarStorage", "is_tar"]
 
@@ -41,6 +41,9 @@ _PIECE: Final = 1 << 20
 _BUFFER: Final = 64 << 10
 """tarfile copies what is left of its buffer with every read of a header."""
 _MOST_BYTES: Final = 1 << 40
+_MOST_KEPT: Final = 4 << 30
+"""Bytes that are written to the disk of what is in an archive: for what does not fit the archive is
+read again, and a file that does not fit by itself is not read."""
 _USUAL: Final = re.compile(
     rb"([\x01-\x7f]*[\x01-\x2e\x30-\x7f])\0+.{24}"  # name; mode, owner, group
     rb"([0-7]{11})[\0 ]([0-7]{11})[\0 ]([0-7]{6,7}[\0 ]{1,2})"  # size, time, checksum
@@ -169,7 +172,8 @@ class TarStorage:
         links.pop(name, None)
         found[name] = StoredFile(name, member.size, float(member.mtime))
         self._kept.pop(name, None)
-        if member.size <= _SMALL or _OPENED.match(posixpath.basename(name)):
+        wanted = member.size <= _SMALL or _OPENED.match(posixpath.basename(name))
+        if wanted and member.size <= min(_most(member), _MOST_KEPT - spool.tell()):
             start = spool.tell()
             _copy(tar, member, spool)
             self._kept[name] = (start, spool.tell() - start)
@@ -181,6 +185,8 @@ class TarStorage:
         try:
             for tar, member in self._members():
                 if member.isreg() and inside(member.name) == name:
+                    if member.size > _most(member):
+                        raise ValueError(f"it has more than {_most(member)} bytes")
                     result.seek(0)
                     result.truncate()
                     found = False
@@ -193,6 +199,11 @@ class TarStorage:
             raise StoreUnavailableError(f"{name} cannot be read: {reason}")
         result.seek(0)
         return cast("BinaryIO", result)
+
+
+def _most(member: tarfile.TarInfo) -> int:
+    """Bytes of a file up to which it is read. A sparse one may stand for any number of zeros."""
+    return LARGEST_FILE if member.issparse() else _MOST_KEPT
 
 
 def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, target: IO[bytes]) -> None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 LARGEST = 256 << 20
 """Bytes of a bundle's contents that are read; a run of hours has a tenth of it."""
 
+_LATEST = 253_402_300_799
+"""The end of the year 9999, in seconds since 1970: what Python's calendar knows."""
+
 
 @dataclass(frozen=True)
 class RunBundle(Recorded):
@@ -73,13 +76,24 @@ class RunBundle(Recorded):
         return f"RunBundle({self.cluster}, {moment}, {len(self._events)} events)"
 
 
+def seconds_of(value: Any) -> float | None:
+    """A number of seconds that a clock may show; ``None`` for anything else.
+
+    >>> seconds_of(7), seconds_of(float("nan")), seconds_of(10**400), seconds_of("7")
+    (7.0, None, None, None)
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= _LATEST:
+        return float(value)
+    return None
+
+
 def event_of(data: Any) -> Event:
     """An event of the right shape; ``TypeError`` otherwise."""
     event = Event.from_json(data)
     texts = (event.session_id, event.job_id, event.step)
     if not (
         isinstance(event.process, str)
-        and all(isinstance(each, (int, float)) for each in (event.wall, event.monotonic))
+        and all(seconds_of(each) is not None for each in (event.wall, event.monotonic))
         and all(each is None or isinstance(each, str) for each in texts)
         and isinstance(event.facts, dict)
     ):

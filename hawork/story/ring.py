@@ -29,7 +29,7 @@ from typing import Any
 from hawork.core.errors import LabError
 from hawork.core.events import Event
 from hawork.core.user_files import expanded
-from hawork.story.bundle import LARGEST, RunBundle, event_of
+from hawork.story.bundle import LARGEST, RunBundle, event_of, seconds_of
 
 RING, WATCHED = "ring.json", "watched.json"
 OPTIONS, STORE, STORAGE = "options.json", "store.json", "storage.json"
@@ -119,11 +119,11 @@ def open_ring(path: Path | str) -> RingBundle:
     if not events:
         raise LabError(f"{ring} holds no event yet: nothing was seen of the cluster")
     watched = _object(ring / WATCHED)
-    until = _number(watched.get("monotonic"))
+    until = seconds_of(watched.get("monotonic"))
     rows = {name: _rows(ring / name) for name in (STORAGE, STORE)}
     missing |= {name: "it was not seen" for name, found in rows.items() if found is None}
     return RingBundle(
-        _number(watched.get("wall")) or events[-1].wall,
+        seconds_of(watched.get("wall")) or events[-1].wall,
         str(about.get("hawork", "")), str(about.get("cluster", "")), missing,
         {str(key): str(value) for key, value in _object(ring / OPTIONS).items()},
         tuple(events), rows[STORAGE] or (), rows[STORE] or (),
@@ -197,7 +197,3 @@ def _rows(path: Path) -> tuple[dict[str, Any], ...] | None:
         return tuple(map(dict, _json(path)))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

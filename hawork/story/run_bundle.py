@@ -27,7 +27,7 @@ import hawork
 from hawork.core.calls import checked
 from hawork.core.errors import LabError
 from hawork.core.user_files import expanded
-from hawork.story.bundle import LARGEST, RunBundle, event_of
+from hawork.story.bundle import LARGEST, RunBundle, event_of, seconds_of
 from hawork.story.ring import is_ring, open_ring
 
 FORMAT = 1
@@ -64,8 +64,10 @@ def open_bundle(path: Path | str) -> RunBundle:
     except _DAMAGE as error:
         raise _bad(file, f"it is not a zip file, or was cut off or altered ({error})") from None
     try:
+        if (created := seconds_of(manifest["created"])) is None:
+            raise ValueError("it was created at no time")
         return RunBundle(
-            float(manifest["created"]),
+            created,
             str(manifest["hawork"]),
             str(manifest["cluster"]),
             {str(key): str(value) for key, value in manifest["missing"].items()},

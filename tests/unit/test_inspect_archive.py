@@ -154,6 +154,57 @@ def test_a_file_that_unpacks_to_far_too_much_is_not_read_to_its_end(
     assert read_file(storage, "ha/x") == b"first"
 
 
+def sparse(name: str, size: int) -> bytes:
+    """A tar with one file of nothing but a hole, in GNU's oldest form: ``tar --sparse``."""
+    member = tarfile.TarInfo(name)
+    member.type = tarfile.GNUTYPE_SPARSE
+    header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+    header[386:398] = header[483:495] = b"%011o\0" % size  # where the data would begin, and end
+    header[398:410] = b"%011o\0" % 0
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + bytes(1024)
+
+
+def test_a_hole_in_a_file_fills_no_disk(tmp_path: Path) -> None:
+    """Ten kilobytes of tar were written out as the terabytes that they stand for."""
+    path = tmp_path / "sparse.tar"
+    path.write_bytes(sparse("ha/completedCheckpoint0123", 1 << 30))
+    storage = open_storage(str(path))
+    assert sizes(storage) == {"ha/completedCheckpoint0123": 1 << 30}
+    with pytest.raises(StoreUnavailableError, match="it has more than"):
+        read_file(storage, "ha/completedCheckpoint0123")
+
+
+def test_what_finds_no_room_on_the_disk_is_read_from_the_archive_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hawork.inspect.tar._MOST_KEPT", 60_000)
+    storage = open_storage(str(make("gz", tmp_path)))
+    for name, data in FILES.items():
+        if len(data) <= 60_000:
+            assert read_file(storage, name) == data
+        else:
+            with pytest.raises(StoreUnavailableError, match="it has more than 60000 bytes"):
+                read_file(storage, name)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_a_damaged_member_of_a_zip_costs_itself(method: int, tmp_path: Path) -> None:
+    """It ended the whole inspection with an error of the decompressor."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("ha/x", os.urandom(5000))
+        archive.writestr("ha/y", b"whole")
+    content = bytearray(path.read_bytes())
+    content[100:3000] = bytes(each ^ 0x5A for each in content[100:3000])
+    path.write_bytes(content)
+    storage = open_storage(str(path))
+    with pytest.raises(StoreUnavailableError, match="ha/x cannot be read: it is damaged"):
+        read_file(storage, "ha/x")
+    assert read_file(storage, "ha/y") == b"whole"
+
+
 def test_what_is_no_storage_is_said_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello" * 1000)
     with pytest.raises(ConfigurationError, match="is not a directory, a tar"):

@@ -87,3 +87,16 @@ def test_a_zip_of_something_else_is_refused(tmp_path: Path) -> None:
         file.writestr("case.json", json.dumps({"format": 7}))
     with pytest.raises(ConfigurationError, match="format"):
         inspect(Sources(case=tmp_path / "case.zip"))
+
+
+@pytest.mark.parametrize("facts", ["[" * 100_000, '{"files": [["x", 1e999, 0]]}',
+                                   '{"mapping": [["file:/ha", 5]]}'])  # fmt: skip
+def test_what_is_written_in_a_case_is_not_trusted(facts: str, tmp_path: Path) -> None:
+    """Each ended the look with an error of Python's."""
+    whole = {"format": 1, "taken_at": [0, 1], "files": [], "mapping": [], "complete": True}
+    if facts.startswith("{"):
+        facts = json.dumps({**whole, **json.loads(facts)})
+    with zipfile.ZipFile(tmp_path / "case.zip", "w") as file:
+        file.writestr("case.json", facts)
+    with pytest.raises(ConfigurationError, match="is not a case"):
+        inspect(Sources(case=tmp_path / "case.zip"))

@@ -259,13 +259,27 @@ def test_whatever_byte_is_altered_one_sentence_says_so(bundle: Path) -> None:
 
 
 @pytest.mark.parametrize("line", [b"5", b'{"kind": "fault"}', b'{"kind": "fault", "process": 1, '
-                                  b'"wall": 1, "monotonic": "soon"}'])  # fmt: skip
+                                  b'"wall": 1, "monotonic": "soon"}',
+                                  b'{"kind": "fault", "process": "x", "wall": 1e300, '
+                                  b'"monotonic": 1}',
+                                  b'{"kind": "fault", "process": "x", "wall": 1, '
+                                  b'"monotonic": NaN}'])  # fmt: skip
 def test_events_of_another_shape_are_refused(bundle: Path, line: bytes) -> None:
     members = contents(bundle)
     members[EVENTS] = line
     manifest = json.loads(members[MANIFEST])
     manifest["members"][EVENTS] = {"bytes": len(line), "sha256": hashlib.sha256(line).hexdigest()}
     rewritten(bundle, {**members, MANIFEST: json.dumps(manifest).encode()})
+    with pytest.raises(LabError, match="its contents are not understood"):
+        open_bundle(bundle)
+
+
+@pytest.mark.parametrize("created", ["1e300", f"1{'0' * 400}", "NaN", '"soon"'])
+def test_a_run_of_no_time_is_refused(bundle: Path, created: str) -> None:
+    """It was opened, and could not be shown."""
+    members = contents(bundle)
+    manifest = re.sub(rb'"created": [^,]+', b'"created": ' + created.encode(), members[MANIFEST])
+    rewritten(bundle, {**members, MANIFEST: manifest})
     with pytest.raises(LabError, match="its contents are not understood"):
         open_bundle(bundle)
 

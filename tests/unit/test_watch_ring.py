@@ -188,7 +188,7 @@ def test_damaged_lines_cost_themselves(tmp_path: Path, clock: ManualClock) -> No
     ]
     segment.write_bytes(b"\n".join([*bad, *lines]) + b"\n")
     (tmp_path / "ring" / rings.STORE).write_text("{")
-    (tmp_path / "ring" / rings.WATCHED).write_text('{"wall": "x", "monotonic": []}')
+    (tmp_path / "ring" / rings.WATCHED).write_text(f'{{"wall": 1{"0" * 400}, "monotonic": []}}')
     run = open_bundle(tmp_path / "ring")
     assert len(run.event_list()) == 5
     assert run.missing["events"] == "5 lines are damaged and were passed over"
