@@ -53,11 +53,11 @@ COMMANDS = {
         "hawork inspect --config config.yaml --configmaps cm.yaml --storage ha.tar.xz",
     ),
     "repair": (
-        "repair: what would mend it, and with --apply does, after a backup",
+        "print what would mend HA data; --apply does it, after a backup",
         "hawork repair --config config.yaml",
     ),
     "restore": (
-        "the HA data as it was before a repair",
+        "put the HA data back as it was before a repair",
         "hawork restore --config config.yaml hawork-backup-20261129-030507.zip",
     ),
     "doctor": ("check this machine, and say how to fix what is missing", "hawork doctor"),
@@ -169,7 +169,9 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     version = f"hawork {__version__}"
     parser.add_argument("--version", action="version", version=version, help=argparse.SUPPRESS)
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(
+        prog="hawork", metavar="COMMAND", required=True, help=argparse.SUPPRESS
+    )
     for name in COMMANDS:
         sub = commands.add_parser(name, **_describe(name))
         if name == command:

@@ -149,7 +149,13 @@ class ZipStorage:
         self.folders: set[str] = set()
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+        except IsADirectoryError:
+            raise ConfigurationError(
+                f"{path} is a folder, not a zip: name a folder of files with --storage"
+            ) from None
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+        except (zipfile.BadZipFile, ValueError) as error:
             raise ConfigurationError(f"{path} is not a whole zip: {error}") from None
         self._members: dict[str, zipfile.ZipInfo] = {}
 

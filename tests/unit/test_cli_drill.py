@@ -16,6 +16,7 @@ from hawork.cli.main import main
         (["--minutes", "0"], "a drill of 0 minutes is none"),
         (["--minutes", "nan"], "a drill of nan minutes is none"),
         (["--faults", "0"], "a drill of 0 faults is none"),
+        (["--servers", "3"], '3 servers: ha="embedded" starts none of them; use ha="zookeeper"'),
         (["--flink"], "ha='embedded' is nothing that a lab of real Flink can start"),
     ],
 )

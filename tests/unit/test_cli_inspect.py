@@ -20,6 +20,23 @@ from hawork.inspect.questions import table
 ESCAPE = chr(27)
 
 
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("gone.zip", "gone.zip cannot be read: No such file or directory"),
+        (".", " is a folder, not a zip: name a folder of files with --storage"),
+        ("text.zip", "text.zip is not a whole zip: File is not a zip file"),
+    ],
+)
+def test_a_case_that_cannot_be_opened(
+    name: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.zip").write_text("a mail, not a zip")
+    assert main(["inspect", str(tmp_path / name)]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error and "Errno" not in error
+
+
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict[str, Any]]:
     status = main(["inspect", *map(str, arguments), "--json"])
     return status, json.loads(capsys.readouterr().out)

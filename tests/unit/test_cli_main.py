@@ -34,7 +34,8 @@ def test_every_command_has_help_with_an_example(
 ) -> None:
     assert main([command, "--help"]) == 0
     text = capsys.readouterr().out
-    assert f"example:\n  {COMMANDS[command][1]}" in text and f"hawork {command}" in text
+    assert f"example:\n  {COMMANDS[command][1]}" in text
+    assert text.startswith(f"usage: hawork {command} ")
     assert COMMANDS[command][0][1:30] in text
 
 
@@ -66,6 +67,13 @@ def test_a_wrong_command_line_has_status_2(
 ) -> None:
     assert main(arguments) == 2
     assert "usage: hawork" in capsys.readouterr().err
+
+
+def test_an_error_of_a_command_line_begins_with_the_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["cancel"])
+    assert capsys.readouterr().err.splitlines()[-1].startswith("hawork cancel: error: ")
 
 
 def test_help_is_quick_and_needs_nothing_optional() -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from hawork.backends.kubernetes.rights import JOB_MANAGER_VERBS
 from hawork.core import options
 from hawork.core.configuration import Configuration, flatten
+from hawork.core.errors import LabError
 from hawork.lab.run_directory import RunDirectory
 from hawork.lab.stores.given import GivenStore
 from hawork.lab.stores.kubernetes import GivenKubernetesStore, KubernetesStore
@@ -67,9 +68,14 @@ def lab_store(
     """The store for ``high-availability.type`` ``ha``; servers are started by ``start``.
 
     No server is started when the options name a quorum, a kubeconfig or a context of one.
-    ``verbs`` are what JobManagers may do on a control plane of the lab's own.
+    ``verbs`` are what JobManagers may do on a control plane of the lab's own. ``LabError`` for
+    more ``servers`` than one where no ensemble is started.
     """
     values = flatten(more or {})
+    quorum = values.get(options.ZK_QUORUM.key)
+    if servers != 1 and (ha.lower() != "zookeeper" or quorum is not None):
+        there = "a quorum that is named" if quorum is not None else f'ha="{ha}"'
+        raise LabError(f'{servers} servers: {there} starts none of them; use ha="zookeeper"')
     if ha.lower() == "kubernetes":
         named = any(key.key in values for key in (options.K8S_CONFIG_FILE, options.K8S_CONTEXT))
         return GivenKubernetesStore(run, values) if named else KubernetesStore(run, verbs)
@@ -78,5 +84,4 @@ def lab_store(
             run,
             f'needs a store that is a server: use ha="zookeeper" or "kubernetes", not {ha}',
         )
-    quorum = values.get(options.ZK_QUORUM.key)
     return ZooKeeperStore(run, None if quorum is None else str(quorum), servers)
