@@ -9,6 +9,7 @@ from hawork.backends.zookeeper.settings import ZooKeeperSettings
 from hawork.core.clock import SYSTEM_CLOCK, Clock
 from hawork.core.configuration import Configuration
 from hawork.core.events import NullEventSink
+from hawork.inspect.znode_tree import MARKS
 from hawork.inspect.znodes import ZNode, ZooKeeperTree
 
 __all__ = ["read_live_zookeeper"]
@@ -55,9 +56,34 @@ def _read(session: ZooKeeperSession, paths: ZNodePaths, clock: Clock) -> ZooKeep
                 notes.append(_denied("the children of", path))
             else:
                 level += [_below(path, name) for name in names or ()]
+    if not any(znode.path.startswith(f"{paths.cluster}/") for znode in znodes):
+        znodes += _elsewhere(session, paths, beside if isinstance(beside, list) else None)
     znodes.sort(key=lambda znode: znode.path)
     zxid = max((max(znode.mzxid, znode.pzxid) for znode in znodes), default=None)
     return ZooKeeperTree(tuple(znodes), zxid, clock.time(), notes=tuple(dict.fromkeys(notes)))
+
+
+def _elsewhere(
+    session: ZooKeeperSession, paths: ZNodePaths, beside: list[str] | None
+) -> list[ZNode]:
+    """What tells the clusters that there are instead: ``leader`` and the like, without the rest.
+
+    Those beside the cluster, or in any folder of the first level when its own is not there.
+    """
+
+    def below(parents: list[str]) -> list[str]:
+        found = read_children(session, parents) if parents else []
+        return [_below(parent, name) for parent, names in zip(parents, found, strict=True)
+                for name in (names if isinstance(names, list) else ())]  # fmt: skip
+
+    if beside is not None:
+        roots = [_below(paths.root, name) for name in beside]
+    else:
+        roots = below([path for path in below(["/"]) if path != "/zookeeper"])
+    marks = [path for path in below(roots) if path.rpartition("/")[2] in MARKS]
+    found = zip(marks, read_nodes(session, marks) if marks else [], strict=True)
+    return [_znode(path, *node) for path, node in found
+            if node is not None and not isinstance(node, Denied)]  # fmt: skip
 
 
 def _below(parent: str, name: str) -> str:

@@ -31,11 +31,12 @@ from hawork.inspect.finding import Object
 from hawork.inspect.pointers import decode_connection_info, decode_counter, decode_pointer
 from hawork.inspect.settings import Settings
 
-__all__ = ["read_znodes"]
+__all__ = ["MARKS", "read_znodes"]
 
 JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
 _SEQUENCE: Final = re.compile(r".*latch-(-?\d+)", re.DOTALL)
-_MARKS: Final = ("leader", "jobs", "jobgraphs", "execution-plans")
+MARKS: Final = ("leader", "jobs", "jobgraphs", "execution-plans")
+"""What lies right below the root of a cluster, and tells it."""
 PLANS: Final = "execution-plans"
 _POINTER: Final = re.compile(r"(.*?)/[^/]+/[0-9a-f]{32}(?:/checkpoints/\d+)?", re.DOTALL)
 
@@ -87,17 +88,19 @@ def _urls_of(others: Mapping[str, OtherCluster], tree: Mapping[str, Entry]) -> N
 
 def _roots(tree: Mapping[str, Entry], settings: Settings) -> dict[str, int]:
     """What looks like the root of a cluster, with the number of entries that say so."""
-    marks = {*_MARKS, settings.job_graphs_path}
+    marks = {*MARKS, settings.job_graphs_path}
     found: dict[str, int] = {}
     for path in tree:
         parent, _, name = path.rpartition("/")
         if name in marks or (JOB_ID.fullmatch(name) and parent.rpartition("/")[2] in marks):
             root = parent if name in marks else parent.rpartition("/")[0]
             found[root] = found.get(root, 0) + 1
-    # A job or a component may be called like a mark: the outermost one is the root.
+    # A job or a component may be called like a mark, and hawork's own entries are below its name:
+    # the outermost one is the root.
+    inside = {*marks, "hawork"}
     return {root: size for root, size in found.items()
             if not any(root.startswith(f"{other}/") and root != other
-                       and root[len(other) + 1 :].partition("/")[0] in marks
+                       and root[len(other) + 1 :].partition("/")[0] in inside
                        for other in found)}  # fmt: skip
 
 
@@ -110,7 +113,7 @@ def _choose(cluster: Cluster, roots: Mapping[str, int]) -> str:
     if len(ends) == 1:
         return ends[0]
     there = ", ".join(sorted(root or "/" for root in roots)) or "no cluster at all"
-    cluster.miss("HA store", f"the dump has no znodes below {wanted}; it has: {there}")
+    cluster.miss("HA store", f"there are no znodes below {wanted}; there is: {there}")
     return wanted
 
 

@@ -251,6 +251,14 @@ def test_each_damage_costs_its_own_job_at_most(damage: Damage, store: str, tmp_p
 
 
 @pytest.mark.parametrize("store", STORES)
+def test_its_own_entries_are_not_another_cluster(store: str, tmp_path: Path) -> None:
+    """On ZooKeeper ``hawork/jobgraphs`` lies below the cluster, as a cluster's own does."""
+    found = own().look(store, tmp_path)
+    assert found.cluster.others == []
+    assert "another-cluster" not in {each.name for each in found.findings}
+
+
+@pytest.mark.parametrize("store", STORES)
 def test_a_result_that_cannot_be_read_is_named(store: str, tmp_path: Path) -> None:
     made = own()
     result_unreadable(made)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
 from kazoo.security import make_acl
 
 from hawork.backends.zookeeper import multi_read
+from hawork.core.options import checked
 from hawork.ha.configuration_file import configuration_text
+from hawork.inspect.cluster import Cluster
 from hawork.inspect.live_zookeeper import read_live_zookeeper
 from hawork.inspect.pointers import encode_counter, encode_pointer
-from hawork.inspect.sources import Sources, read_sources
+from hawork.inspect.settings import parse_settings
+from hawork.inspect.sources import Sources, read_sources, znodes_into
 from hawork.inspect.znodes import ZNode
 from tests.backends.zookeeper.zookeeper_setup import ClusterUnderTest
 
@@ -63,6 +67,21 @@ def test_other_clusters_are_seen_and_not_looked_into(cluster: ClusterUnderTest) 
     paths = {znode.path for znode in read_live_zookeeper(cluster.config()).znodes}
     assert f"{cluster.paths.cluster}-other" in paths
     assert f"{cluster.paths.cluster}-other/jobs" not in paths
+
+
+def test_a_wrong_cluster_id_is_told_with_the_clusters_that_there_are(
+    cluster: ClusterUnderTest,
+) -> None:
+    root = fill(cluster)
+    for wrong in (
+        {"high-availability.cluster-id": f"/nowhere-{uuid.uuid4()}"},
+        {"high-availability.zookeeper.path.root": "/nowhere"},
+    ):
+        found = Cluster(settings=parse_settings(configuration_text(cluster.values | wrong), "c"))
+        znodes_into(found, read_live_zookeeper(checked(cluster.values | wrong)))
+        (missed,) = [each.why for each in found.not_looked_at]
+        assert missed.startswith("there are no znodes below ") and root in missed.split(": ")[1]
+        assert not found.jobs
 
 
 def test_a_znode_that_may_not_be_read_is_named(cluster: ClusterUnderTest) -> None:
