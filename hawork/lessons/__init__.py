@@ -23,6 +23,7 @@ from hawork.lessons.leading import (
     check_unseen_death,
 )
 from hawork.lessons.on_call import answers_to, check_call, check_mended
+from hawork.lessons.order import tell_missing_names as _tell_missing_names
 from hawork.lessons.prerequisites import needs
 from hawork.lessons.recordings import noted, recording
 from hawork.lessons.sleeping import two_leaders
@@ -74,3 +75,5 @@ __all__ = [
     "try_timeouts",
     "two_leaders",
 ]
+
+_tell_missing_names()  # in a notebook: importing this is how a lesson begins

@@ -288,10 +288,20 @@ def _names(folder: Path) -> list[str]:
 
 def _all_end(lab: FlinkCluster, fault: Event) -> None:
     """Both JobManagers are dead: the one that was killed, and the one that took over."""
-    ended = fault
-    while any(s.alive for n, s in lab.processes.items() if n.startswith("jm")):
-        ended = lab.wait_for_event("process.exited", after=ended, timeout=LONG).wait()
-    name = str(ended.facts["of"])
+    of_both = [name for name in lab.processes if name.startswith("jm")]
+    eventually(lambda: not any(lab.processes[name].alive for name in of_both), timeout=LONG)
+
+    def ends() -> list[str]:
+        return [
+            str(event.facts["of"])
+            for event in lab.event_list()
+            if event.kind is EventKind.PROCESS_EXITED and event.facts["of"] in of_both
+        ]
+
+    # The event of an end comes a moment after the end.
+    name = eventually(lambda: ends()[-1:] if len(ends()) >= len(of_both) else [], timeout=LONG)[0]
+    if name == fault.facts["target"]:
+        raise LabError(f"the standby ended before {name} was killed: make it again")
     try:
         note(lab, "last words", process=name, words=lab.last_words(name))
     except HaworkError:

@@ -1,0 +1,52 @@
+"""What a notebook shows of a name that no cell has made yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from hawork.lessons import order
+
+
+class Notebook(InteractiveShell):  # type: ignore[misc]
+    """Keeps what is shown of an error."""
+
+    def _showtraceback(self, kind: Any, error: BaseException, lines: list[str]) -> None:
+        self.shown = lines
+
+
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch) -> Notebook:
+    shell = Notebook(history_manager=None)
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    order.tell_missing_names()
+    order.tell_missing_names()
+    return shell
+
+
+def shown(notebook: Notebook, cell: str) -> str:
+    notebook.run_cell(cell)
+    return "\n".join(notebook.shown)
+
+
+def test_a_cell_that_is_run_before_its_turn_is_one_sentence(notebook: Notebook) -> None:
+    told = shown(notebook, "before = 1\njob.details")
+    assert "'job' is not there yet: run the cells above first, in their order" in told
+    assert "line 2: job.details" in told
+    assert len(notebook.shown) == 2
+
+
+def test_a_name_that_is_misspelt_is_told_the_one_that_is_there(notebook: Notebook) -> None:
+    notebook.run_cell("leader = 'jm-1'")
+    assert "is 'leader' meant? Else run the cells above" in shown(notebook, "leadre")
+
+
+def test_an_error_of_the_readers_own_function_keeps_its_traceback(notebook: Notebook) -> None:
+    told = shown(notebook, "def take(me):\n    return versoin\n\ntake('jm-1')")
+    assert "versoin" in told and "take" in told and len(notebook.shown) > 2
+
+
+def test_other_errors_are_as_they_were(notebook: Notebook) -> None:
+    assert "ZeroDivisionError" in shown(notebook, "1 / 0")
