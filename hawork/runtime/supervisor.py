@@ -251,7 +251,15 @@ class Supervisor:
 
     def _release(self, child: SupervisedProcess) -> None:
         """Give up a dead process's leadership, in a helper that may take its time."""
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no process is left: all others of the cluster go on
+            message = (
+                f"the leadership of dead {child.name} was not given up, and ends by itself: no "
+                f"process can be started ({error.strerror}), raise the limit of processes"
+            )
+            self._events.emit(EventKind.ERROR, of=child.name, message=message)
+            return
         if pid:
             self._helpers.add(pid)
             return

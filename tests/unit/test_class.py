@@ -157,7 +157,7 @@ def test_a_folder_that_is_gone_or_does_not_answer(
     [
         {"format": 2}, {"name": 3}, {"name": None}, {"solved": 1}, {"kept": 3}, {"kept": -1},
         {"points": 10**9}, {"kept": True}, {"time": float("nan")}, {"time": "now"}, {"time": True},
-        {"says": ["a"]}, {"check": {}}, {"lesson": 0},
+        {"time": 10**400}, {"says": ["a"]}, {"check": {}}, {"lesson": 0},
     ],
 )  # fmt: skip
 def test_what_is_not_a_result_is_counted_and_left_alone(

@@ -59,6 +59,22 @@ for name in ("jm-1", "jm-2"):
 supervisor.run_once()
 sys.exit(len(supervisor.children))
 """
+NO_PROCESS_LEFT = """
+import os, sys
+from hawork.core.events import EventLog
+from hawork.runtime.supervisor import Supervisor
+def fork():
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+events = EventLog("supervisor")
+supervisor = Supervisor(events, lambda _: None)
+supervisor.release = True
+supervisor.start("jm-1", [sys.executable, "-c", ""], {})
+supervisor.children["jm-1"].tickets.append({"type": "embedded", "contender": "a"})
+os.fork = fork
+while supervisor.children:
+    supervisor.run_once()
+print(*(event.facts.get("message") for event in events.recent()))
+"""
 CANNOT_LOG = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -226,6 +242,13 @@ def test_no_process_is_stopped_while_it_holds_the_stores_write_lock(tmp_path: Pa
 
 def test_two_processes_may_die_in_one_moment() -> None:
     assert subprocess.run(python(TWO_DEATHS), check=False).returncode == 0
+
+
+def test_a_death_when_no_process_is_left_takes_no_other_along() -> None:
+    """The supervisor could not fork its helper, and ended, and all of the cluster with it."""
+    said = subprocess.run(python(NO_PROCESS_LEFT), capture_output=True, text=True, timeout=60)
+    assert "the leadership of dead jm-1 was not given up, and ends by itself" in said.stdout
+    assert said.returncode == 0
 
 
 def test_stop_is_graceful(control: ProcessControl, tmp_path: Path) -> None:
