@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import copy
+import errno
+import os
 import shutil
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import ha_cases
 import pytest
 import yaml
+from kazoo.exceptions import ConnectionLoss
 
 from hawork.backends.kubernetes.layout import LOCK
 from hawork.cli.main import main
+from hawork.core.errors import (
+    ConfigurationError,
+    PossibleInconsistentStateError,
+    StoreUnavailableError,
+)
 from hawork.inspect.finding import Object
 from hawork.inspect.pointers import decode_lock_record, encode_pointer
+from hawork.inspect.repair import repairing
 from hawork.inspect.repair.backup import Backup, BackupError, read_backup, write_backup
 from hawork.inspect.repair.changes import ANNOTATION, CONFIGMAP, FILE, KEY, Change, Repair
 from hawork.inspect.repair.image import Held
-from hawork.inspect.repair.repairing import RepairPlan, plan_repair, restore_warnings
+from hawork.inspect.repair.repairing import (
+    RepairPlan,
+    plan_repair,
+    plan_restore,
+    restore_warnings,
+)
+from hawork.inspect.repair.writers import ChangedMeanwhileError, _ZooKeeperWriter
 from hawork.inspect.sources import Sources
 from tests.flink_vectors import FILTER
 
@@ -242,6 +258,90 @@ def test_a_restore_says_that_a_jobmanager_has_run_since(name: str, tmp_path: Pat
     run, lost = restore_warnings(sources, backup(1.0), changes)
     assert "a JobManager has run since the backup was made" in run
     assert str(thing) in lost or name != "zk120-healthy"
+
+
+@pytest.mark.parametrize(
+    ("name", "thing"),
+    [
+        ("zk120-healthy", Object("znode", "/flink/another-cluster/jobs")),
+        ("zk120-healthy", Object("znode", "{root}/../../zookeeper/config")),
+        ("zk120-healthy", Object("configmap-key", "{root}/jobs", "key")),
+        ("k8s120-older-ha-file-missing", Object("configmap-key", "kube-root-ca.crt", "ca.crt")),
+        ("k8s120-older-ha-file-missing", Object("znode", "/flink")),
+        ("zk120-healthy", Object(FILE, "file:/etc/passwd")),
+        ("zk120-healthy", Object(FILE, "file:/srv/flink/../../etc/cron.d/it")),
+    ],
+)
+def test_a_restore_writes_nothing_that_is_not_its_clusters(
+    name: str, thing: Object, tmp_path: Path
+) -> None:
+    """A backup is a file like any other: it was obeyed wherever it wanted to be written."""
+    case = ha_cases.unpack(name, tmp_path)
+    sources = Sources(config=case.config, storage=case.storage, mapping=MAPPING, **case.store)
+    plan = plan_repair(sources)
+    cluster = plan.before.cluster
+    backend, cluster_id = str(cluster.backend), cluster.cluster_id
+    assert plan_restore(sources, Backup(backend, cluster_id, 1.0, plan.image, {})) == []
+    thing = Object(thing.kind, thing.name.replace("{root}", cluster.root), thing.key)
+    entries, files = dict(plan.image), dict[str, bytes | None]()
+    if thing.kind == FILE:
+        files[thing.name] = b"it"
+    else:
+        entries[thing] = Held(b"it")
+    with pytest.raises(ConfigurationError, match="it is not restored"):
+        plan_restore(sources, Backup(backend, cluster_id, 1.0, entries, files))
+
+
+def test_a_file_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was removed first, and on a full disk nothing came in its place."""
+    path = tmp_path / "a_DIRTY.json"
+    path.write_bytes(b"before")
+    path.chmod(0o640)
+    change = Change(Object(FILE, f"file:{path}"), b"before", b"after")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(StoreUnavailableError, match="could not be written"):
+            repairing._write_file(change)
+    assert path.read_bytes() == b"before"
+    repairing._write_file(change)
+    assert path.read_bytes() == b"after"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(ChangedMeanwhileError, match="it was left alone"):
+        repairing._write_file(change)
+
+
+def test_a_repair_whose_answer_is_lost_is_in_doubt() -> None:
+    """It was said that ZooKeeper had not taken it, and it may have."""
+
+    class Transaction:
+        def set_data(self, *_: object) -> None:
+            """It is sent with ``commit``."""
+
+        def commit(self) -> None:
+            raise ConnectionLoss
+
+    writer = object.__new__(_ZooKeeperWriter)
+    writer._client = SimpleNamespace(transaction=Transaction)  # type: ignore[assignment]
+    writer._cluster = "/flink/c"
+    with pytest.raises(PossibleInconsistentStateError, match="call again, which looks first"):
+        writer.write([Change(Object("znode", "/flink/c/jobs"), b"a", b"b", 1)])
+
+
+def test_a_backup_that_is_absurdly_large_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "backup.zip"
+    write_backup(path, "zookeeper", "c", ENTRIES, REPAIRS)
+    monkeypatch.setattr("hawork.inspect.repair.backup._LARGEST", 700)
+    with pytest.raises(BackupError, match="bytes, and 700 is most"):
+        read_backup(path)
 
 
 def plan_job(plan: RepairPlan) -> str:

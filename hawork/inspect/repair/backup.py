@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import json
+import lzma
 import os
 import time
 import zipfile
@@ -22,8 +23,8 @@ from typing import Any, Final
 from hawork import __version__
 from hawork.core.errors import HaworkError
 from hawork.inspect.finding import Object
-from hawork.inspect.repair.changes import FILE, Repair, object_of
-from hawork.inspect.repair.image import Held, Image
+from hawork.inspect.repair.changes import ANNOTATION, CONFIGMAP, FILE, KEY, Repair, object_of
+from hawork.inspect.repair.image import Held, Image, labels_of
 
 __all__ = ["Backup", "BackupError", "read_backup", "write_backup"]
 
@@ -31,7 +32,7 @@ _FORMAT: Final = "hawork-ha-backup"
 _VERSION: Final = 1
 _MANIFEST, _ENTRIES, _REPAIRS = "manifest.json", "entries.json", "repairs.json"
 _LARGEST: Final = 1 << 30
-"""Bytes of a member that are read."""
+"""Bytes that are read of all members together."""
 
 
 class BackupError(HaworkError):
@@ -109,12 +110,15 @@ def read_backup(path: Path) -> Backup:
     """A backup, whole. ``BackupError`` when it is damaged, or is something else."""
     try:
         with zipfile.ZipFile(path) as archive:
-            manifest = json.loads(_member(archive, _MANIFEST))
+            size = sum(each.file_size for each in archive.infolist())
+            if size > _LARGEST:
+                raise ValueError(f"it would take {size:,} bytes, and {_LARGEST:,} is most")
+            manifest = json.loads(archive.read(_MANIFEST))
             if manifest.get("format") != _FORMAT or manifest.get("version") != _VERSION:
                 raise BackupError(
                     f"{path} is not a backup of this hawork: its manifest says otherwise"
                 )
-            members = {name: _member(archive, name) for name in manifest["sha256"]}
+            members = {name: archive.read(name) for name in manifest["sha256"]}
         for name, digest in manifest["sha256"].items():
             if hashlib.sha256(members[name]).hexdigest() != digest:
                 raise BackupError(f"backup {path} is damaged: {name} is not what was written")
@@ -130,16 +134,11 @@ def read_backup(path: Path) -> Backup:
     except OSError as error:
         raise BackupError(f"{path} cannot be read: {error.strerror or error}") from None
     except (zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError, RuntimeError,
-            NotImplementedError, EOFError, binascii.Error, zlib.error) as error:  # fmt: skip
+            NotImplementedError, OverflowError, EOFError, binascii.Error, zlib.error,
+            lzma.LZMAError) as error:  # fmt: skip
         raise BackupError(
             f"{path} is not a whole backup: {error or type(error).__name__}"
         ) from None
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    if archive.getinfo(name).file_size > _LARGEST:
-        raise ValueError(f"{name} has more than {_LARGEST} bytes")
-    return archive.read(name)
 
 
 def _written(thing: Object, held: Held) -> dict[str, Any]:
@@ -153,9 +152,14 @@ def _written(thing: Object, held: Held) -> dict[str, Any]:
 
 
 def _read(written: Mapping[str, Any]) -> tuple[Object, Held]:
-    version = written["version"]
-    return object_of(written), Held(
-        base64.b64decode(written["value"], validate=True),
+    version, value = written["version"], base64.b64decode(written["value"], validate=True)
+    thing = object_of(written)
+    if thing.kind == CONFIGMAP:
+        labels_of(value)
+    elif thing.kind in (KEY, ANNOTATION):
+        value.decode()  # Kubernetes keeps text
+    return thing, Held(
+        value,
         None if version is None else int(version),
         bool(written["session"]),
         bool(written["null"]),

@@ -14,7 +14,7 @@ from hawork.inspect.repair.changes import ANNOTATION, CONFIGMAP, FILE, KEY, ZNOD
 from hawork.inspect.sources import Repairable
 from hawork.inspect.znodes import ZNode, ZooKeeperTree
 
-__all__ = ["Held", "Image", "difference", "image_of", "labels_of", "with_changes"]
+__all__ = ["Held", "Image", "difference", "image_of", "is_own", "labels_of", "with_changes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,17 @@ def image_of(raw: Repairable, cluster: Cluster) -> Image:
             for key, text in each.annotations.items():
                 image[Object(ANNOTATION, each.name, key)] = Held(text.encode(), version)
     return image
+
+
+def is_own(thing: Object, cluster: Cluster) -> bool:
+    """Whether an object of a store is this cluster's own, as those of ``image_of`` are."""
+    if cluster.backend == "zookeeper":
+        parts = thing.name.split("/")
+        whole = not {"", ".", ".."} & set(parts[1:])
+        below = thing.name == cluster.root or thing.name.startswith(f"{cluster.root}/")
+        return thing.kind == ZNODE and thing.key is None and whole and below
+    named = Names(cluster.cluster_id).has(thing.name)
+    return named and thing.kind in (CONFIGMAP, KEY, ANNOTATION)
 
 
 def labels_of(value: bytes) -> dict[str, str]:

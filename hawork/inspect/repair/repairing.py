@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+import stat
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -15,15 +17,21 @@ from pathlib import Path
 from typing import Any
 
 from hawork.core.configuration import Configuration
-from hawork.core.errors import ConfigurationError, HaworkError
+from hawork.core.errors import ConfigurationError, HaworkError, StoreUnavailableError
 from hawork.ha.configuration_file import load_configuration
-from hawork.inspect.cluster import Moment
+from hawork.inspect.cluster import Cluster, Moment
 from hawork.inspect.embedded import EmbeddedStore
 from hawork.inspect.finding import Object
 from hawork.inspect.inspector import ShownInspection, judge
 from hawork.inspect.repair.backup import Backup, write_backup
 from hawork.inspect.repair.changes import FILE, Change, Repair
-from hawork.inspect.repair.image import Image, difference, image_of, with_changes
+from hawork.inspect.repair.image import (
+    Image,
+    difference,
+    image_of,
+    is_own,
+    with_changes,
+)
 from hawork.inspect.repair.planning import plan
 from hawork.inspect.repair.plans import Plan
 from hawork.inspect.repair.writers import ChangedMeanwhileError, open_writer
@@ -110,12 +118,32 @@ def plan_restore(sources: Sources, backup: Backup) -> list[Change]:
             f"the backup is of {backup.cluster_id} on {backup.backend}, and the configuration "
             f"names {cluster.cluster_id} on {cluster.backend}: give that cluster's with --config"
         )
+    _check_own(cluster, backup)
     changes = difference(image_of(raw, cluster), backup.entries)
     for url, content in backup.files.items():
         found = _read_file(url)
         if found != content:
             changes.append(Change(Object(FILE, url), found, content))
     return changes
+
+
+def _check_own(cluster: Cluster, backup: Backup) -> None:
+    """``ConfigurationError`` for a backup that names what is not this cluster's.
+
+    It is a file like any other: it says what is written, and not where.
+    """
+    for thing in backup.entries:
+        if not is_own(thing, cluster):
+            raise ConfigurationError(
+                f"the backup holds {thing.kind} {thing}, which is not of {cluster.cluster_id} on "
+                f"{cluster.backend}: it is not restored"
+            )
+    for url in backup.files:
+        if cluster.files is None or not cluster.files.name_of(url):
+            raise ConfigurationError(
+                f"the backup holds file {url}, which is in no directory that the configuration "
+                "names and that can be looked at: it is not restored"
+            )
 
 
 def restore_warnings(sources: Sources, backup: Backup, changes: Sequence[Change]) -> list[str]:
@@ -269,10 +297,14 @@ def _read_file(url: str) -> bytes | None:
         return bytes(fs.cat_file(name)) if fs.exists(name) else None
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as file:
+            return file.read()
     except FileNotFoundError:
         return None
-    with os.fdopen(handle, "rb") as file:
-        return file.read()
+    except OSError as error:
+        raise StoreUnavailableError(
+            f"file {url} cannot be read: {error.strerror or error}"
+        ) from None
 
 
 def _write_file(change: Change) -> None:
@@ -281,23 +313,48 @@ def _write_file(change: Change) -> None:
         raise ChangedMeanwhileError(
             f"file {url} has changed since it was looked at: it was left alone"
         )
-    path = _path(url)
-    if path is None:
+    try:
+        path = _path(url)
+        if path is not None:
+            _replace_local(path, change.after)
+            return
         fs, name = _fsspec(url)
         if change.after is None:
             fs.rm_file(name)
         else:
             fs.pipe_file(name, change.after)
-    elif change.after is None:
+    except HaworkError:
+        raise
+    except Exception as error:  # every driver of fsspec has exceptions of its own
+        reason = str(error) or type(error).__name__
+        raise StoreUnavailableError(f"file {url} could not be written: {reason}") from error
+
+
+def _replace_local(path: Path, content: bytes | None) -> None:
+    """Whole or not at all, and on the disk when it returns; whose it was it stays."""
+    if content is None:
         path.unlink()
     else:
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
-        with os.fdopen(handle, "wb") as file:
-            file.write(change.after)
-            file.flush()
-            os.fsync(file.fileno())
+        temporary = path.with_name(f".{path.name}-{secrets.token_hex(6)}")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        try:
+            with os.fdopen(os.open(temporary, flags, 0o644), "wb") as file:
+                file.write(content)
+                with contextlib.suppress(FileNotFoundError, PermissionError):
+                    was = path.lstat()
+                    os.fchmod(file.fileno(), stat.S_IMODE(was.st_mode))
+                    os.fchown(file.fileno(), was.st_uid, was.st_gid)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _path(url: str) -> Path | None:

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hawork.core import options
 from hawork.core.configuration import Configuration
-from hawork.core.errors import ConfigurationError, HaworkError, StoreUnavailableError
+from hawork.core.errors import (
+    ConfigurationError,
+    HaworkError,
+    PossibleInconsistentStateError,
+    StoreUnavailableError,
+)
 from hawork.inspect.repair.changes import ANNOTATION, CONFIGMAP, KEY, Change
 from hawork.inspect.repair.image import labels_of
 
@@ -23,7 +28,7 @@ _MOST = 500
 
 
 class ChangedMeanwhileError(HaworkError):
-    """An entry is not what it was when it was looked at; nothing of this repair was written."""
+    """An entry is not what it was when it was looked at: it was left alone, with all behind it."""
 
 
 class Writer(Protocol):
@@ -37,7 +42,7 @@ class Writer(Protocol):
         """All of them or none: in one transaction, or one per ConfigMap.
 
         ``ChangedMeanwhileError`` when an entry has changed, ``StoreUnavailableError`` when the
-        store does not answer.
+        store takes nothing, ``PossibleInconsistentStateError`` when it did not answer.
         """
 
 
@@ -85,10 +90,18 @@ class _ZooKeeperWriter:
             # All of ZooKeeper is new: what lies above the cluster belongs to none, as with Flink.
             self._client.ensure_path(posixpath.dirname(self._cluster))
         for first in range(0, len(changes), _MOST):
-            self._transaction(changes[first : first + _MOST])
+            self._transaction(changes[first : first + _MOST], first)
 
-    def _transaction(self, changes: Sequence[Change]) -> None:
-        from kazoo.exceptions import KazooException, RolledBackError, RuntimeInconsistency
+    def _transaction(self, changes: Sequence[Change], before: int) -> None:
+        from kazoo.exceptions import (
+            ConnectionClosedError,
+            ConnectionLoss,
+            KazooException,
+            OperationTimeoutError,
+            RolledBackError,
+            RuntimeInconsistency,
+            SessionExpiredError,
+        )
 
         transaction = self._client.transaction()
         for change in changes:
@@ -101,14 +114,19 @@ class _ZooKeeperWriter:
                 transaction.set_data(path, change.after, version)
         try:
             results = transaction.commit()
+        except (
+            ConnectionClosedError, ConnectionLoss, OperationTimeoutError, SessionExpiredError
+        ) as error:  # fmt: skip
+            raise _unknown(f"{len(changes)} znodes were", error) from None
         except KazooException as error:
             raise StoreUnavailableError(f"ZooKeeper did not take the change: {error!r}") from error
         for change, result in zip(changes, results, strict=True):
             failed = isinstance(result, Exception)
             if failed and not isinstance(result, RolledBackError | RuntimeInconsistency):
+                written = f"the first {before} changes were" if before else "nothing was"
                 raise ChangedMeanwhileError(
                     f"znode {change.object.name} has changed since it was looked at "
-                    f"({type(result).__name__}): nothing of this repair was written, look again"
+                    f"({type(result).__name__}): {written} written of this repair, look again"
                 )
 
 
@@ -131,7 +149,11 @@ class _KubernetesWriter:
             self._write_map(name, [each for each in changes if each.object.name == name])
 
     def _write_map(self, name: str, changes: Sequence[Change]) -> None:
-        from hawork.backends.kubernetes.answers import ConflictError
+        from hawork.backends.kubernetes.answers import (
+            AbsentError,
+            ConflictError,
+            OutcomeUnknownError,
+        )
 
         found = self._client.get(name)
         try:
@@ -146,8 +168,10 @@ class _KubernetesWriter:
                 self._client.delete(found)
                 return
             self._client.patch(found, _texts(changes, KEY), _texts(changes, ANNOTATION))
-        except ConflictError:
+        except (AbsentError, ConflictError):
             raise self._changed(name) from None
+        except OutcomeUnknownError as error:
+            raise _unknown(f"ConfigMap {name} was", error) from None
 
     @staticmethod
     def _changed(name: str) -> ChangedMeanwhileError:
@@ -155,6 +179,13 @@ class _KubernetesWriter:
             f"ConfigMap {name} has changed since it was looked at: nothing was written to it, look "
             "again"
         )
+
+
+def _unknown(what: str, error: Exception) -> PossibleInconsistentStateError:
+    return PossibleInconsistentStateError(
+        f"it is unknown whether {what} changed, because no answer came ({error!r}): call again, "
+        "which looks first"
+    )
 
 
 def _is_same(found: ConfigMap, change: Change) -> bool:
