@@ -77,6 +77,8 @@ def headline(inspection: Inspection) -> tuple[str, str]:
         return f"WILL NEVER LEAD{with_version}", "fatal"
     if recovery.jobmanager == "unknown":
         return "NOT KNOWN", "warning"
+    if _is_absent(inspection):
+        return "THERE IS NO SUCH CLUSTER", "warning"
     lost = [job for job in recovery.jobs.values()
             if job.outcome in ("from-scratch", "not-recovered", "removed-as-done")]  # fmt: skip
     looping = [job for job in recovery.jobs.values() if job.outcome in ("restart-loop", "fails")]
@@ -94,6 +96,14 @@ def headline(inspection: Inspection) -> tuple[str, str]:
     return f"WILL START{with_version}", "good"
 
 
+def _is_absent(inspection: Inspection) -> bool:
+    """Whether the store knows other clusters and nothing of this one: its id may be wrong."""
+    cluster = inspection.cluster
+    led = cluster.leadership is not None and cluster.leadership.exists
+    there = led or cluster.graphs_place_exists or inspection.recovery.jobs or inspection.alarms
+    return bool(cluster.others) and not there
+
+
 def verdict(inspection: Inspection) -> str:
     """The sentence after the headline."""
     recovery = inspection.recovery
@@ -103,6 +113,14 @@ def verdict(inspection: Inspection) -> str:
         return f"A JobManager {when}, again and again: {recovery.because}."
     if recovery.jobmanager in ("never-leads", "unknown"):
         return f"{recovery.because[:1].upper()}{recovery.because[1:]}."
+    if _is_absent(inspection):
+        there = sorted(other.cluster_id for other in inspection.cluster.others)
+        key = "kubernetes" if inspection.cluster.backend == "kubernetes" else "high-availability"
+        return (
+            f"The HA store has nothing of it, and it has {', '.join(there[:3])}"
+            f"{f' and {len(there) - 3:,} more' if len(there) > 3 else ''}: see {key}.cluster-id; "
+            "or no JobManager ever ran."
+        )
     alarms = dict.fromkeys(f"{each.code} ({each.severity})" for each in inspection.alarms)
     see = f"; see {', '.join(list(alarms)[:3])}" if alarms else ""
     if not recovery.jobs:

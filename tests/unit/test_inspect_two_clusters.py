@@ -15,6 +15,7 @@ from ha_cases.made import Made, clusters
 
 from hawork.inspect.errors import UndecodableError
 from hawork.inspect.pointers import FlinkPointer, Service, decode_pointer, encode_pointer
+from hawork.inspect.report import as_text, headline, verdict
 
 CLUSTERS = clusters()
 SIMILAR = ("flights", "flights-prod-2", "prod")
@@ -100,3 +101,17 @@ def test_what_the_other_cluster_lost_is_its_own_trouble(cluster: str) -> None:
     for name in [each for each in joined.files if each not in mine and each.startswith("ha/fl")]:
         del joined.files[name]
     assert joined.look().alarms == []
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_a_cluster_of_which_the_store_has_nothing_is_not_said_to_start(cluster: str) -> None:
+    """Its id is wrong, mostly. The clusters that there are stand right below the headline."""
+    made = copy.deepcopy(CLUSTERS[cluster])
+    for key in ("high-availability.cluster-id", "kubernetes.cluster-id"):
+        if key in made.config:
+            made.config[key] = "flight-prod"
+    found = made.look()
+    text = as_text(found)
+    assert headline(found)[0] == "THERE IS NO SUCH CLUSTER" and "WILL START" not in text
+    assert "it has flights-prod: see" in verdict(found)
+    assert found.exit_status == 2

@@ -140,7 +140,7 @@ def other_clusters(facts: Facts) -> Iterator[Finding]:
         else:
             yield Finding(
                 "another-cluster", "info", (2, 15), other.objects,
-                f"cluster {other.cluster_id} is in the same dump and was not looked at",
+                f"cluster {other.cluster_id} is in the same store and was not looked at",
                 (f"{several(reachable, 'file')} of it in this storage",) if reachable else (),
                 "several clusters share a namespace or a ZooKeeper, which is normal",
                 safe="name it with --config to look at it", unsafe="",
