@@ -224,12 +224,16 @@ class _Machine:
                 if job.job_id in found}  # fmt: skip
 
     def _is_written_again(self, job: JobView, graph: JobGraph) -> bool:
-        """In application mode, over what its store takes for absent, or for damaged.
+        """On Kubernetes in application mode, over what it takes for absent, or for damaged.
 
-        Source: ``addAndLock`` of ``ZooKeeperStateHandleStore`` and ``KubernetesStateHandleStore``.
+        Source: ``KubernetesStateHandleStore.addAndLock``. On ZooKeeper the JobManager watches its
+        job graphs: it sees that it removed the old node, and suspends the job (real Flink 1.20.5).
         """
         gone = fate_of(graph, self._versions) in ("marked", "passed over", "invisible")
-        return gone and is_of_application(job.job_id, self._cluster.settings)
+        return (
+            gone and self._cluster.backend == "kubernetes"
+            and is_of_application(job.job_id, self._cluster.settings)
+        )  # fmt: skip
 
     def _submitted_again(self, job: JobView) -> JobRecovery:
         """In application mode ``main()`` submits a job whose graph is not there.
@@ -292,7 +296,10 @@ class _Machine:
             "invisible": "its job graph pointer is of another release and is passed over",
         }
         if fate in lost:
-            return JobRecovery(job.job_id, "not-recovered", because=lost[fate], decided_by=place)
+            because = lost[fate]
+            if fate == "marked" and is_of_application(job.job_id, self._cluster.settings):
+                because = f"{because}: main() submits it again, and it is SUSPENDED until the next"
+            return JobRecovery(job.job_id, "not-recovered", because=because, decided_by=place)
         what = "execution plan" if graph.plan else "job graph"
         if fate == "fatal":
             if graph.fault != "not-base64":

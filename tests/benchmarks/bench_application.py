@@ -17,6 +17,7 @@ from hawork.lab.flink.distribution import FlinkDistribution
 from hawork.lab.flink.memory import jvm_flags
 from hawork.lab.processes import JOB_MANAGER
 from hawork.testing import eventually
+from tests.contract.kubernetes_server import shared_control_plane
 from tests.contract.zookeeper_harness import shared_servers
 from tests.interop.broken_flink import (
     SECONDS,
@@ -36,7 +37,7 @@ from tests.interop.broken_kinds import (
     result,
 )
 from tests.interop.flink import FlinkClient, FlinkProcesses
-from tests.interop.flink_stores import FlinkStore, ZooKeeperStore
+from tests.interop.flink_stores import FlinkStore, KubernetesStore, ZooKeeperStore
 
 JOB = "exclusive"  # as the kinds of damage call it
 MAIN = "org.apache.flink.container.entrypoint.StandaloneApplicationClusterEntryPoint"
@@ -96,9 +97,15 @@ def jar(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return client.compile(SOURCE, directory / "numbers.jar")
 
 
-@pytest.fixture(scope="module")
-def base(jar: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Base]:
-    store = ZooKeeperStore(shared_servers())
+@pytest.fixture(scope="module", params=["zookeeper", "kubernetes"])
+def base(
+    request: pytest.FixtureRequest, jar: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Base]:
+    store: ZooKeeperStore | KubernetesStore
+    if request.param == "zookeeper":
+        store = ZooKeeperStore(shared_servers())
+    else:
+        store = KubernetesStore(shared_control_plane())
     directory = tmp_path_factory.mktemp("flink")
     root = directory / "srv"
     for part in ("ha", "checkpoints", "savepoints"):
@@ -157,14 +164,14 @@ def dirty_result_and_graph_pointer_gone(case: Case) -> None:
         (graphs_gone, "restored"),
         (graph_and_checkpoint_pointers_gone, "from-scratch"),
         (graph_pointer_gone_and_newest_file_missing, "not-recovered"),
-        (marked_for_deletion, "restored"),
+        (marked_for_deletion, {"zookeeper": "not-recovered", "kubernetes": "restored"}),
         (dirty_result, "cleaned-up"),
         (dirty_result_and_graph_pointer_gone, "cleaned-up"),
         (clean_result_with_graph, "removed-as-done"),
     ],
 )
 def test_real_flink_does_what_was_predicted(
-    base: Base, jar: Path, break_: Callable[[Case], None], outcome: str
+    base: Base, jar: Path, break_: Callable[[Case], None], outcome: str | dict[str, str]
 ) -> None:
     case = base.restore()
     break_(case)
@@ -172,6 +179,7 @@ def test_real_flink_does_what_was_predicted(
     with running(base.store, base.root, jar) as processes:
         observed = watch(processes, case.jobs)
     codes = " ".join(sorted(each["code"] for each in answer["findings"])) or "-"
-    print(f"\n{break_.__name__}: {observed}   [{codes}]")
+    print(f"\n{base.store.kind} {break_.__name__}: {observed}   [{codes}]")
     assert observed == predicted
-    assert observed.jobs[JOB][0] == outcome
+    right = outcome if isinstance(outcome, str) else outcome[base.store.kind]
+    assert observed.jobs[JOB][0] == right

@@ -418,7 +418,7 @@ class _Job:
     @property
     def is_clear(self) -> bool:
         steady = time.monotonic() - self._since >= SETTLED
-        if self._state in ("RUNNING", "ABSENT", "FAILED", "CANCELED", "FINISHED"):
+        if self._state in ("RUNNING", "ABSENT", "FAILED", "CANCELED", "FINISHED", "SUSPENDED"):
             return steady or self._restarts >= 3
         return self._restarts >= 3
 
@@ -428,5 +428,7 @@ class _Job:
             return "restart-loop", self._restored
         if self._state == "RUNNING":
             return ("restored", self._restored) if self._restored else ("from-scratch", None)
-        words = {"ABSENT": "not-recovered", "FAILED": "removed-as-done"}
+        words = {
+            "ABSENT": "not-recovered", "SUSPENDED": "not-recovered", "FAILED": "removed-as-done",
+        }  # fmt: skip
         return words.get(self._state, "cleaned-up"), None
