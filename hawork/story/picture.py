@@ -8,7 +8,7 @@ picture in a notebook learns of its theme.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hawork.story.beliefs import BELIEF_LANE, CLIENT_LANE, HOLDER_LANE, STALE
@@ -80,8 +80,12 @@ _MOST_JOBS = 40
 higher than a PNG may be."""
 _PIXEL = 1 / 900
 """Share of the width."""
+_LETTER = 0.0105
+"""Share of the width that a letter takes, and a little more."""
+_RECENT = 20
+"""Labels of a gap between lanes that a new one is held against: marks come in their order."""
 _APART = 0.06 * _WIDER
-"""Share of the width below which two labels would cover each other."""
+"""Share of the width below which the lengths of two takeovers would cover each other."""
 _AT_THE_END = 0.83
 """Share of the width after which a label stands to the left of what it names."""
 
@@ -233,8 +237,7 @@ def _draw_marks(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:
         "log": {"marker": "|", "markersize": 9, "color": INK},
         "alarm": {"marker": "s", "markersize": 6, "color": VERMILION},
     }
-    above: dict[str, float] = {}
-    below: dict[str, float] = {}
+    taken: dict[int, list[tuple[float, float]]] = {}
     together: dict[tuple[float, str], list[float]] = {}
     for mark in timeline.marks:
         row = rows.get(mark.lane)
@@ -243,16 +246,18 @@ def _draw_marks(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:
         height = row + (0.34 if mark.kind == "checkpoint" else 0.0)
         together.setdefault((height, mark.kind), []).append(mark.time)
         if mark.kind in ("fault", "mended", "step"):
-            # Two labels that would cover each other: the later one goes below the bar, and a
-            # third one is left to the table.
-            side = next((each for each in (above, below) if _is_free(each, mark, timeline)), None)
-            if side is None:
+            # Of a step only its own name: the marker says what kind of mark it is.
+            words = mark.label.rpartition(" ")[2] if mark.kind == "step" else mark.label
+            align, extent = _extent(words, mark.time, timeline)
+            # A label is above its bar, or else below it; one that has room in neither gap, where
+            # those of the neighbouring lane are too, is left to the table.
+            gap = next((g for g in (row + 1, row) if _is_free(taken.get(g, ()), extent)), None)
+            if gap is None:
                 continue
-            side[mark.lane] = mark.time
+            taken.setdefault(gap, []).append(extent)
             axes.annotate(
-                mark.label, (mark.time, height), xytext=(0, 9 if side is above else -17),
-                textcoords="offset points", fontsize=8,
-                ha="right" if _side(mark.time, timeline) == "right" else "center",
+                words, (mark.time, height), xytext=(0, 9 if gap > row else -17),
+                textcoords="offset points", fontsize=8, ha=align,
                 color=VERMILION if mark.kind == "fault" else INK,
                 bbox=_PLATE if _over_a_takeover(mark, timeline) else None,
             )  # fmt: skip
@@ -263,8 +268,19 @@ def _draw_marks(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:
         )  # fmt: skip
 
 
-def _is_free(labelled: dict[str, float], mark: Mark, timeline: Lanes) -> bool:
-    return mark.time - labelled.get(mark.lane, -1e9) >= _length(timeline) * _APART
+def _extent(words: str, moment: float, timeline: Lanes) -> tuple[str, tuple[float, float]]:
+    """How a label is aligned to its moment so that it stays in the picture, and what it covers."""
+    width = _LETTER * len(words) * _length(timeline)
+    if moment + width / 2 > timeline.end:
+        return "right", (moment - width, moment)
+    if moment - width / 2 < timeline.begin:
+        return "left", (moment, moment + width)
+    return "center", (moment - width / 2, moment + width / 2)
+
+
+def _is_free(taken: Sequence[tuple[float, float]], extent: tuple[float, float]) -> bool:
+    start, end = extent
+    return all(end < left or right < start for left, right in taken[-_RECENT:])
 
 
 def _over_a_takeover(mark: Mark, timeline: Lanes) -> bool:

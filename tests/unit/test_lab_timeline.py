@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import io
+from typing import Any
 
 import pytest
 from lab_story import SESSIONS, Story, killed_leader, paused_leader
@@ -161,6 +162,31 @@ def test_a_picture_of_a_part_writes_within_it(monkeypatch: pytest.MonkeyPatch) -
     bars = (Segment("jm-1", STANDBY, 0.0, 90.0), Segment("jm-1", LEADING, 90.0, 100.0))
     as_png(Timeline(("jm-1",), bars, (), (), 0.0, 100.0, begin=80.0))
     assert written == [(85.0, STANDBY), (95.0, LEADING)]
+
+
+def test_labels_of_marks_do_not_cover_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of two steps had: a label was taken to be as long as the word kill."""
+    written: list[tuple[str, object]] = []
+    write = Axes.annotate
+
+    def annotate(axes: Axes, words: str, at: object, **more: Any) -> object:
+        written.append((words, more["xytext"][1] > 0))
+        return write(axes, words, at, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Axes, "annotate", annotate)
+    bars = (Segment("jm-1", LEADING, 0.0, 100.0),)
+    steps = (
+        "hold at submit.graph_written",
+        "hold at submit.pointer_added",
+        "crash at result.dirty",
+    )
+    marks = [Mark("jm-1", "step", 40.0 + 8 * at, words) for at, words in enumerate(steps)]
+    marks += [Mark("jm-1", "fault", 99.0, "kill"), Mark("jm-2", "fault", 49.0, "pause")]
+    as_png(Timeline(("jm-1", "jm-2"), bars, tuple(marks), (), 0.0, 100.0))
+    assert written == [
+        ("submit.graph_written", True), ("submit.pointer_added", False), ("kill", True),
+        ("pause", False),  # above it stands a label of jm-1
+    ]  # fmt: skip
 
 
 def test_a_picture_can_be_read_at_half_of_a_notebook() -> None:
