@@ -16,8 +16,10 @@ from typing import Final
 
 from hawork.cli.inspect import USAGE, add_sources, sources_of, version_of
 from hawork.core.errors import ConfigurationError, HaworkError
+from hawork.inspect.cluster import JobView
 from hawork.inspect.finding import CODES
 from hawork.inspect.inspection import Inspection
+from hawork.inspect.own import OwnJob
 from hawork.inspect.repair.repairing import RepairPlan, apply, plan_repair
 
 _REFUSED: Final = 2
@@ -119,11 +121,12 @@ def _show(planned: RepairPlan, as_json: bool, applies: bool) -> None:
 def _sentence(inspection: Inspection) -> str:
     """The prediction in one line."""
     recovery = inspection.recovery
+    known: dict[str, JobView | OwnJob] = {**inspection.cluster.jobs, **inspection.cluster.own}
     jobs = ", ".join(
-        f"{inspection.cluster.jobs[job_id].name or job_id[:8]} {job.outcome}"
+        f"{known[job_id].name or job_id[:8]} {job.outcome}"
         + (f" ({job.checkpoint})" if job.checkpoint is not None else "")
         for job_id, job in recovery.jobs.items()
-        if job_id in inspection.cluster.jobs
+        if job_id in known
     )
     alarms = len(inspection.alarms)
     said = f"a JobManager {recovery.jobmanager}; {jobs or 'no job'}"

@@ -2,7 +2,8 @@
 
 Without secrets and without the state of jobs: options are redacted, job graphs are kept as what
 was read out of them (they hold SQL and the options of connectors), state inside checkpoint files
-is blanked, ``_metadata`` and files of state are listed only.
+is blanked, ``_metadata`` and files of state are listed only; those of hawork's own jobs with their
+SHA-256.
 
 ::
 
@@ -15,6 +16,7 @@ is blanked, ``_metadata`` and files of state are listed only.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import posixpath
 import zipfile
@@ -26,14 +28,19 @@ from typing import Any, Final
 from hawork import __version__
 from hawork.core.errors import ConfigurationError, HaworkError
 from hawork.core.redaction import Redaction
+from hawork.ha.job_files import CHECKPOINT_FILE
+from hawork.ha.json_state import encode_json
 from hawork.inspect.cluster import Checkpoint, Cluster, JobGraph
 from hawork.inspect.configmaps import ConfigMap
 from hawork.inspect.errors import UndecodableError
 from hawork.inspect.inspection import Inspection
 from hawork.inspect.java import BlockData, JavaArray, JavaObject, read_object
 from hawork.inspect.job_graph_json import job_graph_to_json, read_job_graph
+from hawork.inspect.own import own_digests
 from hawork.inspect.report_html import as_page
+from hawork.inspect.results import decode_own_pointer
 from hawork.inspect.sources import FORMAT, STORAGE
+from hawork.inspect.stored_files import StoredFiles
 from hawork.inspect.zookeeper_dumps import write_zookeeper_dump
 
 __all__ = ["save_case"]
@@ -57,6 +64,8 @@ def save_case(inspection: Inspection, path: Path) -> None:
         facts["mapping"] = list(cluster.files.mapping)
         facts["complete"] = cluster.files.complete
         facts["folders"] = sorted(cluster.files.there)
+        if (folder := _own_folder(cluster)) is not None:
+            facts["digests"] = own_digests(cluster.files, folder)
     try:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
             file.writestr("case.json", json.dumps(facts))
@@ -123,11 +132,48 @@ def _contents(cluster: Cluster, redaction: Redaction) -> Iterator[tuple[str, byt
             yield name, _blanked(files.read(name))
         except HaworkError:
             continue
+    yield from _own_contents(cluster, files, redaction)
     for result in cluster.results:
         try:
             yield result.name, redaction.text(files.read(result.name).decode()).encode()
         except (HaworkError, UnicodeDecodeError):
             continue
+
+
+def _own_folder(cluster: Cluster) -> str | None:
+    """Where the files of hawork's own jobs are, when there are any."""
+    url = cluster.settings.ha_directory
+    if not cluster.own or cluster.files is None or url is None:
+        return None
+    return cluster.files.name_of(url)
+
+
+def _own_contents(
+    cluster: Cluster, files: StoredFiles, redaction: Redaction
+) -> Iterator[tuple[str, bytes]]:
+    """hawork's own job graphs without what the job was given, and its checkpoints.
+
+    They are whole by their digests, which are kept as well.
+    """
+    folder = _own_folder(cluster)
+    if folder is None:
+        return
+    graphs: dict[str, bytes] = {}
+    names: list[str] = []
+    for job in cluster.own.values():
+        names += job.files
+        for checkpoint in job.checkpoints:
+            with contextlib.suppress(HaworkError):  # it is none, or set aside
+                names.append(posixpath.join(folder, decode_own_pointer(checkpoint.value).path))
+        if job.content is not None:
+            whole = replace(job.content, name=redaction.text(job.content.name), config={})
+            path = decode_own_pointer(job.graph_value).path
+            graphs[posixpath.join(folder, path)] = encode_json(whole.to_json())
+    yield from graphs.items()
+    for name in dict.fromkeys(names):
+        if posixpath.basename(name).startswith(CHECKPOINT_FILE.prefix):
+            with contextlib.suppress(HaworkError, OSError, UnicodeDecodeError):
+                yield name, redaction.text(files.read(name).decode()).encode()
 
 
 def _blanked(data: bytes) -> bytes:

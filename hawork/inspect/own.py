@@ -7,6 +7,7 @@ is passed over with a report. Source: ``hawork.ha.job_graph_store``, ``checkpoin
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import posixpath
@@ -28,7 +29,7 @@ from hawork.inspect.results import (
 )
 from hawork.inspect.stored_files import StoredFiles
 
-__all__ = ["Damage", "OwnCheckpoint", "OwnJob", "OwnJobs", "follow_own"]
+__all__ = ["Damage", "OwnCheckpoint", "OwnJob", "OwnJobs", "follow_own", "own_digests"]
 
 _LARGEST: Final = 64 << 20
 """Bytes of a file of state or an artifact whose SHA-256 is compared; of others the size is."""
@@ -138,6 +139,17 @@ def follow_own(jobs: OwnJobs, files: StoredFiles, folder: str) -> None:
         job.newer = [number for number in ids if number is not None and number > newest]
 
 
+def own_digests(files: StoredFiles, folder: str) -> dict[str, str]:
+    """The SHA-256 of everything in the directories of jobs, where ``follow_own`` compares it."""
+    prefix = posixpath.join(folder, JOBS) + "/"
+    found: dict[str, str] = {}
+    for file in files:
+        if file.name.startswith(prefix) and file.size <= _LARGEST:
+            with contextlib.suppress(HaworkError, OSError):
+                found[file.name] = hashlib.sha256(files.read(file.name)).hexdigest()
+    return found
+
+
 def _checkpoint(look: _Look, checkpoint: OwnCheckpoint) -> None:
     checkpoint.looked = True
     if _is_set_aside(checkpoint.value):
@@ -230,11 +242,13 @@ class _Look:
             return None, Damage(why, name)
         if found.size > _LARGEST:
             return None, None
+        data, digest = None, self.files.digests.get(name)
         try:
             data = self.files.read(name)
         except (HaworkError, OSError) as error:
-            return None, Damage(str(error), name, missing=True)
-        if hashlib.sha256(data).hexdigest() != handle.sha256:
+            if digest is None:
+                return None, Damage(str(error), name, missing=True)
+        if (digest or hashlib.sha256(data or b"").hexdigest()) != handle.sha256:
             return None, Damage(f"{name} is damaged: its SHA-256 is another", name)
         return data, None
 

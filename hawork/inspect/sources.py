@@ -230,6 +230,7 @@ def read_case(path: Path, raw: Raw | None = None) -> Cluster:
                 dict(facts["mapping"]),
                 complete=bool(facts["complete"]),
                 there=frozenset(map(str, facts.get("folders", ()))),
+                digests={str(name): str(each) for name, each in facts.get("digests", {}).items()},
             )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError,
             StoreUnavailableError) as error:  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from hawork.inspect.storage import StoredFile
@@ -52,7 +53,8 @@ class StoredFiles:
 
     ``mapping`` leads from URLs to names in the listing (``""`` or ``.``: its root). ``complete``
     is ``False`` when something could not be listed: nothing is called missing then.
-    ``there`` are folders that are there, though they may be empty.
+    ``there`` are folders that are there, though they may be empty. ``digests`` are the SHA-256 of
+    files in hexadecimal, where the files themselves were not kept, or not as they were.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class StoredFiles:
         *,
         complete: bool = True,
         there: Set[str] = frozenset(),
+        digests: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._files = {file.name: file for file in listing}
         self._read = read
@@ -73,6 +76,7 @@ class StoredFiles:
         )
         self.complete = complete
         self.there = there
+        self.digests = digests
         self._folders: dict[str, list[StoredFile]] | None = None
         self._above: set[str] = set()
         self._called: dict[str, str] = {}
@@ -137,9 +141,11 @@ class StoredFiles:
         def read(name: str, /) -> bytes:
             return there[name] if name in there else self._read(name)
 
+        digests = {name: each for name, each in self.digests.items() if name not in contents}
         return StoredFiles(
-            files.values(), read, dict(self._mapping), complete=self.complete, there=self.there
-        )
+            files.values(), read, dict(self._mapping), complete=self.complete, there=self.there,
+            digests=digests,
+        )  # fmt: skip
 
     def get(self, name: str) -> StoredFile | None:
         return self._files.get(name)

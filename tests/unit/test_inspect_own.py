@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import sqlite3
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from stores_setup import checkpoint
 
 from hawork.backends.embedded.layout import create_database
 from hawork.backends.kubernetes.layout import encode_entry, entry_key
+from hawork.cli.main import main
 from hawork.core.errors import StoreUnavailableError
 from hawork.core.jobs import JobGraph
 from hawork.core.options import checked
@@ -23,6 +25,7 @@ from hawork.ha.job_files import describe
 from hawork.ha.json_state import encode_json
 from hawork.ha.pointer_store import Namespace
 from hawork.ha.state_handle_store import encode_handle
+from hawork.inspect.case import save_case
 from hawork.inspect.embedded import read_embedded_store, read_entries
 from hawork.inspect.inspection import Inspection
 from hawork.inspect.inspector import inspect
@@ -53,7 +56,7 @@ class Own:
     def add(self, job: JobID) -> None:
         artifact = describe(f"jobs/{job}/blob/abc-000000000001", b"PK zip")
         self.files[artifact.path] = b"PK zip"
-        made = JobGraph(job, f"job {job[-1]}", "m:f", artifact)
+        made = JobGraph(job, f"job {job[-1]}", "m:f", artifact, {"db": "PASSWORD"})
         self.write("jobgraphs", job, f"jobs/{job}/submittedJobGraph{job[-12:]}",
                    encode_json(made.to_json()))  # fmt: skip
         for number in (4, 5):
@@ -248,6 +251,37 @@ def test_each_damage_costs_its_own_job_at_most(damage: Damage, store: str, tmp_p
     json.dumps(found.to_json())
     assert "job 2" in as_text(found) and "job 2" in as_page(found)
     assert found.to_frame()["code"].tolist() == [each.code for each in found.findings]
+
+
+@pytest.mark.parametrize("store", ["zookeeper", "kubernetes"])
+@pytest.mark.parametrize("damage", RIGHT, ids=lambda each: each.__name__)
+def test_a_saved_case_says_the_same(damage: Damage, store: str, tmp_path: Path) -> None:
+    """Files of state are not in it, and neither is what a job was given: their digests are."""
+    made = own()
+    damage(made)
+    before = made.look(store, tmp_path)
+    save_case(before, tmp_path / "case.zip")
+    after = inspect(Sources(case=tmp_path / "case.zip"))
+    assert after.recovery.to_json() == before.recovery.to_json()
+    told = [(each.name, each.severity, each.objects) for each in before.findings]
+    assert [(each.name, each.severity, each.objects) for each in after.findings] == told
+    assert [job.name for job in after.cluster.own.values()] == [
+        job.name for job in before.cluster.own.values()
+    ]
+    with zipfile.ZipFile(tmp_path / "case.zip") as saved:
+        everything = b"".join(map(saved.read, saved.namelist()))
+    assert b"PASSWORD" not in everything and b"state 4" not in everything
+
+
+def test_a_repair_names_its_jobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own().look("zookeeper", tmp_path)
+    status = main([
+        "repair", "--config", str(tmp_path / "config.yaml"), "--zookeeper-dump",
+        str(tmp_path / "dump"), "--storage", str(tmp_path / "storage"), "--map", "file:/srv/ha=.",
+    ])  # fmt: skip
+    assert status == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == "now: a JobManager starts; job 1 restored (5), job 2 restored (5); 0 findings"
 
 
 @pytest.mark.parametrize("store", STORES)
