@@ -30,8 +30,8 @@ FRESH_DEFECTS = (
            "                self._broke(error)\n",
            "            except HaworkError:\n                return\n", _KUBERNETES),
     Defect("a watcher goes on with what it saw first", f"{_E}.store_watcher:StoreWatcher._run",
-           "if version != seen or not isinstance(state, Snapshot):",
-           "if not isinstance(state, Snapshot):", _EMBEDDED),
+           "looked = version != seen or not isinstance(state, Snapshot)",
+           "looked = not isinstance(state, Snapshot)", _EMBEDDED),
     Defect("an election ends when the store does not answer",
            f"{_E}.election_driver:EmbeddedElectionDriver._run",
            "                except HaworkError as error:\n"

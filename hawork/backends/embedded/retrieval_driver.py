@@ -41,7 +41,7 @@ class EmbeddedRetrievalDriver:
             self._observer.on_error(state)
 
     def _tell(self, information: LeaderInformation | None) -> None:
-        # The watcher speaks up whenever anything in the store changed.
+        # The watcher speaks up whenever the lease was renewed, or anything else of it changed.
         if not self._told_any or information != self._told:
             self._told, self._told_any = information, True
             self._observer.on_leader_information(information)

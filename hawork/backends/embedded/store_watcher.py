@@ -46,9 +46,10 @@ class Snapshot:
 
 
 Subscriber = Callable[[Snapshot | HaworkError], None]
-"""Told the present state at the start, and after changes; or why it cannot be seen.
+"""Told the present state at the start, and each other one; or why it cannot be seen.
 
-Called on the watcher's thread; returns at once.
+Commits that change neither lease nor information, such as those of a job's checkpoints, are told to
+nothing. Called on the watcher's thread; returns at once.
 """
 
 
@@ -101,7 +102,7 @@ class StoreWatcher:
         seen: tuple[int, int] | None = None
         state: Snapshot | HaworkError | None = None
         while not self._closed:
-            before = state
+            before, looked = state, False
             changed: Callable[[], bool] = _never
             try:
                 database = database or self._open_database()
@@ -109,14 +110,16 @@ class StoreWatcher:
                 files = _taken(files) or _watch(database.directory)
                 changed = _changes(database.header_reader())
                 version = database.data_version()
-                if version != seen or not isinstance(state, Snapshot):
-                    state, seen = _read(database), version
+                looked = version != seen or not isinstance(state, Snapshot)
+                if looked:
+                    fresh, seen = _read(database), version
+                    state = state if fresh == state else fresh
             except HaworkError as error:
                 # Told once, until something else is the matter.
                 if not isinstance(before, HaworkError) or str(before) != str(error):
                     state = error
             self._tell(state, state is not before)
-            if state is not before and self._wakeup.wait(_REST):
+            if looked and self._wakeup.wait(_REST):
                 continue  # a new subscriber, or the end, waits for no change
             if files is None or database is None:
                 self._glance(changed, [_INTERVAL] * _GLANCES)

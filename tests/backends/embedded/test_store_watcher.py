@@ -19,11 +19,13 @@ from hawork.backends.embedded import shared_memory, store_watcher
 from hawork.backends.embedded.database import Database
 from hawork.backends.embedded.file_changes import FileChanges
 from hawork.backends.embedded.layout import DATABASE
+from hawork.backends.embedded.lease_table import LeaseRow, acquire_lease
 from hawork.backends.embedded.store_watcher import Snapshot, StoreWatcher
 from hawork.core.errors import HaworkError
 from hawork.testing import eventually
 
 CLUSTER = "/watched"
+LEASE = LeaseRow("me", "00000000-0000-0000-0000-000000000001", 0, 1, "", 9.0, 9.0, 9.0)
 PATIENCE = 20.0  # seconds; ends a hang
 
 
@@ -36,6 +38,8 @@ class Watched:
         self.glances = self.looks = 0
         self.glances_at_looks: list[int] = []
         self.writer = Database(directory, CLUSTER, 5.0, durable=False)
+        with self.writer.writing() as connection:
+            acquire_lease(connection, None, LEASE)
         self.watcher = StoreWatcher(self._open)
         self.watcher.subscribe(self.told.put)
         self.next()
@@ -64,10 +68,15 @@ class Watched:
         with self.writer.writing() as connection:
             connection.execute(
                 "INSERT INTO leader_information (component_id, session_id, address) "
-                "VALUES ('rest', '00000000-0000-0000-0000-000000000001', ?) "
+                "VALUES ('rest', ?, ?) "
                 "ON CONFLICT (component_id) DO UPDATE SET address = excluded.address",
-                (address,),
+                (LEASE.session_id, address),
             )
+
+    def write_pointer(self) -> None:
+        """What the lease and its holder's addresses have nothing to do with."""
+        with self.writer.writing() as connection:
+            connection.execute("INSERT INTO pointer VALUES ('x', '1', 1, x'00')")
 
     def next(self) -> Snapshot | HaworkError:
         return self.told.get(timeout=PATIENCE)
@@ -118,7 +127,26 @@ def test_every_commit_is_told(
     with watched(directory) as it:
         for number in range(50):
             it.write(f"http://127.0.0.1:{number}")
-            assert isinstance(it.next(), Snapshot)
+            told = it.next()
+            assert isinstance(told, Snapshot)
+            assert told.information["rest"].address == f"http://127.0.0.1:{number}"
+
+
+def test_a_commit_that_changes_nothing_of_the_lease_wakes_no_subscriber(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each checkpoint of a job made each standby look at the lease."""
+    monkeypatch.setattr(store_watcher, "_LONGEST_IDLE", 10 * PATIENCE)
+    with watched(directory) as it:
+        eventually(lambda: it.looks >= 2, timeout=PATIENCE)  # what was written before is over
+        looks = it.looks
+        it.write_pointer()
+        eventually(lambda: it.looks > looks, timeout=PATIENCE)
+        it.write("http://127.0.0.1:1")
+        told = it.next()
+        assert isinstance(told, Snapshot)
+        assert told.information["rest"].address == "http://127.0.0.1:1"
+        assert it.told.empty()
 
 
 def test_of_many_commits_in_a_row_few_are_looked_at_and_the_last_one_is(
