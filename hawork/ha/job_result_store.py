@@ -138,14 +138,22 @@ class JobResultStore:
             payload = payload or self._files.read_dirty(job_id) or b""
         if clean or self._delete_on_commit:
             self._files.delete_dirty(job_id)
-        elif dirty:
-            self._files.rename_to_clean(job_id)
-        else:
+        elif not dirty or not self._renamed_to_clean(job_id):
             self._files.write_clean(job_id, payload)
         self._remove_decision(job_id)
         with contextlib.suppress(CorruptStateError):
             self._emit(decode_job_result(f"result of job {job_id}", payload), "clean")
         self._reached("result.clean", job_id)
+
+    def _renamed_to_clean(self, job_id: JobID) -> bool:
+        """Whether the result has its clean name now: by this, or by a deposed leader that stood
+        still just before it did the same, and went on meanwhile.
+        """
+        try:
+            self._files.rename_to_clean(job_id)
+        except NotExistError:
+            return self.has_clean(job_id)
+        return True
 
     def has_entry(self, job_id: JobID) -> bool:
         """Whether the job has ended, as far as this store knows or remembers."""

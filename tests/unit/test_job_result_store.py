@@ -236,6 +236,29 @@ def test_marking_clean_works_from_the_decision_alone(world: World) -> None:
     assert world.result_files.files == {CLEAN: FINISHED}
 
 
+def test_a_deposed_leader_that_renames_the_result_first_leaves_no_decision(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stood still after it had asked the fence; the decision stayed until the next takeover.
+
+    Found by the simulation: long-pause@storage.rename, in one schedule of a hundred.
+    """
+    files = world.result_files
+    rename = files.rename
+
+    def late(source: str, target: str) -> None:
+        rename(source, target)  # the deposed leader's
+        rename(source, target)
+
+    later = world.lead(**{DELETE: False})
+    later.job_results.create_dirty(result())
+    monkeypatch.setattr(files, "rename", late)
+    later.cleanup.run(result())
+    assert files.files[CLEAN] == FINISHED
+    assert world.pointers(RESULTS) == {}
+    assert world.kinds(EventKind.JOB_RESULT)[-1]["state"] == "clean"
+
+
 # --- what others left in the directory ---------------------------------------------------
 
 
