@@ -1,6 +1,6 @@
 """The HA core in simulation: hawork's own code on a simulated clock, scheduler, network and store.
 
-A schedule of three JobManagers takes milliseconds, comes from a seed, and can be had again.
+A schedule of two or three JobManagers takes milliseconds, comes from a seed, and can be had again.
 """
 
 from hawork.simulation.defects import BROKEN_FENCE, Defect

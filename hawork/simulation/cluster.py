@@ -1,4 +1,4 @@
-"""Three JobManagers, a TaskManager and a client, in one simulated world."""
+"""Two or three JobManagers, a TaskManager and a client, in one simulated world."""
 
 from __future__ import annotations
 
@@ -42,9 +42,36 @@ _RESTARTS = 0.3
 """In how many schedules the servers of the HA store start again, which no process is spared."""
 _AWAKE = 0.5
 """Seconds in which a process that was stopped does what it had begun."""
-_RESTART = 0.7  # seconds until a dead JobManager is started again, at least
+_RESTART = 0.7, 5.0
+"""Seconds until a dead JobManager is started again, at least: in half of the clusters soon."""
+_LATER = 0.0, 3.5
+"""Seconds by which the second job comes later than the first: with it, or after a takeover."""
 _PATIENCE = 2.5
 """Seconds for which the client waits for an answer before it sends the submission again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many JobManagers a schedule has, and how many jobs."""
+
+    job_managers: int
+    jobs: int
+
+    @classmethod
+    def of(cls, number: int) -> Size:
+        """That of the schedule of this number: of six in a row one has two jobs, and three have
+        two JobManagers.
+
+        Small schedules find more in the same time: the second job costs half of a schedule, and a
+        third JobManager a tenth of one.
+        """
+        return _SIZES[number % len(_SIZES)]
+
+
+_SIZES = (Size(3, 2), Size(2, 1), Size(3, 1), Size(2, 1), Size(3, 1), Size(2, 1))
+TWO_JOBS = next(number for number, size in enumerate(_SIZES) if size.jobs > 1)
+SIZES = len(_SIZES)
+"""Numbers of schedules are of the same size when they are the same modulo this."""
 
 
 @dataclass
@@ -69,8 +96,7 @@ class Cluster:
         open_store: Callable[[World], Store],
         random: Random,
         faults: Faults,
-        *,
-        job_managers: int = 3,
+        size: Size,
     ) -> None:
         self.world = world = World(random, faults)
         self.store = open_store(world)
@@ -88,13 +114,14 @@ class Cluster:
         )
         self.supervised = random.random() < 0.5
         """Whether a supervisor gives up the leadership of the dead."""
+        self._restart_after = random.choice(_RESTART)
         self._is_eager = random.random() < 0.5
         """Whether the client submits again at once to a leader that it finds, or waits longer."""
         self.managers: dict[str, JobManager] = {}
-        self.jobs = [self._submission(random, number) for number in range(random.choice((1, 1, 2)))]
+        self.jobs = [self._submission(random, number) for number in range(size.jobs)]
+        self._job_ids = {job.job_id for job in self.jobs}
         self._incarnations = 0
-        self._names = [f"jm-{number}" for number in range(1, job_managers + 1)]
-        self._restarting = 0
+        self._names = [f"jm-{number}" for number in range(1, size.job_managers + 1)]
         self._is_restarted = True
         """Whether a JobManager that died is started again."""
         self._look_again = 0.0
@@ -147,22 +174,32 @@ class Cluster:
             self.world.audit_file(path)
 
     def settled(self) -> bool:
-        """Whether every job is over and cleaned up, and nothing is about to happen."""
+        """Whether every job is over and cleaned up, and nothing is about to happen.
+
+        A JobManager that is about to be started again is not waited for, as long as one runs.
+        """
         scheduler = self.world.scheduler
-        if self._restarting or self._open or scheduler.now < scheduler.thawed_at + _AWAKE:
+        if self._open or scheduler.now < scheduler.thawed_at + _AWAKE:
             return False
+        return self._all_take_part() and (
+            self._job_ids <= self.world.cleaned or self._looks_clean()
+        )
+
+    def _all_take_part(self) -> bool:
+        """Whether no JobManager stands still or is about to begin, and one runs."""
+        runs = False
         for manager in self.managers.values():
             if manager.process.frozen or not manager.serving:
                 return False  # what it does when it goes on is what matters most
-        cleaned = self.world.cleaned
-        return all(job.job_id in cleaned for job in self.jobs) or self._looks_clean()
+            runs = runs or manager.running
+        return runs
 
     def has_late_files(self) -> bool:
         """Whether there is what a deposed leader leaves for the next takeover.
 
         Files are not fenced: it may be paused between asking the fence and writing. It is a mark
         of a submission, or a dirty result, both of which a takeover looks for; or any file, of one
-        that was killed before it could take that back.
+        that could not take that back: it was killed before, or its disk did not do it.
         """
         return self._has_late_marks() or (bool(self.files.files) and self._wrote_late())
 
@@ -172,10 +209,11 @@ class Cluster:
         )
 
     def _wrote_late(self) -> bool:
-        """Whether a process that had stood still was killed: just when it had written, perhaps."""
+        """Whether a process that had stood still could not take back what it had just written."""
         stood: set[str] = set()
         for each in self.world.faults.struck:
-            if each.kind.startswith("crash") and each.process in stood:
+            stopped = each.kind.startswith("crash") or each.label == "storage.delete"
+            if stopped and each.process in stood:
                 return True
             if each.kind not in ("crash", "crash-after"):
                 stood.add(each.process)
@@ -196,7 +234,7 @@ class Cluster:
             for _, step, _ in self.world.steps[self._takeover_after :]
             if step == "takeover.published"
         ]
-        return bool(published) and not self.has_late_files()
+        return bool(published) and self._all_take_part() and not self.has_late_files()
 
     def leave_alone(self) -> JobManager | None:
         """Kill all JobManagers but a standby, for good, and let no fault strike it."""
@@ -205,13 +243,14 @@ class Cluster:
             for each in self.managers.values()
             if each.running and each.serving and not each.stopping and each.leading() is None
         ]
-        if not standbys or self._restarting:
+        if not standbys:
             return None
         struck = {each.process for each in self.world.faults.struck}
         last = self.world.random.choice(
             [each for each in standbys if each.name in struck] or standbys
         )
         self.world.faults.end()
+        self.world.spared = last.process  # by what was drawn already, too
         self._is_restarted = False
         for other in list(self.managers.values()):
             if other is not last and other.running:
@@ -256,13 +295,12 @@ class Cluster:
             scheduler.at(0.05, lambda: self._release(ticket))
         scheduler.at(self.world.latency(), lambda: self.task_manager.leader_died(manager))
         if self._is_restarted:
-            self._restarting += 1
-            pause = _RESTART + self.world.random.random() * 2
+            pause = self._restart_after + self.world.random.random() * 2
             scheduler.at(pause, lambda: self._restart(process.name))
 
     def _restart(self, name: str) -> None:
-        self._restarting -= 1
-        self._start(name)
+        if self._is_restarted:
+            self._start(name)
 
     def _release(self, ticket: dict[str, str]) -> None:
         def release() -> None:
@@ -293,10 +331,10 @@ class Cluster:
     def _submission(self, random: Random, number: int) -> Submission:
         return Submission(
             job_id=JobID(f"{number + 1:032x}"),
-            records=random.choice((20, 50, 90)),
+            records=random.choice((20, 20, 50, 90)),
             rate=100.0,
             parallelism=random.choice((1, 1, 2)),
-            at=0.3 + random.random(),
+            at=0.3 + random.random() + (random.choice(_LATER) if number else 0.0),
         )
 
     def _submit(self, job: Submission) -> None:

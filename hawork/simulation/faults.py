@@ -72,9 +72,8 @@ class Struck:
 class Faults:
     """Asked at each point of a JobManager what happens there.
 
-    Without orders, up to four faults strike at points drawn from the seed; with orders these and
-    no others; with ``quiet`` none. ``expected_points`` is how many points
-    a schedule has without any.
+    Without orders, one to four faults strike at points drawn from the seed, of ``expected_points``,
+    and up to two at steps; with orders these and no others; with ``quiet`` none.
     """
 
     def __init__(
@@ -92,7 +91,7 @@ class Faults:
         self._points = 0
         self._at: dict[int, str] = {}
         if not orders and not quiet:
-            for _ in range(random.choices((0, 1, 2, 3, 4), (1, 8, 8, 4, 3))[0]):
+            for _ in range(random.choices((1, 2, 3, 4), (10, 8, 3, 2))[0]):
                 kind = random.choices(KINDS, _WEIGHTS)[0]
                 self._at[int(random.random() * expected_points)] = kind
             for _ in range(random.choices((0, 1, 2), (4, 4, 2))[0]):

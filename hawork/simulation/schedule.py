@@ -15,7 +15,7 @@ from random import Random
 from hawork.core.errors import ConfigurationError
 from hawork.core.events import Event
 from hawork.simulation.checker import check
-from hawork.simulation.cluster import Cluster
+from hawork.simulation.cluster import Cluster, Size
 from hawork.simulation.faults import Faults, Struck
 from hawork.simulation.scheduler import Stuck
 from hawork.simulation.seed import Seed
@@ -83,7 +83,7 @@ def run(seed: Seed, *, record: bool = False) -> Outcome:
 def _run(seed: Seed, open_store: type[Store], record: bool) -> Outcome:
     random = Random(f"{seed.backend}:{seed.number}")
     faults = Faults(random, seed.orders, open_store.expected_points)
-    cluster = Cluster(open_store, random, faults)
+    cluster = Cluster(open_store, random, faults, Size.of(seed.number))
     world = cluster.world
     scheduler = world.scheduler
     with _own_garbage():

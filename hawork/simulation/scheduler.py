@@ -1,10 +1,11 @@
 """The simulated scheduler and clock: threads of which one runs at a time, handed over by a seed.
 
 A simulated thread runs on a greenlet, until it waits (for a lock, for time, for the network) and
-hands over to the scheduler, which picks the next of those that may run, at random from the seed.
-When none may run, the clock goes to the next moment for which a thread waits. So nothing takes real
-time, and the same seed gives the same run. A greenlet whose thread has ended runs another one:
-memory for its stack is had once.
+hands over to the next of those that may run, which is picked at random from the seed. When none may
+run, the clock goes to the next moment for which a thread waits. So nothing takes real time, and the
+same seed gives the same run. A thread hands over by itself, and not through the scheduler's own
+greenlet: often it is its own turn again, and nothing is to be switched at all. A greenlet whose
+thread has ended runs another one: memory for its stack is had once.
 """
 
 from __future__ import annotations
@@ -142,6 +143,16 @@ class Scheduler:
         self._hub = getcurrent()
         self._loop: AbstractEventLoop | None = None
         self._processes: list[SimulatedProcess] = []
+        self._burials = False
+        """Whether a process has died whose threads are not freed yet."""
+        # Of the run that goes on:
+        self._until = 0.0
+        self._finished: Callable[[], bool] = lambda: True
+        self._look = 0.0
+        self._result: bool | None = None
+        self._failure: BaseException | None = None
+        self._chosen: SimulatedThread | None = None
+        """The adopted thread, when it is its turn."""
 
     # --- processes and threads ------------------------------------------------------------
 
@@ -194,13 +205,13 @@ class Scheduler:
     def kill(self, process: SimulatedProcess) -> None:
         """End the process as SIGKILL does: none of its threads does anything any more."""
         process.dead = True
-        if self.current is None:
-            self.bury()
-        elif self.current.process is process:
+        self._burials = True
+        if self.current is not None and self.current.process is process:
             raise GreenletExit
 
     def bury(self) -> None:
-        """Free the threads of dead processes, from the scheduler's own turn."""
+        """Free the threads of dead processes, from the scheduler's own greenlet."""
+        self._burials = False
         for process in self._processes:
             if process.dead and process.threads:
                 threads, process.threads = process.threads, []
@@ -243,12 +254,7 @@ class Scheduler:
         if seconds is not None:
             moment = self.now + seconds if seconds > 0.0 else self.now
             heappush(self._timers, (moment, next(self._count), thread, thread.token))
-        if thread.greenlet is self._hub:
-            self._run_meanwhile(thread)
-        else:
-            self._hub.switch()
-        if thread.process.dead:
-            raise GreenletExit
+        self._hand_over(thread)
         return thread.woken
 
     def wake(self, thread: SimulatedThread) -> None:
@@ -264,10 +270,24 @@ class Scheduler:
         assert thread is not None
         thread.parked = False
         self._ready.append(thread)
-        if thread.greenlet is self._hub:
+        self._hand_over(thread)
+
+    def _hand_over(self, thread: SimulatedThread) -> None:
+        """Let the next thread run; returns when it is the turn of this one, and it still lives."""
+        hub = self._hub
+        if thread.greenlet is hub:
             self._run_meanwhile(thread)
         else:
-            self._hub.switch()
+            self.current = None
+            chosen = self._next()
+            if chosen is thread:
+                self.current = thread  # and asyncio takes its event loop for the running one still
+                return
+            if chosen is None or chosen.greenlet is hub:
+                self._chosen = chosen
+                hub.switch()
+            else:
+                self._begin_turn(chosen).switch(chosen)
         if thread.process.dead:
             raise GreenletExit
 
@@ -294,29 +314,64 @@ class Scheduler:
         thread may run, and not more often than every ``_LOOKS`` seconds.
         """
         self.current = None
+        self._until, self._finished, self._look = until, finished, self.now
+        self._result = None
         try:
-            return self._run(until, finished)
+            return self._run()
         finally:
             self.use_loop(None)
 
-    def _run(self, until: float, finished: Callable[[], bool]) -> bool:
-        ready, timers, random = self._ready, self._timers, self.random.random
-        look = self.now
+    def _run(self) -> bool:
+        hub = self._hub
         while True:
+            if self._burials:
+                self.bury()
+            chosen = self._next()
+            if chosen is not None and chosen.greenlet is not hub:
+                self._chosen = None
+                self._begin_turn(chosen).switch(chosen)  # until the next turn of this greenlet
+                self.current = None
+                chosen = self._chosen
+            if chosen is not None:
+                return True
+            if self._failure is not None:
+                failure, self._failure = self._failure, None
+                raise failure
+            if self._result is not None:
+                return self._result
+
+    def _begin_turn(self, thread: SimulatedThread) -> greenlet:
+        """On which greenlet it goes on."""
+        self.current = thread
+        if thread.loop is not self._loop:
+            self.use_loop(thread.loop)
+        own = thread.greenlet
+        if own is None:
+            thread.greenlet = own = self._greenlet()
+        return own
+
+    def _greenlet(self) -> greenlet:
+        idle = _IDLE.greenlets
+        if idle and idle[-1].parent is self._hub:
+            return idle.pop()
+        return greenlet(_work, self._hub)
+
+    def _next(self) -> SimulatedThread | None:
+        """Whose turn it is; ``None`` when it is that of the scheduler's own greenlet.
+
+        That is so when all is over, when something failed, and when a process has died.
+        """
+        ready = self._ready
+        while not self._burials:
             if not ready:
-                if self.now >= look:
-                    if finished():
-                        return True
-                    look = self.now + _LOOKS
-                if not timers or timers[0][0] > until:
-                    return finished()
-                self._pass_time()
+                if not self._pass_time():
+                    return None
                 continue
-            index = int(random() * len(ready))
-            thread = ready[index]
-            last = ready.pop()
-            if thread is not last:
-                ready[index] = last
+            thread = ready.pop()
+            if ready:
+                index = int(self.random.random() * (len(ready) + 1))
+                if index < len(ready):
+                    thread, ready[index] = ready[index], thread
             process = thread.process
             if process.dead:
                 continue
@@ -325,40 +380,43 @@ class Scheduler:
                 continue
             self.turns += 1
             if self.turns > self._most_turns:
-                raise Stuck(f"{self.turns} turns at {self.now - 1000:.3f} s, last {thread}")
-            own = thread.greenlet
-            if own is self._hub:
-                return True
-            self.current = thread
-            if thread.loop is not self._loop:
-                self.use_loop(thread.loop)
-            if own is None:
-                thread.greenlet = own = self._greenlet()
-            own.switch(thread)
-            self.current = None
-            if process.dead:
-                self.bury()
+                self._failure = Stuck(
+                    f"{self.turns} turns at {self.now - 1000:.3f} s, last {thread}"
+                )
+                return None
+            return thread
+        return None
 
-    def _greenlet(self) -> greenlet:
-        idle = _IDLE.greenlets
-        if idle and idle[-1].parent is self._hub:
-            return idle.pop()
-        return greenlet(_work, self._hub)
+    def _pass_time(self) -> bool:
+        """Go to the next moment for which something waits, and let all of that go on.
 
-    def _pass_time(self) -> None:
-        """Go to the next moment for which something waits, and let all of that go on."""
+        False when all is over instead, or when what was called for that moment has failed.
+        """
         timers = self._timers
-        moment = timers[0][0]
-        if moment > self.now:
-            self.now = moment
-        while timers and timers[0][0] <= moment:
-            _, _, waiting, token = heappop(timers)
-            if token:
-                if waiting.parked and waiting.token == token:
-                    waiting.parked = False
-                    self._ready.append(waiting)
-            elif waiting:
-                waiting[0]()
+        try:
+            if self.now >= self._look:
+                if self._finished():
+                    self._result = True
+                    return False
+                self._look = self.now + _LOOKS
+            if not timers or timers[0][0] > self._until:
+                self._result = self._finished()
+                return False
+            moment = timers[0][0]
+            if moment > self.now:
+                self.now = moment
+            while timers and timers[0][0] <= moment:
+                _, _, waiting, token = heappop(timers)
+                if token:
+                    if waiting.parked and waiting.token == token:
+                        waiting.parked = False
+                        self._ready.append(waiting)
+                elif waiting:
+                    waiting[0]()
+        except BaseException as error:  # noqa: BLE001 - raised again by whatever runs all this
+            self._failure = error
+            return False
+        return True
 
     def close(self) -> None:
         """End everything."""

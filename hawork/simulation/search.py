@@ -1,21 +1,27 @@
 """Which schedules to run: at random, and guided to where no schedule has been yet.
 
-The guided search keeps a list of the points that a JobManager came to, each with the step that it
-had reached last, and lets each kind of fault strike at each of them once: in the schedule that came
-there first, after the faults that led there, or in another one. What a new schedule comes to first
-is added. Writes and steps come before reads, and what leaves a deposed leader or a half-done write
-behind before all else; of that, first, a leader that stands still for long just before each of its
-writes: that is what fences are for.
+The guided search begins with a leader that dies, or stands still for long, at each step. It keeps
+a list of the points that a JobManager came to, each with the step that it had reached last, and
+lets each kind of fault strike at each of them once: mostly in the schedule that came there first,
+after the faults that led there, where it is sure to strike; else in another one. What a new
+schedule comes to first is added. Writes and steps come before reads, and what leaves a deposed
+leader or a half-done write behind before all else; of that, first, a leader that stands still for
+long just before each of its writes: that is what fences are for. One schedule in three looks for an
+ordered pair of steps of two JobManagers that none has come to: a leader dies or stands still at the
+first of them, after another fault perhaps, in a schedule of two jobs, so that the next leader does
+whatever there is to be done.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
 from hawork.core.steps import STEPS
+from hawork.simulation.cluster import SIZES, TWO_JOBS
 from hawork.simulation.faults import JOB_MANAGER_STEPS, KINDS, Order
 from hawork.simulation.schedule import Outcome, run
 from hawork.simulation.seed import Seed
@@ -28,6 +34,12 @@ _HARD = (
 _READS = (".read", ".list", ".watch", ".begin")
 _WRITES = (".lock", ".create", ".patch", ".delete", ".transaction", ".write", ".rename")
 _MOST_ORDERS = 3
+_PAIRS = 3
+"""Of so many schedules one looks for a pair of steps, as long as one is missing."""
+PAIRS = frozenset(itertools.product(JOB_MANAGER_STEPS, repeat=2))
+"""Steps of two JobManagers, in order."""
+_THERE = 0.7
+"""How many faults strike in the schedule that came to their point first."""
 
 
 @dataclass
@@ -88,10 +100,35 @@ class GuidedSearch:
         self._known: set[_Point] = set()
 
     def __iter__(self) -> Iterator[Outcome]:
-        yield self._run(self._seed(()))
-        while True:
+        for kind in ("crash", "long-pause"):
+            for step in JOB_MANAGER_STEPS:
+                yield self._run(self._seed((Order(kind, step),)))
+        for turn in itertools.count():
             todo = self._fenced or self._first or self._then
-            yield self._run(todo.popleft() if todo else self._seed(()))
+            missing = self._missing() if turn % _PAIRS == 0 else []
+            if missing:
+                yield self._run(self._towards(self._random.choice(missing)))
+            else:
+                yield self._run(todo.popleft() if todo else self._seed(()))
+
+    def _missing(self) -> list[str]:
+        """Steps that another JobManager's steps are missing after, once for each of those."""
+        return [first for first, _ in sorted(PAIRS - self.coverage.pairs)]
+
+    def _towards(self, step: str) -> Seed:
+        """A leader ends its work at this step, and the next one finds as much to do as may be."""
+        random = self._random
+        last = Order(
+            random.choice(("crash", "crash", "long-pause")), step, random.choice((1, 1, 2))
+        )
+        more = Order(
+            random.choice(("crash", "long-pause")),
+            random.choice(JOB_MANAGER_STEPS),
+            random.choice((1, 2)),
+        )
+        number = self._number + (TWO_JOBS - self._number) % SIZES
+        self._number = number + 1
+        return Seed(self._backend, number, random.choice(((last,), (last,), (more, last))))
 
     def _run(self, seed: Seed) -> Outcome:
         outcome = run(seed)
@@ -107,7 +144,7 @@ class GuidedSearch:
             # One that stands still between two reads acts on what is not so any more.
             label, step = point
             if kind == "long-pause" and step is not None and label.endswith(_WRITES):
-                self._fenced.append(self._seed((Order(kind, label, 1, step),)))
+                self._fenced.append(self._extended(seed, kind, point))
                 continue
             reads = label.endswith(_READS) and kind != "long-pause"
             mild = reads or (kind == "hang" and not label.startswith("storage."))
@@ -118,8 +155,9 @@ class GuidedSearch:
     def _extended(self, seed: Seed, kind: str, point: _Point) -> Seed:
         label, step = point
         after = None if label in STEPS else step
-        if seed.orders and len(seed.orders) < _MOST_ORDERS and self._random.random() < 0.5:
-            return Seed(seed.backend, seed.number, (*seed.orders, Order(kind, label, 1, after)))
+        if seed.orders and self._random.random() < _THERE:
+            before = seed.orders[: _MOST_ORDERS - 1]
+            return Seed(seed.backend, seed.number, (*before, Order(kind, label, 1, after)))
         order = Order(kind, label, self._random.choices((1, 2, 3), (6, 3, 1))[0], after)
         if self._random.random() < 0.5:
             return self._seed((order,))

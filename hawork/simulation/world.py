@@ -22,7 +22,8 @@ PAUSE = 0.6
 LONG_PAUSE = 6.0
 """Seconds; longer than each backend's lease or session."""
 _SOON = 1.0
-"""Seconds after a grant within which a process that stood still goes on, in most long pauses."""
+"""Seconds after a grant within which a process that stood still goes on, in most long pauses: most
+often soon, when the new leader has just begun to read and to put in order."""
 DELAY = 0.8
 HANG = 16.0
 """Seconds; longer than ``hawork.storage.timeout`` and the pause between two looks at it."""
@@ -47,6 +48,8 @@ class World:
         """Jobs of which nothing but the result is left."""
         self.granted: list[str] = []
         """Session ids in the order in which they were granted."""
+        self.spared: SimulatedProcess | None = None
+        """The process that nothing strikes any more."""
         self.decided: set[str] = set()
         """Jobs of which it is decided how they ended."""
         self.violations: list[str] = []
@@ -134,7 +137,7 @@ class World:
         self.granted.append(session_id)
         sleepers, self._until_deposed = self._until_deposed, []
         for process in sleepers:
-            self.scheduler.thaw_in(process, self.random.random() * _SOON)
+            self.scheduler.thaw_in(process, self.random.random() ** 2 * _SOON)
 
     # --- points where something may happen --------------------------------------------------
 
@@ -239,7 +242,7 @@ class World:
 
     def _strike(self, process: SimulatedProcess, fault: str) -> None:
         scheduler = self.scheduler
-        if process.dead:
+        if process.dead or process is self.spared:
             return
         target = "tm-1" if fault == "no-tasks" else process.name
         self.record("simulation", EventKind.FAULT, verb=_VERBS[fault], target=target)

@@ -44,7 +44,7 @@ _OPTIONS = {
     "high-availability.embedded.directory": "/simulated/ha",
     "high-availability.embedded.leader-election.lease-duration": "2 s",
     "high-availability.embedded.leader-election.renew-deadline": "1500 ms",
-    "high-availability.embedded.leader-election.retry-period": "500 ms",
+    "high-availability.embedded.leader-election.retry-period": "700 ms",
 }
 _TABLES = ("meta", "lease", "leader_information", "pointer")
 _NOTICED = 0.02
@@ -59,7 +59,7 @@ class EmbeddedStore(Store):
     """The file and the lock files of one simulated cluster."""
 
     options = _OPTIONS
-    expected_points = 420
+    expected_points = 230
 
     def __init__(self, world: World) -> None:
         self.world = world

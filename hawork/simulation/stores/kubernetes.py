@@ -32,7 +32,7 @@ _OPTIONS = {
     "high-availability.type": "kubernetes",
     "high-availability.kubernetes.leader-election.lease-duration": "3 s",
     "high-availability.kubernetes.leader-election.renew-deadline": "2400 ms",
-    "high-availability.kubernetes.leader-election.retry-period": "400 ms",
+    "high-availability.kubernetes.leader-election.retry-period": "800 ms",
     "kubernetes.cluster-id": _CLUSTER,
 }
 _SLOWNESS = (1, 1, 30, 200)
@@ -46,7 +46,7 @@ class KubernetesStore(Store):
     """The API server of one simulated cluster."""
 
     options = _OPTIONS
-    expected_points = 300
+    expected_points = 170
 
     def __init__(self, world: World) -> None:
         self.world = world

@@ -15,7 +15,7 @@ class Store(ABC):
     options: ClassVar[Mapping[str, object]]
     """hawork's options for it, with short leases."""
     expected_points: ClassVar[int]
-    """How many points a schedule has without any fault, about."""
+    """How many points a schedule of one job has, about: a quarter more than without any fault."""
 
     @abstractmethod
     def substitutes(self) -> dict[tuple[Any, str], Callable[..., Any]]:

@@ -34,7 +34,7 @@ class ZooKeeperStore(Store):
     """The ensemble of one simulated cluster."""
 
     options = _OPTIONS
-    expected_points = 330
+    expected_points = 280
 
     def __init__(self, world: World) -> None:
         self.world = world
