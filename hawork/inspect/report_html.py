@@ -23,6 +23,9 @@ __all__ = ["as_fragment", "as_page"]
 
 _DARK: Final = ('[data-jp-theme-light="false"]', '[data-theme="dark"]', ".vscode-dark")
 """What a page of JupyterLab and Voila, of the course's site, or of VS Code has when it is dark."""
+_COLOURS: Final = """{--bad:#ff8f9c;--warn:#e3b341;--good:#56d364;--dim:#a5adb6;--line:#565d66;
+--text:#e6e6e6;--back:transparent}
+"""
 _STYLE: Final = (
     """
 .hawork-inspection{--bad:#a40e26;--warn:#7a4e00;--good:#116329;--dim:#57606a;--line:#d0d7de;
@@ -30,8 +33,10 @@ _STYLE: Final = (
 font:14px/1.5 system-ui,sans-serif;color:var(--text);background:var(--back);max-width:70em}
 """
     + ",".join(f"{page} .hawork-inspection" for page in _DARK)
-    + """{--bad:#ff8f9c;--warn:#e3b341;--good:#56d364;--dim:#a5adb6;--line:#565d66;--text:#e6e6e6;
---back:transparent}
+    + f"""{_COLOURS}@media(prefers-color-scheme:dark){{
+[data-theme="auto"] .hawork-inspection{_COLOURS}}}
+"""
+    + """
 .hawork-inspection code,.hawork-inspection td{font-family:ui-monospace,monospace;font-size:13px}
 .hawork-inspection table{border-collapse:collapse;margin:.8em 0}
 .hawork-inspection th,.hawork-inspection td{text-align:left!important;padding:.2em .9em .2em 0;
