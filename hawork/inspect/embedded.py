@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ def read_entries(config: Configuration) -> list[Entry]:
     if not file.exists():
         return []
     with _opened(file) as connection:
+        connection.execute("SELECT cluster_id FROM meta")  # without it, it is another program's
         return list(_rows(connection))
 
 
@@ -60,7 +62,9 @@ def _store(connection: sqlite3.Connection) -> EmbeddedStore:
     lease = connection.execute("SELECT contender, lease_duration, renewals FROM lease").fetchone()
     record = None
     if lease is not None:
-        record = LockRecord(str(lease[0]), float(lease[1]), None, None, 0, "number")
+        known_seconds = isinstance(lease[1], (int, float)) and math.isfinite(lease[1])
+        seconds = float(lease[1]) if known_seconds else 0.0
+        record = LockRecord(str(lease[0]), seconds, None, None, 0, "number")
     addresses = []
     for component, session, address in connection.execute(
         "SELECT component_id, session_id, address FROM leader_information ORDER BY component_id"
@@ -87,6 +91,7 @@ def _opened(file: Path) -> Iterator[sqlite3.Connection]:
         connection = sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)
         with contextlib.closing(connection):
             connection.row_factory = sqlite3.Row
+            connection.text_factory = lambda text: text.decode(errors="replace")
             yield connection
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF

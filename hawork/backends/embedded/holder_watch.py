@@ -8,7 +8,7 @@ import select
 from pathlib import Path
 
 from hawork.backends.embedded.crash_lock import is_dead
-from hawork.backends.embedded.lease_table import LeaseRow
+from hawork.backends.embedded.lease_table import UNREADABLE, LeaseRow
 from hawork.backends.embedded.process_identity import watch_process
 
 _LOCK_INTERVAL = 0.05
@@ -38,7 +38,9 @@ class HolderWatch:
 
     def follow(self, row: LeaseRow) -> None:
         """Watch the holder of ``row`` from now on."""
-        if self._contenders is not None and row.contender != self.contender:
+        if row.contender == UNREADABLE:
+            self.forget()
+        elif self._contenders is not None and row.contender != self.contender:
             self.forget()
             self._row = row
             self._descriptor = watch_process(row.pid, row.start_time)

@@ -60,12 +60,17 @@ def create_database(path: Path, cluster_id: str) -> None:
     unfinished = path.with_name(f".{DATABASE}-{secrets.token_hex(6)}")
     try:
         with closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = OFF")
-            connection.executescript(_SCHEMA)
+            connection.executescript(f"BEGIN; {_SCHEMA}")
             connection.execute(
                 "INSERT INTO meta VALUES (1, ?, ?, ?, 0)", (cluster_id, FORMAT, os.geteuid())
             )
+            connection.execute("COMMIT")
+            # Last, so that nothing is in the log: what is moved from there when it is closed fails
+            # without a word on a full disk.
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            if mode != "wal":
+                raise sqlite3.OperationalError(f"there is no write-ahead log, but {mode}")
         _force_to_disk(unfinished)
         try:
             os.link(unfinished, path)
@@ -73,7 +78,7 @@ def create_database(path: Path, cluster_id: str) -> None:
             return
         _force_to_disk(path.parent)
     finally:
-        for suffix in ("", "-wal", "-shm"):
+        for suffix in ("", "-journal", "-wal", "-shm"):
             Path(f"{unfinished}{suffix}").unlink(missing_ok=True)
 
 

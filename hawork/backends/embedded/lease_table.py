@@ -1,7 +1,13 @@
-"""The lease row: read, acquired, renewed and released by guarded statements."""
+"""The lease row: read, acquired, renewed and released by guarded statements.
+
+SQLite keeps values of any type, and text that is not UTF-8: a row that another hand wrote is read
+as the lease of an unknown holder, which is outwaited as any other.
+"""
 
 from __future__ import annotations
 
+import math
+import re
 import sqlite3
 from typing import NamedTuple
 
@@ -26,18 +32,39 @@ class LeaseRow(NamedTuple):
         """The row as the lease machine sees it."""
         # A challenger must outwait the holder's belief, whatever was configured where.
         longest = max(self.lease_duration, self.renew_deadline)
+        if not math.isfinite(longest):
+            longest = 0.0  # hawork writes no such lease: the challenger's own counts
         return LeaseRecord(self.contender, (self.session_id, self.renewals), longest)
 
 
 _COLUMNS = ", ".join(LeaseRow._fields)
 
 
-_READ = f"SELECT {_COLUMNS} FROM lease"
+_READ = (
+    "SELECT CAST(contender AS BLOB), CAST(session_id AS BLOB), CAST(renewals AS INTEGER), "
+    "CAST(pid AS INTEGER), CAST(start_time AS BLOB), CAST(lease_duration AS REAL), "
+    "CAST(renew_deadline AS REAL), CAST(retry_period AS REAL) FROM lease"
+)
+_CONTENDER = re.compile(r"[0-9A-Za-z]{1,64}")
+UNREADABLE = "?"
+"""The contender of a row that names none: it becomes a file name, and stands for a process."""
 
 
 def read_lease(connection: sqlite3.Connection) -> LeaseRow | None:
     row = connection.execute(_READ).fetchone()
-    return None if row is None else LeaseRow._make(row)
+    if row is None:
+        return None
+    contender, session_id, renewals, pid, start_time, *timeouts = row
+    named = as_text(contender)
+    return LeaseRow(
+        named if _CONTENDER.fullmatch(named) else UNREADABLE,
+        as_text(session_id), renewals, pid, as_text(start_time), *timeouts,
+    )  # fmt: skip
+
+
+def as_text(value: bytes | None) -> str:
+    """What ``CAST(... AS BLOB)`` reads of a column of text, whatever is in it."""
+    return (value or b"").decode(errors="replace")
 
 
 def acquire_lease(
@@ -79,7 +106,7 @@ def release_lease(connection: sqlite3.Connection, contender: str) -> bool:
 
 def fence(connection: sqlite3.Connection, session_id: LeaderSessionID, what: str) -> None:
     """``LeadershipLostError`` unless ``session_id`` leads, as seen by this transaction."""
-    present = connection.execute("SELECT session_id FROM lease").fetchone()
-    if present is None or present[0] != str(session_id):
-        leader = "there is no leader" if present is None else f"{present[0]} leads"
+    present = connection.execute("SELECT CAST(session_id AS BLOB) FROM lease").fetchone()
+    if present is None or present[0] != str(session_id).encode():
+        leader = "there is no leader" if present is None else f"{as_text(present[0])} leads"
         raise LeadershipLostError(f"{what} was refused: {session_id} does not lead, {leader}")

@@ -26,7 +26,7 @@ def watch_process(pid: int, start_time: str) -> int | None:
         return None
     try:
         descriptor = os.pidfd_open(pid)
-    except OSError:
+    except (OSError, OverflowError):  # there is no such process, or it is the id of none
         return None
     # Asked after opening: from here on the descriptor and the pid mean the same process.
     if start_time_of(pid) == start_time:

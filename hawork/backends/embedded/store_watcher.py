@@ -18,7 +18,7 @@ from pathlib import Path
 from hawork.backends.embedded import shared_memory
 from hawork.backends.embedded.database import Database
 from hawork.backends.embedded.file_changes import FileChanges
-from hawork.backends.embedded.lease_table import LeaseRow, read_lease
+from hawork.backends.embedded.lease_table import LeaseRow, as_text, read_lease
 from hawork.backends.embedded.wakeup import Wakeup
 from hawork.core.errors import HaworkError, LeaderRetrievalError
 from hawork.core.types import LeaderInformation, LeaderInformationRegister, LeaderSessionID
@@ -193,7 +193,8 @@ def _read(database: Database) -> Snapshot:
         try:
             lease = read_lease(connection)
             rows = connection.execute(
-                "SELECT component_id, session_id, address FROM leader_information"
+                "SELECT CAST(component_id AS BLOB), CAST(session_id AS BLOB), "
+                "CAST(address AS BLOB) FROM leader_information"
             ).fetchall()
         finally:
             connection.execute("COMMIT")
@@ -202,7 +203,7 @@ def _read(database: Database) -> Snapshot:
         lease,
         {
             component_id: LeaderInformation(_session_id(component_id, session_id), address)
-            for component_id, session_id, address in rows
+            for component_id, session_id, address in (map(as_text, row) for row in rows)
             if session_id == leading
         },
     )

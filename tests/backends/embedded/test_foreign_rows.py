@@ -6,9 +6,15 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from hawork.backends.embedded.lease_table import UNREADABLE, read_lease
+from hawork.core.types import DISPATCHER
 from hawork.ha.pointer_store import JOB_GRAPHS
 from tests.contract.embedded_harness import EmbeddedHarness
-from tests.contract.harness import Leader
+from tests.contract.harness import Contender, Leader, Retrieval
+
+NOT_TEXT = "CAST(x'ff41' AS TEXT)"
 
 
 def test_a_row_of_any_kind_keeps_no_other_from_being_read(
@@ -37,3 +43,54 @@ def test_a_row_of_any_kind_keeps_no_other_from_being_read(
     assert text is not None and text == found["text"]
     leader.pointers.replace("text", text.version, b"mended", leader.session_id)
     assert leader.pointers.delete("number", leader.session_id) is True
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"contender = {NOT_TEXT}",
+        "contender = x'ff41'",
+        "contender = '../outside'",
+        "contender = 'a' || char(0) || 'b'",
+        f"session_id = {NOT_TEXT}, contender = 'gone'",
+        "session_id = x'00', renewals = 'many', contender = 'gone'",
+        "pid = 1099511627776, start_time = '1', contender = 'gone'",
+        f"start_time = {NOT_TEXT}, contender = 'gone'",
+        "lease_duration = 9e999, contender = 'gone'",
+        "lease_duration = 'long', renew_deadline = x'00', contender = 'gone'",
+    ],
+)
+def test_a_lease_row_of_any_kind_is_outwaited(
+    embedded: EmbeddedHarness, tmp_path: Path, change: str
+) -> None:
+    """Each kept every JobManager from leading, for good; or led to a file elsewhere."""
+    Contender.of(embedded).listener.wait_for_grant()
+    embedded.close()
+    (tmp_path / "ha" / "outside.lock").touch()
+    embedded.execute("INSERT INTO lease VALUES (1, 'a', 'b', 0, 1, '1', 1.0, 1.0, 0.1)")
+    embedded.execute(f"UPDATE lease SET {change}")
+    with closing(sqlite3.connect(embedded.directory / "ha.db")) as connection:
+        row = read_lease(connection)
+    assert row is not None and row.contender in (UNREADABLE, "gone")
+    standby = Contender.of(embedded)
+    standby.listener.wait_for_grant()
+    assert not standby.listener.of("error")
+
+
+@pytest.mark.parametrize("wrong", [NOT_TEXT, "x'ff'", "7"])
+def test_an_address_of_any_kind_is_written_again(embedded: EmbeddedHarness, wrong: str) -> None:
+    leader = Contender.of(embedded)
+    retrieval = Retrieval.of(embedded, DISPATCHER)
+    information = leader.publish(DISPATCHER, "right:1")
+    retrieval.observer.wait_for(information)
+    embedded.execute(f"UPDATE leader_information SET address = {wrong}")
+    leader.listener.wait_until(
+        lambda: (
+            leader.listener.calls[-1][0] == "register"
+            and leader.listener.calls[-1][1][DISPATCHER] != information
+        ),
+        "seeing it",
+    )
+    leader.publish(DISPATCHER, "right:1")
+    retrieval.observer.wait_for(information)
+    assert not retrieval.observer.of("error")

@@ -1,0 +1,61 @@
+"""How the embedded store's file comes into the world: whole, or not at all."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hawork.backends.embedded.layout import create_database
+from hawork.inspect.embedded import read_embedded_store
+
+
+def test_a_database_is_whole_before_it_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk that is nearly full the rest was lost with the log, and the file was damaged."""
+    as_it_was = tmp_path / "copy.db"
+
+    class Closing(sqlite3.Connection):
+        def close(self) -> None:
+            if not as_it_was.exists():
+                (written,) = tmp_path.glob(".ha.db-????????????")
+                shutil.copyfile(written, as_it_was)
+            super().close()
+
+    with monkeypatch.context() as patched:
+        connect = functools.partial(sqlite3.connect, factory=Closing)
+        patched.setattr("hawork.backends.embedded.layout.sqlite3.connect", connect)
+        create_database(tmp_path / "ha.db", "c")
+    for path in (as_it_was, tmp_path / "ha.db"):
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("SELECT cluster_id FROM meta").fetchone() == ("c",)
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert not list(tmp_path.glob(".ha.db*"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE lease SET contender = CAST(x'ff' AS TEXT)",
+        "UPDATE lease SET lease_duration = 'long'",
+        "UPDATE lease SET lease_duration = 9e999",
+        "INSERT INTO leader_information VALUES ('dispatcher', 'b', CAST(x'ff' AS TEXT))",
+        "INSERT INTO pointer VALUES ('jobgraphs', CAST(x'ff' AS TEXT), 1, CAST(x'ff' AS TEXT))",
+    ],
+)
+def test_a_row_of_any_kind_keeps_no_inspector_from_the_others(tmp_path: Path, change: str) -> None:
+    """It was told to remove the store, or ended with an error of Python's."""
+    create_database(tmp_path / "ha.db", "c")
+    with closing(sqlite3.connect(tmp_path / "ha.db")) as connection:
+        connection.execute("INSERT INTO lease VALUES (1, 'a', 'b', 0, 1, '1', 1.0, 1.0, 0.1)")
+        connection.execute("INSERT INTO pointer VALUES ('jobgraphs', 'good', 1, x'00')")
+        connection.execute(change)
+        connection.commit()
+    found = read_embedded_store(tmp_path / "ha.db")
+    assert found.lease is not None
+    assert ("jobgraphs", "good", b"\0") in [pointer[:3] for pointer in found.pointers]
