@@ -5,6 +5,7 @@ A backend joins the contract suite by one line in ``HARNESSES``.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
@@ -41,13 +42,17 @@ settings.load_profile("hawork")
 def pytest_collection() -> Iterator[object]:
     """Keep the rewritten tests for the next run, also where Python is told to keep nothing.
 
-    Each worker would rewrite the assertions of all files again: nine seconds of a processor.
+    Each worker would rewrite the assertions of all files again: nine seconds of a processor. What
+    is collected stays: to look for garbage among it would take two more.
     """
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, False
+    gc.disable()
     try:
         return (yield)
     finally:
         sys.dont_write_bytecode = before
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_configure(config: pytest.Config) -> None:
