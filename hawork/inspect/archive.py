@@ -65,11 +65,12 @@ class DirectoryStorage:
         self._root = Path(os.path.realpath(root))
         self._below = f"{str(self._root).rstrip('/')}/"
         self._real: set[str] = set()
-        """Folders without a link on the way to them."""
+        """Folders without a link on the way to them, since the last listing."""
         self.notes: list[str] = []
         self.folders: set[str] = set()
 
     def listing(self) -> Sequence[StoredFile]:
+        self._real = set()
         self.notes, self.folders = [], set()
         found: list[StoredFile] = []
         waiting = [""]

@@ -110,6 +110,21 @@ def test_a_directory_is_not_left_by_links_pipes_or_names(tmp_path: Path) -> None
             storage.open(name)
 
 
+def test_a_folder_that_became_a_link_since_is_seen_with_the_next_listing(tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "key").write_text("secret")
+    (tmp_path / "root" / "ha").mkdir(parents=True)
+    (tmp_path / "root" / "ha" / "key").write_text("ours")
+    storage = open_storage(str(tmp_path / "root"))
+    with storage.open("ha/key") as file:
+        assert file.read() == b"ours"
+    (tmp_path / "root" / "ha").rename(tmp_path / "root" / "before")
+    (tmp_path / "root" / "ha").symlink_to(tmp_path / "secret")
+    storage.listing()
+    with pytest.raises(StoreUnavailableError, match="leads out"):
+        storage.open("ha/key")
+
+
 def test_a_tar_is_not_left_by_links_or_names(tmp_path: Path) -> None:
     path = tmp_path / "a.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
