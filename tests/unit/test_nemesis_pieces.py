@@ -22,11 +22,13 @@ from typing import Any, cast
 import pytest
 
 from hawork.backends.embedded.layout import create_database
+from hawork.backends.kubernetes.answers import OutcomeUnknownError
 from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
 from hawork.core.events import EventLog
 from hawork.core.types import ProcessEnd, ProcessState
+from hawork.inspect.repair.writers import ChangedMeanwhileError
 from hawork.lab.damage import Damage, _Filler
 from hawork.lab.faults import Faults
 from hawork.lab.moved_clock import add_offsets
@@ -211,6 +213,43 @@ def test_pointers_are_harmed_one_by_one_and_put_back(
     assert broken.names() == []
     broken.put_back(checkpoint, ended=False)
     broken.put_back(graph, ended=False)
+    assert rows(connection) == before
+
+
+def test_a_pointer_is_put_back_although_another_writes_beside_it(
+    pointers: tuple[Pointers, sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a renewal of the lock does on Kubernetes; a job that stays damaged would seem lost."""
+    broken, connection = pointers
+    before = rows(connection)
+    broken.damage(f"pointer jobgraphs {JOB}", 0.0)
+    meanwhile, write = [ChangedMeanwhileError("a renewal")] * 3, broken._write
+
+    def write_beside(*arguments: Any) -> None:
+        if meanwhile:
+            raise meanwhile.pop()
+        write(*arguments)
+
+    monkeypatch.setattr(broken, "_write", write_beside)
+    broken.put_back(f"pointer jobgraphs {JOB}", ended=False)
+    assert rows(connection) == before
+
+
+def test_a_pointer_that_may_have_been_harmed_is_put_back(
+    pointers: tuple[Pointers, sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, connection = pointers
+    before, write = rows(connection), broken._write
+
+    def write_without_answer(*arguments: Any) -> None:
+        write(*arguments)
+        raise OutcomeUnknownError("no answer")
+
+    monkeypatch.setattr(broken, "_write", write_without_answer)
+    broken.damage(f"pointer jobgraphs {JOB}", 0.0)
+    assert rows(connection) != before
+    monkeypatch.setattr(broken, "_write", write)
+    broken.put_back(f"pointer jobgraphs {JOB}", ended=False)
     assert rows(connection) == before
 
 

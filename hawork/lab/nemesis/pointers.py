@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import sqlite3
 from contextlib import closing
@@ -28,6 +27,7 @@ DAMAGES = (
 )
 """What stands in a pointer that was damaged: claims upon others' files, and what is not JSON."""
 _JOB = re.compile(r"[0-9a-f]{32}")
+_TRIES = 50
 
 
 class Pointers:
@@ -61,10 +61,17 @@ class Pointers:
         Of a job that has ``ended`` none comes back: the next leader would run the job again.
         """
         before, left = self._kept[name]
-        now = self._entries().get(name)
-        if not ended and left == (None if now is None else now.data):
-            with contextlib.suppress(ChangedMeanwhileError):
+        for _ in range(_TRIES):
+            now = self._entries().get(name)
+            if ended or left != (None if now is None else now.data):
+                break
+            try:
                 self._write(self._config, now, before, before.data)
+                break
+            except ChangedMeanwhileError:
+                continue  # on Kubernetes each renewal of the lock writes to the same ConfigMap
+        else:
+            raise LabError(f"pointer {name} was not put back: it changes with every look")
         del self._kept[name]
 
     def _harm(self, name: str, value: bytes | None) -> None:
@@ -74,11 +81,14 @@ class Pointers:
         text = found.data or b""
         if value is not None and found.place == "kubernetes":
             value = text.partition(b",")[0] + b"," + value.decode(errors="replace").encode()
+        self._kept[name] = found, value
         try:
             self._write(self._config, found, found, value)
-        except HaworkError as error:
+        except ChangedMeanwhileError as error:
+            del self._kept[name]
             raise LabError(f"pointer {name} was not harmed: {error}") from None
-        self._kept[name] = found, value
+        except HaworkError:
+            return  # it may have been written all the same, and is put back where it was
 
     def _entries(self) -> dict[str, Entry]:
         found = {}
