@@ -88,9 +88,11 @@ class KubernetesLeaderElectionDriver:
         self._events = PromptEvents(events)
         self._contender = uuid.uuid4().hex
         self._lease = LeaseState(self._contender, settings.timeouts)
-        # Each leadership has an identity of its own; the newest may be granted, or is.
+        # Each taking of the lock has an identity of its own, and the lock never comes back to an
+        # earlier one; the newest may be granted, or is.
         self._session_id = uuid.uuid4()
         self._identities = {str(self._session_id)}
+        self._tried = False
         # What other threads look at: replaced as a whole, never changed.
         self._leadership: tuple[LeaderSessionID, float] | None = None
         self._granted = False
@@ -239,6 +241,10 @@ class KubernetesLeaderElectionDriver:
             self._wake.wait(random.uniform(0.0, _STAGGER))
             if self._changed.is_set() or self._closing:
                 return
+        if self._tried and (expected is None or expected.holder != self._contender):
+            # An earlier try may have landed, and another contender may have led since.
+            self._take_new_identity()
+        self._tried = True
 
         def decide(found: ConfigMap | None) -> Change:
             if self._record(found) != expected:
@@ -319,14 +325,17 @@ class KubernetesLeaderElectionDriver:
         granted, self._granted, self._unclaimed = self._granted, False, False
         self._leadership = None
         self._register = None
-        if granted:
-            # An identity is granted once; the next one is told before it is used.
-            self._session_id = uuid.uuid4()
-            self._identities.add(str(self._session_id))
         if granted and not self._closing:
             self._listener.on_revoke_leadership()
-            if isinstance(self._listener, TicketListener):
-                self._listener.on_ticket_change(self.ticket())
+        if granted:
+            self._take_new_identity()
+
+    def _take_new_identity(self) -> None:
+        """For the next taking of the lock; it is told before it is used."""
+        self._session_id, self._tried = uuid.uuid4(), False
+        self._identities.add(str(self._session_id))
+        if isinstance(self._listener, TicketListener) and not self._closing:
+            self._listener.on_ticket_change(self.ticket())
 
     def _resign(self) -> None:
         self._leadership = None

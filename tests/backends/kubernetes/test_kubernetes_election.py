@@ -94,6 +94,29 @@ def test_a_supervisor_hands_over_at_once(cluster: ClusterUnderTest) -> None:
     assert first.leads != second.leads
 
 
+def test_a_lock_that_was_lost_before_the_grant_is_taken_by_another_identity(
+    cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what it once began would be its own again, after another leader's term."""
+    claimed, claim_all = threading.Event(), Claims.claim_all
+
+    def claim_late(claims: Claims, session_id: LeaderSessionID) -> None:
+        assert claimed.wait(30)
+        claim_all(claims, session_id)
+
+    monkeypatch.setattr(Claims, "claim_all", claim_late)
+    contender = cluster.contender()
+    eventually(lambda: cluster.get() is not None)
+    first = cluster.lock()["holderIdentity"]
+    assert contender.driver.ticket()["holder"] == first
+    cluster.patch(annotations={LOCK: cluster.lock_text().replace(first, "another-leader")})
+    eventually(lambda: cluster.lock()["holderIdentity"] not in (first, "another-leader"))
+    claimed.set()
+    session_id = str(contender.wait_for_grant())
+    assert session_id == cluster.lock()["holderIdentity"] == contender.tickets[-1]["holder"]
+    assert session_id != first
+
+
 @pytest.mark.parametrize("ticket", [{}, {"type": "zookeeper", "session": "0x1"},
                                     {"type": "kubernetes", "holder": "nobody"}])  # fmt: skip
 def test_nothing_else_is_a_ticket(cluster: ClusterUnderTest, ticket: dict[str, str]) -> None:
@@ -219,8 +242,10 @@ def test_a_deleted_map_comes_back_with_its_pointers(cluster: ClusterUnderTest) -
     assert leader is not None and leader.session_id is not None
     leader.pointers(JOB_GRAPHS).create("a", b"one", leader.session_id)
     (before,) = leader.pointers(JOB_GRAPHS).entries()
-    eventually(lambda: all("hawork.jobgraphs.a" in (each.backend._claims.cluster.known or
-                           cluster).data for each in contenders))  # fmt: skip
+    known = [each.backend._claims.cluster for each in contenders]
+    eventually(
+        lambda: all(map_.known and "hawork.jobgraphs.a" in map_.known.data for map_ in known)
+    )
     cluster.delete()
     eventually(lambda: cluster.data().get("hawork.jobgraphs.a"))
     assert list(cluster.open().pointers(JOB_GRAPHS).entries()) == [before]
