@@ -60,7 +60,7 @@ def failover_signals(place: Path, target: Path) -> None:
         job, _ = running_job(lab)
         looks = _Looks(lab, job.job_id)
         looks.some("healthy", _HEALTHY)
-        old = lab.leader()
+        old = lab.leader(LONG)
         (standby,) = {"jm-1", "jm-2"} - {old}
         begun = len(log_of(lab, standby))
         fault = lab.kill("leader")

@@ -84,7 +84,9 @@ def finish(lab: FlinkCluster, job: FlinkJob, arrivals: flights.Arrivals) -> None
 
 def published(lab: FlinkCluster) -> None:
     """The dispatcher is published last: with it the leader can be asked."""
-    eventually(lambda: rest_answer(lab, lab.leader(), "/v1/jobs/overview")[0] == 200, timeout=60)
+    eventually(
+        lambda: rest_answer(lab, lab.leader(LONG), "/v1/jobs/overview")[0] == 200, timeout=60
+    )
 
 
 def note(lab: FlinkCluster, what: str, **facts: Any) -> None:

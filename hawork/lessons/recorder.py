@@ -122,7 +122,7 @@ def deposed_writes(place: Path, target: Path) -> None:
     """The leader's znode in the latch is removed: the next one is granted, and it goes on."""
     with cluster_of(place, "zookeeper") as lab:
         running_job(lab, checkpoint_interval="100 ms")
-        old = lab.leader()
+        old = lab.leader(LONG)
         client = ZooKeeperClient.of(lab.config)
         client.start()
         latch = "/flink/lab/leader/latch"
@@ -159,7 +159,7 @@ def _half_submission(place: Path, target: Path) -> bool:
         first.cancel()
         first.wait(LONG, progress=False)
         eventually(lambda: not _names(folder), timeout=60)
-        leader = lab.leader()
+        leader = lab.leader(LONG)
         pid = lab.processes[leader].pid
         config = {"flights": arrivals.directory, "output": lab.directory / "second"}
         lab.submit(str(flights.FLINK_JOB), config, wait=False)
@@ -172,7 +172,7 @@ def _half_submission(place: Path, target: Path) -> bool:
         published(lab)
         _settle()
         note(lab, "files", when="the next one leads", names=_names(folder))
-        note(lab, "jobs", jobs=rest_answer(lab, lab.leader(), "/v1/jobs/overview")[1])
+        note(lab, "jobs", jobs=rest_answer(lab, lab.leader(LONG), "/v1/jobs/overview")[1])
         lab.export_bundle(target)
         return not lab.store_rows().value.str.contains(orphan).any()
 
@@ -204,7 +204,7 @@ def stale_result(place: Path, target: Path) -> None:
         fault = lab.kill("leader")
         lab.wait_for_leader(other_than=fault, timeout=LONG).wait()
         published(lab)
-        leader = lab.leader()
+        leader = lab.leader(LONG)
         eventually(lambda: "Skipping recovery" in log_of(lab, leader), timeout=60)
         eventually(lambda: not dirty.exists(), timeout=60)
         said = [line for line in log_of(lab, leader).splitlines() if "Skipping recovery" in line]
@@ -217,7 +217,7 @@ def stale_result(place: Path, target: Path) -> None:
 def standby_rest(place: Path, target: Path) -> None:
     with cluster_of(place, "zookeeper") as lab:
         running_job(lab)
-        leader = lab.leader()
+        leader = lab.leader(LONG)
         (standby,) = {"jm-1", "jm-2"} - {leader}
         for name in (leader, standby):
             for path in ("/v1/jobs/overview", "/v1/config"):
@@ -235,7 +235,7 @@ def standby_rest(place: Path, target: Path) -> None:
 
 def standby_requests(place: Path, target: Path) -> None:
     with cluster_of(place, "kubernetes", DEFAULTS, task_managers=0) as lab:
-        leader, seconds = lab.leader(), 30.0
+        leader, seconds = lab.leader(LONG), 30.0
         api = lab._store.control_plane
         began = time.time()
         time.sleep(seconds)  # what is counted is what is asked in this time

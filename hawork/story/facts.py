@@ -11,6 +11,7 @@ from hawork.core.events import Event, EventKind
 from hawork.core.jobs import JobStatus
 from hawork.core.types import REST_SERVER
 from hawork.story.segments import MENDING
+from hawork.story.stalls import Stalls
 from hawork.story.terms import Terms
 
 _NEWS = 20
@@ -48,6 +49,7 @@ class Facts:
     news: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=_NEWS))
     """Wall-clock time and a sentence, the newest last."""
     _led: set[str] = field(default_factory=set)
+    _stalls: Stalls = field(default_factory=Stalls)
 
     def see(self, event: Event) -> None:
         self.terms.see(event)
@@ -61,7 +63,10 @@ class Facts:
             self.woken[event.process] = event.monotonic
         if event.kind is EventKind.JOB_ACKNOWLEDGED and event.job_id:
             self.jobs[event.job_id] = str(event.facts.get("name") or event.job_id)
+        self._stalls.see(event)
         sentence = None if self._is_again(event) else tell(event, self.jobs)
+        if self._stalls.is_of_the_process(event):
+            sentence = f"{event.process} stood still for {event.facts.get('seconds')} s"
         if sentence is not None and not self._was_paused(event):
             self.news.append((event.wall, sentence))
 

@@ -112,7 +112,7 @@ def as_png(timeline: Lanes) -> bytes:
     axes.set_yticks(range(len(lanes)), list(reversed(lanes)))
     if left_out := len(set(timeline.lanes) - set(lanes)):
         axes.set_title(f"and {left_out:,} older jobs", fontsize=8, loc="right", color=INK)
-    axes.set_ylim(-0.6, len(lanes) - 0.2)
+    axes.set_ylim(-0.8, len(lanes) - 0.2)  # a label may be below the last lane
     axes.set_xlim(timeline.begin, timeline.begin + max(_length(timeline), 0.1) * 1.02)
     since = "the start" if timeline.wall is None else clock_time(timeline.wall)
     axes.set_xlabel(f"seconds since {since}", color=INK)

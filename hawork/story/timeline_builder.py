@@ -25,6 +25,7 @@ from hawork.story.segments import (
     Segment,
     Takeover,
 )
+from hawork.story.stalls import Stalls
 from hawork.story.terms import Terms
 
 _COST_LEADERSHIP = ("kill", "terminate", "pause", "block", "restart", "expire_session", "partition")
@@ -97,6 +98,7 @@ class TimelineBuilder:
         self._lost: _Lost | None = None
         self._led: set[str] = set()
         self._terms = Terms()
+        self._stalls = Stalls()
         self._jobs = JobLanes(self.segments, self.marks, self._terms)
         self.renamed = self._jobs.renamed
         self._handlers: dict[EventKind, Callable[[Event, float], None]] = {
@@ -124,6 +126,7 @@ class TimelineBuilder:
         if self.started is None:
             self.started, self.wall = event.monotonic, event.wall
         self._terms.see(event)
+        self._stalls.see(event)
         handler = self._handlers.get(event.kind)
         if handler is not None:
             handler(event, event.monotonic - self.started)
@@ -351,6 +354,8 @@ class TimelineBuilder:
         lane = self._lanes.get(event.process)
         if lane is not None and (lane.paused or lane.woken > now - seconds):
             return  # it was paused on purpose: the machine went on
+        if self._stalls.is_of_the_process(event):
+            return
         self.marks.append(Mark(event.process, "stalled", now, f"host stalled for {seconds:g} s"))
 
     def _on_log_line(self, event: Event, now: float) -> None:

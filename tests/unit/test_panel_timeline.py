@@ -195,6 +195,17 @@ def test_a_process_that_was_paused_is_no_machine_that_stood_still() -> None:
     ]
 
 
+def test_a_machine_on_which_others_go_on_did_not_stand_still() -> None:
+    """In lesson 10 no event tells of the pause of a leader: its clock jumps, and no other one."""
+    story = Story().started(0.0, "jm-1", "jm-2").leads(0.5, "jm-1")
+    story.leads(6.0, "jm-2").add(7.5, "jm-1", EventKind.HOST_STALLED, seconds=3.0)
+    assert [m for m in Timeline.of(story.events).marks if m.kind == "stalled"] == []
+    facts = Facts()
+    for event in story.events:
+        facts.see(event)
+    assert facts.news[-1][1] == "jm-1 stood still for 3.0 s"
+
+
 def test_only_the_leader_that_has_a_task_manager_can_lose_it() -> None:
     story = Story().started(0.0, "jm-1", "jm-2", "tm-1")
     for at, process in ((1.0, "jm-1"), (2.0, "jm-2")):
