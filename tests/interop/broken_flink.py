@@ -38,7 +38,9 @@ REFRESHED = 0.5
 FATAL = "Fatal error occurred in the cluster entrypoint"
 """What ``ClusterEntrypoint.onFatalError`` logs before it ends the process."""
 LOOK = 40.0
-"""Seconds after which a JobManager that does not lead is taken never to lead."""
+"""Seconds from a JobManager's REST endpoint on, after which one without the lock never leads."""
+LISTENING = "Rest endpoint listening at"
+"""What it logs right before it stands for the election; a busy machine may take a minute."""
 
 JOBS = {
     # All state lies within the checkpoint's own bytes; in a file a subtask; in shared files.
@@ -310,7 +312,7 @@ def get(address: str, path: str) -> Any:
 
 def leading(processes: FlinkProcesses) -> str | None:
     """The REST address of a JobManager whose dispatcher leads."""
-    listening = re.search(r"Rest endpoint listening at (\S+)", processes.log("jm"))
+    listening = re.search(rf"{LISTENING} (\S+)", processes.log("jm"))
     if listening is None:
         return None
     address = f"http://{listening[1]}"
@@ -344,18 +346,22 @@ def completed(address: str, job: str) -> list[int]:
 def watch(processes: FlinkProcesses, jobs: Mapping[str, str]) -> Outcome:
     """Look until it is clear what becomes of the JobManager and of every job."""
     watched = {name: _Job(job_id) for name, job_id in jobs.items()}
-    began = time.monotonic()
+    stands = None
     address = None
 
     def look() -> Outcome | None:
-        nonlocal address
+        nonlocal address, stands
         if not processes.is_alive("jm"):
             return Outcome("crash-loops", dict.fromkeys(jobs, ("not-recovered", None)))
         if FATAL in processes.log("jm"):
             return None  # it is on its way out, and may answer for a while
         address = address or leading(processes)
-        waited = time.monotonic() - began
+        if stands is None and LISTENING in processes.log("jm"):
+            stands = time.monotonic()
         if address is None:
+            if stands is None:
+                return None
+            waited = time.monotonic() - stands
             granted = "was granted leadership" in processes.log("jm")
             if waited < (SECONDS if granted else LOOK):
                 return None
@@ -367,7 +373,7 @@ def watch(processes: FlinkProcesses, jobs: Mapping[str, str]) -> Outcome:
             return None
         return Outcome("starts", {name: job.outcome for name, job in watched.items()})
 
-    return eventually(look, timeout=2 * SECONDS, interval=0.2)
+    return eventually(look, timeout=3 * SECONDS, interval=0.2)
 
 
 class _Job:
