@@ -128,9 +128,13 @@ def _choose(cluster: Cluster, groups: Mapping[str, list[ConfigMap]]) -> str:
     wanted = cluster.settings.kubernetes_cluster_id
     if wanted is not None:
         if wanted not in groups:
-            there = ", ".join(sorted(groups)) or "no cluster at all"
+            space = cluster.settings.get("kubernetes.namespace")
+            where = f" in namespace {space}" if space else ""
+            there = f"; there are those of {', '.join(sorted(groups))}" if groups else (
+                ", and none of another cluster"
+            )  # fmt: skip
             cluster.miss(
-                "HA store", f"the dump has no ConfigMaps of cluster-id {wanted}; it has: {there}"
+                "HA store", f"there are no ConfigMaps of cluster-id {wanted}{where}{there}"
             )
         return wanted
     if not groups:

@@ -59,7 +59,7 @@ def decoding(read: Read, files: Sequence[StoredFile]) -> Iterator[Decoding]:
     """
     small = [file for file in files if file.size <= LARGEST]
     count = min(_processors() - 1, MOST_PROCESSES)
-    if len(small) < FEWEST or count < 1:
+    if len(small) < FEWEST or count < 1 or not sys.executable:
         yield Decoding(read)
         return
     with contextlib.ExitStack() as stack:

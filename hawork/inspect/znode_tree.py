@@ -112,8 +112,9 @@ def _choose(cluster: Cluster, roots: Mapping[str, int]) -> str:
     ends = [root for root in roots if wanted.endswith(root) or root.endswith(wanted)]
     if len(ends) == 1:
         return ends[0]
-    there = ", ".join(sorted(root or "/" for root in roots)) or "no cluster at all"
-    cluster.miss("HA store", f"there are no znodes below {wanted}; there is: {there}")
+    there = ", ".join(sorted(root or "/" for root in roots))
+    other = f"; there is {there}" if there else ", and there is no other cluster"
+    cluster.miss("HA store", f"there are no znodes below {wanted}{other}")
     return wanted
 
 

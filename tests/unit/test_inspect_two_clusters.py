@@ -115,3 +115,6 @@ def test_a_cluster_of_which_the_store_has_nothing_is_not_said_to_start(cluster: 
     assert headline(found)[0] == "THERE IS NO SUCH CLUSTER" and "WILL START" not in text
     assert "it has flights-prod: see" in verdict(found)
     assert found.exit_status == 2
+    (missed,) = [each.why for each in found.cluster.not_looked_at if each.what == "HA store"]
+    there = missed.partition("; there ")[2]
+    assert there in ("is /flink/flights-prod", "are those of flights-prod")

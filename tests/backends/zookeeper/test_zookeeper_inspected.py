@@ -80,7 +80,10 @@ def test_a_wrong_cluster_id_is_told_with_the_clusters_that_there_are(
         found = Cluster(settings=parse_settings(configuration_text(cluster.values | wrong), "c"))
         znodes_into(found, read_live_zookeeper(checked(cluster.values | wrong)))
         (missed,) = [each.why for each in found.not_looked_at]
-        assert missed.startswith("there are no znodes below ") and root in missed.split(": ")[1]
+        assert (
+            missed.startswith("there are no znodes below ")
+            and root in missed.split("; there is ")[1]
+        )
         assert not found.jobs
 
 
