@@ -1,13 +1,15 @@
 """The only module that knows kazoo: how a client is made, and what its errors are called.
 
-Six things of kazoo's are put right here. The session timeout that the server granted is
+Seven things of kazoo's are put right here. The session timeout that the server granted is
 kept. A server that swallows bytes is given up after the connection timeout, not after a whole
 session timeout, and the session with it when that lasts. A connection can be dropped: while
 requests are being sent kazoo sends no pings, hence does not notice that nothing answers any more.
 A ping is due when nothing was sent for ``PING_INTERVAL``, not up to 0.4 s earlier, so that what a
 leader sends to prove its session takes the place of its pings. A connection that breaks during a
-SASL login is tried again; kazoo takes it for a refusal, and never connects again. And over TLS
+SASL login is tried again; kazoo takes it for a refusal, and never connects again. Over TLS
 several answers may arrive at once, of which kazoo would take in the first and wait for more bytes.
+And an answer to another request than the next one breaks the connection, as in ZooKeeper's own
+client; kazoo gives the one that waits an error that says nothing of the outcome.
 """
 
 from __future__ import annotations
@@ -259,6 +261,13 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
     def _send_request(self, read_timeout: float, connect_timeout: float) -> None:
         super()._send_request(read_timeout, connect_timeout)
         self._sent_at = SYSTEM_CLOCK.monotonic()
+
+    def _read_response(self, header: Any, buffer: bytes, offset: int) -> Any:
+        pending = self.client._pending
+        if not pending or pending[0][2] != header.xid:
+            # Servers that lose their leader have left answers out (ZOOKEEPER-1863).
+            raise ConnectionDropped(f"answer {header.xid} is not that to the next request")
+        return super()._read_response(header, buffer, offset)
 
     def _send_ping(self, connect_timeout: float) -> None:
         super()._send_ping(connect_timeout)

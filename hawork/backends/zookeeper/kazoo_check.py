@@ -23,12 +23,13 @@ _METHODS: dict[tuple[Any, str], tuple[str, ...]] = {
     (ConnectionHandler, "_connect"): ("host", "hostip", "port"),
     (ConnectionHandler, "_send_request"): ("read_timeout", "connect_timeout"),
     (ConnectionHandler, "_send_ping"): ("connect_timeout",),
+    (ConnectionHandler, "_read_response"): ("header", "buffer", "offset"),
     (ConnectionHandler, "_invoke"): ("timeout", "request", "xid"),
     (ConnectionHandler, "_authenticate_with_sasl"): ("host", "timeout"),
     (KazooClient, "_session_callback"): ("state",),
     (KazooClient, "_call"): ("request", "async_object"),
 }
-_OF_A_CLIENT = ("_conn_retry", "_session_timeout", "_session_id", "_connection")
+_OF_A_CLIENT = ("_conn_retry", "_pending", "_session_timeout", "_session_id", "_connection")
 _OF_A_CONNECTION = ("_socket", "ping_outstanding", "sasl_options", "handler", "client")
 
 

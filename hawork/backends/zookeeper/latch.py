@@ -153,7 +153,7 @@ class Latch:
         def answered(result: Any) -> None:
             try:
                 found = result.get_nowait()[0]
-            except zk.KazooException:
+            except Exception:  # noqa: BLE001 - also an answer that kazoo could not read
                 done(None)
             else:
                 done(not isinstance(found, zk.NoNodeError))

@@ -218,6 +218,11 @@ class ZooKeeperSession:
             raise NotConnectedError(f"{what}: the servers refused our authentication") from None
         except (zk.NoAuthError, zk.InvalidACLError) as error:
             raise access_denied(what, error) from None
+        except zk.KazooException:
+            raise
+        except Exception as error:  # noqa: BLE001 - of whatever kind: kazoo could not read the answer
+            self.drop()
+            raise OutcomeUnknownError(f"{what}: its answer cannot be read: {error!r}") from None
 
     def send(self, send: Send, done: Callable[[Any], None]) -> None:
         """Send one request; ``done`` gets kazoo's result on one of kazoo's threads."""
@@ -262,6 +267,10 @@ class ZooKeeperSession:
             return None
         except zk.NoAuthError as error:
             raise access_denied(what, error) from None
+        except (zk.KazooException, HighAvailabilityError):
+            raise
+        except Exception:  # noqa: BLE001 - kazoo could not read the answer
+            return self.read(send, what)
 
     def use_servers(self, servers: Sequence[str]) -> None:
         """Connect to one of these from the next time on."""

@@ -6,11 +6,13 @@ import socket
 import threading
 import time
 import uuid
+from typing import Any
 
 import pytest
+from kazoo.protocol.connection import ConnectionHandler
 
 from hawork.backends.zookeeper.client import ZooKeeperClient
-from hawork.backends.zookeeper.session import ZooKeeperSession
+from hawork.backends.zookeeper.session import OutcomeUnknownError, ZooKeeperSession
 from hawork.backends.zookeeper.settings import ZooKeeperSettings
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.connection import ConnectionState
@@ -165,6 +167,37 @@ def test_reads_are_repeated_over_a_broken_connection(cluster: ClusterUnderTest) 
     for _ in range(3):
         proxy.drop()
         assert pointers.entries() == []
+
+
+@pytest.mark.parametrize("unreadable", [False, True])
+def test_an_answer_that_does_not_fit_leaves_the_outcome_open(
+    cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch, *, unreadable: bool
+) -> None:
+    """kazoo's RuntimeError *xids do not match* says nothing of whether a write was made."""
+    opened = session(cluster)
+    before, read = opened.identity, ConnectionHandler._read_header
+    odd = threading.Event()
+
+    def read_oddly(self: ConnectionHandler, timeout: float) -> Any:
+        header, buffer, offset = read(self, timeout)
+        if header.xid > 0 and odd.is_set():
+            odd.clear()
+            if unreadable:
+                return header, b"", 1
+            return header._replace(xid=header.xid + 1), buffer, offset
+        return header, buffer, offset
+
+    monkeypatch.setattr(ConnectionHandler, "_read_header", read_oddly)
+    path = f"/odd-{uuid.uuid4().hex}"
+    odd.set()
+    with pytest.raises(OutcomeUnknownError):
+        opened.perform(lambda client: client.create_async(path, b"made"), path)
+    odd.set()
+    assert opened.read(lambda client: client.get_async(path), path)[0] == b"made"
+    assert opened.read_all([lambda client: client.get_async(path)] * 2, path)[1][0] == b"made"
+    odd.set()
+    assert opened.read_all([lambda client: client.get_async(path)] * 2, path)[0][0] == b"made"
+    assert opened.identity == before, "the session lives on"
 
 
 def test_an_outage_is_a_clear_error_and_not_a_hang(own_cluster: ClusterUnderTest) -> None:
