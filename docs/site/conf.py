@@ -43,6 +43,8 @@ autodoc_default_options = {"members": True}
 python_use_unqualified_type_names = True
 
 html_theme = "furo"
+html_static_path = ["docs/site/static"]
+html_css_files = ["site.css"]
 html_show_sphinx = False
 html_copy_source = False
 html_theme_options = {"source_repository": "", "footer_icons": []}
