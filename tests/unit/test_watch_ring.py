@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from fake_flink import JOB, FakeDiscovery, FakeJobManager
@@ -26,6 +27,7 @@ from hawork.core.errors import (
 from hawork.core.events import EventKind
 from hawork.core.redaction import Redaction
 from hawork.core.types import REST_SERVER
+from hawork.lab.flink import ring_events
 from hawork.lab.flink.recorder import Recorder
 from hawork.lab.flink.ring_events import RingEvents
 from hawork.panels.replay import replay
@@ -233,6 +235,48 @@ def test_a_full_disk_ends_no_watch(
     events._file.left = 2
     checkpoint(events, 100)
     assert events.dropped == 1
+
+
+def test_a_segment_that_cannot_be_begun_ends_no_watch(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file before was closed by then, and whatever came next ended the watch."""
+    events = ring_of(tmp_path, clock, size=16_000)
+    leads(events)
+    with monkeypatch.context() as patched:
+        patched.setattr(ring_events.os, "open", Mock(side_effect=OSError(28, "No space left")))
+        for number in range(20):
+            checkpoint(events, number)
+    assert len(rings.segments(tmp_path / "ring")) == 1
+    checkpoint(events, 20)
+    assert len(rings.segments(tmp_path / "ring")) == 2
+    kept = [each for each in open_bundle(tmp_path / "ring").event_list() if each.facts]
+    assert {each.facts.get("checkpoint_id") for each in kept} >= set(range(21))
+    assert events.dropped == 0
+
+
+def test_half_a_line_costs_itself(tmp_path: Path, clock: ManualClock) -> None:
+    events = ring_of(tmp_path, clock)
+    leads(events)
+    whole, lengths = events._file, [20, 5, None]
+
+    class Short:
+        def write(self, line: bytes) -> int:
+            length = lengths.pop(0) if lengths else None
+            written: int = whole.write(line[:length])
+            return written
+
+        def close(self) -> None:
+            whole.close()
+
+    events._file = Short()
+    checkpoint(events, 1)
+    checkpoint(events, 2)
+    assert events.dropped == 1
+    run = open_bundle(tmp_path / "ring")
+    assert [each.facts["checkpoint_id"] for each in run.event_list() if "checkpoint_id" in
+            each.facts] == [2]  # fmt: skip
+    assert run.missing["events"] == "2 lines are damaged and were passed over"
 
 
 def test_a_case_is_chosen_by_its_moment(tmp_path: Path) -> None:

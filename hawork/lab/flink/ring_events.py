@@ -19,6 +19,7 @@ from hawork.core.redaction import Redaction
 from hawork.lab.flink.events import WrittenEvents
 from hawork.story import ring as rings
 from hawork.story.beliefs import CLIENT
+from hawork.story.bundle import seconds_of
 
 _PARTS = 16
 """Segments of a ring: what is given up at once, when it is full, is one of them."""
@@ -67,6 +68,7 @@ class RingEvents(WrittenEvents):
         self._number = _newest_number(ring)
         self._file: Any = None
         self._begun = self._written = 0.0
+        self._torn = False
         self._rotate()
         if before:
             away = self._monotonic() - last
@@ -79,7 +81,7 @@ class RingEvents(WrittenEvents):
                 return
             self._so.see(event)
             if self._written > self.size / _PARTS or self._old():
-                self._rotate()
+                self._rotate_if_possible()
             self._put(event.to_json())
         self._told(event)
 
@@ -94,7 +96,7 @@ class RingEvents(WrittenEvents):
         write_json(self.ring / rings.WATCHED, facts)
         with self._lock:
             if self._file is not None and self._old():
-                self._rotate()
+                self._rotate_if_possible()
 
     def close(self) -> None:
         with self._lock:
@@ -125,19 +127,28 @@ class RingEvents(WrittenEvents):
         return self._clock.monotonic() - self._begun > self.keep / _PARTS
 
     def _rotate(self) -> None:
-        """Begin a segment with what is so now, and give up what is too much or too old."""
+        """Begin a segment with what is so now, and give up what is too much or too old.
+
+        ``OSError`` when none can be begun: the present one goes on.
+        """
+        path = self.ring / rings.EVENTS / f"{self._number + 1:08d}.jsonl"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         if self._file is not None:
             self._file.close()
-        self._number += 1
-        self._begun, self._written = self._clock.monotonic(), 0
-        path = self.ring / rings.EVENTS / f"{self._number:08d}.jsonl"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._file = os.fdopen(descriptor, "ab", buffering=0)
+        self._number += 1
+        self._begun, self._torn = self._clock.monotonic(), False
         now, wall = self._monotonic(), self._clock.time()
         for event in self._so.events():
             self._put({rings.RESTATED: replace(event, monotonic=now, wall=wall).to_json()})
         self._written = 0  # else a long list of jobs would begin a segment with each event
         self._give_up()
+
+    def _rotate_if_possible(self) -> None:
+        try:
+            self._rotate()
+        except OSError:  # the disk is full, or no descriptor is left
+            self._give_way()
 
     def _give_up(self, least: int = 1) -> None:
         """Remove the oldest segments, never the newest ``least``."""
@@ -154,15 +165,25 @@ class RingEvents(WrittenEvents):
     def _put(self, data: Mapping[str, Any]) -> None:
         line = json.dumps(data, default=str).encode() + b"\n"
         for attempt in (1, 2):
+            # What a full disk has cut off costs itself, and not the next line, too.
+            rest = b"\n" + line if self._torn else line
             try:
-                self._written += self._file.write(line)
-                return
+                written = self._file.write(rest)
+                self._written += written
+                if written:
+                    self._torn = written < len(rest)
+                if written == len(rest):
+                    return
             except OSError:  # the disk is full, or was taken away
-                if attempt == 1:
-                    segments = rings.segments(self.ring)
-                    with contextlib.suppress(OSError, IndexError):
-                        segments[:-1][0].unlink()
+                pass
+            if attempt == 1:
+                self._give_way()
         self.dropped += 1
+
+    def _give_way(self) -> None:
+        """Let the oldest segment go: what happens now is worth more."""
+        with contextlib.suppress(OSError, IndexError):
+            rings.segments(self.ring)[:-1][0].unlink()
 
 
 class Standing:
@@ -245,4 +266,4 @@ def _watched(ring: Path) -> float | None:
         found = json.loads((ring / rings.WATCHED).read_bytes())["monotonic"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return float(found) if isinstance(found, (int, float)) else None
+    return seconds_of(found)
