@@ -134,7 +134,11 @@ def open_ha_services(
     values = checked(config) if isinstance(config, Mapping) else load_configuration(config)
     clock, events = clock or SYSTEM_CLOCK, events or NullEventSink()
     backend = open_backend(values, clock, events)
-    return HighAvailabilityServices(values, backend, clock, events, steps, ticket_sink)
+    try:
+        return HighAvailabilityServices(values, backend, clock, events, steps, ticket_sink)
+    except BaseException:  # no thread is left, say
+        backend.close()
+        raise
 
 
 class _MovedModules:

@@ -71,12 +71,25 @@ class EmbeddedElectionDriver:
         self._clock = store.clock
         self._contender = uuid.uuid4().hex
         self._pid, self._start_time = os.getpid(), start_time_of(os.getpid())
-        self._database = store.open_database(durable=False)
-        try:
+        with contextlib.ExitStack() as opened:  # what is left of a try that fails is closed
+            self._database = store.open_database(durable=False)
+            opened.callback(self._database.close)
             self._lock = CrashLock(store.contenders, self._contender)
+            opened.callback(self._lock.release)
+            self._wakeup = Wakeup()
+            opened.callback(self._wakeup.close)
+            self._prepare(store)
+            self._thread = threading.Thread(target=self._run, name="embedded-election", daemon=True)
+            self._thread.start()
+            opened.pop_all()
+        self._unsubscribe: Callable[[], None] = lambda: None
+        try:
+            self._unsubscribe = store.watcher.subscribe(self._changed)
         except BaseException:
-            self._database.close()
+            self.close()  # else it stands in the election, and leads, in no contender's name
             raise
+
+    def _prepare(self, store: EmbeddedStore) -> None:
         self._holder = HolderWatch(store.contenders if store.crash_detection else None)
         self._lease = LeaseState(self._contender, store.timeouts)
         self._calls = BoundedCalls("embedded-lease")
@@ -89,10 +102,6 @@ class EmbeddedElectionDriver:
         self._problem: str | None = None
         self._closing = False
         self._store_changed = threading.Event()
-        self._wakeup = Wakeup()
-        self._thread = threading.Thread(target=self._run, name="embedded-election", daemon=True)
-        self._thread.start()
-        self._unsubscribe = store.watcher.subscribe(self._changed)
 
     # --- the driver's contract, on any thread ---------------------------------------------
 
@@ -271,15 +280,21 @@ class EmbeddedElectionDriver:
 
     def _resign(self) -> None:
         self._lease.resign()
-        with contextlib.suppress(HaworkError):
-            self._bounded(self._release, _JOIN_SECONDS / 2)
-        with contextlib.suppress(HaworkError):
-            self._bounded(self._database.close, _JOIN_SECONDS / 4)
+        self._at_the_end(self._release, _JOIN_SECONDS / 2)
+        self._at_the_end(self._database.close, _JOIN_SECONDS / 4)
         self._calls.close()
         self._events.close()
         self._holder.forget()
         self._wakeup.close()
         self._lock.release()
+
+    def _at_the_end(self, action: Callable[[], None], seconds: float) -> None:
+        """Bounded as well; where no thread is left, this one, which ends, may hang."""
+        with contextlib.suppress(HaworkError, CallHangsError):
+            try:
+                self._calls.call(action, seconds)
+            except NoThreadError:
+                action()
 
     def _release(self) -> None:
         with self._database.writing() as connection:

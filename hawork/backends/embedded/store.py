@@ -43,10 +43,14 @@ class EmbeddedStore:
         try:
             # Its own connection, so that reading does not wait for a commit to reach the disk.
             self.reader = self.open_database(durable=False)
+            try:
+                self.watcher = StoreWatcher(lambda: self.open_database(durable=False))
+            except BaseException:
+                self.reader.close()
+                raise
         except BaseException:
             self.writer.close()
             raise
-        self.watcher = StoreWatcher(lambda: self.open_database(durable=False))
 
     def open_database(self, *, durable: bool) -> Database:
         """Another connection; the caller closes it."""

@@ -69,13 +69,14 @@ class StoreWatcher:
         """Watch until the returned function is called."""
         key = object()
         with self._lock:
-            self._subscribers[key] = subscriber
-            self._new.add(key)
             if self._thread is None and not self._closed:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._run, name="embedded-store-watcher", daemon=True
                 )
-                self._thread.start()
+                thread.start()  # where none can be started, the next subscriber tries again
+                self._thread = thread
+            self._subscribers[key] = subscriber
+            self._new.add(key)
         self._wakeup.wake()
 
         def unsubscribe() -> None:

@@ -12,7 +12,7 @@ import contextlib
 import random
 import threading
 import uuid
-from collections.abc import Set
+from collections.abc import Callable, Set
 from concurrent.futures import Future
 
 from hawork.backends.kubernetes.answers import AccessDeniedError, ConfigMap
@@ -110,7 +110,12 @@ class KubernetesLeaderElectionDriver:
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kubernetes-election", daemon=True)
         self._thread.start()
-        self._unsubscribe = watch.subscribe(self._saw)
+        self._unsubscribe: Callable[[], None] = lambda: None
+        try:
+            self._unsubscribe = watch.subscribe(self._saw)
+        except BaseException:
+            self.close()  # else it stands in the election, and leads, in no contender's name
+            raise
 
     # --- the driver's contract, on any thread ---------------------------------------------
 

@@ -66,12 +66,11 @@ class ClusterWatch:
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Tell every state from now on, on one thread; the known one soon. Gives the end of it."""
         with self._lock:
-            self._subscribers.append(subscriber)
             if self._thread is None and not self._closed.is_set():
-                self._thread = threading.Thread(
-                    target=self._run, name="kubernetes-watch", daemon=True
-                )
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="kubernetes-watch", daemon=True)
+                thread.start()  # where none can be started, the next subscriber tries again
+                self._thread = thread
+            self._subscribers.append(subscriber)
             seen = self._seen.is_set()
         told: object = None
         while seen and told != (newest := self._newest()):

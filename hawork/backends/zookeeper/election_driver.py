@@ -105,7 +105,11 @@ class ZooKeeperLeaderElectionDriver:
         self._retry_at: float | None = None
         session.add_listener(self._on_state)
         self._thread = threading.Thread(target=self._run, name="zookeeper-latch", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            session.remove_listener(self._on_state)
+            raise
 
     # --- LeaderElectionDriver -------------------------------------------------------------
 

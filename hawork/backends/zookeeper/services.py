@@ -123,4 +123,8 @@ def open_backend(config: Configuration, clock: Clock, events: EventSink) -> ZooK
     paths = ZNodePaths.of(config)
     session = ZooKeeperSession(ZooKeeperSettings.of(config), clock, events)
     session.open()
-    return ZooKeeperBackend(session, paths, clock)
+    try:
+        return ZooKeeperBackend(session, paths, clock)
+    except BaseException:  # no thread is left, say
+        session.close()
+        raise

@@ -339,7 +339,8 @@ class ZooKeeperSession:
                 timer = threading.Timer(seconds, lambda: self._change(ConnectionState.LOST, timer))
                 self._expiry = timer
                 timer.daemon = True
-                timer.start()
+                with contextlib.suppress(RuntimeError):  # no thread is left: it stays suspended
+                    timer.start()
             listeners = list(self._listeners)
         note = self._negotiated() if state == ConnectionState.CONNECTED else None
         self._events.emit(
