@@ -46,7 +46,7 @@ BUTTONS = (
     Button("expire_session", "Expire session", _MANAGERS, _ALIVE, _ZOOKEEPER),
     Button("partition", "Partition", _MANAGERS, _ALIVE, _SERVERS),
     Button("revoke_right", "Revoke right", _MANAGERS, _ALIVE, _KUBERNETES),
-    Button("grant_right", "Grant right", _MANAGERS, _ALIVE, _KUBERNETES),
+    Button("grant_right", "Grant right", _MANAGERS, _ANY, _KUBERNETES),  # without it one ends
     Button("store_outage", "Outage", _STORE, _RUNNING, _SERVERS),
     Button("outdate_watches", "Outdate watches", _STORE, _RUNNING, _KUBERNETES),
     Button("heal", "Heal", _STORE, _ANY, _SERVERS),

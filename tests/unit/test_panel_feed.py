@@ -303,6 +303,8 @@ def test_buttons_fit_the_state_and_the_store() -> None:
     assert {"partition", "revoke_right"} <= verbs
     assert "expire_session" not in verbs
     assert buttons("store", "running", "embedded") == []
+    dead = {verb for verb, _, on in buttons("jobmanager", "exited", "kubernetes") if on}
+    assert dead == {"restart", "grant_right"}, "one that lost a right ends, and needs it to start"
 
 
 def test_a_slow_look_that_fails_keeps_what_it_had() -> None:
