@@ -127,6 +127,8 @@ class Supervisor:
         if number in (signal.SIGCONT, signal.SIGKILL):
             self._forget_pause(child)
         child.send(number)
+        if number == signal.SIGCONT:
+            self._continued(child)  # and not when it is told: a STOP may come before that
         answer(child.pid)
 
     def kill_all(self) -> None:

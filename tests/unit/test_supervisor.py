@@ -59,6 +59,24 @@ for name in ("jm-1", "jm-2"):
 supervisor.run_once()
 sys.exit(len(supervisor.children))
 """
+STOPPED_AGAIN = """
+import signal, sys
+from hawork.core.events import NullEventSink
+from hawork.runtime.supervisor import Supervisor
+reports, answers = [], []
+supervisor = Supervisor(NullEventSink(), lambda report: reports.append(report["report"]))
+supervisor.start("jm-1", [sys.executable, "-c", "import time; time.sleep(60)"], {})
+supervisor.signal("jm-1", signal.SIGSTOP, answers.append)
+while not answers:
+    supervisor.run_once()
+supervisor.signal("jm-1", signal.SIGCONT)
+supervisor.signal("jm-1", signal.SIGSTOP, answers.append)  # before it is told that it goes on
+print(len(answers))
+while len(answers) < 2:
+    supervisor.run_once()
+print(*reports)
+supervisor.kill_all()
+"""
 NO_PROCESS_LEFT = """
 import os, sys
 from hawork.core.events import EventLog
@@ -215,6 +233,14 @@ def test_a_paused_process_can_be_killed_and_started_again(control: ProcessContro
     state = control.processes()["jm-1"]
     assert (state.state, state.pid, state.starts) == ("running", second, 2)
     assert first != second
+
+
+def test_a_process_that_is_stopped_again_at_once_is_looked_at_again() -> None:
+    """Whether it holds the write lock, that is: it may have taken it since it goes on."""
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED_AGAIN], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("1\npaused resumed paused\n", "")
 
 
 def test_no_process_is_stopped_while_it_holds_the_stores_write_lock(tmp_path: Path) -> None:
