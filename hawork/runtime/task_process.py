@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import gc
 
-_OFTEN = gc.get_threshold()
 if __name__ == "__main__":
-    gc.set_threshold(20_000)  # what is imported stays: hardly any garbage is there
+    gc.disable()  # what is imported stays: hardly any garbage is there
 
 import os
 import shutil
@@ -266,7 +265,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.dont_write_bytecode = True
     gc.freeze()
-    gc.set_threshold(*_OFTEN)
+    gc.enable()
     threading.current_thread().name = "task"
     status = _run(take_standard_streams())
     sys.stderr.flush()
