@@ -33,7 +33,8 @@ _OPENERS: Final[dict[bytes, Callable[..., Any]]] = {
     b"BZh": bz2.open,
 }
 _OPENED: Final = re.compile(
-    r"completedCheckpoint|submittedJobGraph|_metadata$|.*\.(?:json|ya?ml)$|(?:log|snapshot)\."
+    r"completedCheckpoint|submitted(?:JobGraph|ExecutionPlan)|_metadata$"
+    r"|.*\.(?:json|ya?ml)$|(?:log|snapshot)\."
 )
 _SMALL: Final = 16 << 10
 _IN_MEMORY: Final = 16 << 20

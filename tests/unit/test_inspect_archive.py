@@ -256,6 +256,23 @@ def test_a_damaged_header_is_not_taken_for_the_usual_one(tmp_path: Path) -> None
         open_storage(str(path))
 
 
+@pytest.mark.parametrize("name", [
+    "completedCheckpoint018845619ad1", "submittedJobGraph69500b0b90c0",
+    "submittedExecutionPlan69500b0b90c0", "_metadata",
+])  # fmt: skip
+def test_what_is_always_opened_is_read_once(name: str, tmp_path: Path) -> None:
+    """However large it is: a packed archive is read from its beginning for any other file."""
+    content = random.Random(name).randbytes(100_000)
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as tar:
+        member = tarfile.TarInfo(f"ha/{name}")
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+    storage = open_storage(str(tmp_path / "x.tar.gz"))
+    assert [file.size for file in storage.listing()] == [len(content)]
+    (tmp_path / "x.tar.gz").unlink()
+    assert read_file(storage, f"ha/{name}") == content
+
+
 MAPPINGS = (
     {"file:/srv/flink": "."}, {"file:/srv": "a", "file:/srv/flink": "b/c"}, {"file:/": "."},
     {"s3://prod/flink": "x", "s3a://prod/flink/ha": "y"}, {"s3://prod": "."}, {"/srv/flink/": "f"},
