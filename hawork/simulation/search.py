@@ -1,15 +1,14 @@
 """Which schedules to run: at random, and guided to where no schedule has been yet.
 
-The guided search begins with a leader that dies, or stands still for long, at each step. It keeps
-a list of the points that a JobManager came to, each with the step that it had reached last, and
-lets each kind of fault strike at each of them once: mostly in the schedule that came there first,
-after the faults that led there, where it is sure to strike; else in another one. What a new
-schedule comes to first is added. Writes and steps come before reads, and what leaves a deposed
-leader or a half-done write behind before all else; of that, first, a leader that stands still for
-long just before each of its writes: that is what fences are for. One schedule in three looks for an
-ordered pair of steps of two JobManagers that none has come to: a leader dies or stands still at the
-first of them, after another fault perhaps, in a schedule of two jobs, so that the next leader does
-whatever there is to be done.
+The guided search keeps a list of the points that a JobManager came to, each with the step that it
+had reached last, and lets each kind of fault strike at each of them once: mostly in the schedule
+that came there first, after the faults that led there, where it is sure to strike; else in another
+one. What a new schedule comes to first is added. Writes and steps come before reads, and what
+leaves a deposed leader or a half-done write behind before all else; of that, a leader that stands
+still for long just before each of its writes has a list of its own: that is what fences are for.
+One schedule in three looks for an ordered pair of steps of two JobManagers that none has come to: a
+leader dies or stands still at the first of them, after another fault perhaps, in a schedule of two
+jobs, so that the next leader does whatever there is to be done. One in six draws its faults.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ _HARD = (
 _READS = (".read", ".list", ".watch", ".begin")
 _WRITES = (".lock", ".create", ".patch", ".delete", ".transaction", ".write", ".rename")
 _MOST_ORDERS = 3
-_PAIRS = 3
-"""Of so many schedules one looks for a pair of steps, as long as one is missing."""
+_TURNS = ("drawn", "pair", "fence", "first", "pair", "first")
+"""What one schedule after the other looks for."""
 PAIRS = frozenset(itertools.product(JOB_MANAGER_STEPS, repeat=2))
 """Steps of two JobManagers, in order."""
 _THERE = 0.7
@@ -100,16 +99,17 @@ class GuidedSearch:
         self._known: set[_Point] = set()
 
     def __iter__(self) -> Iterator[Outcome]:
-        for kind in ("crash", "long-pause"):
-            for step in JOB_MANAGER_STEPS:
-                yield self._run(self._seed((Order(kind, step),)))
-        for turn in itertools.count():
-            todo = self._fenced or self._first or self._then
-            missing = self._missing() if turn % _PAIRS == 0 else []
-            if missing:
+        for kind in itertools.cycle(_TURNS):
+            if kind == "pair" and (missing := self._missing()):
                 yield self._run(self._towards(self._random.choice(missing)))
-            else:
-                yield self._run(todo.popleft() if todo else self._seed(()))
+                continue
+            waiting = (
+                (self._fenced, self._first, self._then)
+                if kind == "fence"
+                else (self._first, self._fenced, self._then)
+            )
+            todo = next(filter(None, waiting), None) if kind != "drawn" else None
+            yield self._run(todo.popleft() if todo else self._seed(()))
 
     def _missing(self) -> list[str]:
         """Steps that another JobManager's steps are missing after, once for each of those."""

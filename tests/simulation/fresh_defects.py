@@ -1,17 +1,19 @@
-"""Six defects more, thought up when the forty were found: of other kinds, in other places.
+"""Twelve defects more, thought up when the forty were found: of other kinds, in other places.
 
-Of these six the simulation found two. For the other four it had to learn something, which
-``docs/simulation.md`` tells.
+Of the first six the simulation found two. For the other four it had to learn something, which
+``docs/simulation.md`` tells. The last six break nothing that a cluster's users could see, because
+something else holds; the table there says what.
 """
 
 from __future__ import annotations
 
 from hawork.simulation.defects import Defect
 
-_EMBEDDED, _KUBERNETES = ("embedded",), ("kubernetes",)
+_EMBEDDED, _KUBERNETES, _ZOOKEEPER = ("embedded",), ("kubernetes",), ("zookeeper",)
 _LEADER = "hawork.runtime.leader_process:LeaderProcess"
 _E = "hawork.backends.embedded"
 _K8S = "hawork.backends.kubernetes"
+_ZK = "hawork.backends.zookeeper"
 
 # fmt: off
 FRESH_DEFECTS = (
@@ -38,5 +40,27 @@ FRESH_DEFECTS = (
            "                    self._lease.failed(self._clock.monotonic())\n"
            "                    self._report(error)\n",
            "                except HaworkError:\n                    return\n", _EMBEDDED),
+)
+
+HELD_BY_SOMETHING_ELSE = (
+    Defect("events of an earlier attempt count", "hawork.runtime.job_master:JobMaster.task_event",
+           " or attempt.attempt != attempt_id:", ":"),
+    Defect("an older state of a ConfigMap counts", f"{_K8S}.guarded_map:GuardedMap._take",
+           "if self._known is None or not found.is_older_than(self._known):", "if True:",
+           _KUBERNETES),
+    Defect("a deposed leader reads what it remembers",
+           f"{_K8S}.pointer_store:KubernetesPointerStore._current",
+           "if known is not None and self._belongs_to_us(known):", "if known is not None:",
+           _KUBERNETES),
+    Defect("a read of ZooKeeper is not repeated", f"{_ZK}.session:ZooKeeperSession.read",
+           "if attempt == self.settings.max_retries or left <= 0 or self._closed:", "if True:",
+           _ZOOKEEPER),
+    Defect("a contender keeps its lost node",
+           f"{_ZK}.election_driver:ZooKeeperLeaderElectionDriver._advance",
+           "if self._node is not None and self._node.owner != identity[0]:", "if False:",
+           _ZOOKEEPER),
+    Defect("versions of a rolled-back write are not forgotten",
+           f"{_E}.pointer_store:EmbeddedPointerStore._fenced",
+           "            self._versions.forget()\n", "", _EMBEDDED),
 )
 # fmt: on

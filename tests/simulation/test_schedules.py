@@ -30,7 +30,7 @@ from hawork.simulation.seed import version
 from hawork.story.facts import tell
 from tests.simulation.defects import DEFECTS
 from tests.simulation.finding import NAMED, find, find_in, find_named
-from tests.simulation.fresh_defects import FRESH_DEFECTS
+from tests.simulation.fresh_defects import FRESH_DEFECTS, HELD_BY_SOMETHING_ELSE
 
 _HISTORIES = """
 import hashlib, json, sys
@@ -90,7 +90,11 @@ def test_a_deliberate_defect_is_found_by_the_faults_that_show_it(name: str) -> N
     assert find_named(defect, 150) is not None
 
 
-@pytest.mark.parametrize("defect", (*DEFECTS, *FRESH_DEFECTS), ids=lambda defect: defect.name)
+@pytest.mark.parametrize(
+    "defect",
+    (*DEFECTS, *FRESH_DEFECTS, *HELD_BY_SOMETHING_ELSE),
+    ids=lambda defect: defect.name,
+)
 def test_each_defect_can_be_had(defect: Defect) -> None:
     """What a bench would only find out after minutes: the source reads as the defect says."""
     with defect.applied():
