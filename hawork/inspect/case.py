@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import json
 import posixpath
+import secrets
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -50,7 +51,18 @@ _LEAST: Final = 16
 
 
 def save_case(inspection: Inspection, path: Path) -> None:
-    """Write a case to ``path``, which is replaced."""
+    """Write a case to ``path``, which is replaced by a whole one or stays as it is."""
+    part = path.with_name(f".{path.name}-{secrets.token_hex(6)}")
+    try:
+        _write_case(inspection, part)
+        part.replace(path)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_case(inspection: Inspection, path: Path) -> None:
     cluster = inspection.cluster
     redaction = Redaction.of(cluster.settings.values)
     facts: dict[str, Any] = {
@@ -66,29 +78,36 @@ def save_case(inspection: Inspection, path: Path) -> None:
         facts["folders"] = sorted(cluster.files.there)
         if (folder := _own_folder(cluster)) is not None:
             facts["digests"] = own_digests(cluster.files, folder)
-    try:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-            file.writestr("case.json", json.dumps(facts))
-            if cluster.settings.source is not None:
-                name = posixpath.basename(cluster.settings.source)
-                old = name == "flink-conf.yaml"
-                options = redaction.options(cluster.settings.values)
-                lines = "".join(f"{key}: {_one_line(value)}\n" for key, value in options.items())
-                file.writestr("flink-conf.yaml" if old else "config.yaml", lines)
-            if cluster.maps:
-                file.writestr("configmaps.json", redaction.text(_config_maps(cluster.maps)))
-            elif cluster.tree is not None:
-                znodes = [
-                    node if node.data is None else replace(node, data=redaction.data(node.data))
-                    for node in cluster.tree.znodes
-                ]
-                file.writestr("zookeeper.json", write_zookeeper_dump(znodes))
-            for name, content in _contents(cluster, redaction):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("case.json", json.dumps(facts))
+        if cluster.settings.source is not None:
+            name = posixpath.basename(cluster.settings.source)
+            old = name == "flink-conf.yaml"
+            options = redaction.options(cluster.settings.values)
+            lines = "".join(f"{key}: {_one_line(value)}\n" for key, value in options.items())
+            file.writestr("flink-conf.yaml" if old else "config.yaml", lines)
+        if cluster.maps:
+            file.writestr("configmaps.json", redaction.text(_config_maps(cluster.maps)))
+        elif cluster.tree is not None:
+            znodes = [
+                node if node.data is None else replace(node, data=redaction.data(node.data))
+                for node in cluster.tree.znodes
+            ]
+            file.writestr("zookeeper.json", write_zookeeper_dump(znodes))
+        for name, content in _contents(cluster, redaction):
+            if _is_text(name):  # as names in a zip are: of any other it is listed only
                 file.writestr(STORAGE + name, content)
-            file.writestr("inspection.json", json.dumps(redaction.value(inspection.to_json())))
-            file.writestr("inspection.html", redaction.text(as_page(inspection)))
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}") from None
+        file.writestr("inspection.json", json.dumps(redaction.value(inspection.to_json())))
+        file.writestr("inspection.html", redaction.text(as_page(inspection)))
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name is text, and not bytes of another encoding."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _one_line(value: str) -> str:
@@ -118,7 +137,8 @@ def _contents(cluster: Cluster, redaction: Redaction) -> Iterator[tuple[str, byt
               if isinstance(stored, JobGraph) and stored.file and stored.content}  # fmt: skip
     for loose_graph in cluster.loose:
         if loose_graph.kind != "completed checkpoint" and loose_graph.job_id is not None:
-            graphs[loose_graph.name] = read_job_graph(files.read(loose_graph.name))
+            with contextlib.suppress(HaworkError):  # it went while we looked
+                graphs[loose_graph.name] = read_job_graph(files.read(loose_graph.name))
     for name, content in graphs.items():
         yield name, job_graph_to_json(content, redaction)
     checkpoints = {

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import tarfile
 import zipfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import ha_cases
 import pytest
@@ -14,6 +17,7 @@ from hawork.core.errors import ConfigurationError
 from hawork.inspect.case import save_case
 from hawork.inspect.inspector import ShownInspection, inspect
 from hawork.inspect.sources import Sources
+from tests.flink_vectors import FILTER
 
 WITH_METADATA = {"zk120-newest-ha-file-path-flipped"}
 """Told from _metadata, which is not kept: it holds state."""
@@ -100,3 +104,36 @@ def test_what_is_written_in_a_case_is_not_trusted(facts: str, tmp_path: Path) ->
         file.writestr("case.json", facts)
     with pytest.raises(ConfigurationError, match="is not a case"):
         inspect(Sources(case=tmp_path / "case.zip"))
+
+
+def test_a_name_that_is_not_text_keeps_nothing_else_from_a_case(tmp_path: Path) -> None:
+    """It ended the look with an error of Python's, and left half a zip."""
+    case, folder = ha_cases.unpack("zk120-healthy", tmp_path), tmp_path / "storage"
+    with tarfile.open(case.storage) as tar:
+        tar.extractall(folder, **FILTER)
+    (results,) = folder.glob("ha/job-result-store/*")
+    Path(os.fsdecode(os.fsencode(results) + b"/\xff_DIRTY.json")).write_bytes(b"{}")
+    sources = Sources(
+        config=case.config, storage=folder, mapping={"file:/srv/flink": "."}, **case.store
+    )
+    looked = inspect(sources)
+    save_case(looked, tmp_path / "case.zip")
+    again = inspect(Sources(case=tmp_path / "case.zip"))
+    assert [each.code for each in again.findings] == [each.code for each in looked.findings]
+
+
+def test_a_case_that_cannot_be_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = ha_cases.unpack("zk120-healthy", tmp_path)
+    path = tmp_path / "kept" / "case.zip"
+    path.parent.mkdir()
+    save_case(look(case), path)
+    before = path.read_bytes()
+    monkeypatch.setattr(
+        "hawork.inspect.case.as_page", Mock(side_effect=OSError(28, "No space left on device"))
+    )
+    with pytest.raises(ConfigurationError, match="cannot be written: No space left"):
+        save_case(look(case), path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
