@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from hawork.core.errors import ConfigurationError, HaworkError
+from hawork.core.printable import printable
 from hawork.inspect.configmaps import parse_time
 from hawork.inspect.inspection import Inspection
 from hawork.inspect.inspector import inspect
@@ -82,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         in_ring = sources.case is not None and sources.case != arguments.case
         at = None if in_ring else _moment(arguments.at)  # a case of a ring has its own moment
     except ConfigurationError as error:
-        sys.stderr.write(f"hawork: {error}\n")
+        sys.stderr.write(f"hawork: {printable(str(error))}\n")
         return USAGE
     except HaworkError as error:
         return _could_not_look(error, arguments)
@@ -108,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _could_not_look(error: HaworkError, arguments: argparse.Namespace) -> int:
     """Not even the first look was possible: never to be mistaken for a clean cluster."""
-    sys.stderr.write(f"hawork: could not look: {error}\n")
+    sys.stderr.write(f"hawork: could not look: {printable(str(error))}\n")
     if arguments.json:
         nothing = {
             "could_not_look": str(error),
@@ -236,7 +237,7 @@ def _watch(sources: Sources, target: str | None, arguments: argparse.Namespace) 
         try:
             inspection = inspect(sources, target_version=target)
         except HaworkError as error:
-            shown, status = f"could not look: {error}", 2
+            shown, status = f"could not look: {printable(str(error))}", 2
         else:
             status = inspection.exit_status
             told = inspection.to_json()

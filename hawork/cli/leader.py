@@ -14,6 +14,7 @@ from hawork.client.token import read_token
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration
 from hawork.core.events import NullEventSink
+from hawork.core.printable import printable
 from hawork.ha.backend import Fullness
 
 
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
             found["fullest"] = dataclasses.asdict(fullest)
         sys.stdout.write(json.dumps(found) + "\n")
         return 0
-    sys.stdout.write(f"{leader.address}  session id {leader.session_id}\n")
+    sys.stdout.write(f"{printable(leader.address)}  session id {leader.session_id}\n")
     if fullest is not None:
         sys.stdout.write(f"{fullest}\n")
     return 0

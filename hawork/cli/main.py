@@ -115,9 +115,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def sentence_of(error: BaseException) -> str:
     """An error as one line for people, without secrets: a URL may have held a password."""
+    from hawork.core.printable import printable
     from hawork.core.redaction import Redaction
 
-    return Redaction().text(_sentence_of(error))
+    return printable(Redaction().text(_sentence_of(error)))
 
 
 def _sentence_of(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from typing import Final
 
 from hawork.cli.inspect import USAGE, add_sources, sources_of, version_of
 from hawork.core.errors import ConfigurationError, HaworkError
+from hawork.core.printable import printable, printable_lines
 from hawork.inspect.cluster import JobView
 from hawork.inspect.finding import CODES
 from hawork.inspect.inspection import Inspection
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
             if code not in CODES:
                 raise ConfigurationError(f"{code} is not a code of a finding: write one as HA101")
     except ConfigurationError as error:
-        sys.stderr.write(f"hawork: {error}\n")
+        sys.stderr.write(f"hawork: {printable(str(error))}\n")
         return USAGE
     try:
         planned = plan_repair(
@@ -70,12 +71,12 @@ def run(arguments: argparse.Namespace) -> int:
             return planned.before.exit_status
         after = apply(planned, _backup_file(arguments.backup), _silent if arguments.json else say)
     except HaworkError as error:
-        sys.stderr.write(f"hawork: {error}\n")
+        sys.stderr.write(f"hawork: {printable(str(error))}\n")
         return _REFUSED
     if arguments.json:
         sys.stdout.write(json.dumps({**_written(planned), "after": _outcome(after)}) + "\n")
     else:
-        sys.stdout.write(f"\nnow: {_sentence(after)}\n")
+        sys.stdout.write(f"\nnow: {printable(_sentence(after))}\n")
     return after.exit_status
 
 
@@ -90,7 +91,7 @@ def _backup_file(given: str | None) -> Path:
 
 def say(text: str) -> None:
     """Print what has just been done."""
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{printable(text)}\n")
 
 
 def _silent(_: str) -> None:
@@ -115,7 +116,7 @@ def _show(planned: RepairPlan, as_json: bool, applies: bool) -> None:
         lines.append("nothing to repair in what was looked at")
     for missed in planned.before.cluster.not_looked_at:
         lines.append(f"not looked at: {missed.what}: {missed.why}")
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write(printable_lines("\n".join(lines)) + "\n")
 
 
 def _sentence(inspection: Inspection) -> str:

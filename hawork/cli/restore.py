@@ -14,6 +14,7 @@ from hawork.cli.common import find_config
 from hawork.cli.inspect import USAGE
 from hawork.cli.repair import backup_file, say
 from hawork.core.errors import ConfigurationError, HaworkError
+from hawork.core.printable import printable
 from hawork.inspect.repair.backup import read_backup, write_backup
 from hawork.inspect.repair.changes import Repair
 from hawork.inspect.repair.image import image_of
@@ -36,15 +37,15 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         sources = Sources(config=find_config(arguments.config))
     except ConfigurationError as error:
-        sys.stderr.write(f"hawork: {error}\n")
+        sys.stderr.write(f"hawork: {printable(str(error))}\n")
         return USAGE
     try:
         backup = read_backup(Path(arguments.backup))
         changes = plan_restore(sources, backup)
         for warning in restore_warnings(sources, backup, changes):
-            sys.stderr.write(f"hawork: warning: {warning}\n")
+            sys.stderr.write(f"hawork: warning: {printable(warning)}\n")
         if arguments.dry_run or not changes:
-            sys.stdout.write("".join(f"{change}\n" for change in changes))
+            sys.stdout.write("".join(f"{printable(str(change))}\n" for change in changes))
             sys.stdout.write("all is as in the backup\n" if not changes else "")
             return 0
         raw = store_of(sources)
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(f"backup of what is there now: {kept}\n")
         restore(sources, changes, say)
     except HaworkError as error:
-        sys.stderr.write(f"hawork: {error}\n")
+        sys.stderr.write(f"hawork: {printable(str(error))}\n")
         return 2
     sys.stdout.write("all is as in the backup\n")
     return 0

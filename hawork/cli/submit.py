@@ -11,6 +11,7 @@ from typing import Any
 
 from hawork.cli.common import add_config, open_client
 from hawork.core.errors import JobSubmissionError
+from hawork.core.printable import printable
 from hawork.core.types import JobID
 
 
@@ -58,7 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
         finally:
             view.close()
     if details.failure:
-        sys.stderr.write(f"hawork: job {job_id} is {details.status}: {details.failure}\n")
+        sys.stderr.write(
+            f"hawork: job {job_id} is {details.status}: {printable(details.failure)}\n"
+        )
     return 0 if details.status == "FINISHED" else 1
 
 

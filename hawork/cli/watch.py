@@ -16,6 +16,7 @@ from hawork.cli.common import add_config, find_config, read_config
 from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.events import Event
+from hawork.core.printable import printable
 from hawork.core.private_files import write_private
 from hawork.core.units import format_duration, parse_duration, parse_size
 from hawork.ha.configuration_file import configuration_text
@@ -97,7 +98,7 @@ class _News:
 
 
 def _print(stream: object, line: str) -> None:
-    print(line, file=stream, flush=True)  # type: ignore[call-overload]
+    print(printable(line), file=stream, flush=True)  # type: ignore[call-overload]
 
 
 def _name_of(config: Configuration) -> str:

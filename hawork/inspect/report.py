@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from hawork.core.printable import printable
 from hawork.inspect.cluster import JobView
 from hawork.inspect.questions.facts import age, several
 from hawork.inspect.questions.table import NOT_ASKED
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from hawork.inspect.finding import Finding
     from hawork.inspect.inspection import Inspection
 
-__all__ = ["as_text", "headline", "job_rows", "leader_lines", "printable", "summary", "verdict"]
+__all__ = ["as_text", "headline", "job_rows", "leader_lines", "summary", "verdict"]
 
 _COLOURS: Final = {
     "fatal": "1;31", "data-loss": "1;31", "stuck": "33", "warning": "33", "info": "2",
@@ -25,16 +26,6 @@ _COLOURS: Final = {
 _MOST = 50
 """Jobs and findings that one screen shows; ``--json`` has all."""
 COLUMNS: Final = ("job", "id", "would be", "newest", "newest whole", "counter")
-
-
-def printable(text: str) -> str:
-    """Text out of foreign data, safe for a terminal: what is not printable is escaped."""
-    if text.isprintable():
-        return text
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode()
-        for each in text
-    )
 
 
 def moment(seconds: float | None) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Final
 
+from hawork.core.printable import printable
 from hawork.inspect.report import (
     COLUMNS,
     headline,
     job_rows,
     leader_lines,
-    printable,
     summary,
     verdict,
 )
