@@ -13,6 +13,8 @@ from hawork.core.errors import ConfigurationError, UntrustedPathError
 from hawork.core.private_files import create_private, read_private
 from hawork.core.redaction import secrets_in
 
+TOKEN_FILE = "rest-token"
+"""Its name in storageDir."""
 SHORTEST = 16
 """Characters of a token: a shorter one could be guessed from the answer to a challenge."""
 
@@ -39,7 +41,7 @@ def token_path(config: Configuration) -> Path:
         directory = local_path(storage)
         if directory is not None:
             cluster_id: str = config.get_option(options.CLUSTER_ID)
-            return directory / cluster_id.strip("/") / "rest-token"
+            return directory / cluster_id.strip("/") / TOKEN_FILE
     raise ConfigurationError(
         f"option {options.REST_TOKEN_FILE.key} is not set: name a file that the cluster's "
         "processes and its clients can read"

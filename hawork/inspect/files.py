@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hawork.client.token import TOKEN_FILE
 from hawork.core.configuration import Configuration
 from hawork.core.errors import LabError
 from hawork.ha import layout
@@ -63,6 +64,8 @@ def kind_of_file(path: Path) -> str:
         return "ended job, remembered"
     if name.endswith(("_DIRTY.json", ".json")) and "job-result-store" in path.parts:
         return "job result, dirty" if name.endswith("_DIRTY.json") else "job result, clean"
+    if name == TOKEN_FILE:
+        return "token of REST"
     for prefix, meaning in (
         (layout.JOB_GRAPH, "job graph"),
         ("submittedExecutionPlan", "execution plan"),  # of Flink 2, instead of a job graph
@@ -81,6 +84,8 @@ def kind_of_file(path: Path) -> str:
 
 
 def _content(path: Path) -> str:
+    if path.name == TOKEN_FILE:
+        return ""  # what is shown here is photographed, recorded and sent
     if path.name.startswith("ha.db") or path.parent.name in (layout.BLOBS, "contenders"):
         # Never open SQLite's files from outside of SQLite: closing one drops its locks.
         return ""

@@ -25,8 +25,11 @@ from hawork.core.errors import (
     StoreUnavailableError,
 )
 from hawork.core.events import EventKind
+from hawork.core.options import checked
+from hawork.core.private_files import create_private
 from hawork.core.redaction import Redaction
 from hawork.core.types import REST_SERVER
+from hawork.inspect.files import storage_tree
 from hawork.lab.flink import ring_events
 from hawork.lab.flink.recorder import Recorder
 from hawork.lab.flink.ring_events import RingEvents
@@ -204,6 +207,24 @@ def test_no_secret_is_in_a_ring(tmp_path: Path, clock: ManualClock) -> None:
     events = ring_of(tmp_path, clock)
     events.write(EventKind.JOB_ACKNOWLEDGED, LEADER, job_id=JOB, name="hushhush1")
     assert b"hushhush1" not in rings.segments(tmp_path / "ring")[0].read_bytes()
+
+
+def test_the_clusters_token_is_in_no_ring(tmp_path: Path) -> None:
+    """It lies in storageDir, whose files were kept with what they say."""
+    folder = tmp_path / "ha" / "default"
+    folder.mkdir(parents=True, mode=0o700)
+    token = "q7Zr-VwX2mLk9TgPbY4s"
+    create_private(folder / "rest-token", f"{token}\n")
+    (folder / "copy").write_text(f"it was {token}")
+    config = checked({"high-availability.type": "zookeeper",
+                      "high-availability.zookeeper.quorum": "127.0.0.1:1",
+                      "high-availability.storageDir": f"file:{tmp_path}/ha"})  # fmt: skip
+    recorder = Recorder(config, tmp_path / "c.yaml", tmp_path / "ring", keep=60.0, size=1 << 20)
+    rows = storage_tree(tmp_path / "ha").to_dict("records")
+    assert [(row["what"], row["content"]) for row in rows if row["path"].endswith("token")] == [
+        ("token of REST", "")
+    ]
+    assert token in str(rows) and token not in str(recorder._redaction.value(rows))
 
 
 def test_a_full_disk_ends_no_watch(

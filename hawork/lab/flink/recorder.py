@@ -17,6 +17,7 @@ from typing import Any
 
 import hawork
 from hawork.client.tls import RestTrust
+from hawork.client.token import known_secrets
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration
 from hawork.core.errors import HaworkError, LabError
@@ -68,7 +69,7 @@ class Recorder:
         self._logs = [JobManagerLog(path) for path in logs]
         self._told = told
         self._trouble = _Once(trouble)
-        self._redaction = Redaction.of(config)
+        self._redaction = Redaction.of(config, known_secrets(config))
 
     def run(self, done: threading.Event) -> None:
         """Until ``done`` is set; ends within seconds then."""
