@@ -11,7 +11,7 @@ from hawork.lab.flink.cluster import FlinkCluster
 from hawork.story.recorded import Recorded
 from hawork.story.side_by_side import SideBySide
 
-__all__ = ["ENGINES", "above", "check_engine", "start_lab"]
+__all__ = ["ENGINES", "above", "check_engine", "lab_of", "start_lab"]
 
 ENGINES = ("hawork", "flink")
 
@@ -29,12 +29,17 @@ def start_lab(engine: str = "hawork", **arguments: Any) -> LabCluster | FlinkClu
 
     >>> lab = start_lab(engine="flink", ha="zookeeper", job_managers=3)    # doctest: +SKIP
     """
+    return lab_of(engine, **arguments).start()
+
+
+def lab_of(engine: str, **arguments: Any) -> LabCluster | FlinkCluster:
+    """The same, not started: for a ``with`` block, which ends it."""
     check_engine(engine)
     if engine == "hawork":
-        return LabCluster(**arguments).start()
+        return LabCluster(**arguments)
     if arguments.get("ha", "embedded") == "embedded":
         raise LabError("Flink has no embedded backend: write ha='zookeeper' or ha='kubernetes'")
-    return FlinkCluster(**arguments).start()
+    return FlinkCluster(**arguments)
 
 
 def above(runs: Mapping[str, Recorded]) -> SideBySide:

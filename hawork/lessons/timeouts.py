@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from typing import Any, Final
 
 from hawork.core import options
@@ -16,7 +15,7 @@ from hawork.core.units import parse_duration
 from hawork.lab.cluster import LabCluster
 from hawork.lab.flink.cluster import FlinkCluster
 from hawork.lessons.check import Check, Point, answers_of, safe
-from hawork.lessons.engines import check_engine, start_lab
+from hawork.lessons.engines import check_engine, lab_of
 
 __all__ = ["check_cluster_timeouts", "try_timeouts"]
 
@@ -65,9 +64,8 @@ def try_timeouts(ha: str, seconds: float, engine: str = "hawork") -> dict[str, A
     row: dict[str, Any] = {"engine": engine, "store": ha, "timeout": seconds}
     settings = _settings(ha, seconds)
     try:
-        with closing(
-            start_lab(engine, job_managers=2, task_managers=0, ha=ha, options=settings)
-        ) as lab:
+        # In a block: the reader's own lab goes on, and is not to be told of.
+        with lab_of(engine, job_managers=2, task_managers=0, ha=ha, options=settings) as lab:
             return row | _tried(lab, seconds)
     except LabError as error:
         return row | {"missing here": str(error)}

@@ -77,10 +77,16 @@ async def run(notebook: Any, place: Path, footprint: Footprint) -> None:
 
 
 def problems(cells: list[Any]) -> list[str]:
-    """What a reader should not see: errors, and warnings of Python or of a library."""
+    """What a reader should not see: errors, and warnings of Python, of a library, of a lab.
+
+    A lab of the lesson's own beside the first one is no accident, and the advice to end the first
+    one would end the lesson.
+    """
     return [
         f"{cell.id}: {output.get('text', output.get('evalue', ''))}"
         for cell in cells
         for output in cell.outputs
-        if output.output_type == "error" or output.get("name") == "stderr"
+        if output.output_type == "error"
+        or output.get("name") == "stderr"
+        or "This notebook still runs" in output.get("data", {}).get("text/plain", "")
     ]
