@@ -8,26 +8,45 @@ others, and than the processes that their tests have started: it takes what they
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
+ROOT = Path(__file__).resolve().parent.parent
+
 ONE_BY_ONE = ("tests/notebooks/test_run.py", "tests/interop/test_under_fire.py")
 """Files of a few long tests that have nothing in common: else one worker would do them all."""
 
+TOGETHER = {
+    "tests/browser/test_panels.py": "tests/browser",
+    "tests/browser/test_run_bundle.py": "tests/browser",
+    "tests/browser/test_tour.py": "tests/browser",
+    "tests/interop/test_flink_cluster.py": "tests/interop, one cluster",
+    "tests/interop/test_flink_jar.py": "tests/interop, one cluster",
+}
+"""Files whose tests share what is dear to start: one JupyterLab, one cluster of Flink."""
+
 COMPUTING = ("tests/unit/", "tests/simulation/", "tests/test_")
-"""What starts no cluster: the filler's."""
+"""Where the filler's tests are: all but those of files that start processes of a cluster."""
+
+_STARTS = re.compile(r"\b(LabCluster|ProcessControl|Supervisor|ZooKeeperServers?|ControlPlane)\(")
 
 LONGEST = (
-    "tests/interop/test_flink_cluster.py",
+    "tests/interop, one cluster",
+    "tests/browser",
     "tests/notebooks/test_run.py::test_notebook_runs[09_real_flink-]",
     "tests/notebooks/test_run.py::test_notebook_runs[07_kubernetes-]",
     "tests/notebooks/test_run.py::test_notebook_runs[13_flink_on_kubernetes-]",
-    "tests/browser/test_panels.py",
 )
 """What takes a minute or more comes first: at the end the other workers would wait for it."""
+
+FIRST = ("tests/faults/", "tests/interop/", "tests/notebooks/", "tests/contract/")
+"""Then come the folders of long files; those of short ones, which end evenly, are the last."""
 
 NICER = 5
 FEWEST = 3
@@ -50,21 +69,38 @@ def choose(waiting: Iterable[str], filler: bool) -> str | None:
 
     Of equals it is the first, in the order in which they were collected.
     """
-    units = [each for each in waiting if not filler or each.startswith(COMPUTING)]
+    units = [each for each in waiting if not filler or computes(each)]
     return min(units, key=_rank, default=None)
+
+
+@functools.cache
+def computes(unit: str) -> bool:
+    """Whether a unit waits for no process: its file says so."""
+    return unit.startswith(COMPUTING) and not _STARTS.search((ROOT / unit).read_text("utf-8"))
 
 
 def _rank(unit: str) -> int:
     if unit in LONGEST:
         return LONGEST.index(unit)
-    return len(LONGEST) + unit.startswith(COMPUTING)
+    ranks = (rank for rank, folder in enumerate(FIRST) if unit.startswith(folder))
+    return len(LONGEST) + next(ranks, len(FIRST) + computes(unit))
+
+
+def unit_of(nodeid: str) -> str:
+    """What is given to one worker as a whole: a file, several, or a single test.
+
+    >>> unit_of("tests/unit/test_units.py::test_sizes[1 kb]")
+    'tests/unit/test_units.py'
+    """
+    file = nodeid.partition("::")[0]
+    return nodeid if file in ONE_BY_ONE else TOGETHER.get(file, file)
 
 
 class FileByFile(LoadFileScheduling):
     """The tests of a file stay together, for what they share."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid if nodeid.startswith(ONE_BY_ONE) else super()._split_scope(nodeid)
+        return unit_of(nodeid)
 
     def _next(self, node: WorkerController) -> str | None:
         others = any(not each.shutting_down for each in self.nodes if each is not node)

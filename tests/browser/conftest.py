@@ -25,7 +25,7 @@ RESULTS = ROOT / "test-results"
 expect.set_options(timeout=30_000)  # of its own, whatever the page's is
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium; Playwright's own is never downloaded.
 
@@ -39,20 +39,22 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
-    """One server for the tests of a file; each test has kernels of its own."""
+    """One server for all tests of it, which run on one worker; each test has kernels of its own."""
     lab = JupyterLab.start(tmp_path_factory.mktemp("jupyter"), dict(os.environ))
     yield lab
     lab.stop()
 
 
 class Desk:
-    """The page that tests of a file use one after another: it is loaded once."""
+    """The page that the tests use one after another: it is loaded once."""
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
         self._page: Page | None = None
+        self.spoiled = False
+        """A test changed the page so that no other can use it."""
 
     def page(self) -> Page:
         if self._page is None:
@@ -66,12 +68,13 @@ class Desk:
     def clear(self, *, reuse: bool) -> None:
         """Close what is open in JupyterLab, or the page, when that is not what it shows."""
         assert self._page is not None
-        if not (reuse and close_notebooks(self._page)):
+        spoiled, self.spoiled = self.spoiled, False
+        if spoiled or not (reuse and close_notebooks(self._page)):
             self._page.context.close()
             self._page = None
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def desk(browser: Browser) -> Desk:
     return Desk(browser)
 

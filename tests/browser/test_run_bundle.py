@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 from hawork.lab import LabCluster, open_bundle
 from hawork.story.report import report as report_of
 
+from .conftest import Desk
 from .jupyter import JupyterLab
 from .notebook import ERROR, open_notebook, run_cell, wait_until_idle, write_notebook
 
@@ -17,7 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_a_kept_run_is_read_and_replayed(
-    page: Page, jupyter: JupyterLab, complaints: list[str], tmp_path: Path
+    page: Page, desk: Desk, jupyter: JupyterLab, complaints: list[str], tmp_path: Path
 ) -> None:
     bundle = tmp_path / "run.zip"
     with LabCluster(job_managers=2, task_managers=1) as lab:
@@ -84,6 +85,7 @@ def test_a_kept_run_is_read_and_replayed(
     expect(page.locator("[data-panel]")).to_have_count(0)
 
     # So it is in a browser that lacks something.
+    desk.spoiled = True
     page.add_init_script("delete window.structuredClone")
     page.reload()
     wait_until_idle(page)

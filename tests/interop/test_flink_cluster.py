@@ -1,6 +1,6 @@
 """A lab of real Flink: LabCluster's face, the flights exactly once, and what is said when it fails.
 
-The clusters of a module are started once; a test leaves them as it found them.
+One cluster is started for all (``conftest.py``); a test leaves it as it found it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,56 +27,10 @@ from hawork.story import ring as rings
 from hawork.story.recovery import JobRecovery
 from hawork.story.run_bundle import open_bundle
 from hawork.testing import eventually
+from tests.interop.flink_lab import FOREVER, SECONDS, ready
 from tests.kept_runs import check_kept_run
 
-SECONDS = 90  # for anything that a JVM does on a busy machine
-FOREVER = """
-CREATE TABLE numbers (number BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '100');
-CREATE TABLE nothing (number BIGINT) WITH ('connector' = 'blackhole');
-INSERT INTO nothing SELECT number FROM numbers;
-"""
-
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[FlinkCluster]:
-    with FlinkCluster(job_managers=2, task_managers=1) as lab:
-        yield lab
-
-
-def ready(lab: FlinkCluster) -> None:
-    """Every process runs, each JobManager is in the latch, the leader has the TaskManager."""
-    lab.heal()
-    for state in lab.processes.values():
-        if not state.alive:
-            lab.restart(state.name)
-        elif state.state == "paused":
-            lab.resume(state.name)
-    lab.leader(SECONDS)
-    eventually(lambda: registered(lab) == 1, timeout=SECONDS)
-    eventually(lambda: in_latch(lab) == ["jm-1", "jm-2"], timeout=SECONDS, interval=0.2)
-
-
-def registered(lab: FlinkCluster) -> int:
-    """TaskManagers; 0 as long as the resource manager is only being elected.
-
-    Its REST server may lead already, and then refuses in these words
-    (``AbstractResourceManagerHandler``).
-    """
-    try:
-        return len(lab.client.taskmanagers())
-    except RestError as error:
-        if "Cannot connect to ResourceManager" in str(error):
-            return 0
-        raise
-
-
-def in_latch(lab: FlinkCluster) -> list[str]:
-    """Whose znodes are in the latch; a session that nobody has any more is ``unknown``."""
-    rows = lab.store_rows()
-    latch = rows[rows.table.str.endswith("/latch")]
-    return sorted(re.findall(r"\((\S+), session", " ".join(latch.value)))
 
 
 def counted(job: FlinkJob) -> int:

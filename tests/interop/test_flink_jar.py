@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,8 @@ from hawork.lab import FlinkCluster
 from hawork.lab.flink.script import work_of
 from hawork.testing import eventually
 from tests.interop.flink import FlinkClient
-from tests.interop.test_flink_cluster import FOREVER
+from tests.interop.flink_lab import FOREVER, SECONDS, ready
 
-SECONDS = 90
 SOURCE = """
 package org.example;
 
@@ -45,13 +43,8 @@ def jar(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return client.compile(SOURCE, directory / "numbers.jar")
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[FlinkCluster]:
-    with FlinkCluster(job_managers=2, task_managers=1) as lab:
-        yield lab
-
-
 def test_a_jar_runs_and_survives_its_leader(lab: FlinkCluster, jar: Path) -> None:
+    ready(lab)
     job = lab.submit(
         str(jar), entry_class="org.example.Numbers", args=["numbers", 2**62], parallelism=2
     )

@@ -24,7 +24,7 @@ from hawork.lab.flink.script import SqlScript
 from hawork.runtime.process_control import ProcessControl
 from hawork.servers.kubernetes.control_plane import NAMESPACE, ControlPlane
 from hawork.testing import eventually
-from tests.interop.test_flink_cluster import FOREVER
+from tests.interop.flink_lab import FOREVER
 
 SECONDS = 90
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-from tests.scheduling import COMPUTING, LONGEST, ONE_BY_ONE, choose, is_filler
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-WAITS, LATER, COMPUTES = (
-    "tests/faults/test_b.py",
-    "tests/contract/test_a.py",
-    "tests/unit/test_c.py",
+from tests.scheduling import (
+    COMPUTING,
+    FIRST,
+    LONGEST,
+    ONE_BY_ONE,
+    ROOT,
+    TOGETHER,
+    choose,
+    is_filler,
+    unit_of,
 )
+
+WAITS, LATER = "tests/faults/test_b.py", "tests/contract/test_a.py"
+SHORT = "tests/backends/test_a.py"
+COMPUTES, STARTS = "tests/unit/test_units.py", "tests/unit/test_lab_cluster.py"
 
 
 def test_a_worker_takes_what_waits_and_the_longest_first() -> None:
-    units = [COMPUTES, WAITS, LATER, LONGEST[1], LONGEST[0]]
+    units = [COMPUTES, SHORT, LATER, WAITS, LONGEST[1], LONGEST[0]]
     taken = []
     while units:
         unit = choose(units, filler=False)
         assert unit is not None
         taken.append(unit)
         units.remove(unit)
-    assert taken == [LONGEST[0], LONGEST[1], WAITS, LATER, COMPUTES]
+    assert taken == [LONGEST[0], LONGEST[1], WAITS, LATER, SHORT, COMPUTES]
 
 
 def test_the_filler_takes_what_computes_and_nothing_else() -> None:
     assert choose([WAITS, COMPUTES, LONGEST[0]], filler=True) == COMPUTES
-    assert choose([WAITS, LONGEST[0]], filler=True) is None
+    assert choose([WAITS, STARTS, LONGEST[0]], filler=True) is None
     assert choose([], filler=True) is choose([], filler=False) is None
 
 
@@ -40,12 +46,21 @@ def test_one_of_three_workers_or_more_is_the_filler() -> None:
     ]
 
 
+def test_what_goes_to_one_worker() -> None:
+    first, second = "tests/browser/test_panels.py", "tests/browser/test_tour.py"
+    assert unit_of(f"{first}::test_a[x::y]") == unit_of(f"{second}::test_b")
+    run = f"{ONE_BY_ONE[0]}::test_notebook_runs[01-embedded]"
+    assert unit_of(run) == run
+    assert unit_of("tests/unit/test_units.py::TestA::test_b") == "tests/unit/test_units.py"
+
+
 def test_what_is_named_is_there() -> None:
-    for name in (*LONGEST, *ONE_BY_ONE):
+    shared = set(TOGETHER.values())
+    for name in (*ONE_BY_ONE, *TOGETHER, *(each for each in LONGEST if each not in shared)):
         file, _, case = name.partition("::")
         assert (ROOT / file).is_file(), name
         if case:
             notebook = re.fullmatch(r"test_notebook_runs\[(\w+)-\w*\]", case)
             assert notebook and (ROOT / "notebooks" / f"{notebook[1]}.ipynb").is_file(), name
-    for start in COMPUTING:
+    for start in (*COMPUTING, *FIRST):
         assert list(ROOT.glob(f"{start}*")), start
