@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import MagicMock, Mock
 
 import pytest
 
+from hawork.backends.kubernetes.answers import ExpiredError
 from hawork.backends.kubernetes.election_driver import KubernetesLeaderElectionDriver
 from hawork.backends.kubernetes.watch import ClusterWatch
 from hawork.core.clock import SYSTEM_CLOCK
@@ -55,3 +56,28 @@ def test_a_watch_that_could_not_be_started_is_tried_again(monkeypatch: pytest.Mo
     watch.subscribe(lambda *_: None)
     assert asked.wait(20.0)
     watch.close()
+
+
+@pytest.mark.parametrize("ends", [None, ExpiredError("too old")])
+def test_watches_that_end_at_once_are_not_asked_for_without_a_pause(
+    ends: Exception | None,
+) -> None:
+    """As a proxy may let them end: the server was asked as often as the processor could."""
+    paused: list[float] = []
+
+    class Closing(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            paused.append(timeout or 0.0)
+            if len(paused) == 3:
+                self.set()
+            return super().wait(0.0)
+
+    ended = MagicMock()  # of which nothing comes
+    opened = Mock(side_effect=[ends or ended for _ in range(1000)])
+    client: Any = SimpleNamespace(list=lambda *_: ([], "1"), watch=opened)
+    cluster: Any = SimpleNamespace(name="m", known=None, server_has=Mock())
+    watch = ClusterWatch(client, cluster, SETTINGS, NullEventSink())
+    watch._closed = Closing()
+    watch._run()
+    assert opened.call_count == 3
+    assert all(0.0 < each <= 0.1 for each in paused)

@@ -22,6 +22,7 @@ from hawork.backends.kubernetes.client import KubernetesClient, Watch
 from hawork.backends.kubernetes.guarded_map import GuardedMap
 from hawork.backends.kubernetes.layout import LOCK
 from hawork.backends.kubernetes.settings import KubernetesSettings
+from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.connection import ConnectionState
 from hawork.core.errors import HaworkError, LeaderRetrievalError
 from hawork.core.events import EventKind, EventSink
@@ -31,6 +32,8 @@ Subscriber = Callable[[ConfigMap | None, bool], None]
 
 _SECONDS = 300.0
 """How long the server keeps one watch open; it ends each one some time."""
+_SHORT = 0.5
+"""Seconds: a watch that lasts no longer is not followed by the next one without a pause."""
 _JOIN_SECONDS = 1.0
 
 
@@ -98,12 +101,15 @@ class ClusterWatch:
     def _run(self) -> None:
         version: str | None = None
         while not self._closed.is_set():
+            began = SYSTEM_CLOCK.monotonic()
             try:
                 if version is None:
                     version = self._list()
                 version = self._watch(version)
+                self._pause_after(began)
             except ExpiredError:
                 version = None
+                self._pause_after(began)
             except SilentError:
                 # The lock is not renewed, or the connection is half open: believe what is there
                 # when it changes. Listing finds out which, and only the latter is told.
@@ -119,6 +125,14 @@ class ClusterWatch:
 
     def _broke(self, error: HaworkError) -> None:
         self._became(ConnectionState.SUSPENDED, error)
+        self._wait()
+
+    def _pause_after(self, began: float) -> None:
+        """After a watch that ended at once, as a proxy or a server in trouble lets it end."""
+        if SYSTEM_CLOCK.monotonic() - began < _SHORT:
+            self._wait()
+
+    def _wait(self) -> None:
         # Not all at once when a server comes back.
         self._closed.wait(min(1.0, self._pause) * random.uniform(0.5, 1.0))
 
