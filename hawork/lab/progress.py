@@ -8,6 +8,7 @@ import time
 from typing import Any, Protocol
 
 from hawork.client.job_details import JobDetails
+from hawork.core.jobs import JobStatus
 from hawork.story.display import in_notebook, show
 
 _LINE_PAUSE = 2.0
@@ -50,7 +51,8 @@ def describe(details: JobDetails) -> str:
     if details.restored_checkpoint_id is not None:
         parts.append(f"restored from {details.restored_checkpoint_id}")
     if details.failure:
-        parts.append(details.failure)
+        over = details.status is JobStatus.FINISHED  # it had been restarted
+        parts.append(f"last failure: {details.failure}" if over else details.failure)
     return " · ".join(parts)
 
 
