@@ -55,6 +55,7 @@ class Dispatcher:
         self._submitting: dict[JobID, asyncio.Event] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._cleaning: set[JobID] = set()
+        self._closed = False
         self._strategy = cleanup_strategy(term.config)
 
     @property
@@ -143,7 +144,8 @@ class Dispatcher:
             return
 
     async def close(self) -> None:
-        """Suspend every job; HA data stays."""
+        """Suspend every job; HA data stays. What is stored from here on is the next leader's."""
+        self._closed = True
         for task in self._background:
             task.cancel()
         jobs, self._jobs = list(self._jobs.values()), {}
@@ -238,7 +240,7 @@ class Dispatcher:
         return True
 
     def _start(self, graph: JobGraph, *, recovered: bool) -> None:
-        if graph.job_id not in self._jobs:
+        if graph.job_id not in self._jobs and not self._closed:
             self._jobs[graph.job_id] = JobMaster(
                 graph, self._term, self._conclude, recovered=recovered
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -169,6 +170,31 @@ def test_a_submission_that_stays_in_doubt_is_acknowledged_when_it_comes_again(
     def landed_and_away(world: World) -> None:
         world.failures.fail("create", DOUBT, after=True)
         world.failures.fail("read", StoreUnavailableError("not now"))
+
+    play(io, story)
+
+
+def test_a_job_that_is_stored_as_the_leadership_ends_is_the_next_leaders(
+    io: ThreadPoolExecutor,
+) -> None:
+    """The dispatcher that was closed meanwhile ran it, without slots, for as long as it lived."""
+
+    async def story(stage: Stage) -> None:
+        stored, closed = threading.Event(), threading.Event()
+
+        def until_closed() -> None:
+            stored.set()
+            assert closed.wait(20.0)
+
+        stage.world.steps.hooks["submit.pointer_added"] = until_closed
+        submitted = asyncio.create_task(stage.dispatcher.submit(submission(), ARTIFACT))
+        while not stored.is_set():
+            await asyncio.sleep(0.001)
+        await stage.dispatcher.close()
+        closed.set()
+        assert await submitted == JOB
+        assert stage.dispatcher.jobs() == []
+        assert stage.stored() == [JOB]
 
     play(io, story)
 
