@@ -31,7 +31,12 @@ TOGETHER = {
 }
 """Files whose tests share what is dear to start: one JupyterLab, one cluster of Flink."""
 
-COMPUTING = ("tests/unit/", "tests/simulation/", "tests/test_")
+COMPUTING = (
+    "tests/unit/",
+    "tests/simulation/",
+    "tests/test_architecture.py",
+    "tests/test_links.py",
+)
 """Where the filler's tests are: all but those of files that start processes of a cluster."""
 
 _STARTS = re.compile(r"\b(LabCluster|ProcessControl|Supervisor|ZooKeeperServers?|ControlPlane)\(")
@@ -45,7 +50,10 @@ LONGEST = (
 )
 """What takes a minute or more comes first: at the end the other workers would wait for it."""
 
-FIRST = ("tests/faults/", "tests/interop/", "tests/notebooks/", "tests/contract/")
+FIRST = (
+    "tests/faults/", "tests/interop/", "tests/notebooks/", "tests/browser/", "tests/test_",
+    "tests/contract/",
+)  # fmt: skip
 """Then come the folders of long files; those of short ones, which end evenly, are the last."""
 
 NICER = 5
@@ -82,8 +90,10 @@ def computes(unit: str) -> bool:
 def _rank(unit: str) -> int:
     if unit in LONGEST:
         return LONGEST.index(unit)
+    if computes(unit):
+        return len(LONGEST) + len(FIRST) + 1
     ranks = (rank for rank, folder in enumerate(FIRST) if unit.startswith(folder))
-    return len(LONGEST) + next(ranks, len(FIRST) + computes(unit))
+    return len(LONGEST) + next(ranks, len(FIRST))
 
 
 def unit_of(nodeid: str) -> str:
