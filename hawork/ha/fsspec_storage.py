@@ -21,6 +21,7 @@ _WHOLE_OBJECTS = frozenset(
     {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "r2", "memory"}
 )
 """Stores on which an object appears whole or not at all, so that no rename is needed."""
+_ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 class FsspecStateStorage:
@@ -160,9 +161,10 @@ class FsspecStateStorage:
             yield
         except HaworkError:
             raise
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            raise NotExistError(f"file {path} does not exist in {self._url}") from error
         except Exception as error:  # every driver of fsspec has exceptions of its own
+            # Of a write it is the place that is not there: a bucket, say, or its folder just now.
+            if done in ("read", "renamed") and isinstance(error, _ABSENT):
+                raise NotExistError(f"file {path} does not exist in {self._url}") from error
             raise StoreUnavailableError(
                 f"file {path} of {self._url} could not be {done}: {error or type(error).__name__}"
             ) from error

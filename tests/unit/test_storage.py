@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -384,3 +385,17 @@ def test_check_storage_does_not_mind_another_process_that_removes_its_file() -> 
 
     check_storage(Shared(), "file:/x")
     assert Shared.taken == 0
+
+
+def test_a_place_that_is_not_there_is_a_store_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket that was removed passed for a file that is not there, and ended an attempt."""
+    from hawork.ha.fsspec_storage import FsspecStateStorage
+
+    storage = FsspecStateStorage("memory://nowhere/ha")
+    monkeypatch.setattr(
+        storage._fs, "pipe_file", Mock(side_effect=FileNotFoundError("NoSuchBucket"))
+    )
+    with pytest.raises(StoreUnavailableError, match="could not be written: NoSuchBucket"):
+        storage.write("jobs/x", b"it")
+    with pytest.raises(NotExistError):
+        storage.read("jobs/x")
