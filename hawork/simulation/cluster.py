@@ -40,6 +40,8 @@ _OPTIONS: Mapping[str, object] = {
 }
 _RESTARTS = 0.3
 """In how many schedules the servers of the HA store start again, which no process is spared."""
+_PROBE = ".probe-"
+"""How the files begin by which hawork tries storageDir."""
 _AWAKE = 0.5
 """Seconds in which a process that was stopped does what it had begun."""
 _RESTART = 0.7, 5.0
@@ -199,9 +201,16 @@ class Cluster:
 
         Files are not fenced: it may be paused between asking the fence and writing. It is a mark
         of a submission, or a dirty result, both of which a takeover looks for; or any file, of one
-        that could not take that back: it was killed before, or its disk did not do it.
+        that could not take that back: it was killed before, or its disk did not do it. A process
+        that died while it tried storageDir leaves a file to the next one that begins.
         """
-        return self._has_late_marks() or (bool(self.files.files) and self._wrote_late())
+        return (
+            self._has_late_marks()
+            or any(
+                name.startswith(_PROBE) for name in (*self.files.files, *self.result_files.files)
+            )
+            or (bool(self.files.files) and self._wrote_late())
+        )
 
     def _has_late_marks(self) -> bool:
         return any("/_SUBMITTING-" in name for name in self.files.files) or any(

@@ -118,6 +118,11 @@ def test_what_a_paused_leader_acknowledges_is_run(backend: str) -> None:
     assert not wrong, "\n".join(map(str, wrong))
 
 
+def test_what_a_process_that_died_as_it_began_leaves_is_removed_by_the_next_one() -> None:
+    """All else was over then, and what it had tried storageDir with passed for left over."""
+    assert (outcome := run(Seed("kubernetes", 10_000_810))).ok, str(outcome)
+
+
 def test_a_run_is_told_as_that_of_a_lab(tmp_path: Path) -> None:
     again = record(Seed("embedded", 3, (Order("crash", "checkpoint.written"),)))
     assert [each.cause for each in again.timeline().takeovers] == ["kill"]
