@@ -128,7 +128,7 @@ def test_nothing_is_written_while_a_jobmanager_leads(
         with pytest.raises(LeaderRunsError, match="a JobManager leads"):
             apply(broken.plan(), tmp_path / "backup.zip", lambda _: None)
         config = f"--config={broken.sources.config}"
-        assert main(["repair", config, "--apply"]) == 2, "storageDir is not here"
+        assert main(["repair", config, "--apply"]) == 1, "storageDir is not here: nothing planned"
         assert "not looked at" in capsys.readouterr().out
     finally:
         ended.set()

@@ -114,7 +114,8 @@ class StoreWatcher:
                 looked = version != seen or not isinstance(state, Snapshot)
                 if looked:
                     fresh, seen = _read(database), version
-                    state = state if fresh == state else fresh
+                    # Without a lease it may have been another one meanwhile, which is gone again.
+                    state = state if fresh == state and fresh.lease is not None else fresh
             except HaworkError as error:
                 # Told once, until something else is the matter.
                 if not isinstance(before, HaworkError) or str(before) != str(error):

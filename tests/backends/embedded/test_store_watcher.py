@@ -149,6 +149,19 @@ def test_a_commit_that_changes_nothing_of_the_lease_wakes_no_subscriber(
         assert it.told.empty()
 
 
+def test_a_lease_that_came_and_went_between_two_looks_is_told(directory: Path) -> None:
+    """Its holder was told nothing, and believed in it until the next renewal."""
+    with watched(directory) as it:
+        with it.writer.writing() as connection:
+            connection.execute("DELETE FROM lease")
+        told = it.next()
+        assert isinstance(told, Snapshot) and told.lease is None
+        with it.writer.writing() as connection:
+            acquire_lease(connection, None, LEASE)
+            connection.execute("DELETE FROM lease")
+        assert it.next() == told
+
+
 def test_of_many_commits_in_a_row_few_are_looked_at_and_the_last_one_is(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
