@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -30,6 +31,7 @@ from hawork.lab.nemesis.drill import Drill, DrillReport
 from hawork.lab.nemesis.jobs import KEYS
 from hawork.lab.nemesis.load import LoadKinds, LoadSpec
 from hawork.lab.nemesis.plan import Seed, wishes
+from hawork.testing import eventually
 from tests.unit.paper_cluster import PaperCluster
 
 STORE: Any = SimpleNamespace(no_sessions="none", own=False, server_data=tuple, control_plane=None)
@@ -191,13 +193,25 @@ def test_no_leader_after_healing_is_noticed(paper: Paper) -> None:
     assert judge.LEADERLESS in promises(run(paper))
 
 
-def test_what_a_watchdog_ends_while_a_leader_is_waited_for_is_started_again(paper: Paper) -> None:
-    """All three JobManagers hung at once (n2-31001 on ZooKeeper), and none was started again."""
+@pytest.mark.parametrize("patience", [0.0, 10.0])
+def test_what_a_watchdog_ends_while_a_leader_is_waited_for_is_started_again(
+    paper: Paper, patience: float
+) -> None:
+    """All three JobManagers hung at once (n2-31001 on ZooKeeper), and none was started again.
+
+    Nor while a client had the patience to wait for a leader (n3-40005, embedded).
+    """
     cluster: Any = paper.cluster
-    drill = Drill(cluster, STORE, paper.submit, SHORT, seed=3)
+    kinds = LoadKinds(leads_within=5.0, ends_within=0.2)
+    drill = Drill(cluster, STORE, paper.submit, kinds, seed=3)
     for name in ("jm-1", "jm-2"):
         cluster.set(name, "exited", status=-signal.SIGKILL)
-    alive = lambda: "jm-1" if cluster.processes["jm-1"].alive else None  # noqa: E731
+
+    def alive() -> str | None:
+        with contextlib.suppress(AssertionError):
+            eventually(lambda: cluster.processes["jm-1"].alive, timeout=patience)
+        return "jm-1" if cluster.processes["jm-1"].alive else None
+
     drill.sight.answers = alive  # type: ignore[method-assign]
     drill._expect_leader()
     assert drill._breaches == []

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -221,11 +222,22 @@ class Drill:
         if self._deeds.hanging():
             within += self._watchdog
 
-        def answers() -> str | None:
-            self._deeds.start_what_is_down(time.monotonic())  # what a watchdog ends meanwhile
-            return self.sight.answers()
+        # A client waits for a leader as long as its patience lasts; what a watchdog ends meanwhile
+        # is started again all the same, else none would ever lead.
+        with ThreadPoolExecutor(1, "nemesis-asks") as asking:
+            asked = asking.submit(self.sight.answers)
 
-        breach = wait_for_leader(answers, within)
+            def answers() -> str | None:
+                nonlocal asked
+                self._deeds.start_what_is_down(time.monotonic())
+                if not asked.done():
+                    return None
+                found = asked.result()
+                if found is None:
+                    asked = asking.submit(self.sight.answers)
+                return found
+
+            breach = wait_for_leader(answers, within)
         if breach is not None:
             self._breaches.append(breach)
 
