@@ -218,6 +218,18 @@ def test_what_a_watchdog_ends_while_a_leader_is_waited_for_is_started_again(
     assert ("restart", "jm-1") in cluster.done
 
 
+def test_the_leader_is_changed_after_all_harm_also_when_none_leads_just_then(
+    paper: Paper,
+) -> None:
+    """Else a job whose pointer came back late would be told as lost (n3-40206, ZooKeeper)."""
+    cluster: Any = paper.cluster
+    drill = Drill(cluster, STORE, paper.submit, LoadKinds(leads_within=5.0), seed=3)
+    told = iter([None, None, "jm-1"])
+    drill.sight.leader = lambda: next(told)  # type: ignore[method-assign]
+    drill._change_leader()
+    assert ("restart", "jm-1") in cluster.done and drill._breaches == []
+
+
 def test_a_process_that_ended_by_itself_is_noticed(paper: Paper) -> None:
     def end(paper: Paper, job_id: str, found: list[dict[str, int]]) -> None:
         paper.cluster.set("jm-2", "exited")

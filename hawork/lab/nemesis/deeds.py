@@ -183,12 +183,16 @@ class Deeds:
         for name in self.hanging():
             self._cluster.restart(name)
 
-    def change_leader(self) -> None:
-        """Restart the leader: what was put back into the store is read by the next one."""
+    def change_leader(self) -> str | None:
+        """Restart the leader: what was put back into the store is read by the next one.
+
+        None when no process leads just now: nothing was restarted.
+        """
         leader = self._sight.leader()
         if leader is not None:
             self._expect(leader, KILLED)
             self._cluster.restart(leader)
+        return leader
 
     def _undo_all(self) -> list[HaworkError]:
         """Try each once; those that failed stay due."""

@@ -158,7 +158,7 @@ class Drill:
                         self._calm_down(last=True)
                         self._expect_end_of_what_hangs()
                         if self._deeds.harmed:
-                            self._deeds.change_leader()
+                            self._change_leader()
                             self._calm_down()
                     except BaseException:
                         self._mend()  # before the load is waited for, which waits for a leader
@@ -238,6 +238,14 @@ class Drill:
                 return found
 
             breach = wait_for_leader(answers, within)
+        if breach is not None:
+            self._breaches.append(breach)
+
+    def _change_leader(self) -> None:
+        """Else what was put back while the last leader took over would seem lost."""
+        breach = wait_for_leader(
+            self._deeds.change_leader, 3 * self._lease + self._kinds.leads_within
+        )
         if breach is not None:
             self._breaches.append(breach)
 
