@@ -44,7 +44,7 @@ def registered(lab: FlinkCluster) -> int:
 
 
 def in_latch(lab: FlinkCluster) -> list[str]:
-    """Whose znodes are in the latch; a session that nobody has any more is ``unknown``."""
+    """Whose znodes are in the latch; a session that no process has is ``unknown``."""
     rows = lab.store_rows()
     latch = rows[rows.table.str.endswith("/latch")]
     return sorted(re.findall(r"\((\S+), session", " ".join(latch.value)))

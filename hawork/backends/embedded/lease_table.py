@@ -107,7 +107,7 @@ def release_lease(connection: sqlite3.Connection, contender: str) -> bool:
 def fence(connection: sqlite3.Connection, session_id: LeaderSessionID, what: str) -> None:
     """``LeadershipLostError`` unless ``session_id`` leads, as seen by this transaction."""
     row = connection.execute("SELECT CAST(session_id AS BLOB) FROM lease").fetchone()
-    present = None if row is None else (as_text(row[0]),)
-    if present is None or present[0] != str(session_id):
-        leader = "there is no leader" if present is None else f"{present[0]} leads"
+    present = None if row is None else as_text(row[0])
+    if present != str(session_id):
+        leader = "there is no leader" if present is None else f"{present} leads"
         raise LeadershipLostError(f"{what} was refused: {session_id} does not lead, {leader}")

@@ -40,6 +40,7 @@ from hawork.core.errors import (
     HaworkError,
     LeaderElectionError,
     LeadershipLostError,
+    StoreUnavailableError,
 )
 from hawork.core.events import EventKind, EventSink
 from hawork.core.types import LeaderInformation, LeaderInformationRegister, LeaderSessionID
@@ -249,7 +250,7 @@ class KubernetesLeaderElectionDriver:
         if self._tried and (expected is None or expected.holder != self._contender):
             # An earlier try may have landed, and another contender may have led since.
             self._take_new_identity()
-        self._tried = True
+        before, self._tried = self._tried, True
 
         def decide(found: ConfigMap | None) -> Change:
             if self._record(found) != expected:
@@ -270,7 +271,11 @@ class KubernetesLeaderElectionDriver:
                 self._map.labels,
             )
 
-        self._hold(decide, self._timeouts.retry_period)
+        try:
+            self._hold(decide, self._timeouts.retry_period)
+        except StoreUnavailableError:
+            self._tried = before  # surely nothing was written: one that may not write keeps its own
+            raise
 
     def _renew(self, deadline: float) -> None:
         def decide(found: ConfigMap | None) -> Change:

@@ -68,7 +68,7 @@ def test_a_standby_is_granted_leadership_and_tells_of_it(
 def test_a_driver_that_cannot_be_started_leaves_nothing(
     harness: EmbeddedHarness, monkeypatch: pytest.MonkeyPatch, left: int
 ) -> None:
-    """With one thread left it stood in the election, held the lease, and was nobody's."""
+    """With one thread left it stood in the election, held the lease, and led nothing."""
     limit, backend = Limit(monkeypatch), harness.backend()
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(3):

@@ -12,10 +12,11 @@ import pytest
 
 from hawork.backends.kubernetes.answers import ConfigMap
 from hawork.backends.kubernetes.claims import Claims
+from hawork.backends.kubernetes.guarded_map import GuardedMap
 from hawork.backends.kubernetes.layout import LOCK
 from hawork.backends.kubernetes.lock_record import UNREADABLE, Lock, timestamp
 from hawork.backends.kubernetes.supervision import release_leadership
-from hawork.core.errors import ConfigurationError, LeadershipLostError
+from hawork.core.errors import ConfigurationError, LeadershipLostError, StoreUnavailableError
 from hawork.core.types import DISPATCHER, REST_SERVER, LeaderInformation, LeaderSessionID
 from hawork.ha.pointer_store import JOB_GRAPHS
 from hawork.testing import eventually
@@ -115,6 +116,25 @@ def test_a_lock_that_was_lost_before_the_grant_is_taken_by_another_identity(
     session_id = str(contender.wait_for_grant())
     assert session_id == cluster.lock()["holderIdentity"] == contender.tickets[-1]["holder"]
     assert session_id != first
+
+
+def test_a_standby_that_may_not_write_keeps_its_identity(
+    cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each try of a day without a right would leave one behind."""
+    refused = []
+
+    def refuse(*_: object, **__: object) -> None:
+        refused.append(1)
+        raise StoreUnavailableError("no right to patch")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(GuardedMap, "write", refuse)
+        contender = cluster.contender()
+        first = contender.driver.ticket()
+        eventually(lambda: len(refused) >= 3)
+        assert contender.driver.ticket() == first and not contender.tickets
+    assert str(contender.wait_for_grant()) == first["holder"]
 
 
 @pytest.mark.parametrize("ticket", [{}, {"type": "zookeeper", "session": "0x1"},
