@@ -10,7 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from hawork.cli.common import add_config, find_config, read_config
 from hawork.core import options
@@ -97,8 +97,8 @@ class _News:
             _print(sys.stdout, f"{clock_time(newest[0])}  {newest[1]}")
 
 
-def _print(stream: object, line: str) -> None:
-    print(printable(line), file=stream, flush=True)  # type: ignore[call-overload]
+def _print(stream: TextIO, line: str) -> None:
+    print(printable(line), file=stream, flush=True)
 
 
 def _name_of(config: Configuration) -> str:
