@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import os
 import re
@@ -12,12 +13,14 @@ import subprocess
 import sys
 import tomllib
 import urllib.request
-from importlib.metadata import distributions
+from collections.abc import Iterable
+from importlib.metadata import distribution, distributions, packages_distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from hawork.servers.machine import free_ports
@@ -113,6 +116,64 @@ def test_each_extra_contains_the_one_before(project: dict[str, Any]) -> None:
     assert tuple(declared[1].split()) == EXTRAS
     for smaller, larger in itertools.pairwise(EXTRAS):
         assert requirements(project, smaller) < requirements(project, larger)
+
+
+def test_what_is_type_checked_imports_only_what_the_check_installs(project: dict[str, Any]) -> None:
+    """make check installs dev alone: mypy must find there, or be told not to seek, each import."""
+    mypy = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
+    unsought = {
+        module.partition(".")[0]
+        for override in mypy["overrides"]
+        if override.get("ignore_missing_imports")
+        for module in override["module"]
+    }
+    installed = {normal(name) for name in with_dependencies(requirements(project, "dev"))}
+    checked = [path for package in mypy["packages"] for path in sources(package)]
+
+    assert {"pytest", "yaml"} <= {name for path in checked for name in imported_packages(path)}
+    missing = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in checked
+        for name in imported_packages(path) - unsought - {"hawork", "tests"}
+        if name not in sys.stdlib_module_names
+        and not installed & {normal(one) for one in packages_distributions().get(name, ())}
+    }
+    assert not missing
+
+
+def sources(package: str) -> list[Path]:
+    return sorted((ROOT / package.replace(".", "/")).rglob("*.py"))
+
+
+def imported_packages(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def with_dependencies(names: Iterable[str]) -> set[str]:
+    """The distributions of these requirements, and what pip installs with them here."""
+    found: set[str] = set()
+    waiting = [Requirement(name) for name in names]
+    while waiting:
+        requirement = waiting.pop()
+        if requirement.name in found or not wanted_here(requirement):
+            continue
+        found.add(requirement.name)
+        waiting += [Requirement(line) for line in distribution(requirement.name).requires or ()]
+    return found
+
+
+def wanted_here(requirement: Requirement) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_the_version_is_said_once(project: dict[str, Any]) -> None:
