@@ -2,7 +2,8 @@
 
 Decoding is most of what a large look costs, and Python does it on one core. The processes of this
 module are given bytes, send JSON, know no store and open no file. Whatever does not come from one,
-for whatever reason, is decoded here: they make a look shorter, never another one.
+for whatever reason, is decoded here: they make a look shorter, never another one. So no checkpoint
+goes without a look on their account, and one that gives no answer is waited for ``PATIENCE``.
 """
 
 from __future__ import annotations
@@ -32,6 +33,13 @@ FEWEST: Final = 2000
 MOST_PROCESSES: Final = 3
 LARGEST: Final = 256 << 10
 """Bytes of a file that is sent; larger ones are few, and wait for nothing."""
+PATIENCE: Final = 30.0
+"""Seconds without any answer after which a process is given up. A chunk takes it a few at most; the
+limits of the decoder hold there as they do here."""
+_END: Final = 5.0
+"""Seconds to wait for the end of a process that was killed."""
+_LONGEST: Final = 64 << 20
+"""Bytes of an answer. What is longer is not one: something else writes to that process's output."""
 _CHUNK: Final = 64
 _AHEAD: Final = 3
 """Chunks that wait at a process, so that it does not."""
@@ -81,16 +89,20 @@ class _Chunk:
 
     def __init__(self, files: Sequence[StoredFile]) -> None:
         self.files = files
-        self.helped = False
+        self.helper: _Helper | None = None
         self.done = threading.Event()
         self.answer: bytes = b""
 
     def results(self) -> dict[str, Any]:
         """By name, once it is done; without those that the helper could not decode."""
-        if not self.answer:
+        try:
+            found = json.loads(self.answer) if self.answer else []
+        except (ValueError, RecursionError):
             return {}
-        found = zip(self.files, json.loads(self.answer), strict=True)
-        return {file.name: sent for file, sent in found if sent is not None}
+        if not isinstance(found, list) or len(found) != len(self.files):
+            return {}
+        pairs = zip(self.files, found, strict=True)
+        return {file.name: sent for file, sent in pairs if sent is not None}
 
 
 class _Shared(Decoding):
@@ -114,12 +126,12 @@ class _Shared(Decoding):
 
     def _open(self, chunk: _Chunk) -> None:
         self._opened, self._results = chunk, {}
-        if not chunk.helped:
+        if chunk.helper is None:
             with contextlib.suppress(ValueError):  # asked for before, in another order
                 self._waiting.remove(chunk)
         self._hand_out()
-        if chunk.helped:
-            chunk.done.wait()
+        if chunk.helper is not None:
+            chunk.helper.wait(chunk)
             self._results = chunk.results()
             chunk.answer = b""
 
@@ -132,7 +144,7 @@ class _Shared(Decoding):
                     contents = [self.read(file) for file in chunk.files]
                 except (OSError, HaworkError):
                     continue  # told of when this file is asked for
-                chunk.helped = True
+                chunk.helper = helper
                 helper.give(chunk, contents)
 
 
@@ -146,6 +158,7 @@ class _Helper:
         )  # fmt: skip
         self._given: queue.Queue[tuple[_Chunk, list[bytes]] | None] = queue.Queue()
         self._answers = True
+        self._answered = 0
         self._thread = threading.Thread(target=self._talk, name="decoding", daemon=True)
 
     def __enter__(self) -> _Helper:
@@ -155,8 +168,9 @@ class _Helper:
     def __exit__(self, *_: object) -> None:
         self._given.put(None)
         self._process.kill()
-        self._thread.join()
-        self._process.wait()
+        self._thread.join(_END)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # the system ends it when it can
+            self._process.wait(_END)
 
     @property
     def has_room(self) -> bool:
@@ -164,6 +178,18 @@ class _Helper:
 
     def give(self, chunk: _Chunk, contents: list[bytes]) -> None:
         self._given.put((chunk, contents))
+
+    def wait(self, chunk: _Chunk) -> None:
+        """Until the chunk is done, or this process has given no answer for ``PATIENCE``: then it is
+        ended, and whatever it was given counts as done, without an answer.
+        """
+        answered = self._answered
+        while self._answers and not chunk.done.wait(PATIENCE):
+            if self._answered == answered:
+                self._answers = False
+                self._process.kill()
+                return
+            answered = self._answered
 
     def _talk(self) -> None:
         """Everything that was given is done in the end, whatever becomes of the process."""
@@ -176,7 +202,8 @@ class _Helper:
                         for each in (_LENGTH.pack(len(contents)), *contents):
                             asked.write(_LENGTH.pack(len(each)) + each)
                         asked.flush()
-                        chunk.answer = _message(said)
+                        chunk.answer = _message(said, _LONGEST)
+                        self._answered += 1
                     except (OSError, EOFError):
                         self._answers = False
                 chunk.done.set()
@@ -184,12 +211,14 @@ class _Helper:
                 asked.close()
 
 
-def _message(stream: IO[bytes]) -> bytes:
-    """One message; ``EOFError`` when there is none, or half of one."""
+def _message(stream: IO[bytes], longest: int = 1 << 32) -> bytes:
+    """One message; ``EOFError`` when there is none, half of one, or one that is too long."""
     head = stream.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         raise EOFError
     (length,) = _LENGTH.unpack(head)
+    if length > longest:
+        raise EOFError
     data = stream.read(length)
     if len(data) < length:
         raise EOFError

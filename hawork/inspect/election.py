@@ -16,7 +16,6 @@ from typing import Any, Protocol
 from hawork.core import options
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration
-from hawork.core.events import NullEventSink
 
 _MOST_NAMED = 8
 _MAP_SUFFIX = "-cluster-config-map"
@@ -73,7 +72,9 @@ class _ZooKeeper:
         from hawork.backends.zookeeper.multi_read import read_children
 
         if self._session is None:
-            self._session = self._open()
+            from hawork.inspect.zookeeper_session import open_to_look
+
+            self._session = open_to_look(self._config)
         paths = self._paths
         latch, cluster, root = read_children(
             self._session, [paths.latch, paths.cluster, paths.root]
@@ -88,19 +89,6 @@ class _ZooKeeper:
     def close(self) -> None:
         if self._session is not None:
             self._session.close()
-
-    def _open(self) -> Any:
-        from hawork.backends.zookeeper.session import ZooKeeperSession
-        from hawork.backends.zookeeper.settings import ZooKeeperSettings
-
-        settings = ZooKeeperSettings.of(self._config)
-        session = ZooKeeperSession(settings, SYSTEM_CLOCK, NullEventSink())
-        try:
-            session.open()
-        except BaseException:
-            session.close()
-            raise
-        return session
 
     def _missing(self, has_root: bool, may_list: bool) -> str:
         paths = self._paths

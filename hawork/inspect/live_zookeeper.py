@@ -5,12 +5,11 @@ from __future__ import annotations
 from hawork.backends.zookeeper.multi_read import Denied, Stat, read_children, read_nodes
 from hawork.backends.zookeeper.paths import ZNodePaths
 from hawork.backends.zookeeper.session import ZooKeeperSession
-from hawork.backends.zookeeper.settings import ZooKeeperSettings
 from hawork.core.clock import SYSTEM_CLOCK, Clock
 from hawork.core.configuration import Configuration
-from hawork.core.events import NullEventSink
 from hawork.inspect.znode_tree import MARKS
 from hawork.inspect.znodes import ZNode, ZooKeeperTree
+from hawork.inspect.zookeeper_session import open_to_look
 
 __all__ = ["read_live_zookeeper"]
 
@@ -23,8 +22,7 @@ def read_live_zookeeper(config: Configuration, clock: Clock = SYSTEM_CLOCK) -> Z
     server answers.
     """
     paths = ZNodePaths.of(config)
-    session = ZooKeeperSession(ZooKeeperSettings.of(config), clock, NullEventSink())
-    session.open()
+    session = open_to_look(config, clock)
     try:
         return _read(session, paths, clock)
     finally:

@@ -45,7 +45,7 @@ def tree(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr(multi_read, "read_children", read)
     for name in ("open", "close"):
-        monkeypatch.setattr(session.ZooKeeperSession, name, lambda self, *_: None)
+        monkeypatch.setattr(session.ZooKeeperSession, name, lambda self, *_, **__: None)
     return found
 
 

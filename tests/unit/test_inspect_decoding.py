@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import sys
 
 import ha_cases
 import pytest
@@ -69,6 +70,9 @@ class Helper:
 
     has_room = True
 
+    def wait(self, chunk: decoding._Chunk) -> None:
+        assert chunk.done.is_set()
+
     def give(self, chunk: decoding._Chunk, contents: list[bytes]) -> None:
         if self.left > 0:
             self.left -= 1
@@ -117,6 +121,38 @@ def test_a_helper_is_asked_for_what_is_wanted_last(monkeypatch: pytest.MonkeyPat
     shared = decoding._Shared(lambda file: FILES[file.name], LISTING[:4], [helper])
     shared.checkpoint(LISTING[0])
     assert helper.decoded == [LISTING[3].name]
+
+
+@pytest.mark.parametrize(
+    "does",
+    [
+        "time.sleep(600)",  # as one that is stopped, or waits for a disk that is gone
+        "print('hello from sitecustomize', flush=True); time.sleep(600)",  # no length of ours
+        "print('hello from sitecustomize', flush=True)",
+        "sys.stdout.buffer.write(bytes([0, 0, 0, 3]) + b'[1]')",  # not an answer to two files
+        "sys.stdout.buffer.write(bytes([0, 0, 0, 2]) + b'[}')",
+        "sys.exit(1)",
+    ],
+)
+def test_a_process_that_gives_no_answer_is_given_up(
+    does: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what it was given is decoded here: nothing goes without a look."""
+    command = [sys.executable, "-c", f"import sys, time; {does}"]
+    monkeypatch.setattr(decoding, "module_command", lambda _: command)
+    monkeypatch.setattr(decoding, "PATIENCE", 0.3)
+    monkeypatch.setattr(decoding, "_CHUNK", 2)
+    with decoding._Helper() as helper:
+        shared = decoding._Shared(lambda file: FILES[file.name], LISTING, [helper])
+        for file in reversed(LISTING):  # the helper has the last ones
+            try:
+                found = shared.checkpoint(file)
+            except UndecodableError as error:
+                assert str(error) == decoded(file.name)
+            else:
+                assert (found, [each.keyed for each in found.operators]) == decoded(file.name)
+        process = helper._process
+    assert process.returncode is not None
 
 
 def test_few_checkpoints_start_no_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hawork.backends.zookeeper.client import _Refusals
 from hawork.ha.configuration_file import configuration_text
 from hawork.inspect.sources import Sources, read_sources
 
@@ -51,3 +52,39 @@ def test_no_server_is_asked_when_a_storage_is_given(
     assert not sources.live
     cluster = read_sources(sources)
     assert "none was given" in {each.what: each.why for each in cluster.not_looked_at}["HA store"]
+
+
+def test_servers_that_refuse_connections_are_not_waited_for_as_slow_ones_are(config: Path) -> None:
+    """With a connection timeout of two days: the test would not end by waiting for that."""
+    text = config.read_text()
+    assert text.count("1 s") == 1
+    config.write_text(text.replace("1 s", "2 d"))
+    missed = {each.what: each.why for each in read_sources(Sources(config=config)).not_looked_at}
+    assert "takes a connection (" in missed["HA store"]
+
+
+def test_a_name_without_address_is_told_as_soon(config: Path) -> None:
+    text = config.read_text().replace("1 s", "2 d").replace("127.0.0.1", "zk.invalid")
+    config.write_text(text)
+    missed = {each.what: each.why for each in read_sources(Sources(config=config)).not_looked_at}
+    assert "takes a connection (no address is known for zk.invalid)" in missed["HA store"]
+
+
+def test_a_server_that_comes_up_or_is_slow_has_the_whole_connection_timeout() -> None:
+    """Seconds of refusal count from the first of the server that refused last, in a row."""
+    refusals = _Refusals()
+    assert refusals.lasted() == 0.0  # nothing was tried yet
+    one, two = ("10.0.0.1", 2181), ("10.0.0.2", 2181)
+    refusals.expect([one, two])
+    refusals.note(one, refused=True)
+    assert refusals.lasted() == 0.0  # the other one was not tried
+    refusals.note(two, refused=False)  # it is slow
+    assert refusals.lasted() == 0.0
+    refusals.note(two, refused=True)
+    assert refusals.lasted() > 0.0
+    refusals.expect([two, one])  # the names are looked up before each round
+    assert refusals.lasted() > 0.0
+    refusals.note(one, refused=False)
+    assert refusals.lasted() == 0.0
+    refusals.expect([two])
+    assert refusals.lasted() > 0.0

@@ -112,6 +112,9 @@ refusal."""
 
 _READABLE = select.POLLIN | select.POLLPRI
 
+_NOWHERE = ("", 0)
+"""In place of the servers when no name of them has an address."""
+
 _OF_THE_LOOP = 2
 """What kazoo's loop waits for: the connection, and the pipe that tells of new requests."""
 
@@ -160,6 +163,14 @@ class ZooKeeperClient(KazooClient):  # type: ignore[misc]
         return failure
 
     @property
+    def refused_for(self) -> float:
+        """For how many seconds every server has refused each connection at once, or has had no
+        address; 0 when one did not.
+        """
+        seconds: float = self.handler.refusals.lasted()
+        return seconds
+
+    @property
     def is_refused(self) -> bool:
         """Whether the servers refuse our SASL login; it is tried again all the same."""
         return self._connection.is_refused
@@ -180,6 +191,26 @@ class ZooKeeperClient(KazooClient):  # type: ignore[misc]
         self._connection.drop()
 
 
+class _Refusals:
+    """Which servers refused each connection of late, since when. Used on two threads."""
+
+    def __init__(self) -> None:
+        self._since: dict[tuple[str, int], float] = {}
+
+    def expect(self, servers: Sequence[tuple[str, int]]) -> None:
+        """These are the servers: what was noted of others is forgotten."""
+        self._since = {server: self._since.get(server, math.inf) for server in servers}
+
+    def note(self, server: tuple[str, int], refused: bool) -> None:
+        before = self._since.get(server, math.inf)
+        self._since[server] = min(before, SYSTEM_CLOCK.monotonic()) if refused else math.inf
+
+    def lasted(self) -> float:
+        """Seconds for which all of them have refused."""
+        since = max(self._since.values(), default=math.inf)
+        return 0.0 if since == math.inf else SYSTEM_CLOCK.monotonic() - since
+
+
 class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
     """Connects with our own TLS context, closes what failed, remembers why."""
 
@@ -188,6 +219,7 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
         self._tls = tls
         self.connect_timeout: float | None = None
         self.last_failure: BaseException | None = None
+        self.refusals = _Refusals()
         self.quiet_time: Callable[[], float] | None = None
         """How long the connection's loop may wait for something to read or to send."""
 
@@ -227,7 +259,12 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
         return ready, [each for each in writable if each.fileno() in found], []
 
     def _connect(self, address: tuple[str, int], hostname: str | None) -> socket.socket:
-        connection = socket.create_connection(address, self.connect_timeout)
+        try:
+            connection = socket.create_connection(address, self.connect_timeout)
+        except OSError as error:
+            self.refusals.note(address, refused=not isinstance(error, TimeoutError))
+            raise
+        self.refusals.note(address, refused=False)
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is None:
@@ -275,7 +312,10 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
 
     def _expand_client_hosts(self) -> list[tuple[str, str, int]]:
         found: list[tuple[str, str, int]] = super()._expand_client_hosts()
+        servers = [(address, port) for _, address, port in found]
+        self.handler.refusals.expect(servers or [_NOWHERE])
         if not found:
+            self.handler.refusals.note(_NOWHERE, refused=True)
             names = " and ".join(dict.fromkeys(host for host, _ in self.client.hosts))
             self.handler.last_failure = OSError(f"no address is known for {names}")
         return found

@@ -8,6 +8,7 @@ knows (``OutcomeUnknownError``); the callers of writes find out by reading back.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -120,8 +121,9 @@ class ZooKeeperSession:
 
     # --- opening and closing --------------------------------------------------------------
 
-    def open(self, timeout: float | None = None) -> None:
-        """Connect, within the connection timeout.
+    def open(self, timeout: float | None = None, refused: float = math.inf) -> None:
+        """Connect, within the connection timeout; give up before when every server has refused
+        connections for ``refused`` seconds.
 
         ``StoreUnavailableError`` names the servers; ``ConfigurationError`` when they refuse
         the authentication or have no such chroot.
@@ -130,12 +132,14 @@ class ZooKeeperSession:
         until = self._clock.monotonic() + seconds
         try:
             self._client.start_async()
-            while (root := self._first_answer(until, seconds)) is None:
+            while (root := self._first_answer(until, seconds, refused < math.inf)) is None:
                 if self._refused or self._client.is_refused:
                     raise self._bad_credentials()
+                if self._client.refused_for >= refused:
+                    raise self._unreachable("takes a connection")
                 if self._clock.monotonic() >= until:
                     self.close()  # so that a login that is still under way says how it ended
-                    raise self._unreachable(seconds)
+                    raise self._unreachable(f"answered within {seconds:g} s")
                 time.sleep(_LOOK_AGAIN)  # connections come and go while a login is refused
             if not root:
                 raise ConfigurationError(
@@ -146,9 +150,11 @@ class ZooKeeperSession:
             self.close()
             raise
 
-    def _first_answer(self, until: float, seconds: float) -> bool | None:
+    def _first_answer(self, until: float, seconds: float, briefly: bool) -> bool | None:
         """Whether there is a root; ``None`` without an answer, as when a login is refused."""
         left = max(0.0, until - self._clock.monotonic())
+        if briefly:
+            left = min(left, _LOOK_AGAIN)
         if not self._connected.wait(left) and not self._refused:
             return None
         try:
@@ -374,11 +380,11 @@ class ZooKeeperSession:
 
     # --- errors ---------------------------------------------------------------------------
 
-    def _unreachable(self, seconds: float) -> StoreUnavailableError:
+    def _unreachable(self, did_not: str) -> StoreUnavailableError:
         failure = self._client.last_failure
         reason = f" ({failure})" if failure else ""
         return StoreUnavailableError(
-            f"no ZooKeeper server of {self.settings.quorum} answered within {seconds:g} s{reason}: "
+            f"no ZooKeeper server of {self.settings.quorum} {did_not}{reason}: "
             f"see that the servers run, or correct option {options.ZK_QUORUM.key}"
         )
 
