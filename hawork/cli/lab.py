@@ -19,6 +19,14 @@ from hawork.core.errors import LabError
 from hawork.core.library_path import module_command
 from hawork.core.user_files import fallback_directory, home_directory, is_writable
 
+_EXTENSIONS = Path(__file__).resolve().parents[1] / "panels" / "labextension"
+PAGE_STYLE = (
+    f"--LabApp.extra_labextensions_path={_EXTENSIONS}",
+    f"--JupyterNotebookApp.extra_labextensions_path={_EXTENSIONS}",
+)
+"""How pages show what cells print, with a panel or without. An installed hawork brings it along;
+a checkout does not."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -36,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise LabError("package jupyterlab is not installed: run 'pip install hawork[lab]'")
     command = [
         *module_command("hawork.cli.jupyter"), f"--notebook-dir={directory}",
-        f"--LabApp.default_url=/lab/tree/{TOUR}", *arguments.jupyter,
+        f"--LabApp.default_url=/lab/tree/{TOUR}", *PAGE_STYLE, *arguments.jupyter,
     ]  # fmt: skip
     if os.geteuid() == 0:
         # Jupyter asks root to be sure; in a container root is often the only user.

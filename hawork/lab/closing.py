@@ -92,11 +92,15 @@ def tell_running(starting: _Closable) -> None:
             size += process.memory_info().rss
     labs = ", ".join(type(lab).__name__ for lab in others)
     sentence = (
-        f"This notebook still runs {len(others)} lab(s) from before: {labs} "
+        f"This notebook still runs {_labs(len(others))} from before: {labs} "
         f"({len(processes)} processes, {size / 2**20:,.0f} MB). To end all of them run "
         "hawork.lab.reset(), then this cell again."
     )
     show({"text/plain": sentence})
+
+
+def _labs(count: int) -> str:
+    return "1 lab" if count == 1 else f"{count} labs"
 
 
 @checked

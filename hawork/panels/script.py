@@ -29,8 +29,9 @@ def script() -> str:
 
 @cache
 def style() -> str:
-    return _read("panels.css")
+    """The panels' own, and that of the page, for a server that ``hawork lab`` did not start."""
+    return _read("panels.css") + _read("page.css", "labextension/hawork/static")
 
 
-def _read(name: str) -> str:
-    return (files("hawork.panels") / "js" / name).read_text(encoding="utf-8")
+def _read(name: str, folder: str = "js") -> str:
+    return (files("hawork.panels") / folder / name).read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ picture in a notebook learns of its theme.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -104,8 +105,10 @@ def as_png(timeline: Lanes) -> bytes:
     rows = {lane: len(lanes) - 1 - number for number, lane in enumerate(lanes)}
     drawn = [each for each in timeline.segments if each.lane in rows]
     _draw_bars(axes, ((each, rows[each.lane]) for each in drawn), timeline)
+    covered = _words_of_ends(timeline)
     for segment in drawn:
-        _draw_label(axes, segment, rows[segment.lane], timeline)
+        until = covered.get(segment.lane, math.inf)
+        _draw_label(axes, segment, rows[segment.lane], timeline, covered=until)
     _draw_beliefs(axes, rows, timeline)
     _draw_marks(axes, rows, timeline)
     _draw_takeovers(axes, rows, timeline)
@@ -159,7 +162,7 @@ def _draw_beliefs(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:
         if lane not in rows or not names:
             continue
         parts = len(names) if lane == BELIEF_LANE else 1
-        height = _BAR * (1.4 if parts > 1 else 1.0) / parts
+        height = min(_BAR * (1.0, 1.4, 1.7)[min(parts, 3) - 1], 0.95) / parts
         place: dict[str, float] = dict.fromkeys(names, rows[lane])
         if parts > 1:
             place = {n: rows[lane] + (i - (parts - 1) / 2) * height for i, n in enumerate(names)}
@@ -201,11 +204,14 @@ def _draw_bars(
 
 
 def _draw_label(
-    axes: Axes, segment: Segment, row: float, timeline: Lanes, bar: float = _BAR
-) -> None:
+    axes: Axes, segment: Segment, row: float, timeline: Lanes, bar: float = _BAR,
+    covered: float = math.inf,
+) -> None:  # fmt: skip
     colour, pattern = STYLES.get(segment.state, (GREY, ""))
     # Of a part of a run only what is shown has room: a bar may have begun long before.
     start, end = max(segment.start, timeline.begin), min(segment.end, timeline.end)
+    if start < covered:
+        end = min(end, covered)
     width = end - start
     if segment.state in _ENDED:
         # An end is a moment: it does not last until the lab is closed.
@@ -221,9 +227,20 @@ def _draw_label(
         light = colour in (BLUE, GREEN)
         axes.text(
             start + width / 2, row, text, ha="center", va="center",
-            fontsize=8 if bar > _BAR / 2 else 6.5, color="white" if light else "black",
+            fontsize=min(8.0 if bar > _BAR / 2 else 6.5, bar * _LANE * 72 * 0.9),
+            color="white" if light else "black",
             bbox={"facecolor": colour, "edgecolor": "none", "pad": 1} if pattern else None,
         )  # fmt: skip
+
+
+def _words_of_ends(timeline: Lanes) -> dict[str, float]:
+    """Per lane, where the word of an end that stands at the left of it begins to cover its bar."""
+    found = {}
+    for each in timeline.segments:
+        if each.state in _ENDED and _side(each.start, timeline) == "right":
+            letters = _LETTER * (len(each.state) + 2)
+            found[each.lane] = each.start - letters * _length(timeline)
+    return found
 
 
 def _draw_marks(axes: Axes, rows: dict[str, int], timeline: Lanes) -> None:

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from hawork.testing import eventually
 
 from .jupyter import JupyterLab
-from .notebook import ERROR, STDERR, open_notebook, run_all
+from .notebook import CELL, ERROR, STDERR, open_notebook, run_all, run_cell, write_notebook
 
 
 @pytest.mark.browser
@@ -36,3 +36,37 @@ def test_the_tour_runs(page: Page, jupyter: JupyterLab, complaints: list[str]) -
     expect(outputs.filter(has_text="equal").first).to_be_attached()
     assert complaints == []
     eventually(lambda: jupyter.lab_processes() == [])
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(120)
+def test_what_is_printed_breaks_between_words_also_without_a_panel(
+    page: Page, jupyter: JupyterLab
+) -> None:
+    """JupyterLab itself breaks a printed line within a word, and lets a table leave the page."""
+    value = "a" * 400
+    write_notebook(
+        jupyter,
+        "printed",
+        "print('reset ' * 60)",
+        f"from IPython.display import HTML\nHTML('<table><tr><td>a<td>{value}</table>')",
+    )
+    open_notebook(page, jupyter, "printed")
+    run_cell(page, 0)
+    run_cell(page, 1)
+    output = page.locator(CELL).locator(".jp-OutputArea-output")
+    broken = output.first.locator("pre").evaluate(WORDS_IN_TWO)
+    assert broken == 0
+    table = output.nth(1)
+    assert table.evaluate("each => each.scrollWidth <= each.clientWidth")
+
+
+WORDS_IN_TWO = """pre => {
+    const text = pre.firstChild, range = document.createRange();
+    return [...text.data.matchAll(/\\S+/g)].filter(word => {
+        range.setStart(text, word.index);
+        range.setEnd(text, word.index + word[0].length);
+        return range.getClientRects().length > 1;
+    }).length;
+}"""
+"""How many words of a printed line stand on two lines."""

@@ -127,7 +127,7 @@ Waiting._check = module["told"]
 @pytest.mark.slow
 def test_what_goes_wrong_in_a_cell_is_one_sentence(kernel: KernelManager) -> None:
     execute(kernel, START)
-    assert "still runs 1 lab(s) from before: LabCluster (4 processes" in shown(kernel, START)
+    assert "still runs 1 lab from before: LabCluster (4 processes" in shown(kernel, START)
     wrong = answer(kernel, "x = 1\nlab.kill('jm-9')", status="error")
     sentence, where = wrong["traceback"]
     assert "LabError" in sentence and "the lab has no process 'jm-9'" in sentence

@@ -206,8 +206,7 @@ def test_a_second_lab_is_told_of_the_first(monkeypatch: pytest.MonkeyPatch) -> N
     closing.tell_running(second)
     (told,) = shown
     assert (
-        "still runs 1 lab(s) from before: SimpleNamespace (7 processes, 210 MB)"
-        in told["text/plain"]
+        "still runs 1 lab from before: SimpleNamespace (7 processes, 210 MB)" in told["text/plain"]
     )
     assert "hawork.lab.reset()" in told["text/plain"]
     monkeypatch.setattr(closing, "_open", [second])

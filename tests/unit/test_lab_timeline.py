@@ -189,6 +189,32 @@ def test_labels_of_marks_do_not_cover_each_other(monkeypatch: pytest.MonkeyPatch
     ]  # fmt: skip
 
 
+def test_no_word_on_a_bar_is_covered_or_higher_than_its_bar(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A job that ends near the edge has its end's word at the left, upon its bar. Of three
+    processes that think they lead, each has a third of the lane."""
+    bars = [Segment("job a", "RUNNING", 40.0, 97.0), Segment("job a", "FINISHED", 97.0, 97.0)]
+    believed = [
+        Segment(BELIEF_LANE, "leading", 10.0 * at, 100.0, label=f"jm-{at}") for at in range(3)
+    ]
+    drawn: dict[str, tuple[float, float, float]] = {}
+    text = Axes.text
+
+    def noted(axes: Axes, x: float, y: float, words: str, **kwargs: Any) -> Any:
+        drawn[words] = (x, y, kwargs.get("fontsize", 0.0))
+        return text(axes, x, y, words, **kwargs)
+
+    monkeypatch.setattr(Axes, "text", noted)
+    as_png(
+        Timeline((LEADER_LANE, "job a"), tuple(bars), (), (), 0.0, 100.0, beliefs=tuple(believed))
+    )
+    assert drawn["RUNNING"][0] < 65  # the word FINISHED covers the bar from 78 on
+    heights = sorted(drawn[f"jm-{at}"][1] for at in range(3))
+    third = (heights[1] - heights[0]) * 0.92 * 0.36 * 72  # points
+    assert all(drawn[f"jm-{at}"][2] < third for at in range(3))
+
+
 def test_a_picture_can_be_read_at_half_of_a_notebook() -> None:
     size = image.imread(io.BytesIO(as_png(Timeline.of(killed_leader().events)))).shape
     letters = 8 / 72 * DPI  # pixels of the smallest words but those of narrow belief lanes

@@ -1,5 +1,5 @@
 // Panels beside the notebook: a second column within the notebook's own tab, so that cells and
-// panels are seen at once. No front end needs an extension for it; one without a notebook's tab, as
+// panels are seen at once. No extension is needed for it; one without a notebook's tab, as
 // Voila, shows the panels where they are.
 
 import { button, el, ownKeys, put } from "./dom.js";
