@@ -48,10 +48,11 @@ class DefaultLeaderRetrievalService:
     def on_leader_information(self, information: LeaderInformation | None) -> None:
         """Called by the driver, from any thread."""
         with self._changed:
-            self._latest = information
             if information is not None:
                 self._last_error = ""
-            self._changed.notify()
+            if information != self._latest:  # else there is nothing to wake the thread for
+                self._latest = information
+                self._changed.notify()
 
     def on_error(self, error: Exception) -> None:
         """Called by the driver, from any thread; what is still the matter is passed on once."""

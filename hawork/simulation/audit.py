@@ -16,7 +16,6 @@ from hawork.ha.backend import Backend, Fullness
 from hawork.ha.leader_election import LeaderElectionDriver, LeaderElectionListener
 from hawork.ha.leader_retrieval import LeaderRetrievalDriver, LeaderRetrievalObserver
 from hawork.ha.pointer_store import Namespace, PointerStore
-from hawork.ha.read_ahead import ReadsTogether
 from hawork.simulation.scheduler import SimulatedProcess
 from hawork.simulation.world import World
 
@@ -68,7 +67,7 @@ class AuditedBackend:
         current = world.scheduler.current
         assert current is not None
         self._process = current.process
-        if isinstance(inner, ReadsTogether):
+        if hasattr(inner, "entries_of"):  # it is a ``ReadsTogether``
             self.entries_of = inner.entries_of
 
     def election_driver(self, listener: LeaderElectionListener) -> LeaderElectionDriver:

@@ -248,12 +248,26 @@ class Scheduler:
             raise RuntimeError("only a simulated thread can wait")
         if thread.process.dead:
             raise GreenletExit
-        thread.token += 1
-        thread.parked = True
         thread.woken = False
         if seconds is not None:
             moment = self.now + seconds if seconds > 0.0 else self.now
-            heappush(self._timers, (moment, next(self._count), thread, thread.token))
+            timers = self._timers
+            if (
+                not self._ready
+                and (not timers or timers[0][0] > moment)
+                and self.now < self._look
+                and moment <= self._until
+                and thread.greenlet is not self._hub
+                and not self._burials
+                and self.turns < self._most_turns
+            ):
+                # Nothing else happens until then, and nothing could be drawn: it goes on by itself.
+                self.now = moment
+                self.turns += 1
+                return False
+            heappush(timers, (moment, next(self._count), thread, thread.token + 1))
+        thread.token += 1
+        thread.parked = True
         self._hand_over(thread)
         return thread.woken
 

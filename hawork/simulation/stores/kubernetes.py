@@ -53,6 +53,8 @@ class KubernetesStore(Store):
         self.server = ApiServer()
         self.names = Names(_CLUSTER)
         self.streams: list[Stream] = []
+        self._lock_text = ""
+        self._lock_record: dict[str, Any] = {}
         self._lines: list[Event] = []
         """What watches were told; a line is a number of it."""
         world.cut_off = self._cut_off
@@ -116,7 +118,11 @@ class KubernetesStore(Store):
     def _lock(self) -> dict[str, Any] | None:
         found = self.server.maps.get(self.names.cluster_map)
         text = None if found is None else found["metadata"]["annotations"].get(LOCK)
-        return None if text is None else json.loads(text)
+        if text is None:
+            return None
+        if text != self._lock_text:
+            self._lock_text, self._lock_record = text, json.loads(text)
+        return self._lock_record
 
     def _cut_off(self, name: str) -> None:
         """What is on its way to the process is lost with its connections."""
