@@ -40,6 +40,7 @@ check: $(VENV)/installed-dev ## formatting, types, layers, words and notebooks
 	$(BIN)/python scripts/commands-page --check
 	$(BIN)/python scripts/check-package
 	$(BIN)/python scripts/check-words
+	$(BIN)/python scripts/check-defects
 
 pythons: packages ## unit and contract tests, notebooks and demo on every Python that is found
 	@scripts/pythons

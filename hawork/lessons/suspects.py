@@ -51,7 +51,8 @@ def _seed(given: Any) -> Seed:
     return given
 
 
-def _defects() -> Mapping[str, Defect]:
+def deliberate_defects() -> Mapping[str, Defect]:
+    """By the letter of the suspect: the change that makes it so."""
     from hawork.simulation import BROKEN_FENCE, Defect
 
     cleanup, results = "hawork.ha.cleanup:JobCleanup", "hawork.ha.job_result_store:JobResultStore"
@@ -86,7 +87,7 @@ class BrokenCode:
     def __init__(self, number: int) -> None:
         self.number = number
         self._line = _HIDDEN[number]
-        self._defect = _defects()[self._line]
+        self._defect = deliberate_defects()[self._line]
         self._run: SimulatedRun | None = None
 
     def search(self) -> Seed:

@@ -84,7 +84,7 @@ def _find(code: CodeType, name: str) -> CodeType | None:
 BROKEN_FENCE = Defect(
     "the fence of SQLite's transactions is left out",
     "hawork.backends.embedded.lease_table:fence",
-    "if present is None or present[0] != str(session_id):",
+    "if present != str(session_id):",
     "if present is None:",
     ("embedded",),
 )
