@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -26,7 +26,8 @@ from hawork.backends.embedded.layout import create_database
 from hawork.core.errors import JobNotFoundError
 from hawork.core.jobs import JobStatus
 from hawork.core.types import LeaderInformation
-from hawork.lab.nemesis import judge
+from hawork.inspect.entries import Entry
+from hawork.lab.nemesis import ensemble, judge
 from hawork.lab.nemesis.drill import Drill, DrillReport
 from hawork.lab.nemesis.jobs import KEYS
 from hawork.lab.nemesis.load import LoadKinds, LoadSpec
@@ -186,6 +187,27 @@ def test_a_leader_that_is_published_again_is_noticed(paper: Paper) -> None:
     paper.session = session
     paper.spoil = lambda *_: seen.wait(10) and None  # the drill lasts until then
     assert judge.STALE in promises(run(paper))
+
+
+@pytest.mark.parametrize(
+    ("held", "broken"),
+    [
+        ({"a:1": {"x", "y"}, "b:1": {"x", "y"}}, []),
+        ({"a:1": {"x", "y"}, "b:1": {"x"}}, ["b:1 lacks znode y in version 7"]),
+    ],
+)
+def test_servers_of_a_store_that_differ_are_noticed(
+    paper: Paper, monkeypatch: pytest.MonkeyPatch, held: dict[str, set[str]], broken: list[str]
+) -> None:
+    entries = {
+        server: frozenset(Entry("zookeeper", name, b"", version=7) for name in names)
+        for server, names in held.items()
+    }
+    monkeypatch.setattr(ensemble, "entries_of_each", lambda _: entries)
+    store = SimpleNamespace(**{**vars(STORE), "server_data": lambda: ("a", "b")})
+    found = list(judge.StoreWatch(cast(Any, paper.cluster), store).stop())
+    assert [each.promise for each in found] == [judge.STORE] * len(broken)
+    assert all(each.what.startswith(what) for each, what in zip(found, broken, strict=True))
 
 
 def test_no_leader_after_healing_is_noticed(paper: Paper) -> None:

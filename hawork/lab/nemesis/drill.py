@@ -24,6 +24,7 @@ from hawork.lab.nemesis.judge import (
     STALE,
     Breach,
     LeaderWatch,
+    StoreWatch,
     judge_jobs,
     judge_leftovers,
     judge_others,
@@ -120,7 +121,7 @@ class Drill:
             {KINDS[kind].needs for kind in self.left_out},
             random.Random(self._seed.number),
         )  # fmt: skip
-        self._watch = LeaderWatch(cluster)
+        self._watch, self._store_watch = LeaderWatch(cluster), StoreWatch(cluster, store)
         self._history = history_of(cluster, store)
         self._others = {
             each.job_id for each in cluster.client.jobs() if not each.status.globally_terminal
@@ -151,6 +152,7 @@ class Drill:
             )
             self._deeds.victims = load.victims
             self._watch.start()
+            self._store_watch.start()
             try:
                 with _ToppedUp(load):
                     try:
@@ -170,6 +172,7 @@ class Drill:
                 self._breaches += judge_leftovers(
                     self._cluster, load.jobs, self._deeds.put_back, alone=not self._others
                 )
+                self._breaches += self._store_watch.stop()
                 writes, stale = self._history.judge(self._deeds.harmed)
                 self._breaches += [Breach(STALE, each) for each in stale]
                 self._breaches += self._watch.stop()
@@ -254,6 +257,7 @@ class Drill:
         deeds = self._deeds
         for act in (
             deeds.heal, deeds.end_what_hangs, deeds.close, self._history.close, self._watch.end,
+            self._store_watch.end,
         ):  # fmt: skip
             try:
                 act()

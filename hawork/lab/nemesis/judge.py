@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -23,8 +23,11 @@ from hawork.core.jobs import JobStatus
 from hawork.ha.layout import CHECKPOINT, JOB_GRAPH, JOBS, cluster_directory, job_result_url
 from hawork.ha.storage import local_path
 from hawork.inspect.store import read_entries
-from hawork.lab.nemesis.cluster import Breakable
+from hawork.lab.nemesis.cluster import Breakable, Store
 from hawork.lab.nemesis.load import LoadedJob
+
+if TYPE_CHECKING:
+    from hawork.lab.nemesis.canary import Canary
 
 LOST = "an acknowledged job is lost"
 TWICE = "output is not exact"
@@ -35,6 +38,7 @@ LEFT = "something is left over"
 DIED = "a process ended by itself"
 HANGS = "a process that hangs was not ended"
 REFUSED = "a submission that was refused has run"
+STORE = "the store broke its own promise"
 
 _CLEAN_WITHIN = 20.0
 
@@ -176,6 +180,42 @@ def judge_others(cluster: Breakable, others: Collection[str]) -> Iterator[Breach
         return
     for job_id in sorted(set(others) - known):
         yield Breach(LOST, f"job {job_id}, which was there before the drill, is not known")
+
+
+class StoreWatch:
+    """Whether the store keeps its own promises, without which none upon it can be kept.
+
+    Begins with ``start``, where the store is ZooKeeper servers of the cluster's own.
+    """
+
+    def __init__(self, cluster: Breakable, store: Store) -> None:
+        self._config = cluster.config
+        self._servers = len(store.server_data())
+        self._canary: Canary | None = None
+
+    def start(self) -> None:
+        if self._servers:
+            from hawork.lab.nemesis.canary import Canary
+
+            self._canary = Canary(self._config)
+            self._canary.start()
+
+    def end(self) -> None:
+        if self._canary is not None:
+            self._canary.end()
+
+    def stop(self) -> Iterator[Breach]:
+        self.end()
+        if self._canary is not None:
+            yield from (Breach(STORE, each) for each in self._canary.lost)
+        if self._servers > 1:
+            from hawork.lab.nemesis.ensemble import lasting_differences
+
+            try:
+                found = lasting_differences(self._config, _CLEAN_WITHIN)
+            except HaworkError as error:
+                found = [str(error)]
+            yield from (Breach(STORE, each) for each in found)
 
 
 def judge_leftovers(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from hawork.core.errors import LabError
 from hawork.ha.pointer_store import JOB_GRAPHS
+from hawork.lab.nemesis.canary import PATH, Canary
+from hawork.lab.nemesis.ensemble import entries_of_each, lasting_differences
 from hawork.servers.zookeeper.ensemble import ZooKeeperServers
 from hawork.testing import eventually
 from tests.backends.zookeeper.zookeeper_setup import SESSION_TIMEOUT, ClusterUnderTest, Contender
@@ -96,3 +99,59 @@ def test_an_outage_of_the_only_server(own_cluster: ClusterUnderTest, sessions: f
         )
     servers.resume()
     leader_of(contenders)
+
+
+@pytest.mark.slow
+def test_servers_that_agree_differ_in_nothing_that_lasts(on_ensemble: ClusterUnderTest) -> None:
+    servers = on_ensemble.servers
+    backend = on_ensemble.open(ZK_TOLERATE_SUSPENDED=True, ZK_SESSION_TIMEOUT="20 s")
+    session_id = on_ensemble.contend(backend).granted()
+    backend.pointers(JOB_GRAPHS).create("job", b"1", session_id)
+    servers.kill("zk-3")
+    backend.pointers(JOB_GRAPHS).create("meanwhile", b"2", session_id)
+    servers.restart("zk-3")
+    held = entries_of_each(on_ensemble.config())
+    assert [len(entries) > 2 for entries in held.values()] == [True] * 3
+    assert lasting_differences(on_ensemble.config(), within=20) == []
+
+
+def test_servers_that_hold_another_state_are_named(
+    on_ensemble: ClusterUnderTest, tmp_path: Path
+) -> None:
+    """Two servers that know nothing of each other: no ensemble can be more at odds."""
+    backend = on_ensemble.open()
+    session_id = on_ensemble.contend(backend).granted()
+    backend.pointers(JOB_GRAPHS).create("job", b"1", session_id)
+    first = on_ensemble.servers.quorum.partition(",")[0]
+    with ZooKeeperServers(tmp_path, 1) as other:
+        config = on_ensemble.config(ZK_QUORUM=f"{first},{other.quorum}")
+        found = lasting_differences(config, within=1.0)
+    lacking = f"{other.quorum} lacks znode {on_ensemble.paths.pointers}/jobgraphs/job"
+    assert any(each.startswith(lacking) for each in found)
+    assert all(each.startswith(other.quorum) for each in found)
+
+
+@pytest.mark.parametrize("back_to", [None, 3])
+def test_a_store_that_forgets_acknowledged_writes_is_caught(
+    own_cluster: ClusterUnderTest, back_to: int | None
+) -> None:
+    """What a client sees when the ensemble goes back to an earlier state (ZOOKEEPER-4643)."""
+    canary = Canary(own_cluster.config())
+    canary.start()
+    eventually(lambda: canary.version >= 0, timeout=30)
+    own_cluster.servers.kill()
+    own_cluster.servers.restart()
+    seen = canary.version
+    eventually(lambda: canary.version >= seen + 10, timeout=30)
+    assert canary.lost == []
+    transaction = own_cluster.kazoo.transaction()
+    transaction.delete(PATH)
+    if back_to is not None:
+        transaction.create(PATH, b"")
+        for _ in range(back_to):
+            transaction.set_data(PATH, b"")
+    assert not any(isinstance(each, Exception) for each in transaction.commit())
+    eventually(lambda: canary.lost, timeout=30)
+    canary.end()
+    (lost,) = canary.lost
+    assert lost.endswith(f"its version is {-1 if back_to is None else back_to + 1}")
