@@ -14,7 +14,7 @@ from hawork.core.errors import StoreUnavailableError
 from hawork.core.jobs import JobStatus, RestartStrategy, SubtaskState
 from hawork.ha.checkpoint_store import CompletedCheckpointStore
 from hawork.runtime import execution, restart_strategy
-from hawork.runtime.execution import ExecutionAttempt
+from hawork.runtime.execution import ExecutionAttempt, Outcome
 from hawork.runtime.job_master import JobMaster
 from hawork.runtime.term import Term
 from tests.unit.stores_setup import World, graph
@@ -157,6 +157,59 @@ def test_the_last_checkpoint_is_tried_until_it_is_stored(io: ThreadPoolExecutor)
         await until(lambda: stage.ended == [JobStatus.FINISHED])
 
     play(io, story)
+
+
+def test_what_a_task_of_an_earlier_attempt_says_counts_for_nothing(io: ThreadPoolExecutor) -> None:
+    """It is on its way when the TaskManager is lost, and comes when the next attempt runs.
+
+    An old ``committed`` that came between the last ones of two subtasks kept the job from ending.
+    """
+
+    async def story(stage: Stage) -> None:
+        job, manager, resources = stage.job, stage.manager, stage.term.resource_manager
+        resources.register("tm-1", 2, 1, manager)
+        await until(lambda: len(manager.commands("deploy_task")) == 2)
+        assert job.attempt is not None
+        old = job.attempt.attempt
+        resources.lose("tm-1", "its connection closed")
+        await until(lambda: job.restarts == 1)
+        resources.register("tm-1", 2, 1, manager)
+        await until(lambda: len(manager.commands("deploy_task")) == 4)
+        attempt = job.attempt
+        assert attempt.attempt != old
+
+        def tell(index: int, type: str, of: str = attempt.attempt, **facts: Any) -> None:
+            job.task_event(of, index, {"type": type, **facts})  # type: ignore[misc, arg-type]
+
+        tell(0, "running")
+        tell(1, "running")
+        tell(0, "end_of_input", of=old)
+        tell(1, "end_of_input", of=old)
+        tell(0, "failed", of=old, reason="it was killed", blame="environment")
+        tell(1, "gone", of=old)
+        await asyncio.sleep(0)
+        assert not manager.commands("checkpoint")
+        assert not attempt.end.done()
+        assert job.restarts == 1
+        tell(0, "end_of_input")
+        tell(1, "end_of_input")
+        await until(lambda: manager.commands("checkpoint"))
+        last = manager.commands("checkpoint")[-1]["checkpoint_id"]
+        for index in (0, 1):
+            state = SubtaskState(index, attempt.attempt, 7, 7, finished=True)
+            tell(index, "snapshot", checkpoint_id=last, state=state.to_json(), bytes=1)
+        await until(lambda: manager.commands("notify_complete"))
+        tell(0, "committed", checkpoint_id=last)
+        tell(0, "committed", of=old, checkpoint_id=last - 1)
+        tell(1, "committed", checkpoint_id=last)
+        await until(attempt.end.done)
+        assert attempt.end.result().outcome is Outcome.FINISHED
+        await until(lambda: manager.commands("stop"))
+        tell(0, "gone")
+        tell(1, "gone")
+        await until(lambda: stage.ended == [JobStatus.FINISHED])
+
+    play(io, story, parallelism=2)
 
 
 TWICE = RestartStrategy("fixed-delay", attempts=2, delay=0.001)
