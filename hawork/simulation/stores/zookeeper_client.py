@@ -101,6 +101,8 @@ class SimulatedClient:
         self.negotiated_timeout = settings.session_timeout
         self.last_failure: BaseException | None = None
         self.is_refused = False
+        self.refused_for = 0.0
+        """There is a server; what is cut off is silent."""
         self.client_state: str = KeeperState.CLOSED
         self.chroot = settings.chroot
         self.session: ServerSession | None = None
