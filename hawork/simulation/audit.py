@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -20,6 +21,9 @@ from hawork.simulation.scheduler import SimulatedProcess
 from hawork.simulation.world import World
 
 T = TypeVar("T")
+
+_NOTICES = 0.5
+"""Seconds after another one's grant, or after it stood still, in which a leader stops to act."""
 
 
 @dataclass
@@ -54,7 +58,30 @@ class Grants:
                     f"lead under {its_session}"
                 )
             kept.append(other)
+            self.world.scheduler.at(_NOTICES, functools.partial(self.look, holder))
         self.believers = [*kept, (process, driver, session_id)]
+
+    def resumed(self, process: SimulatedProcess) -> None:
+        """It stood still, and goes on: another one may lead since."""
+        self.world.scheduler.at(_NOTICES, functools.partial(self.look, process))
+
+    def look(self, process: SimulatedProcess) -> None:
+        """A process that runs acts as the leader only while its grant is the newest one.
+
+        It may write nothing, so that no store tells: it deploys tasks, and answers clients.
+        """
+        world = self.world
+        host = world.hosts.get(process)
+        if host is None or process.dead or process.frozen:
+            return
+        if world.scheduler.now < process.frozen_until + _NOTICES - 1e-9:
+            return  # it has just woken up
+        dispatcher = host.leading()
+        if dispatcher is not None and str(dispatcher.term.session_id) != world.granted[-1]:
+            world.violated(
+                f"{process.name} acts as the leader {dispatcher.term.session_id} although "
+                f"{world.granted[-1]} was granted"
+            )
 
 
 class AuditedBackend:

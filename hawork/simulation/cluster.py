@@ -106,6 +106,7 @@ class Cluster:
         self.files = InMemoryStorage()
         self.result_files = InMemoryStorage()
         self.grants = Grants(world)
+        world.resumed = self.grants.resumed
         self.keeps_results = random.random() < 0.5
         self.config: Configuration = checked(
             {

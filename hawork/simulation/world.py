@@ -63,6 +63,8 @@ class World:
         self.loops: list[SimulatedEventLoop] = []
         self.lose_tasks: Callable[[], None] = lambda: None
         """Ends the TaskManager, which starts again."""
+        self.resumed: Callable[[SimulatedProcess], None] = lambda process: None
+        """Told of a process that stood still and goes on."""
         self.cut_off: Callable[[str], None] = lambda name: None
         """Told the name of a process that nothing reaches from here on."""
         self._cut: dict[str, tuple[float, float]] = {}
@@ -273,6 +275,8 @@ class World:
     def _undone(self, verb: str, process: SimulatedProcess) -> None:
         if not process.dead:
             self.record("simulation", EventKind.FAULT, verb=verb, target=process.name)
+            if verb == "resume":
+                self.resumed(process)
 
     def kill(self, process: SimulatedProcess) -> None:
         """SIGKILL; does not return to a thread of the process."""

@@ -1,6 +1,6 @@
-"""Twelve defects more, thought up when the forty were found: of other kinds, in other places.
+"""Thirteen defects more, thought up when the forty were found: of other kinds, in other places.
 
-Of the first six the simulation found two. For the other four it had to learn something, which
+Of the first seven the simulation found two. For the others it had to learn something, which
 ``docs/simulation.md`` tells. The last six break nothing that a cluster's users could see, because
 something else holds; the table there says what.
 """
@@ -40,6 +40,9 @@ FRESH_DEFECTS = (
            "                    self._lease.failed(self._clock.monotonic())\n"
            "                    self._report(error)\n",
            "                except HaworkError:\n                    return\n", _EMBEDDED),
+    Defect("a revoked leader goes on for a while", f"{_LEADER}.revoke_leadership",
+           "self._loop.call_soon_threadsafe(self._want, None)",
+           "self._loop.call_soon_threadsafe(self._loop.call_later, 3.0, self._want, None)"),
 )
 
 HELD_BY_SOMETHING_ELSE = (
