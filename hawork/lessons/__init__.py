@@ -23,7 +23,7 @@ from hawork.lessons.leading import (
     check_unseen_death,
 )
 from hawork.lessons.on_call import answers_to, check_call, check_mended
-from hawork.lessons.order import tell_missing_names as _tell_missing_names
+from hawork.lessons.order import tell_in_sentences as _tell_in_sentences
 from hawork.lessons.prerequisites import needs
 from hawork.lessons.recordings import noted, recording
 from hawork.lessons.sleeping import two_leaders
@@ -76,4 +76,4 @@ __all__ = [
     "two_leaders",
 ]
 
-_tell_missing_names()  # in a notebook: importing this is how a lesson begins
+_tell_in_sentences()  # in a notebook: importing this is how a lesson begins

@@ -1,36 +1,41 @@
-"""Cells that are run out of their order: a name that no cell has made yet is one sentence."""
+"""A cell that is run before its turn, or interrupted, shows one sentence and no traceback."""
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import sys
 from types import CodeType, TracebackType
 from typing import Any, cast
 
-from hawork.core.one_sentence import lines_in_notebook
+from hawork.core.one_sentence import lines_in_notebook, tell_interrupt
 
-__all__ = ["tell_missing_names"]
+__all__ = ["tell_in_sentences"]
 
 _CELL = "<module>"
+_INTERRUPTS = (KeyboardInterrupt, asyncio.CancelledError)
+"""A cell that awaits is cancelled; any other one is interrupted."""
 
 
-def tell_missing_names() -> None:
-    """From now on a notebook answers a name that is not there with one sentence; repeatable.
+def tell_in_sentences() -> None:
+    """From now on a notebook answers a name that is not there, and an interrupt, with one sentence.
 
-    One that a function of the reader's own asks for keeps its traceback: there it is an error in
-    what the reader wrote. Without effect where no notebook runs.
+    A name that a function of the reader's own asks for keeps its traceback: there it is an error in
+    what the reader wrote. Without effect where no notebook runs; repeatable.
     """
     ipython = sys.modules.get("IPython")
     shell: Any = ipython.get_ipython() if ipython is not None else None
     if shell is not None and NameError not in shell.custom_exceptions:
-        shell.set_custom_exc((NameError,), _show)
+        shell.set_custom_exc((NameError, *_INTERRUPTS), _show)
 
 
 def _show(
-    shell: Any, kind: type[NameError], error: NameError, trace: TracebackType | None,
+    shell: Any, kind: type[BaseException], error: BaseException, trace: TracebackType | None,
     tb_offset: int | None = None,
 ) -> None:  # fmt: skip
-    if error.name and _is_of_a_cell(trace):
+    if isinstance(error, _INTERRUPTS):
+        tell_interrupt(error, "at this line")
+    elif isinstance(error, NameError) and error.name and _is_of_a_cell(trace):
         sentence, rendered = _sentence(error.name, shell.user_ns), cast(Any, error)
         rendered._render_traceback_ = lambda: lines_in_notebook(error, kind.__name__, sentence)
     shell.showtraceback((kind, error, trace), tb_offset=tb_offset)

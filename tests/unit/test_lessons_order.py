@@ -1,7 +1,9 @@
-"""What a notebook shows of a name that no cell has made yet."""
+"""What a notebook shows of a name that no cell has made yet, and of an interrupt."""
 
 from __future__ import annotations
 
+import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -21,8 +23,8 @@ class Notebook(InteractiveShell):  # type: ignore[misc]
 def notebook(monkeypatch: pytest.MonkeyPatch) -> Notebook:
     shell = Notebook(history_manager=None)
     monkeypatch.setattr("IPython.get_ipython", lambda: shell)
-    order.tell_missing_names()
-    order.tell_missing_names()
+    order.tell_in_sentences()
+    order.tell_in_sentences()
     return shell
 
 
@@ -50,3 +52,21 @@ def test_an_error_of_the_readers_own_function_keeps_its_traceback(notebook: Note
 
 def test_other_errors_are_as_they_were(notebook: Notebook) -> None:
     assert "ZeroDivisionError" in shown(notebook, "1 / 0")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "import signal\nsignal.raise_signal(signal.SIGINT)",
+        "import asyncio\nawait asyncio.wait_for(asyncio.shield(cancelled()), 5)",
+        "def own():\n    raise KeyboardInterrupt\n\nown()",
+    ],
+)
+def test_an_interrupt_is_one_sentence_wherever_it_strikes(notebook: Notebook, cell: str) -> None:
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    notebook.user_ns["cancelled"] = cancelled
+    told = shown(notebook, cell)
+    assert "Interrupted" in told and "stopped at this line: run the cell again to go on" in told
+    assert re.search(r"line \d: ", told) and len(notebook.shown) == 2
