@@ -39,7 +39,10 @@ myst_all_links_external = False
 
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True}
+autodoc_default_options = {
+    "members": True,
+    "exclude-members": "absent",  # what is said of the verbs of other clusters, for who calls one
+}
 python_use_unqualified_type_names = True
 
 html_theme = "furo"

@@ -48,7 +48,7 @@ class EventKind(str, enum.Enum):
     POINTER_REFUSED = "pointer.refused"  # namespace, name, operation, seconds, reason
     STATE_SET_ASIDE = "state.set_aside"  # what, reason
     JOB_ACKNOWLEDGED = "job.acknowledged"  # name
-    JOB_STATUS = "job.status"  # status, reason
+    JOB_STATUS = "job.status"  # status, reason; of hawork's own: name
     # moves, records (of this attempt), rate (records per second), seconds (since the last progress)
     JOB_PROGRESS = "job.progress"
     JOB_RESTORED = "job.restored"  # checkpoint_id, records, skipped
@@ -107,6 +107,13 @@ class Event:
     job_id: str | None = None
     step: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def job_name(self) -> str | None:
+        """The name of its job, where it tells that."""
+        if self.kind in (EventKind.JOB_ACKNOWLEDGED, EventKind.JOB_STATUS):
+            return str(self.facts.get("name") or "") or None
+        return None
 
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = {

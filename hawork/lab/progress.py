@@ -43,7 +43,10 @@ def describe(details: JobDetails) -> str:
 
     ``RUNNING · 120,000 records · 55,000/s · 7 checkpoints · restored from 5``
     """
-    parts = [str(details.status), f"{details.records:,} records"]
+    parts = [str(details.status)]
+    if details.records or not details.status.globally_terminal:
+        # A leader that only found the result of a job does not know how many there were.
+        parts.append(f"{details.records:,} records")
     if details.records_per_second:
         parts.append(f"{details.records_per_second:,.0f}/s")
     if details.checkpoints:

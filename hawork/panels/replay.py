@@ -192,9 +192,8 @@ class _Jobs:
         if event.job_id is None or self._terms.deposed(event.session_id):
             return  # a deposed leader suspends what is no longer its own
         row = self._row(event.job_id)
-        if kind is EventKind.JOB_ACKNOWLEDGED:
-            row["name"] = str(facts.get("name") or row["name"])
-        elif kind is EventKind.JOB_STATUS:
+        row["name"] = event.job_name or row["name"]
+        if kind is EventKind.JOB_STATUS:
             row["status"] = str(facts.get("status"))
             row["ended"] = row["status"] in _ENDED
             row["restarts"] += row["status"] == JobStatus.RESTARTING.value

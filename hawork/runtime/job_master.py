@@ -376,6 +376,7 @@ class JobMaster:
                 job_id=self.job_id,
                 status=status.value,
                 reason=reason,
+                name=self.graph.name,  # a leader may die before it acknowledges the submission
             )
         return moved
 

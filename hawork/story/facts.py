@@ -61,8 +61,8 @@ class Facts:
             reached.monotonic, reached.process = event.monotonic, event.process
         if event.kind is EventKind.STEP_CONTINUED:
             self.woken[event.process] = event.monotonic
-        if event.kind is EventKind.JOB_ACKNOWLEDGED and event.job_id:
-            self.jobs[event.job_id] = str(event.facts.get("name") or event.job_id)
+        if event.job_id and event.job_name:
+            self.jobs[event.job_id] = event.job_name
         self._stalls.see(event)
         sentence = None if self._is_again(event) else tell(event, self.jobs)
         if self._stalls.is_of_the_process(event):

@@ -49,7 +49,7 @@ class JobLanes:
         self._called: dict[str, str] = {}
         """The job that has a name."""
         self.handlers: dict[EventKind, Callable[[Event, float], None]] = {
-            EventKind.JOB_ACKNOWLEDGED: self._on_job_acknowledged,
+            EventKind.JOB_ACKNOWLEDGED: self._on_name,
             EventKind.JOB_STATUS: self._on_job_status,
             EventKind.JOB_PROGRESS: self._on_job_progress,
             EventKind.CHECKPOINT_COMPLETED: self._on_checkpoint_completed,
@@ -84,9 +84,9 @@ class JobLanes:
             before = "" if is_progress(lane) else f"{NOT_KNOWN}, {state.status} before"
             self._turn(lane, replace(state, status=NOT_KNOWN, since=moment, label=before))
 
-    def _on_job_acknowledged(self, event: Event, now: float) -> None:
+    def _on_name(self, event: Event, now: float) -> None:
         job_id = event.job_id or ""
-        name = str(event.facts.get("name") or job_id[:8])
+        name = event.job_name or job_id[:8]
         if job_id in self._names:
             return
         if name in self._called:
@@ -117,6 +117,8 @@ class JobLanes:
     def _on_job_status(self, event: Event, now: float) -> None:
         if self._terms.deposed(event.session_id):
             return  # a deposed leader suspends what is no longer its own
+        if event.job_name:
+            self._on_name(event, now)
         lane, status = self._lane(event), str(event.facts.get("status"))
         self._turn(lane, _State(status, event.session_id or "", now, event.process))
         if status in _ENDED and (ended := self._states.pop(progress_of(lane), None)):

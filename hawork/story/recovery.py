@@ -133,8 +133,8 @@ def recoveries_of(
     jobs: defaultdict[str, defaultdict[str, _Job]] = defaultdict(lambda: defaultdict(_Job))
     for event in events:
         session_id, job_id = event.session_id or "", event.job_id or ""
-        if event.kind is EventKind.JOB_ACKNOWLEDGED and event.facts.get("name"):
-            names.setdefault(job_id, str(event.facts["name"]))
+        if event.job_name:
+            names.setdefault(job_id, event.job_name)
         if event.kind is EventKind.LEADERSHIP_GRANTED:
             grants.setdefault(session_id, event.monotonic)
         elif event.kind in _ENDS:

@@ -117,9 +117,8 @@ def _jobs(events: Sequence[Event]) -> list[dict[str, Any]]:
             event.job_id,
             {"job": event.job_id, "name": "", "status": "", "checkpoints": 0, "restored from": ""},
         )
-        if event.kind is EventKind.JOB_ACKNOWLEDGED:
-            job["name"] = event.facts.get("name", "")
-        elif event.kind is EventKind.JOB_STATUS:
+        job["name"] = job["name"] or event.job_name or ""
+        if event.kind is EventKind.JOB_STATUS:
             job["status"] = event.facts.get("status", "")
         elif event.kind is EventKind.CHECKPOINT_COMPLETED:
             job["checkpoints"] += 1

@@ -266,6 +266,17 @@ def test_a_job_is_a_lane_with_its_checkpoints_and_its_restore() -> None:
     assert sum(label.startswith("checkpoint") for label in labels) == 4
 
 
+def test_a_job_whose_leader_died_before_it_acknowledged_it_has_its_name() -> None:
+    story = Story().started(0.0, "jm-1").leads(0.5, "jm-1")
+    story.add(1, "jm-1", EventKind.JOB_STATUS, job_id="a" * 32, status="CREATED", name="delays")
+    story.add(2, "jm-1", EventKind.JOB_STATUS, job_id="a" * 32, status="FINISHED", name="delays")
+    assert "job delays" in Timeline.of(story.events).lanes
+    facts = Facts()
+    for event in story.events:
+        facts.see(event)
+    assert facts.news[-1][1] == "job delays is FINISHED"
+
+
 def test_a_deposed_leader_suspends_nothing_but_its_own_belief() -> None:
     story = paused_leader()
     for at, name, status in ((1, "jm-1", "RUNNING"), (4.3, "jm-2", "RUNNING"),
