@@ -48,7 +48,7 @@ class FsspecStateStorage:
     def __repr__(self) -> str:
         return f"FsspecStateStorage({self._url!r})"
 
-    def write(self, path: str, data: bytes, *, flush: bool = True) -> None:
+    def write(self, path: str, data: bytes, *, flush: bool = True, fresh: bool = False) -> None:
         """Where a rename does not replace (SFTP, HDFS), the old file goes first: for a moment
         there is none. What must not be missed has a pointer that says what it holds.
         """

@@ -81,7 +81,7 @@ class JobFiles:
         """
         path = self.path(kind, name)
         try:
-            self._storage.write(path, payload, flush=flush)
+            self._storage.write(path, payload, flush=flush, fresh=name is None)
         except HighAvailabilityError:
             if name is None:
                 self.discard(kind, path)

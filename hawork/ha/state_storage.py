@@ -15,13 +15,15 @@ class StateStorage(Protocol):
     ``StoreUnavailableError`` when the directory cannot be reached, is full or not writable.
     """
 
-    def write(self, path: str, data: bytes, *, flush: bool = True) -> None:
+    def write(self, path: str, data: bytes, *, flush: bool = True, fresh: bool = False) -> None:
         """Store a whole file, durably and atomically: readers see all of it or none.
 
         An existing file of that path is replaced. Directories are made as needed. After
         an error the file may be there or not; writing it again is fine. Without ``flush`` the
         file survives the end of this process at once, and a power cut when a later ``write``
         by the same storage into the same directory, or one above or below it, has returned.
+        ``fresh``: nothing ever had this name, and who reads the file knows its hash. A power cut
+        before the return may then leave it there unfinished.
         """
 
     def read(self, path: str, most: int | None = None) -> bytes:

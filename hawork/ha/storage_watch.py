@@ -60,9 +60,9 @@ class WatchedStorage:
     def __repr__(self) -> str:
         return repr(self._inner)
 
-    def write(self, path: str, data: bytes, *, flush: bool = True) -> None:
+    def write(self, path: str, data: bytes, *, flush: bool = True, fresh: bool = False) -> None:
         with self._watch.during(f"writing {path} in storageDir"):
-            self._inner.write(path, data, flush=flush)
+            self._inner.write(path, data, flush=flush, fresh=fresh)
 
     def read(self, path: str, most: int | None = None) -> bytes:
         with self._watch.during(f"reading {path} in storageDir"):

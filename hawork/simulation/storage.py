@@ -20,7 +20,7 @@ class SimulatedStorage:
         self._files = files
         self._touches = touches
 
-    def write(self, path: str, data: bytes, *, flush: bool = True) -> None:
+    def write(self, path: str, data: bytes, *, flush: bool = True, fresh: bool = False) -> None:
         self._touches(path)
         self._world.request(
             "storage.write", lambda: self._files.write(path, data), lost=StoreUnavailableError

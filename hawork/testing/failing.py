@@ -71,8 +71,8 @@ class FailingStorage:
         self._inner = inner
         self._failures = failures
 
-    def write(self, path: str, data: bytes, *, flush: bool = True) -> None:
-        self._failures.run("write", lambda: self._inner.write(path, data, flush=flush))
+    def write(self, path: str, data: bytes, *, flush: bool = True, fresh: bool = False) -> None:
+        self._failures.run("write", lambda: self._inner.write(path, data, flush=flush, fresh=fresh))
 
     def read(self, path: str, most: int | None = None) -> bytes:
         return self._failures.run("read", lambda: self._inner.read(path, most))

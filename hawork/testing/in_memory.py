@@ -284,7 +284,7 @@ class InMemoryStorage:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
 
-    def write(self, path: str, data: bytes, *, flush: bool = True) -> None:
+    def write(self, path: str, data: bytes, *, flush: bool = True, fresh: bool = False) -> None:
         self.files[checked_path(path)] = bytes(data)
 
     def read(self, path: str, most: int | None = None) -> bytes:

@@ -50,7 +50,7 @@ class HangingStorage(InMemoryStorage):
         self.answers = threading.Event()
         self.answers.set()
 
-    def write(self, path: str, data: bytes, *, flush: bool = True) -> None:
+    def write(self, path: str, data: bytes, *, flush: bool = True, fresh: bool = False) -> None:
         self.answers.wait()
         super().write(path, data, flush=flush)
 

@@ -16,6 +16,7 @@ removed files           nothing: an orphan goes with its job            nothing 
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,8 @@ class Disk:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.flushed: list[str] = []
+        self.files: list[str] = []
+        """The names of the files as they were forced to the disk."""
         self.broken = ""
         """The end of the name of what cannot be flushed."""
         self._fsync = os.fsync
@@ -46,7 +49,10 @@ class Disk:
         name = str(path.relative_to(self.root))
         if self.broken and name.endswith(self.broken):
             raise OSError(5, "Input/output error")
-        self.flushed.append("file" if name.endswith(".tmp") else name)
+        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        self.flushed.append("file" if is_file else name)
+        if is_file:
+            self.files.append(name)
         self._fsync(descriptor)
 
     def taken(self) -> list[str]:
@@ -99,6 +105,29 @@ def test_a_checkpoint_waits_for_its_bytes_and_its_directory(on_disk: World, disk
         disk.taken()
         checkpoints.add(checkpoint(number))
         assert disk.taken() == ["file", FOLDER]
+
+
+def test_a_file_that_only_its_pointer_tells_of_has_its_name_before_it_is_flushed(
+    on_disk: World, disk: Disk
+) -> None:
+    """So that one commit of the file system's journal holds both."""
+    submit(on_disk)
+    on_disk.lead().completed_checkpoints(JOB, retained=1).add(checkpoint(1))
+    artifact, job_graph, completed = disk.files
+    assert artifact.endswith(".tmp")
+    assert job_graph.startswith(f"{FOLDER}/submittedJobGraph")
+    assert completed.startswith(f"{FOLDER}/completedCheckpoint")
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_file_that_cannot_be_flushed_is_gone(disk: Disk, fresh: bool) -> None:
+    disk.broken = ""
+    storage = LocalStateStorage(disk.root)
+    storage.write("kept", b"before")
+    disk.broken = "new" if fresh else ".tmp"
+    with pytest.raises(StoreUnavailableError, match="Input/output"):
+        storage.write("new", b"half", fresh=fresh)
+    assert storage.list("", unfinished=True) == ["kept"]
 
 
 # --- and that it is enough ---------------------------------------------------------------
