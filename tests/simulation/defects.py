@@ -140,7 +140,7 @@ DEFECTS = (
            "            if False:\n                fence(", _EMBEDDED),
     # --- ZooKeeper ------------------------------------------------------------------------------
     Defect("transactions do not check the latch node", f"{_ZK}.latch:_transaction",
-           "        transaction.check(fence, -1)\n",
+           "        transaction.check(path, -1)\n",
            "        transaction.check(\"/\", -1)\n", _ZOOKEEPER),
     Defect("who is not the first leads",
            f"{_ZK}.election_driver:ZooKeeperLeaderElectionDriver._stand",

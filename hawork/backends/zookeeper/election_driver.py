@@ -297,7 +297,7 @@ class ZooKeeperLeaderElectionDriver:
         leadership = self._leadership = _Leadership(node, 0.0, 0.0)
         try:
             sent = self._now()
-            self._latch.commit(node.path, lambda _: None, node.path)
+            self._latch.commit(node.fence, lambda _: None, node.path)
             if self._latch.watch(node.path, lambda _: self._on_own(leadership)) is None:
                 raise LeadershipLostError(f"our latch node {node.path} is gone")
         except BaseException:

@@ -13,7 +13,7 @@ import ipaddress
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hawork.backends.zookeeper import client as zk
 from hawork.backends.zookeeper.known_versions import KnownVersions
@@ -29,6 +29,14 @@ Build = Callable[[Any], None]
 """Adds operations to kazoo's transaction."""
 
 
+class Fence(NamedTuple):
+    """What every write of a leadership checks: its latch node, and whose session it lives in."""
+
+    path: str
+    owner: int | None = None
+    """``None`` where the leadership was granted to another process."""
+
+
 @dataclass(frozen=True, slots=True)
 class LatchNode:
     """Our own node: the leadership it stands for, and the ZooKeeper session it lives in."""
@@ -36,6 +44,10 @@ class LatchNode:
     session_id: LeaderSessionID
     path: str
     owner: int
+
+    @property
+    def fence(self) -> Fence:
+        return Fence(self.path, self.owner)
 
 
 class Latch:
@@ -45,7 +57,7 @@ class Latch:
         self._session = session
         self._paths = paths
         self._lock = threading.Lock()
-        self._granted: dict[LeaderSessionID, str] = {}
+        self._granted: dict[LeaderSessionID, Fence] = {}
         self.versions = KnownVersions()
         self._ended: LeaderSessionID | None = None
 
@@ -101,40 +113,54 @@ class Latch:
         """Remember which node the leadership stands on."""
         self.versions.begin(node.session_id)
         with self._lock:
-            self._granted = {node.session_id: node.path}
+            self._granted = {node.session_id: node.fence}
 
     def ended(self, session_id: LeaderSessionID) -> None:
         with self._lock:
             self._granted.pop(session_id, None)
             self._ended = session_id
 
-    def fence(self, session_id: LeaderSessionID) -> str:
-        """The node to check in every write of a leadership.
+    def fence(self, session_id: LeaderSessionID) -> Fence:
+        """What to check in every write of a leadership.
 
         ``LeadershipLostError`` when it is known to have ended, or never was.
         """
         with self._lock:
-            path = self._granted.get(session_id)
+            fence = self._granted.get(session_id)
             ended = session_id in (self._ended, NO_LEADERSHIP)
-        if path is None and not ended:
+        if fence is None and not ended:
             # Granted to another process, or to none.
             first = next(iter(self._children()), None)
             if first is not None and session_id_of(first) == session_id:
-                path = f"{self._paths.latch}/{first}"
-        if path is None:
+                fence = Fence(f"{self._paths.latch}/{first}")
+        if fence is None:
             raise LeadershipLostError(f"{session_id} does not lead, or not any more")
-        return path
+        return fence
 
-    def commit(self, fence: str, build: Build, what: str) -> list[Any]:
-        """One transaction: check the latch node ``fence``, and do what ``build`` adds.
+    def commit(self, fence: Fence, build: Build, what: str) -> list[Any]:
+        """One transaction: check the latch node of ``fence``, and do what ``build`` adds.
 
-        Returns the results of what was added. ``LeadershipLostError`` when the node is gone;
-        the errors of the operations themselves are kazoo's; otherwise as
-        ``ZooKeeperSession.perform``.
+        Returns the results of what was added. ``LeadershipLostError`` when the node is gone, or
+        lives in a session that is not ours any more: servers that were away keep it for a session
+        timeout after they are back, while its leadership was revoked. The errors of the
+        operations themselves are kazoo's; otherwise as ``ZooKeeperSession.perform``.
         """
-        results: list[Any] = self._session.perform(_transaction(fence, build), what)
+        transaction = _transaction(fence.path, build)
+
+        def send(client: zk.ZooKeeperClient) -> Any:
+            identity = self._session.identity
+            if fence.owner is not None and identity is not None and identity[0] != fence.owner:
+                raise LeadershipLostError(
+                    f"the leadership is over: its latch node {fence.path} is of session "
+                    f"{fence.owner:#x}, and ours is {identity[0]:#x} now"
+                )
+            return transaction(client)
+
+        results: list[Any] = self._session.perform(send, what)
         if isinstance(results[0], zk.NoNodeError):
-            raise LeadershipLostError(f"the leadership is over: its latch node {fence} is gone")
+            raise LeadershipLostError(
+                f"the leadership is over: its latch node {fence.path} is gone"
+            )
         for result in results:
             if isinstance(result, (zk.NoAuthError, zk.InvalidACLError)):
                 raise access_denied(what, result)
@@ -144,7 +170,7 @@ class Latch:
                 raise result
         return results[1:]
 
-    def prove(self, fence: str, done: Callable[[bool | None], None]) -> None:
+    def prove(self, path: str, done: Callable[[bool | None], None]) -> None:
         """Ask the ensemble, by a transaction, whether the latch node is there.
 
         ``done`` hears it on one of kazoo's threads; ``None`` when there was no answer.
@@ -158,7 +184,7 @@ class Latch:
             else:
                 done(not isinstance(found, zk.NoNodeError))
 
-        self._session.send(_transaction(fence, lambda _: None), answered)
+        self._session.send(_transaction(path, lambda _: None), answered)
 
     def watch_own(
         self, path: str, changed: Callable[[zk.WatchedEvent], None], gone: Callable[[], None]
@@ -242,10 +268,10 @@ def _foreign(path: str, reason: str) -> ConfigurationError:
     )
 
 
-def _transaction(fence: str, build: Build) -> Send:
+def _transaction(path: str, build: Build) -> Send:
     def send(client: zk.ZooKeeperClient) -> Any:
         transaction = client.transaction()
-        transaction.check(fence, -1)
+        transaction.check(path, -1)
         build(transaction)
         return transaction.commit_async()
 

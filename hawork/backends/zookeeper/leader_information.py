@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hawork.backends.zookeeper import client as zk
-from hawork.backends.zookeeper.latch import Latch, LatchNode, ensure_path
+from hawork.backends.zookeeper.latch import Fence, Latch, LatchNode, ensure_path
 from hawork.backends.zookeeper.paths import ZNodePaths
 from hawork.backends.zookeeper.session import OutcomeUnknownError, ZooKeeperSession
 from hawork.core.errors import (
@@ -75,7 +75,7 @@ class PublishedInformation:
             components = list(self._published)
         with contextlib.suppress(LeadershipLostError):
             for component_id in components:
-                self._delete(component_id, node.path)
+                self._delete(component_id, node.fence)
         self.forget()
 
     def forget(self) -> None:
@@ -124,14 +124,14 @@ class PublishedInformation:
 
     # --- transactions ---------------------------------------------------------------------
 
-    def _delete(self, component_id: str, fence: str) -> None:
+    def _delete(self, component_id: str, fence: Fence) -> None:
         with self._lock:
             self._published.pop(component_id, None)
         paths = self._paths
         for path in (paths.connection_info(component_id), paths.component(component_id)):
             self._decided(path, functools.partial(self._remove, path, fence))
 
-    def _write(self, path: str, data: bytes, fence: str) -> None:
+    def _write(self, path: str, data: bytes, fence: Fence) -> None:
         for _ in range(_TRIES):
             stat = self._session.read(lambda client: client.exists_async(path), path)
             try:
@@ -157,7 +157,7 @@ class PublishedInformation:
 
         return build
 
-    def _remove(self, path: str, fence: str) -> None:
+    def _remove(self, path: str, fence: Fence) -> None:
         with contextlib.suppress(zk.NoNodeError, zk.NotEmptyError):
             self._latch.commit(fence, lambda transaction: transaction.delete(path), path)
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from hawork.backends.zookeeper import client as zk
-from hawork.backends.zookeeper.latch import Latch, ensure_path
+from hawork.backends.zookeeper.latch import Fence, Latch, ensure_path
 from hawork.backends.zookeeper.multi_read import Denied, read_children, read_nodes
 from hawork.backends.zookeeper.paths import ZNodePaths, entry_name, name_of_entry
 from hawork.backends.zookeeper.session import (
@@ -224,7 +224,7 @@ class ZooKeeperPointerStore:
             with contextlib.suppress(zk.NotEmptyError):  # the parent of something else, too
                 self._commit_removal(fence, [parent])
 
-    def _remove(self, fence: str, entries: Sequence[str]) -> None:
+    def _remove(self, fence: Fence, entries: Sequence[str]) -> None:
         try:
             self._commit_removal(fence, entries)
         except zk.NotEmptyError:
@@ -233,7 +233,7 @@ class ZooKeeperPointerStore:
             for entry in entries:
                 self._remove(fence, [entry])
 
-    def _commit_removal(self, fence: str, paths: Sequence[str]) -> None:
+    def _commit_removal(self, fence: Fence, paths: Sequence[str]) -> None:
         def build(transaction: Any) -> None:
             for path in paths:
                 transaction.delete(path)
@@ -252,7 +252,7 @@ class ZooKeeperPointerStore:
     def _path(self, name: str) -> str:
         return f"{self.parent}/{entry_name(name)}"
 
-    def _make_parents(self, fence: str) -> None:
+    def _make_parents(self, fence: Fence) -> None:
         """Fenced: what a deposed leader made for a job that is over would stay."""
         top = self._paths.pointers
         ensure_path(self._session, self._paths, top)
@@ -261,7 +261,7 @@ class ZooKeeperPointerStore:
             path = f"{path}/{name}"
             self._make(path, fence)
 
-    def _make(self, path: str, fence: str) -> None:
+    def _make(self, path: str, fence: Fence) -> None:
         if self._session.read(lambda client: client.exists_async(path), path) is None:
             with contextlib.suppress(zk.NodeExistsError, OutcomeUnknownError):  # seen next time
                 self._latch.commit(fence, lambda tx: tx.create(path, b""), path)
@@ -291,7 +291,7 @@ class ZooKeeperPointerStore:
         except StoreUnavailableError:
             raise _unknown(path, error) from None
 
-    def _confirm(self, fence: str, path: str, error: OutcomeUnknownError) -> None:
+    def _confirm(self, fence: Fence, path: str, error: OutcomeUnknownError) -> None:
         """What was read back is as we wrote it: by us, or by the next leader, if there is one.
 
         The caller may ask the fence by this write, before it touches what is not fenced.

@@ -339,3 +339,19 @@ def test_without_a_connection_nothing_is_written(cluster: ClusterUnderTest) -> N
     for write in WRITES.values():
         with pytest.raises((StoreUnavailableError, LeadershipLostError)):
             write(leader, 1)
+
+
+def test_a_write_of_an_earlier_session_is_refused_although_its_latch_node_is_there(
+    cluster: ClusterUnderTest,
+) -> None:
+    """n3-60106: the servers were away, the leadership was revoked, and the process had another
+    session when they came back; they kept its old latch node for a session timeout."""
+    earlier, later = cluster.open(), cluster.open()
+    path = f"{cluster.paths.latch}/late"
+    held = earlier._latch.fence(cluster.contend(earlier).granted())
+    with pytest.raises(LeadershipLostError, match="of session 0x"):
+        later._latch.commit(held, lambda transaction: transaction.create(path, b""), path)
+    assert cluster.kazoo.exists(held.path)
+    assert not cluster.kazoo.exists(path)
+    earlier._latch.commit(held, lambda transaction: transaction.create(path, b""), path)
+    assert cluster.kazoo.exists(path)
