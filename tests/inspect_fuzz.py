@@ -99,6 +99,8 @@ class _OneFile:
         self._data = data
         self.notes: Sequence[str] = ()
         self.folders: Set[str] = frozenset()
+        self.unseen: Set[str] = frozenset()
+        self.whole = True
 
     def listing(self) -> Sequence[StoredFile]:
         return [StoredFile(self._name, len(self._data))]

@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stderr.write(f"hawork: {printable(str(error))}\n")
         return USAGE
     except HaworkError as error:
-        return _could_not_look(error, arguments)
+        return _could_not_look(str(error), arguments)
     try:
         if arguments.watch is not None:
             return _watch(sources, target, arguments)
@@ -103,16 +103,22 @@ def run(arguments: argparse.Namespace) -> int:
 
             save_case(inspection, Path(arguments.save))
     except HaworkError as error:
-        return _could_not_look(error, arguments)
+        return _could_not_look(str(error), arguments)
+    except Exception as error:
+        if os.environ.get("HAWORK_DEBUG"):
+            raise
+        from hawork.cli.main import sentence_of
+
+        return _could_not_look(sentence_of(error), arguments)
     return inspection.exit_status
 
 
-def _could_not_look(error: HaworkError, arguments: argparse.Namespace) -> int:
+def _could_not_look(why: str, arguments: argparse.Namespace) -> int:
     """Not even the first look was possible: never to be mistaken for a clean cluster."""
-    sys.stderr.write(f"hawork: could not look: {printable(str(error))}\n")
+    sys.stderr.write(f"hawork: could not look: {printable(why)}\n")
     if arguments.json:
         nothing = {
-            "could_not_look": str(error),
+            "could_not_look": why,
             "findings": [],
             "recovery": {"jobmanager": "unknown", "jobs": {}},
         }

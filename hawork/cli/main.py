@@ -75,11 +75,13 @@ COMMANDS = {
 _MODULES = {"list": "list_jobs", "class": "class_table"}
 _USAGE = {"inspect": 64, "repair": 64, "restore": 64}
 """Exit status of a wrong command line, where it is not 2."""
+_MISTAKE = {"inspect": 2, "repair": 2, "restore": 2}
+"""Exit status after a mistake of hawork's own, where it is not 1, which there says *found*."""
 
 EXIT_STATUSES = {
     0: "it is done; `inspect` found nothing",
     1: "it did not work, and one sentence says why; `inspect` found something",
-    2: "the command line is wrong; `inspect` could not look",
+    2: "the command line is wrong; `inspect` could not look, for whatever reason",
     64: "the command line of `inspect` is wrong",
     130: "interrupted",
 }
@@ -110,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("HAWORK_DEBUG"):
             raise
         sys.stderr.write(f"hawork: {sentence_of(error)}\n")
-        return 1
+        return _MISTAKE.get(command or "", 1)
 
 
 def sentence_of(error: BaseException) -> str:

@@ -14,12 +14,12 @@ import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, cast
 
 from hawork.core.errors import ConfigurationError, StoreUnavailableError
-from hawork.inspect.storage import MOST_FILES, Storage, StoredFile, inside
+from hawork.inspect.storage import MOST_FILES, Listed, Storage, StoredFile, inside
 from hawork.inspect.tar import TarStorage, is_tar
 
 __all__ = [
@@ -37,7 +37,8 @@ _BUFFER: Final = 1 << 16
 def open_storage(place: str) -> Storage:
     """What is at ``place``: a directory, a tar (gz, xz, bz2), a zip, or a URL of fsspec's.
 
-    ``ConfigurationError`` when there is none of these.
+    ``ConfigurationError`` when there is none of these, ``StoreUnavailableError`` when the server of
+    a URL cannot be reached.
     """
     if "://" in place and not place.startswith("file://"):
         return FsspecStorage(place)
@@ -58,20 +59,19 @@ def open_storage(place: str) -> Storage:
     )
 
 
-class DirectoryStorage:
+class DirectoryStorage(Listed):
     """A directory of this machine. Links are followed as long as they stay inside it."""
 
     def __init__(self, root: Path) -> None:
+        super().__init__()
         self._root = Path(os.path.realpath(root))
         self._below = f"{str(self._root).rstrip('/')}/"
         self._real: set[str] = set()
         """Folders without a link on the way to them, since the last listing."""
-        self.notes: list[str] = []
-        self.folders: set[str] = set()
 
     def listing(self) -> Sequence[StoredFile]:
         self._real = set()
-        self.notes, self.folders = [], set()
+        self.begin()
         found: list[StoredFile] = []
         waiting = [""]
         while waiting:
@@ -81,7 +81,7 @@ class DirectoryStorage:
             except OSError as error:
                 if not folder:
                     raise StoreUnavailableError(f"{self._root} cannot be listed: {error}") from None
-                self.notes.append(f"directory {folder} cannot be listed: {error.strerror}")
+                self.pass_over(folder, f"is a directory that cannot be listed: {error.strerror}")
                 continue
             if folder:
                 self.folders.add(folder)
@@ -93,9 +93,9 @@ class DirectoryStorage:
                     elif (file := self._file(name, entry)) is not None:
                         found.append(file)
                 except OSError as error:
-                    self.notes.append(f"{name} cannot be looked at: {error.strerror}")
+                    self.pass_over(name, f"cannot be looked at: {error.strerror}")
             if len(found) > MOST_FILES:
-                self.notes.append(f"there are more than {MOST_FILES} files: the rest is not listed")
+                self.miss(f"there are more than {MOST_FILES} files: the rest is not listed")
                 break
         return found
 
@@ -103,14 +103,14 @@ class DirectoryStorage:
         if entry.is_symlink():
             target = Path(os.path.realpath(entry.path))
             if not target.is_relative_to(self._root):
-                self.notes.append(f"{name} is a link that leads out: it is not followed")
+                self.pass_over(name, "is a link that leads out: it is not followed")
                 return None
             if target.is_dir():
-                self.notes.append(f"{name} is a link to a directory: it is not followed")
+                self.pass_over(name, "is a link to a directory: it is not followed")
                 return None
         status = entry.stat()
         if not stat.S_ISREG(status.st_mode):
-            self.notes.append(f"{name} is not a regular file: it is not opened")
+            self.pass_over(name, "is not a regular file: it is not opened")
             return None
         return StoredFile(name, status.st_size, status.st_mtime)
 
@@ -142,12 +142,11 @@ class DirectoryStorage:
         return os.open(path, flags)
 
 
-class ZipStorage:
+class ZipStorage(Listed):
     """A zip; its directory at the end is read once."""
 
     def __init__(self, path: Path) -> None:
-        self.notes: list[str] = []
-        self.folders: set[str] = set()
+        super().__init__()
         try:
             self._zip = zipfile.ZipFile(path)
         except IsADirectoryError:
@@ -161,7 +160,7 @@ class ZipStorage:
         self._members: dict[str, zipfile.ZipInfo] = {}
 
     def listing(self) -> Sequence[StoredFile]:
-        self.notes, self.folders = [], set()
+        self.begin()
         self._members = {}
         members = self._zip.infolist()
         # Windows PowerShell's Compress-Archive separates by backslashes.
@@ -175,9 +174,9 @@ class ZipStorage:
                     self.folders.add(name)
                 continue
             if name is None:
-                self.notes.append(f"{member.filename!r} leads out of the archive: not looked at")
+                self.miss(f"{member.filename!r} leads out of the archive: not looked at")
             elif mode and not (stat.S_ISREG(mode) or stat.S_IFMT(mode) == 0):
-                self.notes.append(f"{name} is a link or a device: it is not followed")
+                self.pass_over(name, "is a link or a device: it is not followed")
             else:
                 self._members[name] = member
         return [StoredFile(name, each.file_size, _zip_time(each))
@@ -223,13 +222,12 @@ def _zip_time(member: zipfile.ZipInfo) -> float | None:
         return None
 
 
-class FsspecStorage:
+class FsspecStorage(Listed):
     """Whatever fsspec knows: S3, GCS, HDFS, HTTP; fsspec is imported here, when it is needed."""
 
     def __init__(self, url: str) -> None:
+        super().__init__()
         self._url = url
-        self.notes: list[str] = []
-        self.folders: Set[str] = frozenset()
         try:
             from fsspec.core import url_to_fs
 
@@ -241,6 +239,10 @@ class FsspecStorage:
             ) from None
         except ValueError as error:
             raise ConfigurationError(f"{url} cannot be opened: {error}") from None
+        except Exception as error:  # some drivers connect here, and each has exceptions of its own
+            raise StoreUnavailableError(
+                f"{url} cannot be opened: {error or type(error).__name__}"
+            ) from error
         self._root = str(root).rstrip("/")
 
     def listing(self) -> Sequence[StoredFile]:
@@ -281,26 +283,24 @@ def _modified(facts: dict[str, Any]) -> float | None:
     return None
 
 
-class UnionStorage:
+class UnionStorage(Listed):
     """Several storages as one; the names of each begin with its prefix."""
 
     def __init__(self, parts: Mapping[str, Storage]) -> None:
+        super().__init__()
         self._parts = dict(parts)
-        self.notes: list[str] = []
-        self.folders: set[str] = set()
 
     def listing(self) -> Sequence[StoredFile]:
         """What can be listed; a part that cannot be is named in ``notes``."""
-        self.notes, self.folders = [], set()
+        self.begin()
         found: list[StoredFile] = []
         for prefix, part in self._parts.items():
             try:
                 listed = part.listing()
             except StoreUnavailableError as error:
-                self.notes.append(str(error))
+                self.pass_over(prefix, f"cannot be listed: {error}")
                 continue
-            self.notes += part.notes
-            self.folders |= {f"{prefix}/{folder}" for folder in part.folders}
+            self.take_in(part, prefix)
             found += [
                 StoredFile(f"{prefix}/{file.name}", file.size, file.modified) for file in listed
             ]

@@ -75,6 +75,7 @@ def _write_case(inspection: Inspection, path: Path) -> None:
         facts["files"] = [[file.name, file.size, file.modified] for file in cluster.files]
         facts["mapping"] = list(cluster.files.mapping)
         facts["complete"] = cluster.files.complete
+        facts["unseen"] = sorted(cluster.files.unseen)
         facts["folders"] = sorted(cluster.files.there)
         if (folder := _own_folder(cluster)) is not None:
             facts["digests"] = own_digests(cluster.files, folder)

@@ -84,10 +84,9 @@ def parse_configmaps(content: bytes, name: str) -> Dump:
     maps: list[ConfigMap] = []
     binary: list[str] = []
     other, listed = 0, False
-    for document in _documents(text, name, problems):
-        listed = listed or isinstance(document, list) or (
-            isinstance(document, dict) and isinstance(document.get("items"), list)
-        )  # fmt: skip
+    is_json = text.lstrip()[:1] in ("{", "[")
+    for document in _documents(text, is_json, name, problems):
+        listed = _is_whole_list(document, is_json, name, problems) or listed
         for item in _items(document):
             if item.get("kind", "ConfigMap") != "ConfigMap":
                 other += 1
@@ -100,24 +99,48 @@ def parse_configmaps(content: bytes, name: str) -> Dump:
                 if found.name.endswith("-config-map") and item.get("binaryData"):
                     binary.append(found.name)
     whole = listed and not problems
-    if not maps and not whole:
-        reason = problems[0] if problems else f"{name} is empty" if not text.strip() else name
+    if not maps and (other or not whole):  # 'kubectl get all' prints all kinds but this one
+        reason = problems[0] if problems else name
+        reason = f"{reason} has {other} other objects in it" if other else reason
+        reason = f"{name} is empty" if not text.strip() else f"{reason}{_beginning(text)}"
         raise ConfigurationError(
             f"{reason}: there is no ConfigMap in it; give what 'kubectl get configmap -o yaml' (or "
             "json) prints"
         )
     if not maps:
-        left_out = f", but {other} other objects" if other else ""
-        problems.append(f"{name} has no ConfigMaps in it{left_out}")
+        problems.append(f"{name} has no ConfigMaps in it")
     problems += [
         f"{name}: values of {each} are in binaryData, which Flink does not read" for each in binary
     ]
     return Dump(tuple(maps), tuple(problems), whole)
 
 
-def _documents(text: str, name: str, problems: list[str]) -> Iterator[Any]:
+def _is_whole_list(document: Any, is_json: bool, name: str, problems: list[str]) -> bool:
+    """Whether it is a list of objects. In YAML kubectl prints ``kind`` behind the items: a file
+    that was cut off between two of them is a list, too, but has none.
+    """
+    if isinstance(document, list):
+        return all(isinstance(item, dict) for item in document)
+    if not (isinstance(document, dict) and isinstance(document.get("items"), list)):
+        return False
+    if not (is_json or str(document.get("kind", "")).endswith("List")):
+        problems.append(
+            f"{name} is not whole: behind the items of its list no 'kind: List' stands, as kubectl "
+            "prints it"
+        )
+    return True
+
+
+def _beginning(text: str) -> str:
+    """What a file that is none of kubectl's begins with: most often the error of a command."""
+    first = text.strip().partition("\n")[0].strip()
+    its_own = first.startswith(("{", "[", "-", "apiVersion:"))
+    return "" if its_own else f" (it begins with {first[:100]!r})"
+
+
+def _documents(text: str, is_json: bool, name: str, problems: list[str]) -> Iterator[Any]:
     """The documents up to the first that cannot be read."""
-    if text.lstrip()[:1] in ("{", "["):
+    if is_json:
         try:
             yield from _json_documents(text)
             return

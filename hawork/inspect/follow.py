@@ -127,7 +127,7 @@ def _locate(cluster: Cluster, files: StoredFiles, stored: StoredPointer) -> Stor
     found = files.get(name)
     # The folder of a cluster is made by Flink; an empty storageDir may only be not mounted.
     folder = posixpath.dirname(name)
-    empty = files.complete and folder in files.there
+    empty = files.would_list(name) and folder in files.there
     looked = found is not None or empty or covered(
         cluster, files, url, name, posixpath.dirname(folder)
     )  # fmt: skip
@@ -171,7 +171,7 @@ def _artifacts(
     for key in content.artifacts:
         name = posixpath.join(posixpath.dirname(graph), "blob", f"job_{content.job_id}", key)
         found = files.get(name)
-        artifact = PointedFile(name, looked=found is not None or files.complete)
+        artifact = PointedFile(name, looked=found is not None or files.would_list(name))
         if found is not None:
             artifact.size = found.size
             try:
@@ -188,8 +188,11 @@ def covered(cluster: Cluster, files: StoredFiles, url: str, name: str, folder: s
 
     Not where nothing of ``folder`` is listed: it was not copied, or the map is wrong.
     """
-    if not files.complete:
-        cluster.miss(f"file {name}", "the storage could not be listed whole")
+    if not files.would_list(name):
+        why = "it, or a folder of it, is there and was not looked at"
+        cluster.miss(
+            f"file {name}", why if files.complete else "the storage could not be listed whole"
+        )
         return False
     if files.has_below(folder):
         return True
@@ -254,7 +257,7 @@ def missing_state(
         found = files.get(name)
         folder = _checkpoint_dir(name)
         if found is None and not (
-            (files.complete and folder in files.there)
+            (files.would_list(name) and folder in files.there)
             or covered(cluster, files, handle.path, name, folder)
         ):
             looked = False
@@ -283,7 +286,7 @@ def _metadata(
     found = files.get(name)
     if found is None:
         folder = _checkpoint_dir(name)
-        covered = files.complete and (folder in files.there or files.has_below(folder))
+        covered = files.would_list(name) and (folder in files.there or files.has_below(folder))
         checkpoint.metadata = "missing" if covered else "not looked"
         return
     checkpoint.metadata = "there"
@@ -354,7 +357,8 @@ def _ha_folders(cluster: Cluster, files: StoredFiles) -> set[str]:
         folder in files.there or files.has_below(folder)
         or files.has_below(posixpath.dirname(folder)) for folder in folders
     )  # fmt: skip
-    cluster.storage_looked = bool(folders) and files.complete and covered
+    seen = files.complete and all(map(files.would_list_below, folders))
+    cluster.storage_looked = bool(folders) and seen and covered
     if not folders:
         wanted = cluster.settings.ha_directory or "high-availability.storageDir"
         cluster.miss("storageDir", f"{wanted} is not in the storage that was given: use --map")
@@ -373,7 +377,8 @@ def _results(cluster: Cluster, files: StoredFiles, ha_folders: set[str]) -> None
             parent, cluster_id = posixpath.split(folder)
             places.add(posixpath.join(parent, "job-result-store", cluster_id))
     found = cluster.storage_looked or any(files.has_below(place) for place in places)
-    cluster.results_looked = bool(places) and files.complete and found
+    seen = all(map(files.would_list_below, places))
+    cluster.results_looked = bool(places) and seen and found
     for place in sorted(places):
         for file in sorted(files.folder(place), key=lambda file: file.name):
             if match := _RESULT.fullmatch(posixpath.basename(file.name)):

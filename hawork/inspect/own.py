@@ -235,6 +235,8 @@ class _Look:
             return None, Damage(f"path {handle.path[:200]!r} is none of this job's")
         name = posixpath.join(self.folder, handle.path)
         found = self.files.get(name)
+        if found is None and not self.files.would_list(name):
+            return None, None  # what was not looked at is told of the whole storage
         if found is None:
             return None, Damage(f"{name} is missing", name, missing=True)
         if found.size != handle.size:

@@ -64,7 +64,7 @@ def _followed(cluster: Cluster, job: JobView, url: str) -> Savepoint:
     found = files.get(inside) or files.get(name)
     if found is None:
         folder = posixpath.dirname(name)
-        looked = (files.complete and bool({name, folder} & files.there)) or covered(
+        looked = (files.would_list(name) and bool({name, folder} & files.there)) or covered(
             cluster, files, url, name, folder
         )
         return Savepoint(url, PointedFile(inside, looked))

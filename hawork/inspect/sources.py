@@ -229,6 +229,7 @@ def read_case(path: Path, raw: Raw | None = None) -> Cluster:
                 lambda name: read_file(case, STORAGE + name),
                 dict(facts["mapping"]),
                 complete=bool(facts["complete"]),
+                unseen=frozenset(map(str, facts.get("unseen", ()))),
                 there=frozenset(map(str, facts.get("folders", ()))),
                 digests={str(name): str(each) for name, each in facts.get("digests", {}).items()},
             )
@@ -291,8 +292,8 @@ def _entry(node: ZNode, owners_known: bool) -> Entry:
 def _storage(cluster: Cluster, place: str, mapping: Mapping[str, str]) -> None:
     try:
         storage = open_storage(place)
-    except ConfigurationError as error:
-        if not (cluster.store_looked and Path(place).exists()):
+    except (ConfigurationError, StoreUnavailableError) as error:
+        if not (cluster.store_looked and ("://" in place or Path(place).exists())):
             raise
         cluster.miss("storage", str(error))  # the store is still worth an answer
         return
@@ -343,13 +344,11 @@ def _files(
     cluster: Cluster, storage: Storage, listing: Sequence[StoredFile], mapping: Mapping[str, str]
 ) -> None:
     mapping = _existing(cluster, mapping, listing, storage.folders)
-    whole = True
     for note in storage.notes:
         cluster.miss("storage", note)
-        whole = whole and ("is a link" in note or "is not a regular file" in note)
     cluster.files = StoredFiles(
         listing, lambda name: read_file(storage, name), mapping,
-        complete=whole, there=storage.folders,
+        complete=storage.whole, unseen=storage.unseen, there=storage.folders,
     )  # fmt: skip
 
 

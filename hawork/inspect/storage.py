@@ -9,11 +9,15 @@ from typing import BinaryIO, Final, Protocol
 
 from hawork.core.errors import StoreUnavailableError
 
-__all__ = ["LARGEST_FILE", "MOST_FILES", "Storage", "StoredFile", "inside", "read_file"]
+__all__ = [
+    "LARGEST_FILE", "MOST_FILES", "Listed", "Storage", "StoredFile", "inside", "read_file",
+]  # fmt: skip
 
 LARGEST_FILE: Final = 256 << 20
 """Bytes of a file that is read whole: files of HA data are far smaller."""
 MOST_FILES: Final = 2_000_000
+_MOST_NOTES: Final = 50
+_MOST_NAMED: Final = 100_000
 _AT_ONCE: Final = 1 << 16
 
 
@@ -37,11 +41,71 @@ class Storage(Protocol):
     def folders(self) -> Set[str]:
         """Folders that are there, empty ones too, as far as the storage says; once listed."""
 
+    @property
+    def unseen(self) -> Set[str]:
+        """Files and folders that are there and were not looked at; known once it was listed. Of
+        these, and of what lies below them, it cannot be said that it is missing.
+        """
+
+    @property
+    def whole(self) -> bool:
+        """Whether every other file is listed; known once it was listed."""
+
     def listing(self) -> Sequence[StoredFile]:
         """Every regular file. ``StoreUnavailableError`` when nothing can be listed at all."""
 
     def open(self, name: str) -> BinaryIO:
         """A file's bytes. ``StoreUnavailableError`` when they cannot be read."""
+
+
+class Listed:
+    """What a storage tells of itself besides its files. Of any number of things that were not
+    looked at a few are told and the rest counted.
+    """
+
+    def __init__(self) -> None:
+        self.folders: set[str] = set()
+        self.unseen: set[str] = set()
+        self.whole = True
+        self._notes: list[str] = []
+        self._more = 0
+
+    @property
+    def notes(self) -> list[str]:
+        more = f"{self._more:,} more things in it were not looked at"
+        return [*self._notes, more] if self._more else self._notes[:]
+
+    def begin(self) -> None:
+        """Nothing was listed yet."""
+        self.folders, self.unseen = set(), set()
+        self.whole, self._notes, self._more = True, [], 0
+
+    def pass_over(self, name: str, why: str) -> None:
+        """``name`` is there, and was not looked at."""
+        if len(self.unseen) < _MOST_NAMED:
+            self.unseen.add(name)
+        else:
+            self.whole = False
+        self._note(f"{name} {why}")
+
+    def miss(self, why: str) -> None:
+        """There may be more files, of any name."""
+        self.whole = False
+        self._note(why)
+
+    def take_in(self, other: Storage, prefix: str) -> None:
+        """What a storage, of which the names begin with ``prefix`` here, tells of itself."""
+        self.folders |= {f"{prefix}/{folder}" for folder in other.folders}
+        self.unseen |= {f"{prefix}/{name}" for name in other.unseen}
+        self.whole = self.whole and other.whole
+        for note in other.notes:
+            self._note(note)
+
+    def _note(self, note: str) -> None:
+        if len(self._notes) < _MOST_NOTES:
+            self._notes.append(note)
+        else:
+            self._more += 1
 
 
 def read_file(storage: Storage, name: str, limit: int = LARGEST_FILE) -> bytes:

@@ -52,7 +52,8 @@ class StoredFiles:
     """A listing, and which URLs it stands for.
 
     ``mapping`` leads from URLs to names in the listing (``""`` or ``.``: its root). ``complete``
-    is ``False`` when something could not be listed: nothing is called missing then.
+    is ``False`` when something could not be listed: nothing is called missing then. ``unseen`` are
+    files and folders that are there and were not looked at: nothing in or below them is.
     ``there`` are folders that are there, though they may be empty. ``digests`` are the SHA-256 of
     files in hexadecimal, where the files themselves were not kept, or not as they were.
     """
@@ -64,6 +65,7 @@ class StoredFiles:
         mapping: Mapping[str, str],
         *,
         complete: bool = True,
+        unseen: Set[str] = frozenset(),
         there: Set[str] = frozenset(),
         digests: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
@@ -75,6 +77,7 @@ class StoredFiles:
             reverse=True,
         )
         self.complete = complete
+        self.unseen = unseen
         self.there = there
         self.digests = digests
         self._folders: dict[str, list[StoredFile]] | None = None
@@ -143,9 +146,23 @@ class StoredFiles:
 
         digests = {name: each for name, each in self.digests.items() if name not in contents}
         return StoredFiles(
-            files.values(), read, dict(self._mapping), complete=self.complete, there=self.there,
-            digests=digests,
+            files.values(), read, dict(self._mapping), complete=self.complete, unseen=self.unseen,
+            there=self.there, digests=digests,
         )  # fmt: skip
+
+    def would_list(self, name: str) -> bool:
+        """Whether a file or folder of this name would be listed if it were there."""
+        while self.complete and self.unseen and name:
+            if name in self.unseen:
+                return False
+            name = posixpath.dirname(name)
+        return self.complete
+
+    def would_list_below(self, folder: str) -> bool:
+        """Whether each file in this folder, at whatever depth, is listed."""
+        below = f"{folder}/" if folder else ""
+        inside = any(name.startswith(below) for name in self.unseen)
+        return self.would_list(folder) and not inside
 
     def get(self, name: str) -> StoredFile | None:
         return self._files.get(name)

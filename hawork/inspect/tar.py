@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, Self, cast
 
 from hawork.core.errors import StoreUnavailableError
-from hawork.inspect.storage import LARGEST_FILE, MOST_FILES, StoredFile, inside
+from hawork.inspect.storage import LARGEST_FILE, MOST_FILES, Listed, StoredFile, inside
 
 __all__ = ["TarStorage", "is_tar"]
 
@@ -82,17 +82,16 @@ def _unpacked(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-class TarStorage:
+class TarStorage(Listed):
     """A tar of a directory; of several members of one name the last counts, as when unpacking."""
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self._path = path
         self._kept: dict[str, tuple[int, int]] = {}
         self._spool: IO[bytes] | None = None
         self._files: list[StoredFile] | None = None
         self._names: set[str] = set()
-        self.notes: list[str] = []
-        self.folders: set[str] = set()
 
     def listing(self) -> Sequence[StoredFile]:
         if self._files is None:
@@ -115,14 +114,14 @@ class TarStorage:
         weakref.finalize(self, spool.close)
         found: dict[str, StoredFile] = {}
         links: dict[str, str] = {}
-        self.notes, self.folders = [], set()
+        self.begin()
         try:
             for tar, member in self._members():
                 self._member(tar, member, found, links, spool)
                 if len(found) > MOST_FILES:
                     raise ValueError(f"it has more than {MOST_FILES} files")
         except _DAMAGE as error:
-            self.notes.append(
+            self.miss(
                 f"{self._path.name} cannot be read to its end ({error or type(error).__name__}): "
                 f"{len(found)} files were found before that"
             )
@@ -132,7 +131,7 @@ class TarStorage:
                 if target in self._kept:
                     self._kept[name] = self._kept[target]
             else:
-                self.notes.append(f"{name} is a link to {target}, which is not there")
+                self.pass_over(name, f"is a link to {target}, which is not there")
         return list(found.values())
 
     def _members(self) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
@@ -142,6 +141,8 @@ class TarStorage:
                 for member in tar:
                     cast("Any", tar).members = []  # tarfile remembers each otherwise
                     yield tar, member
+                if any(cast("Any", tar).fileobj.read(tarfile.BLOCKSIZE)):
+                    raise tarfile.ReadError("it goes on behind a block of zeros")
 
     def _member(
         self,
@@ -157,20 +158,21 @@ class TarStorage:
                 self.folders.add(name)
             return
         if name is None:
-            self.notes.append(f"{member.name!r} leads out of the archive: not looked at")
+            self.miss(f"{member.name!r} leads out of the archive: not looked at")
             return
         if member.issym() or member.islnk():
             folder = posixpath.dirname(name) if member.issym() else ""
             target = _target(folder, member.linkname)
             if target is None:
-                self.notes.append(f"{name} is a link that leads out: it is not followed")
+                self.pass_over(name, "is a link that leads out: it is not followed")
             else:
                 links[name] = target
             return
         if not member.isreg():
-            self.notes.append(f"{name} is not a regular file: it is not opened")
+            self.pass_over(name, "is not a regular file: it is not opened")
             return
         links.pop(name, None)
+        self.unseen.discard(name)
         found[name] = StoredFile(name, member.size, float(member.mtime))
         self._kept.pop(name, None)
         wanted = member.size <= _SMALL or _OPENED.match(posixpath.basename(name))
@@ -229,7 +231,20 @@ def _target(folder: str, link: str) -> str | None:
 
 
 class _Header(tarfile.TarInfo):
-    """What ``tarfile`` makes of a header; the usual one of a file three times as fast."""
+    """What ``tarfile`` makes of a header; the usual one of a file three times as fast.
+
+    A header that is damaged or cut off is an error, wherever it stands. Behind the first one
+    ``tarfile`` takes it for the end, and all files after it would be missing.
+    """
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(tar)
+        except tarfile.HeaderError as error:
+            if type(error).__name__ == "EOFHeaderError":  # the zeros at the end of every tar
+                raise
+            raise tarfile.ReadError(f"{error} at byte {tar.offset}") from None
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:

@@ -42,11 +42,22 @@ def read_zookeeper_data(storage: Storage) -> ZooKeeperTree:
     """
     snapshots: dict[int, str] = {}
     logs: dict[int, str] = {}
+    of_snapshots: set[str] = set()
+    of_logs: set[str] = set()
     for file in storage.listing():
-        match = _NAME.fullmatch(posixpath.basename(file.name))
+        folder, base = posixpath.split(file.name)
+        match = _NAME.fullmatch(base)
         if match:
-            found = snapshots if match[1] == "snapshot" else logs
-            found[int(match[2], 16)] = file.name
+            is_log = match[1] == "log"
+            (logs if is_log else snapshots)[int(match[2], 16)] = file.name
+            (of_logs if is_log else of_snapshots).add(folder)
+    for servers in (of_snapshots, of_logs):
+        if len(servers) > 1:
+            some = ", ".join(sorted(each or "." for each in servers)[:3])
+            raise ConfigurationError(
+                f"there is the data of {len(servers)} ZooKeeper servers ({some}), which may be of "
+                "several ensembles: name the directory of one"
+            )
     if not snapshots and not logs:
         raise ConfigurationError(
             "there is no data of a ZooKeeper server: name the directory that has version-2/ "
@@ -145,9 +156,11 @@ class _Replay:
 
     def _log(self, name: str, first_zxid: int) -> bool:
         """Do a log's transactions; whether it could be read to its end."""
+        empty = True
         try:
             with self._storage.open(name) as file:
                 for body in _transactions(name, file):
+                    empty = False
                     zxid = _HEADER.unpack_from(body)[2] if len(body) >= _HEADER.size else 0
                     if zxid > self._zxid:
                         if self._zxid and zxid != self._zxid + 1:
@@ -159,6 +172,10 @@ class _Replay:
         except (OSError, EOFError, zlib.error) as error:
             self._notes.append(f"{name} cannot be read: {error}")
             return False
+        if empty and first_zxid > self._zxid:  # a server makes the file for this transaction
+            self._notes.append(
+                f"{name} has no transactions: what was written after {self._zxid:#x} is not seen"
+            )
         return True
 
     def _transaction(self, body: bytes) -> None:
@@ -212,7 +229,7 @@ def _read_snapshot(name: str, data: bytes) -> DataTree:
     what = f"snapshot {posixpath.basename(name)}"
     reader = _Jute(what, data)
     if data[:4] != _SNAPSHOT_MAGIC:
-        reader.fail(f"it begins with {data[:4].hex()}, not with ZKSN")
+        reader.fail(f"it begins with {data[:4].hex()}, not with ZKSN" if data else "it is empty")
     reader.skip(16)
     for _ in range(reader.count()):
         reader.skip(12)  # session, timeout

@@ -38,6 +38,8 @@ _NUMBERS: Final = {
 }
 _VALUES: Final = ("data", "content", "value")
 _DEEPEST: Final = 200
+_LARGEST: Final = 1 << 63
+"""What is less fits in a Java ``long``, as all numbers of a znode do."""
 
 
 def read_zookeeper_dump(data: bytes) -> ZooKeeperTree:
@@ -105,6 +107,9 @@ def _znode(path: str, fields: Mapping[str, Any]) -> ZNode:
         for key, name in _NUMBERS.items()
         if isinstance(fields.get(key), int) and not isinstance(fields[key], bool)
     }
+    for number in numbers.values():
+        if not -_LARGEST <= number < _LARGEST:
+            raise ValueError("a number of it is larger than ZooKeeper has any")
     owner = _owner(fields.get("ephemeralOwner"))
     value = next((fields[key] for key in _VALUES if key in fields), None)
     data = None if fields.get("null") is True or value is None else _bytes(value)
@@ -115,6 +120,8 @@ def _owner(value: object) -> int | None:
     """A session id: a number, hexadecimal text, or nothing."""
     if isinstance(value, str) and value:
         value = int(value, 16)
+    if isinstance(value, int) and not -_LARGEST <= value < 2 * _LARGEST:
+        raise ValueError("its owner is not a session id")
     return value if isinstance(value, int) and value and not isinstance(value, bool) else None
 
 

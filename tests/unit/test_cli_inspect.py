@@ -316,3 +316,21 @@ def test_on_a_terminal_nothing_of_the_progress_stands_before_the_answer(
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     assert main(["inspect", *map(str, whole(case))]) == 0
     assert capsys.readouterr().err.endswith("\r\x1b[K")
+
+
+def test_a_mistake_of_its_own_is_not_told_as_findings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status 1 would say that it looked."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("somewhere")
+
+    case = ha_cases.unpack("zk120-healthy", tmp_path)
+    monkeypatch.delenv("HAWORK_DEBUG", raising=False)
+    monkeypatch.setattr("hawork.cli.inspect.inspect", fail)
+    status, answer = run(capsys, *whole(case))
+    assert status == 2 and answer["findings"] == []
+    assert answer["could_not_look"].startswith("ZeroDivisionError: somewhere (this is a mistake")
+    monkeypatch.setattr("hawork.cli.repair.plan_repair", fail)
+    assert main(["repair", "--configmaps", str(case.config)]) == 2

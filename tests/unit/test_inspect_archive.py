@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import itertools
 import os
@@ -294,3 +295,59 @@ def test_a_name_is_the_same_whatever_was_asked_for_before(mapping: dict[str, str
     random.Random(7).shuffle(urls)
     for url in urls:
         assert files.name_of(url) == StoredFiles([], lambda name: b"", mapping)._name_of(url), url
+
+
+def headers(path: Path) -> list[int]:
+    with tarfile.open(path) as tar:
+        return [member.offset for member in tar]
+
+
+@pytest.mark.parametrize("packed", ["", "gz"])
+@pytest.mark.parametrize("damage", ["bit", "zeros", "cut", "cut in a header", "spread"])
+def test_a_tar_that_is_damaged_between_two_members_is_not_whole(
+    damage: str, packed: str, tmp_path: Path
+) -> None:
+    """``tarfile`` itself takes each of them for the end of the tar."""
+    path = make("", tmp_path)
+    content, at = bytearray(path.read_bytes()), headers(path)[2]
+    if damage == "bit":
+        content[at + 5] ^= 1
+    elif damage == "zeros":
+        content[at : at + 512] = bytes(512)
+    elif damage == "spread":  # as a terminal does it on the way
+        content[512:] = content[512:].replace(b"c", b"\r\n")
+    else:
+        del content[at + 100 * (damage == "cut in a header") :]
+    path.write_bytes(gzip.compress(content) if packed else content)
+    storage = open_storage(str(path))
+    assert 0 < len(sizes(storage)) < len(FILES)
+    assert "cannot be read to its end" in storage.notes[0] and not storage.whole
+
+
+def test_of_any_number_of_links_a_few_are_told_and_all_are_known(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar:
+        for number in range(300):
+            add(tar, f"ha/{number}", type=tarfile.SYMTYPE, linkname="/etc/passwd")
+        add(tar, "ha/7", b"written again")
+    storage = open_storage(str(path))
+    storage.listing()
+    assert len(storage.notes) == 51 and storage.notes[-1].startswith("250 more")
+    assert storage.whole and len(storage.unseen) == 299 and "ha/7" not in storage.unseen
+    storage.listing()
+    assert len(storage.notes) == 51
+
+
+def test_what_was_not_looked_at_is_known_by_its_folders() -> None:
+    files = StoredFiles([], lambda name: b"", {}, unseen={"ha/link", "a"})
+    assert not any(map(files.would_list, ("ha/link", "ha/link/in/it", "a", "a/b")))
+    assert all(map(files.would_list, ("", "ha", "ha/linked", "b/a")))
+    assert not any(map(files.would_list_below, ("", "ha", "a", "ha/link", "a/b")))
+    assert files.would_list_below("b") and files.changed({}).unseen == files.unseen
+    assert not StoredFiles([], lambda name: b"", {}, complete=False).would_list("b")
+
+
+def test_a_url_whose_server_is_away_is_one_sentence() -> None:
+    """This driver of fsspec connects before anything is asked of it."""
+    with pytest.raises(StoreUnavailableError, match=r"ftp://127.0.0.1:1/ha cannot be opened: "):
+        open_storage("ftp://127.0.0.1:1/ha")

@@ -231,3 +231,90 @@ def test_an_empty_version_is_none() -> None:
     assert version_of(None) is None
     with pytest.raises(ConfigurationError, match=r"write it as 2\.1\.1"):
         version_of("")
+
+
+def linked(found: ha_cases.Case, wanted: str, to: str) -> Path:
+    """The storage, unpacked, with links in place of the files or folders that begin so."""
+    storage = found.directory / "unpacked"
+    shutil.unpack_archive(found.storage, storage)
+    (found.directory / "elsewhere").mkdir()
+    for number, each in enumerate(storage.glob(f"{wanted}*")):
+        place = found.directory / "elsewhere" / f"{number}"
+        each.rename(place)
+        each.symlink_to(to.format(place))
+    return storage
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("to", ["{}", "/etc/passwd", "gone", "../../../../../etc/passwd"])
+@pytest.mark.parametrize(
+    "wanted",
+    ["ha/flights-prod/completedCheckpoint", "ha/flights-prod/submitted", "ha/flights-prod",
+     "checkpoints", "checkpoints/*/chk-"],
+)  # fmt: skip
+def test_files_that_are_links_out_of_the_storage_are_not_missing(
+    wanted: str, to: str, packed: bool, tmp_path: Path
+) -> None:
+    found = case(tmp_path)
+    storage = linked(found, wanted, to)
+    if packed:
+        with tarfile.open(tmp_path / "linked.tar", "w") as tar:
+            tar.add(storage, ".")
+        storage = tmp_path / "linked.tar"
+    answer = look(found, storage)
+    nothing_is_told(answer, "No such file" if (to, packed) == ("gone", False) else " is a link")
+    save_case(answer, tmp_path / "case.zip")
+    assert inspect(Sources(case=tmp_path / "case.zip")).alarms == []
+
+
+def test_a_link_beside_the_files_hides_nothing_of_them(tmp_path: Path) -> None:
+    found = case(tmp_path)
+    storage = linked(found, "savepoints", "{}")
+    for each in storage.glob("ha/flights-prod/completedCheckpoint*"):
+        each.unlink()
+    names = {each.name for each in look(found, storage).alarms}
+    assert names == {"checkpoint-file-missing"}
+
+
+def test_the_end_of_a_dump_between_two_configmaps_is_not_the_end_of_the_cluster(
+    tmp_path: Path,
+) -> None:
+    """As a terminal that scrolls, or a full disk, leaves it."""
+    listed = items(CLUSTERS["k8s120"])
+    whole = yaml.safe_dump({"items": listed, "kind": "List"})  # in this order, as kubectl does
+    starts = [at for at in range(len(whole)) if whole.startswith("\n- ", at)]
+    path = tmp_path / "configmaps.yaml"
+    for end in [*starts[1:], whole.index("\nkind: List")]:
+        path.write_text(whole[: end + 1])
+        answer = inspect(Sources(configmaps=path))
+        assert answer.alarms == [] and answer.exit_status == 2
+        assert "no 'kind: List' stands" in whys(answer)
+        assert answer.cluster.not_looked_at
+    path.write_text(whole)
+    assert "kind: List" not in whys(inspect(Sources(configmaps=path)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"kind": "List", "items": [{"kind": "Pod", "metadata": {"name": "jm"}}]}',
+        "kind: List\nitems:\n- {kind: Pod, metadata: {name: jm}}\n",
+        "- just a list\n- of texts\n",
+        "!!python/object/apply:os.system ['exit 1']\n",
+        'Error from server (Forbidden): configmaps is forbidden: User "me" cannot list\n',
+    ],
+)
+def test_what_has_no_configmaps_by_its_kind_is_not_an_empty_cluster(
+    text: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "configmaps.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match="there is no ConfigMap in it"):
+        inspect(Sources(configmaps=path))
+    assert "Forbidden" not in text or "Forbidden" in str(_error(path))
+
+
+def _error(path: Path) -> Exception:
+    with pytest.raises(ConfigurationError) as caught:
+        inspect(Sources(configmaps=path))
+    return caught.value

@@ -136,7 +136,9 @@ def test_a_last_transaction_that_is_cut_off_is_named(data: Path) -> None:
 
 def test_a_log_of_zeros_has_no_transactions(data: Path) -> None:
     (data / "log.ffff").write_bytes(bytes(1 << 20))
-    assert rows(replayed(data)) == LIVE
+    tree = replayed(data)
+    assert rows(tree) == LIVE
+    assert "log.ffff has no transactions" in tree.notes[0]
 
 
 def test_what_is_no_data_of_a_server_is_said(tmp_path: Path) -> None:
@@ -198,3 +200,39 @@ def test_a_server_may_be_asked_for_its_data_as_an_archive(data: Path, tmp_path: 
         zeros.size = 64 << 20
         tar.addfile(zeros, BytesIO(bytes(64 << 20)))
     assert rows(replayed(target)) == LIVE
+
+
+@pytest.mark.parametrize("content", [b"", b"ZKLG", b"ZKLG" + bytes(12), bytes(1 << 16)])
+def test_a_log_without_its_first_transaction_was_not_copied_whole(
+    content: bytes, data: Path
+) -> None:
+    """A server makes the file when it writes that transaction."""
+    for path in [*snapshots(data)[1:], *data.glob("log.*")]:
+        path.unlink()
+    (data / "log.1").write_bytes(content)
+    tree = replayed(data)
+    assert tree.notes and "log.1" in tree.notes[0]
+
+
+def test_the_data_of_two_servers_is_not_taken_for_that_of_one(data: Path, tmp_path: Path) -> None:
+    """They may be of two ensembles; snapshots and logs of one server may lie apart."""
+    other = tmp_path / "other" / "version-2"
+    other.mkdir(parents=True)
+    for log in data.glob("log.*"):
+        log.rename(other / log.name)
+    assert rows(replayed(tmp_path)) == LIVE
+    (data / "log.ffffff").write_bytes(b"")
+    with pytest.raises(ConfigurationError, match=r"of 2 ZooKeeper servers .*other/version-2"):
+        replayed(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"mtime": 10**400}, {"czxid": 1 << 63}, {"version": -(10**30)},
+     {"ephemeralOwner": "f" * 400}, {"ephemeralOwner": 1 << 64}],
+)  # fmt: skip
+def test_a_number_that_no_znode_has_costs_that_znode(facts: dict[str, object]) -> None:
+    good = {"path": "/flink", "data": "", "mtime": 5000, "ephemeralOwner": "0xffffffffffffffff"}
+    tree = read_zookeeper_dump(json.dumps([good, {**good, **facts, "path": "/bad"}]).encode())
+    assert [each.path for each in tree.znodes] == ["/flink"] and tree.moment == 5
+    assert tree.notes[0].startswith("znode /bad cannot be read")
