@@ -267,6 +267,9 @@ class Cluster:
                 self.world.kill(other.process)
         return last
 
+    def is_led(self) -> bool:
+        return self.store.leading() is not None
+
     def leads(self, manager: JobManager) -> bool:
         dispatcher = manager.leading()
         return dispatcher is not None and str(dispatcher.term.session_id) == self.store.leading()

@@ -27,36 +27,48 @@ pause there.
 """
 _WEIGHTS = (4, 3, 1, 4, 1, 3, 2, 5, 2, 2, 1, 2, 1)
 _AT_STEPS = ("crash", "long-pause", "pause", "stop", "no-tasks")
-_ORDER = re.compile(r"([a-z-]+)@([a-z]+[.a-z_]*)(?:/([a-z]+\.[a-z_]+))?(?:#([0-9]{1,4}))?")
+_ORDER = re.compile(r"(>?)([a-z-]+)@([a-z]+[.a-z_]*)(?:/([a-z]+\.[a-z_]+))?(?:#([0-9]{1,4}))?")
+REQUEST = "request"
+"""The label of an order that means each request, to the HA store and to storageDir."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """``kind`` strikes when a point of this ``label`` is reached for the ``nth`` time.
 
-    With ``after`` only points count whose process has come to that step last.
+    With ``after`` only points count whose process has come to that step last; with ``then`` only
+    those that come when the order before this one has struck.
     """
 
     kind: str
     label: str
     nth: int = 1
     after: str | None = None
+    then: bool = False
 
     def __str__(self) -> str:
+        then = ">" if self.then else ""
         after = "" if self.after is None else f"/{self.after}"
-        return f"{self.kind}@{self.label}{after}" + (f"#{self.nth}" if self.nth > 1 else "")
+        nth = f"#{self.nth}" if self.nth > 1 else ""
+        return f"{then}{self.kind}@{self.label}{after}{nth}"
+
+    def meets(self, label: str, step: str | None) -> bool:
+        """Whether a point counts: what is done there, and its process's last step."""
+        if self.after is not None and self.after != step:
+            return False
+        return self.label == label or (self.label == REQUEST and label not in STEPS)
 
     @classmethod
     def parse(cls, text: str) -> Order:
         """``ConfigurationError`` when ``text`` is not ``kind@label/step#n``."""
         found = _ORDER.fullmatch(text)
-        if found is None or found[1] not in KINDS:
+        if found is None or found[2] not in KINDS:
             raise ConfigurationError(
                 f"{text!r} is not an order of a fault: write kind@label, kind@label#n or "
                 f"kind@label/step, with one of {', '.join(KINDS)}, for example "
                 "crash@checkpoint.written#2"
             )
-        return cls(found[1], found[2], int(found[4] or 1), found[3])
+        return cls(found[2], found[3], int(found[5] or 1), found[4], bool(found[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +79,15 @@ class Struck:
     process: str
     kind: str
     label: str
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Orders of which each counts from the moment on at which the one before has struck."""
+
+    orders: list[Order]
+    seen: int = 0
+    """How many points the first of them has met."""
 
 
 class Faults:
@@ -84,10 +105,17 @@ class Faults:
         *,
         quiet: bool = False,
     ) -> None:
-        self._orders = list(orders)
-        self._seen: Counter[Order] = Counter()
+        self._orders: list[_Waiting] = []
+        self._is_ordered = bool(orders)
+        for order in orders:
+            if order.then and self._orders:
+                self._orders[-1].orders.append(order)
+            else:
+                self._orders.append(_Waiting([order]))
         self.reached: set[tuple[str, str | None]] = set()
         """Points that were reached: label, and the step to which the process had come last."""
+        self.later: Counter[str] = Counter()
+        """By the last step of their process: requests that came when each order had struck."""
         self._points = 0
         self._at: dict[int, str] = {}
         if not orders and not quiet:
@@ -98,7 +126,8 @@ class Faults:
                 # Steps are where the protocol is in between; most points are plain reads.
                 kind = random.choices(_AT_STEPS, (6, 5, 1, 1, 1))[0]
                 step = random.choice(JOB_MANAGER_STEPS)
-                self._orders.append(Order(kind, step, random.choices((1, 2, 3), (6, 3, 1))[0]))
+                nth = random.choices((1, 2, 3), (6, 3, 1))[0]
+                self._orders.append(_Waiting([Order(kind, step, nth)]))
         self.struck: list[Struck] = []
 
     def end(self) -> None:
@@ -117,13 +146,19 @@ class Faults:
         number = self._points
         self._points = number + 1
         kind = self._at.pop(number, None) if self._at else None
+        if self._is_ordered and not self._orders and step is not None and label not in STEPS:
+            self.later[step] += 1
         if kind is None and self._orders:
-            for order in self._orders:
-                if order.label == label and order.after in (None, step):
-                    self._seen[order] += 1
-                    if self._seen[order] == order.nth:
-                        self._orders.remove(order)
+            for waiting in self._orders:
+                order = waiting.orders[0]
+                if order.label in (label, REQUEST) and order.meets(label, step):
+                    waiting.seen += 1
+                    if waiting.seen == order.nth:
                         kind = order.kind
+                        del waiting.orders[0]
+                        waiting.seen = 0
+                        if not waiting.orders:
+                            self._orders.remove(waiting)
                         break
         if kind is not None:
             self.struck.append(Struck(now, process, kind, label))

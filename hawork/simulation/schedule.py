@@ -50,6 +50,8 @@ class Outcome:
     turns: int
     reached: frozenset[tuple[str, str | None]]
     """Points that a JobManager came to: what it did, and the step that it had reached last."""
+    later: Mapping[str, int]
+    """How many requests came when each fault that the seed orders had struck, by the last step."""
     trace: int
     """The same for the same schedule, another one for any other."""
     recorded: tuple[Event, ...] = ()
@@ -98,6 +100,8 @@ def _run(seed: Seed, open_store: type[Store], record: bool) -> Outcome:
             if settled and violations:
                 # A process that has just woken up may be about to clean up behind itself.
                 scheduler.run(scheduler.now + _A_MOMENT, lambda: False)
+                # One that stands back from a disk that hangs may be all that is left.
+                scheduler.run(scheduler.now + HEALED, cluster.is_led)
                 if cluster.has_late_files():
                     cluster.take_over()
                     scheduler.run(scheduler.now + HEALED, cluster.has_swept)
@@ -141,6 +145,7 @@ def _outcome(
         seconds,
         world.scheduler.turns,
         frozenset(world.faults.reached),
+        dict(world.faults.later),
         trace,
         tuple(world.events()) if record else (),
     )

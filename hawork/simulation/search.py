@@ -1,39 +1,42 @@
 """Which schedules to run: at random, and guided to where no schedule has been yet.
 
-The guided search keeps a list of the points that a JobManager came to, each with the step that it
-had reached last, and lets each kind of fault strike at each of them once: mostly in the schedule
-that came there first, after the faults that led there, where it is sure to strike; else in another
-one. What a new schedule comes to first is added. Writes and steps come before reads, and what
-leaves a deposed leader or a half-done write behind before all else; of that, a leader that stands
-still for long just before each of its writes has a list of its own: that is what fences are for.
-One schedule in three looks for an ordered pair of steps of two JobManagers that none has come to: a
-leader dies or stands still at the first of them, after another fault perhaps, in a schedule of two
-jobs, so that the next leader does whatever there is to be done. One in six draws its faults.
+The guided search keeps a list of the points that a JobManager came to: a step, or a request with
+the step that it had reached last. It lets each kind of fault that means something there strike at
+each of them once: mostly in the schedule that came there first, after the faults that led there,
+where it is sure to strike; else in another one. No point has a second kind before each has had one.
+A leader that stands still for long just before each of its writes has a list of its own: that is
+what fences are for. One schedule in four ends a leader's work at a step, in a schedule of two jobs,
+so that the next leader does whatever there is to be done: at the first step of an ordered pair of
+two JobManagers that none has come to, as long as there is one. A third of these, and later most,
+are earlier ones with one fault more: at a request of the takeover that followed, which is where an
+error meets half-done work. One schedule in eight draws its faults.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
 from hawork.core.steps import STEPS
 from hawork.simulation.cluster import SIZES, TWO_JOBS
-from hawork.simulation.faults import JOB_MANAGER_STEPS, KINDS, Order
+from hawork.simulation.faults import JOB_MANAGER_STEPS, KINDS, REQUEST, Order
 from hawork.simulation.schedule import Outcome, run
 from hawork.simulation.seed import Seed
 
 _Point = tuple[str, str | None]
 
-_HARD = (
-    "crash", "crash-after", "long-pause", "long-pause-after", "lost", "refused", "no-tasks", "hang",
-)  # fmt: skip
-_READS = (".read", ".list", ".watch", ".begin")
-_WRITES = (".lock", ".create", ".patch", ".delete", ".transaction", ".write", ".rename")
+_FENCED = (".lock", ".create", ".patch", ".delete", ".transaction", ".write", ".rename")
+_WRITES = (*_FENCED, ".commit")
+"""How the requests end that change something; before the first of them it is decided what."""
 _MOST_ORDERS = 3
-_TURNS = ("drawn", "pair", "fence", "first", "pair", "first")
+_AT_STEPS = ("no-tasks", "crash", "long-pause")
+_AT_WRITES = ("refused", "lost", "crash-after", "crash", "long-pause-after", "no-tasks")
+_AT_READS = ("long-pause", "refused")
+_IN_TAKEOVER = ("refused", "refused", "refused", "lost", "lost", "crash", "crash", "long-pause")
+_TURNS = ("leader", "first", "fence", "first", "leader", "first", "drawn", "first")
 """What one schedule after the other looks for."""
 PAIRS = frozenset(itertools.product(JOB_MANAGER_STEPS, repeat=2))
 """Steps of two JobManagers, in order."""
@@ -85,6 +88,31 @@ def random_seeds(backend: str, first: int = 0) -> Iterator[Seed]:
         number += 1
 
 
+class _Untried:
+    """Schedules by point: of the points at which fewest kinds were tried, the one found first."""
+
+    def __init__(self) -> None:
+        self._seeds: dict[_Point, list[Seed]] = {}
+        self._rounds: defaultdict[int, deque[_Point]] = defaultdict(deque)
+
+    def add(self, point: _Point, seeds: list[Seed]) -> None:
+        if seeds:
+            self._seeds[point] = seeds
+            self._rounds[0].append(point)
+
+    def take(self) -> Seed | None:
+        for number in sorted(self._rounds):
+            points = self._rounds[number]
+            if points:
+                point = points.popleft()
+                seeds = self._seeds[point]
+                seed = seeds.pop(0)
+                if seeds:
+                    self._rounds[number + 1].append(point)
+                return seed
+        return None
+
+
 class GuidedSearch:
     """Iterate for outcomes, for ever; ``coverage`` grows with them."""
 
@@ -93,64 +121,103 @@ class GuidedSearch:
         self._backend = backend
         self._number = first
         self._random = Random(f"{backend}:{first}")
-        self._fenced: deque[Seed] = deque()
-        self._first: deque[Seed] = deque()
-        self._then: deque[Seed] = deque()
+        self._fenced, self._first, self._then = _Untried(), _Untried(), _Untried()
         self._known: set[_Point] = set()
+        self._ends: defaultdict[str, list[tuple[Seed, list[tuple[str, int]]]]] = defaultdict(list)
+        """By the step at which a leader ended: the schedule, and the requests that came then."""
+        self._steps = itertools.cycle(JOB_MANAGER_STEPS)
 
     def __iter__(self) -> Iterator[Outcome]:
         for kind in itertools.cycle(_TURNS):
-            if kind == "pair" and (missing := self._missing()):
-                yield self._run(self._towards(self._random.choice(missing)))
+            if kind == "leader":
+                seed = None
+                if self._random.random() < (0.33 if self._missing() else 0.8):
+                    seed = self._in_the_takeover()
+                if seed is None:
+                    outcome = self._run(self._end_of_a_leader())
+                    self._note_end(outcome)
+                    yield outcome
+                else:
+                    yield self._run(seed)
                 continue
-            waiting = (
-                (self._fenced, self._first, self._then)
-                if kind == "fence"
-                else (self._first, self._fenced, self._then)
-            )
-            todo = next(filter(None, waiting), None) if kind != "drawn" else None
-            yield self._run(todo.popleft() if todo else self._seed(()))
+            first = (self._fenced, self._first) if kind == "fence" else (self._first, self._fenced)
+            seed = None
+            if kind != "drawn":
+                seed = first[0].take() or first[1].take() or self._then.take()
+            yield self._run(seed or self._seed(()))
 
     def _missing(self) -> list[str]:
         """Steps that another JobManager's steps are missing after, once for each of those."""
         return [first for first, _ in sorted(PAIRS - self.coverage.pairs)]
 
-    def _towards(self, step: str) -> Seed:
-        """A leader ends its work at this step, and the next one finds as much to do as may be."""
+    def _end_of_a_leader(self) -> Seed:
+        """A leader ends its work at a step, and the next one finds as much to do as may be."""
         random = self._random
-        last = Order(
-            random.choice(("crash", "crash", "long-pause")), step, random.choice((1, 1, 2))
+        step = random.choice(self._missing() or JOB_MANAGER_STEPS)
+        orders: tuple[Order, ...] = (
+            Order(random.choice(("crash", "crash", "long-pause")), step, random.choice((1, 1, 2))),
         )
-        more = Order(
-            random.choice(("crash", "long-pause")),
-            random.choice(JOB_MANAGER_STEPS),
-            random.choice((1, 2)),
-        )
+        if random.random() < 0.3:
+            more = Order(
+                random.choice(("crash", "long-pause")),
+                random.choice(JOB_MANAGER_STEPS),
+                random.choice((1, 2)),
+            )
+            orders = more, *orders
         number = self._number + (TWO_JOBS - self._number) % SIZES
         self._number = number + 1
-        return Seed(self._backend, number, random.choice(((last,), (last,), (more, last))))
+        return Seed(self._backend, number, orders)
+
+    def _in_the_takeover(self) -> Seed | None:
+        """A second fault, in what came after such an end: where an error meets half-done work."""
+        for step in itertools.islice(self._steps, len(JOB_MANAGER_STEPS)):
+            if ends := self._ends.get(step):
+                seed, requests = self._random.choice(ends)
+                after, number = self._random.choice(requests)
+                order = Order(self._random.choice(_IN_TAKEOVER), REQUEST, number, after, then=True)
+                return Seed(seed.backend, seed.number, (*seed.orders, order))
+        return None
 
     def _run(self, seed: Seed) -> Outcome:
         outcome = run(seed)
         self.coverage.add(outcome)
-        fresh = sorted(
-            (each for each in outcome.reached if each not in self._known),
-            key=lambda each: (each[0], each[1] or ""),
-        )
+        # A step is looked for wherever its process came from.
+        points = {(each[0], None) if each[0] in STEPS else each for each in outcome.reached}
+        fresh = sorted(points - self._known, key=lambda each: (each[0], each[1] or ""))
         self._known.update(fresh)
-        pairs = [(kind, point) for point in fresh for kind in KINDS]
-        self._random.shuffle(pairs)
-        for kind, point in pairs:
-            # One that stands still between two reads acts on what is not so any more.
-            label, step = point
-            if kind == "long-pause" and step is not None and label.endswith(_WRITES):
-                self._fenced.append(self._extended(seed, kind, point))
-                continue
-            reads = label.endswith(_READS) and kind != "long-pause"
-            mild = reads or (kind == "hang" and not label.startswith("storage."))
-            hard = kind in _HARD and not mild
-            (self._first if hard else self._then).append(self._extended(seed, kind, point))
+        self._random.shuffle(fresh)
+        for point in fresh:
+            self._note(seed, point)
         return outcome
+
+    def _note_end(self, outcome: Outcome) -> None:
+        """The requests of the takeover that came after the end of a leader."""
+        requests = [
+            (step, number)
+            for step, count in outcome.later.items()
+            if step.startswith("takeover.")
+            for number in range(1, count + 1)
+        ]
+        if requests:
+            self._ends[outcome.seed.orders[-1].label].append((outcome.seed, requests))
+
+    def _note(self, seed: Seed, point: _Point) -> None:
+        """A point to which no schedule had come: each kind of fault is to strike there."""
+        label, _ = point
+        hard: tuple[str, ...] = _AT_READS
+        if label in STEPS:
+            hard = _AT_STEPS
+        elif label.endswith(_WRITES):
+            hard = _AT_WRITES
+        if label.startswith("storage."):
+            hard = (*hard, "hang")
+        others = [each for each in KINDS if each not in hard]
+        if label.endswith(_FENCED):
+            self._fenced.add(point, [self._extended(seed, "long-pause", point)])
+            others.remove("long-pause")
+        self._random.shuffle(others)
+        self._first.add(point, [self._extended(seed, each, point) for each in hard])
+        self._then.add(point, [self._extended(seed, each, point) for each in others])
 
     def _extended(self, seed: Seed, kind: str, point: _Point) -> Seed:
         label, step = point

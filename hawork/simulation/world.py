@@ -189,7 +189,8 @@ class World:
         if process.name[:3] != "jm-":
             return None
         name = process.name
-        fault = self.faults.at(name, label, self.scheduler.now, self.last_step.get(name))
+        step = _BESIDES.get(current.name) or self.last_step.get(name)
+        fault = self.faults.at(name, label, self.scheduler.now, step)
         if fault in _BEFORE:
             self._strike(process, fault)
             return None
@@ -284,6 +285,15 @@ class World:
         self.scheduler.kill(process)
 
 
+_BESIDES = {
+    name: f"thread.{name.replace('-', '_')}"
+    for name in (
+        "embedded-election", "embedded-lease", "embedded-store-watcher", "kubernetes-election",
+        "kubernetes-watch", "leader-correction", "leader-retrieval", "zookeeper-latch",
+        "zookeeper-watch",
+    )
+}  # fmt: skip
+"""Threads that work whatever step the process has come to: what they do is not told apart by it."""
 _BEFORE = frozenset({"crash", "pause", "long-pause", "cut", "stop", "no-tasks"})
 _AFTER = frozenset({"crash-after", "pause-after", "long-pause-after"})
 _VERBS = {

@@ -15,6 +15,7 @@ import pytest
 
 from hawork.core.errors import ConfigurationError
 from hawork.core.events import EventKind, read_events
+from hawork.core.steps import STEPS
 from hawork.simulation import (
     BROKEN_FENCE,
     Defect,
@@ -123,6 +124,22 @@ def test_what_a_process_that_died_as_it_began_leaves_is_removed_by_the_next_one(
     assert (outcome := run(Seed("kubernetes", 10_000_810))).ok, str(outcome)
 
 
+def test_a_leader_that_stands_back_from_a_disk_that_hangs_is_waited_for() -> None:
+    """All else was over, and the other one had just died: no one led for some seconds more."""
+    assert (outcome := run(Seed("kubernetes", 1_000_837))).ok, str(outcome)
+
+
+def test_a_fault_can_wait_for_the_one_before() -> None:
+    """The first leader makes requests after its grant, too; the crash comes before those meant."""
+    seed = f"{version()}:embedded:3+crash@result.dirty+>refused@request/takeover.granted#3"
+    assert str(Seed.parse(seed)) == seed
+    told = [(each.process, each.kind, each.label) for each in replay(seed).outcome.faults]
+    assert [kind for _, kind, _ in told] == ["crash", "refused"]
+    assert told[0][2] == "result.dirty"
+    assert told[1][0] != told[0][0]
+    assert told[1][2] not in STEPS
+
+
 def test_a_run_is_told_as_that_of_a_lab(tmp_path: Path) -> None:
     again = record(Seed("embedded", 3, (Order("crash", "checkpoint.written"),)))
     assert [each.cause for each in again.timeline().takeovers] == ["kill"]
@@ -192,7 +209,14 @@ def test_a_seed_of_another_version_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "embedded:1", "00000000:embedded:x", "00000000:embedded:1+burn@result.dirty"]
+    "text",
+    [
+        "",
+        "embedded:1",
+        "00000000:embedded:x",
+        "00000000:embedded:1+burn@result.dirty",
+        "00000000:embedded:1+crash>@result.dirty",
+    ],
 )
 def test_what_is_no_seed_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"is not a|is not an order"):
