@@ -241,6 +241,31 @@ def test_only_the_command_line_prints() -> None:
     assert not found
 
 
+def test_commands_print_through_one_module() -> None:
+    """It escapes what a terminal would obey: a command that prints around it passes that on."""
+    found = [
+        where(path, node)
+        for path, node in nodes()
+        if path.is_relative_to("hawork/cli") and path.name != "output.py" and prints(node)
+    ]
+    assert not found
+    assert all(map(prints, map(expression, ("print(1)", "sys.stdout", "sys.stderr.write"))))
+    assert prints(ast.parse("from sys import stdout").body[0])
+    assert not prints(expression("process.stdout"))
+
+
+def expression(text: str) -> ast.AST:
+    return ast.parse(text, mode="eval").body
+
+
+def prints(node: ast.AST) -> bool:
+    """Whether it prints, or has what one prints to."""
+    if isinstance(node, ast.ImportFrom):
+        return node.module == "sys" and any(name.name.startswith("std") for name in node.names)
+    named = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+    return calls(node, "print") or named.startswith(("sys.stdout", "sys.stderr"))
+
+
 def test_stored_data_is_never_executed() -> None:
     """No pickle and no eval: an artifact, verified, is the only thing that is imported."""
     modules = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "runpy", "code"}

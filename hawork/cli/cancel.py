@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from hawork.cli.common import add_config, open_client
+from hawork.cli.output import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,8 +21,8 @@ def run(arguments: argparse.Namespace) -> int:
     with open_client(arguments) as client:
         client.cancel(arguments.job)
         if arguments.no_wait:
-            sys.stdout.write(f"job {arguments.job} is being cancelled\n")
+            say(f"job {arguments.job} is being cancelled")
             return 0
         details = client.wait(arguments.job)
-    sys.stdout.write(f"job {arguments.job} is {details.status}\n")
+    say(f"job {arguments.job} is {details.status}")
     return 0 if details.status == "CANCELED" else 1

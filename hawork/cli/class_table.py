@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import html
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hawork.cli.common import write_table
+from hawork.cli.output import is_terminal, say, say_table, tell
 from hawork.core.errors import LabError
 from hawork.lessons.class_folder import ClassFolder, how_to_join, table
 from hawork.story.display import html_table
@@ -48,13 +47,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Show the table until Ctrl-C, or once."""
     folder = ClassFolder(Path(arguments.folder))
     if folder.create():
-        sys.stderr.write(f"{folder.path} was made for this class\n")
+        tell(f"{folder.path} was made for this class")
     elif hint := folder.closed():
-        sys.stderr.write(f"{hint}\n")
-    sys.stderr.write(f"each learner, before JupyterLab starts: {how_to_join(folder.path)}\n")
+        tell(hint)
+    tell(f"each learner, before JupyterLab starts: {how_to_join(folder.path)}")
     page = Path(arguments.html) if arguments.html else None
     every = max(0.2, arguments.every)
-    if arguments.once or not sys.stdout.isatty():
+    if arguments.once or not is_terminal():
         return _printed(folder, page, every, once=arguments.once)
     return _live(folder, page, every)
 
@@ -97,9 +96,9 @@ def _printed(folder: ClassFolder, page: Path | None, every: float, *, once: bool
         trouble = _write_page(page, head, rows, folder.trouble, every)
         if (found, trouble) != shown:
             shown = (found, trouble)
-            write_table(head, rows)
-            sys.stdout.write(f"{trouble}\n" if trouble else "")
-            sys.stdout.flush()
+            say_table(head, rows)
+            if trouble:
+                say(trouble)
         if once:
             return 0
         time.sleep(every)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from hawork.client.cluster_client import ClusterClient
 from hawork.core.configuration import Configuration
 from hawork.core.errors import ConfigurationError
-from hawork.core.printable import printable
 
 CONFIG_VARIABLE = "HAWORK_CONFIG"
 FLINK_VARIABLE = "FLINK_CONF_DIR"
@@ -79,12 +77,3 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals or not key:
         raise ConfigurationError(f"'-D {text}' is not an option: write -D key=value")
     return key, value
-
-
-def write_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table in plain text, readable by people and by ``awk``."""
-    lines = [list(head), *[[printable(str(cell)) for cell in row] for row in rows]]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from hawork.cli.main import COMMANDS, command_parser
+from hawork.cli.output import say
 
 _SCRIPT = """\
 # hawork in bash and zsh: eval "$(hawork completion)"
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    sys.stdout.write(script())
+    say(script().removesuffix("\n"))
     return 0
 
 

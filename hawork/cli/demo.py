@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from pathlib import Path
 
+from hawork.cli.output import say, say_json, tell
 from hawork.client.job_details import JobDetails
 from hawork.lab.progress import open_progress
 from hawork.lessons.demonstration import DemoResult, Teller, run_demo
@@ -29,27 +28,25 @@ def run(arguments: argparse.Namespace) -> int:
     from hawork.lab.flights import DEPARTED
 
     # With --json, standard output belongs to the machine that reads it.
-    story = sys.stderr if arguments.json else sys.stdout
+    story = tell if arguments.json else say
 
-    def say(sentence: str) -> None:
+    def pausing(sentence: str) -> None:
         view.pause()
-        story.write(f"{sentence}\n")
-        story.flush()
+        story(sentence)
 
     view = _Progress(DEPARTED)
     directory = Path(arguments.directory) if arguments.directory else None
     bundle = Path(arguments.bundle) if arguments.bundle else None
     try:
         result, timeline = run_demo(
-            Teller(say, view.update), ha=arguments.ha, seed=arguments.seed, directory=directory,
+            Teller(pausing, view.update), ha=arguments.ha, seed=arguments.seed, directory=directory,
             bundle=bundle,
         )  # fmt: skip
     finally:
         view.pause()
-    story.write(f"\n{_verdict(result)}\n\n{timeline}\n\n{_how_to_go_on(arguments)}\n")
-    story.flush()
+    story(f"\n{_verdict(result)}\n\n{timeline}\n\n{_how_to_go_on(arguments)}")
     if arguments.json:
-        sys.stdout.write(json.dumps(result.to_json()) + "\n")
+        say_json(result.to_json())
     return 0 if result.equal and result.failovers else 1
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
 import os
 import platform
 import re
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hawork.backends.embedded.directory import file_system_of, is_network_file_system
+from hawork.cli.output import say, say_json
 from hawork.core.errors import LabError
 from hawork.lab.hosted import hosted_notebook
 from hawork.servers.java import find_java, java_version
@@ -277,11 +277,11 @@ def run(arguments: argparse.Namespace) -> int:
                 "what": finding.what, "found": finding.found, "ok": finding.ok,
                 "needed": finding.needed, "fix": finding.fix,
             }  # fmt: skip
-            sys.stdout.write(json.dumps(line) + "\n")
+            say_json(line)
             continue
         sign = "ok     " if finding.ok else ("MISSING" if finding.needed else "absent ")
-        sys.stdout.write(f"{sign}  {finding.what:<24}{finding.found}\n")
+        say(f"{sign}  {finding.what:<24}{finding.found}")
         if not finding.ok:
-            sys.stdout.write(f"         {'':<24}{finding.fix}\n")
+            say(f"         {'':<24}{finding.fix}")
     broken = [finding for finding in findings if finding.needed and not finding.ok]
     return 1 if broken else 0

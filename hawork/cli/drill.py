@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
+
+from hawork.cli.output import say, say_json, tell
 
 if TYPE_CHECKING:
     from hawork.lab.nemesis.drill import DrillReport
@@ -50,12 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     from hawork.lab.nemesis.plan import seed_of
 
     seed, only = seed_of(arguments.seed), _numbers(arguments.only)
-    story = sys.stderr if arguments.json else sys.stdout
-
-    def tell(sentence: str) -> None:
-        story.write(f"{sentence}\n")
-        story.flush()
-
+    story = tell if arguments.json else say
     setup = DrillSetup(
         ha=arguments.ha, store_servers=arguments.servers, flink=arguments.flink,
         own_disk=not arguments.directory,
@@ -66,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     def drill(numbers: Sequence[int] | None) -> DrillReport:
         return run_drill(
             setup, seed, minutes=arguments.minutes, faults=arguments.faults, only=numbers,
-            tell=tell,
+            tell=story,
         )  # fmt: skip
 
     before = signal.signal(signal.SIGTERM, _interrupted)
@@ -74,12 +69,12 @@ def run(arguments: argparse.Namespace) -> int:
         report = drill(only)
         if arguments.minimize and not report.valid:
             setup = dataclasses.replace(setup, directory=None)
-            report = fewest(report, drill, tell=tell)
+            report = fewest(report, drill, tell=story)
     finally:
         signal.signal(signal.SIGTERM, before)
-    tell(f"\n{report}")
+    story(f"\n{report}")
     if arguments.json:
-        sys.stdout.write(json.dumps(report.to_json()) + "\n")
+        say_json(report.to_json())
     return 0 if report.valid else 1
 
 

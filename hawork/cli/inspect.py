@@ -10,13 +10,12 @@ import argparse
 import json
 import os
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Final
 
+from hawork.cli.output import complain, is_terminal, say, say_json, show
 from hawork.core.errors import ConfigurationError, HaworkError
-from hawork.core.printable import printable
 from hawork.inspect.configmaps import parse_time
 from hawork.inspect.inspection import Inspection
 from hawork.inspect.inspector import inspect
@@ -83,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         in_ring = sources.case is not None and sources.case != arguments.case
         at = None if in_ring else _moment(arguments.at)  # a case of a ring has its own moment
     except ConfigurationError as error:
-        sys.stderr.write(f"hawork: {printable(str(error))}\n")
+        complain(error)
         return USAGE
     except HaworkError as error:
         return _could_not_look(str(error), arguments)
@@ -95,8 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
             inspection = inspect(sources, target_version=target, at=at, progress=progress)
         finally:
             if progress is not None:
-                sys.stderr.write("\r\x1b[K")  # nothing of it stands before the answer
-                sys.stderr.flush()
+                show("\r\x1b[K", on_error=True)  # nothing of it stands before the answer
         _write(inspection, arguments)
         if arguments.save:
             from hawork.inspect.case import save_case
@@ -115,14 +113,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _could_not_look(why: str, arguments: argparse.Namespace) -> int:
     """Not even the first look was possible: never to be mistaken for a clean cluster."""
-    sys.stderr.write(f"hawork: could not look: {printable(why)}\n")
+    complain(f"could not look: {why}")
     if arguments.json:
         nothing = {
             "could_not_look": why,
             "findings": [],
             "recovery": {"jobmanager": "unknown", "jobs": {}},
         }
-        sys.stdout.write(json.dumps(nothing) + "\n")
+        say_json(nothing)
     return 2
 
 
@@ -210,27 +208,25 @@ def _write(inspection: Inspection, arguments: argparse.Namespace) -> None:
 
         Path(arguments.html).write_text(as_page(inspection), encoding="utf-8")
     if arguments.json:
-        sys.stdout.write(json.dumps(inspection.to_json()) + "\n")
+        say_json(inspection.to_json())
         return
-    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    coloured = is_terminal() and not os.environ.get("NO_COLOR")
     columns = shutil.get_terminal_size((100, 24)).columns
-    text = as_text(inspection, colour=coloured, width=min(columns, 120))
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    show(as_text(inspection, colour=coloured, width=min(columns, 120)) + "\n")
 
 
 def _progress(arguments: argparse.Namespace):  # type: ignore[no-untyped-def]
-    if arguments.json or not sys.stderr.isatty():
+    if arguments.json or not is_terminal(on_error=True):
         return None
     last = time.monotonic()
 
     def tell(what: str, done: int, of: int) -> None:
         nonlocal last
         if not of:
-            sys.stderr.write(f"\r{what} \x1b[K")
+            show(f"\r{what} \x1b[K", on_error=True)
         elif time.monotonic() - last > 0.5:
             last = time.monotonic()
-            sys.stderr.write(f"\r{what}: {done} of {of} \x1b[K")
+            show(f"\r{what}: {done} of {of} \x1b[K", on_error=True)
 
     return tell
 
@@ -243,7 +239,7 @@ def _watch(sources: Sources, target: str | None, arguments: argparse.Namespace) 
         try:
             inspection = inspect(sources, target_version=target)
         except HaworkError as error:
-            shown, status = f"could not look: {printable(str(error))}", 2
+            shown, status = f"could not look: {error}", 2
         else:
             status = inspection.exit_status
             told = inspection.to_json()
@@ -252,10 +248,9 @@ def _watch(sources: Sources, target: str | None, arguments: argparse.Namespace) 
         if shown != before:
             before = shown
             if status == 2 and shown.startswith("could not look"):
-                sys.stdout.write(f"{shown}\n")
+                say(shown)
             else:
                 _write(inspection, arguments)
-            sys.stdout.flush()
         try:
             time.sleep(arguments.watch)
         except KeyboardInterrupt:

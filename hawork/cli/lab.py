@@ -15,6 +15,7 @@ from hawork.cli.notebooks import (
     installed_notebooks,
     place_for_notebooks,
 )
+from hawork.cli.output import complain, flush
 from hawork.core.errors import LabError
 from hawork.core.library_path import module_command
 from hawork.core.user_files import fallback_directory, home_directory, is_writable
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     if os.geteuid() == 0:
         # Jupyter asks root to be sure; in a container root is often the only user.
         command.append("--allow-root")
-    sys.stdout.flush()
+    flush()
     os.execve(sys.executable, command, {**os.environ, **_places()})
 
 
@@ -94,5 +95,5 @@ def find_notebooks(given: str | None) -> Path:
         )
     folder = here if (here / DELIVERED).exists() else place_for_notebooks()
     for sentence in bring_along(source, folder):
-        sys.stderr.write(f"hawork: {sentence}\n")
+        complain(sentence)
     return folder

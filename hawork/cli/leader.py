@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import sys
 from typing import Any
 
 from hawork.backends.registry import open_backend
 from hawork.cli.common import add_config, open_client, read_config
+from hawork.cli.output import say, say_json
 from hawork.client.token import read_token
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration
 from hawork.core.events import NullEventSink
-from hawork.core.printable import printable
 from hawork.ha.backend import Fullness
 
 
@@ -40,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.flink_headers:
         token = read_token(read_config(arguments))
         # No space after the colon: Flink's client would take it for a part of the value.
-        sys.stdout.write(f"export FLINK_REST_CLIENT_HEADERS='Authorization:Bearer {token}'\n")
+        say(f"export FLINK_REST_CLIENT_HEADERS='Authorization:Bearer {token}'")
         return 0
     with open_client(arguments) as client:
         leader = client.leader(arguments.wait)
@@ -49,11 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
         found: dict[str, Any] = {"address": leader.address, "session_id": str(leader.session_id)}
         if fullest is not None:
             found["fullest"] = dataclasses.asdict(fullest)
-        sys.stdout.write(json.dumps(found) + "\n")
+        say_json(found)
         return 0
-    sys.stdout.write(f"{printable(leader.address)}  session id {leader.session_id}\n")
+    say(f"{leader.address}  session id {leader.session_id}")
     if fullest is not None:
-        sys.stdout.write(f"{fullest}\n")
+        say(str(fullest))
     return 0
 
 

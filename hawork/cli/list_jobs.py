@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
 
-from hawork.cli.common import add_config, open_client, write_table
+from hawork.cli.common import add_config, open_client
+from hawork.cli.output import say, say_json, say_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,10 +27,10 @@ def run(arguments: argparse.Namespace) -> int:
                 "restored_from": job.restored_checkpoint_id, "start_time": job.start_time,
                 "end_time": job.end_time, "failure": job.failure,
             }  # fmt: skip
-            sys.stdout.write(json.dumps(line) + "\n")
+            say_json(line)
         return 0
     if not jobs:
-        sys.stdout.write("no jobs\n")
+        say("no jobs")
         return 0
     rows = [
         (
@@ -41,5 +40,5 @@ def run(arguments: argparse.Namespace) -> int:
         )
         for job in jobs
     ]  # fmt: skip
-    write_table(("job", "name", "status", "records", "checkpoints", "started"), rows)
+    say_table(("job", "name", "status", "records", "checkpoints", "started"), rows)
     return 0

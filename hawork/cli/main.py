@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hawork import __version__
+from hawork.cli.output import complain, flush, say_no_more
 from hawork.core.descriptors import ensure_standard_descriptors
 from hawork.core.errors import HaworkError
 
@@ -97,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Only the chosen command's module is imported, to be quick and to need little.
         parsed = build_parser(command).parse_args(given)
         status: int = parsed.run(parsed)
-        sys.stdout.flush()
+        flush()
         return status
     except SystemExit as end:  # argparse: help was shown, or the command line is wrong
         status = end.code if isinstance(end.code, int) else 2
@@ -105,22 +106,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        # The reader of our output, such as 'head', has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        say_no_more()  # the reader of our output, such as 'head', has seen enough
         return 128 + signal.SIGPIPE
     except Exception as error:
         if os.environ.get("HAWORK_DEBUG"):
             raise
-        sys.stderr.write(f"hawork: {sentence_of(error)}\n")
+        complain(sentence_of(error))
         return _MISTAKE.get(command or "", 1)
 
 
 def sentence_of(error: BaseException) -> str:
     """An error as one line for people, without secrets: a URL may have held a password."""
-    from hawork.core.printable import printable
     from hawork.core.redaction import Redaction
 
-    return printable(Redaction().text(_sentence_of(error)))
+    return Redaction().text(_sentence_of(error))
 
 
 def _sentence_of(error: BaseException) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from hawork.cli.common import option_pairs
+from hawork.cli.output import say
 from hawork.core.errors import ConfigurationError
 
 
@@ -57,5 +57,5 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.job_managers, arguments.task_managers, arguments.storage_claim,
         option_pairs(arguments.options), **given,
     )  # fmt: skip
-    sys.stdout.write(manifests.to_yaml())
+    say(manifests.to_yaml().removesuffix("\n"))
     return 0

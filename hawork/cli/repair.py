@@ -7,16 +7,14 @@ refused; 64 the command line was wrong.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from hawork.cli.inspect import USAGE, add_sources, sources_of, version_of
+from hawork.cli.output import complain, say, say_json
 from hawork.core.errors import ConfigurationError, HaworkError
-from hawork.core.printable import printable, printable_lines
 from hawork.inspect.cluster import JobView
 from hawork.inspect.finding import CODES
 from hawork.inspect.inspection import Inspection
@@ -58,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
             if code not in CODES:
                 raise ConfigurationError(f"{code} is not a code of a finding: write one as HA101")
     except ConfigurationError as error:
-        sys.stderr.write(f"hawork: {printable(str(error))}\n")
+        complain(error)
         return USAGE
     try:
         planned = plan_repair(
@@ -71,12 +69,12 @@ def run(arguments: argparse.Namespace) -> int:
             return planned.before.exit_status
         after = apply(planned, _backup_file(arguments.backup), _silent if arguments.json else say)
     except HaworkError as error:
-        sys.stderr.write(f"hawork: {printable(str(error))}\n")
+        complain(error)
         return _REFUSED
     if arguments.json:
-        sys.stdout.write(json.dumps({**_written(planned), "after": _outcome(after)}) + "\n")
+        say_json({**_written(planned), "after": _outcome(after)})
     else:
-        sys.stdout.write(f"\nnow: {printable(_sentence(after))}\n")
+        say(f"\nnow: {_sentence(after)}")
     return after.exit_status
 
 
@@ -89,18 +87,13 @@ def _backup_file(given: str | None) -> Path:
     return backup_file() if given is None else Path(given)
 
 
-def say(text: str) -> None:
-    """Print what has just been done."""
-    sys.stdout.write(f"{printable(text)}\n")
-
-
 def _silent(_: str) -> None:
     """With ``--json`` one object is all that is printed."""
 
 
 def _show(planned: RepairPlan, as_json: bool, applies: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps(_written(planned)) + "\n")
+        say_json(_written(planned))
         return
     lines = [f"now: {_sentence(planned.before)}", ""]
     for repair in planned.repairs:
@@ -116,7 +109,7 @@ def _show(planned: RepairPlan, as_json: bool, applies: bool) -> None:
         lines.append("nothing to repair in what was looked at")
     for missed in planned.before.cluster.not_looked_at:
         lines.append(f"not looked at: {missed.what}: {missed.why}")
-    sys.stdout.write(printable_lines("\n".join(lines)) + "\n")
+    say("\n".join(lines))
 
 
 def _sentence(inspection: Inspection) -> str:

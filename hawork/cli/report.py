@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from hawork.cli.output import say
 from hawork.story.report import report
 from hawork.story.run_bundle import open_bundle
 
@@ -28,8 +28,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.logs:
         recorded = recorded.with_logs(arguments.logs)
     verdict = recorded.verdict()
-    sys.stdout.write(f"{recorded!r}\n\n{verdict}\n\n{recorded.timeline()}\n")
+    say(f"{recorded!r}\n\n{verdict}\n\n{recorded.timeline()}")
     if arguments.html:
-        Path(arguments.html).write_text(report(recorded), encoding="utf-8")
-        sys.stdout.write(f"\nThe report is in {arguments.html}.\n")
+        page = report(recorded).encode(errors="backslashreplace")
+        Path(arguments.html).write_bytes(page)
+        say(f"\nThe report is in {arguments.html}.")
     return 0 if verdict.valid and verdict.unheard_since is None else 1

@@ -7,14 +7,13 @@ wrong.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from hawork.cli.common import find_config
 from hawork.cli.inspect import USAGE
-from hawork.cli.repair import backup_file, say
+from hawork.cli.output import complain, say
+from hawork.cli.repair import backup_file
 from hawork.core.errors import ConfigurationError, HaworkError
-from hawork.core.printable import printable
 from hawork.inspect.repair.backup import read_backup, write_backup
 from hawork.inspect.repair.changes import Repair
 from hawork.inspect.repair.image import image_of
@@ -37,26 +36,26 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         sources = Sources(config=find_config(arguments.config))
     except ConfigurationError as error:
-        sys.stderr.write(f"hawork: {printable(str(error))}\n")
+        complain(error)
         return USAGE
     try:
         backup = read_backup(Path(arguments.backup))
         changes = plan_restore(sources, backup)
         for warning in restore_warnings(sources, backup, changes):
-            sys.stderr.write(f"hawork: warning: {printable(warning)}\n")
+            complain(f"warning: {warning}")
         if arguments.dry_run or not changes:
-            sys.stdout.write("".join(f"{printable(str(change))}\n" for change in changes))
-            sys.stdout.write("all is as in the backup\n" if not changes else "")
+            for line in map(str, changes or ("all is as in the backup",)):
+                say(line)
             return 0
         raw = store_of(sources)
         kept = backup_file()
         image = image_of(raw, cluster_of(sources, raw))
         put_back = Repair("restore", "put everything back", tuple(changes))
         write_backup(kept, backup.backend, backup.cluster_id, image, [put_back])
-        sys.stdout.write(f"backup of what is there now: {kept}\n")
+        say(f"backup of what is there now: {kept}")
         restore(sources, changes, say)
     except HaworkError as error:
-        sys.stderr.write(f"hawork: {printable(str(error))}\n")
+        complain(error)
         return 2
-    sys.stdout.write("all is as in the backup\n")
+    say("all is as in the backup")
     return 0

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hawork.cli.common import add_config, open_client
+from hawork.cli.output import complain, say
 from hawork.core.errors import JobSubmissionError
-from hawork.core.printable import printable
 from hawork.core.types import JobID
 
 
@@ -49,8 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         submission = replace(submission, job_id=JobID(arguments.job_id))
     with open_client(arguments) as client:
         job_id = client.submit(submission)
-        sys.stdout.write(f"{job_id}\n")
-        sys.stdout.flush()
+        say(job_id)
         if not arguments.wait:
             return 0
         view = open_progress()
@@ -59,9 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         finally:
             view.close()
     if details.failure:
-        sys.stderr.write(
-            f"hawork: job {job_id} is {details.status}: {printable(details.failure)}\n"
-        )
+        complain(f"job {job_id} is {details.status}: {details.failure}")
     return 0 if details.status == "FINISHED" else 1
 
 

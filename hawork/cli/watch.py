@@ -5,18 +5,17 @@ from __future__ import annotations
 import argparse
 import re
 import signal
-import sys
 import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import TypeVar
 
 from hawork.cli.common import add_config, find_config, read_config
+from hawork.cli.output import complain, say
 from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.events import Event
-from hawork.core.printable import printable
 from hawork.core.private_files import write_private
 from hawork.core.units import format_duration, parse_duration, parse_size
 from hawork.ha.configuration_file import configuration_text
@@ -71,10 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
         recorder = Recorder(
             config, file, ring, keep=arguments.keep, size=arguments.size,
             case_every=arguments.case_every, logs=arguments.logs, told=_News().see,
-            trouble=lambda sentence: _print(sys.stderr, f"hawork: {sentence}"),
+            trouble=complain,
         )  # fmt: skip
-        _print(
-            sys.stdout,
+        say(
             f"recording into {ring} for {format_duration(arguments.keep)}; look with "
             f"'hawork report {ring}' and 'hawork inspect {ring}', end with control-C",
         )
@@ -94,11 +92,7 @@ class _News:
         newest = self._facts.news[-1] if self._facts.news else None
         if newest is not None and newest is not self._last:
             self._last = newest
-            _print(sys.stdout, f"{clock_time(newest[0])}  {newest[1]}")
-
-
-def _print(stream: TextIO, line: str) -> None:
-    print(printable(line), file=stream, flush=True)
+            say(f"{clock_time(newest[0])}  {newest[1]}")
 
 
 def _name_of(config: Configuration) -> str:

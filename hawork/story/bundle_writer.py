@@ -70,7 +70,10 @@ def write_bundle(
         STORE: json.dumps(bundle._store, indent=1, default=str),
         REPORT: report(bundle),
     }
-    data = {name: redaction.data(text.encode()) for name, text in contents.items()}
+    data = {
+        name: redaction.data(text.encode(errors="backslashreplace"))  # half a pair, in a name
+        for name, text in contents.items()
+    }
     manifest = {
         "format": FORMAT,
         "hawork": bundle.version,

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hawork.core.printable import printable
 from hawork.story.beliefs import BELIEF_LANE, CLIENT_LANE, HOLDER_LANE, STALE
 from hawork.story.display import clock_time
 from hawork.story.segments import (
@@ -112,7 +113,7 @@ def as_png(timeline: Lanes) -> bytes:
     _draw_beliefs(axes, rows, timeline)
     _draw_marks(axes, rows, timeline)
     _draw_takeovers(axes, rows, timeline)
-    axes.set_yticks(range(len(lanes)), list(reversed(lanes)))
+    axes.set_yticks(range(len(lanes)), list(map(printable, reversed(lanes))))
     if left_out := len(set(timeline.lanes) - set(lanes)):
         axes.set_title(f"and {left_out:,} older jobs", fontsize=8, loc="right", color=INK)
     axes.set_ylim(-0.8, len(lanes) - 0.2)  # a label may be below the last lane
@@ -127,7 +128,10 @@ def as_png(timeline: Lanes) -> bytes:
     axes.grid(axis="x", color=INK, alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
     _draw_legend(axes, timeline)
+    for label in (*axes.texts, *axes.get_yticklabels()):
+        label.set_parse_math(False)  # a job may have any name, with $ in it, too
     for text in axes.texts:
+        text.set_text(printable(text.get_text()))
         # One that sticks out, as at the very end, must not take the room of the picture.
         text.set_in_layout(False)
     out = io.BytesIO()

@@ -14,9 +14,10 @@ import pytest
 
 from hawork.cli import completion, doctor
 from hawork.cli import main as command_line
-from hawork.cli.common import find_config, write_table
+from hawork.cli.common import find_config
 from hawork.cli.lab import TOUR, find_notebooks
 from hawork.cli.main import COMMANDS, main, sentence_of
+from hawork.cli.output import say_table
 from hawork.core.errors import ConfigurationError, LabError
 from hawork.servers.machine import Memory
 
@@ -147,7 +148,7 @@ def test_an_interrupt_has_its_own_status(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_table_has_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    write_table(("job", "n"), [("a" * 5, 1), ("b", 22)])
+    say_table(("job", "n"), [("a" * 5, 1), ("b", 22)])
     assert capsys.readouterr().out == "job    n\naaaaa  1\nb      22\n"
 
 
