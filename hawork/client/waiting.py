@@ -40,6 +40,7 @@ class Waiting(Generic[T]):
         poll: float = POLL,
         show: Callable[[], None] = lambda: None,
         done: Callable[[], None] = lambda: None,
+        state: Callable[[], str] = lambda: "",
     ) -> None:
         self._what = what
         self._look = look
@@ -47,6 +48,7 @@ class Waiting(Generic[T]):
         self._poll = poll
         self._show = show
         self._done = done
+        self._state = state
 
     def wait(self, timeout: float | None = None) -> T:
         """Block until it is there; ``LabError`` after ``timeout`` seconds."""
@@ -90,7 +92,7 @@ class Waiting(Generic[T]):
 
     def _check(self, limit: float | None, end: float) -> None:
         if time.monotonic() >= end:
-            raise LabError(f"stopped waiting for {self._what} after {limit:g} s")
+            raise LabError(f"stopped waiting for {self._what} after {limit:g} s{self._state()}")
 
 
 def _end(limit: float | None) -> float:

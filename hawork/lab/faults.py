@@ -293,7 +293,7 @@ class Faults:
         if not sessions:
             raise LabError(f"{name} has no session with the store: choose a JobManager")
         event = self._record("expire_session", name)
-        self._store.expire_session(self._config, sessions[-1])
+        self._store.expire_session(name, self._config, sessions[-1])
         return event
 
     def partition(self, target: str = "leader", how: str = "cut") -> Event:

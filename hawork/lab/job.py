@@ -214,10 +214,19 @@ class Job:
             if view is not None and self._last is not None:
                 view.update(self._last)
 
+        def state() -> str:
+            if self._last is None or self._last.status is not JobStatus.CREATED:
+                return ""
+            return (
+                ": it is CREATED, and no TaskManager has a slot for it: cancel an older job of "
+                "lab.jobs, or start a TaskManager"
+            )
+
         return Waiting(
             f"the {what} of job {self.name}",
             look,
             timeout=timeout,
+            state=state,
             poll=JOB_POLL,
             show=show,
             done=view.close if view is not None else lambda: None,

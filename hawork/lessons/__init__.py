@@ -27,6 +27,7 @@ from hawork.lessons.order import tell_in_sentences as _tell_in_sentences
 from hawork.lessons.prerequisites import needs
 from hawork.lessons.recordings import noted, recording
 from hawork.lessons.sleeping import two_leaders
+from hawork.lessons.streams import FlightsStream, flights_stream
 from hawork.lessons.suspects import broken_code, check_bug
 from hawork.lessons.timeouts import check_cluster_timeouts, try_timeouts
 from hawork.lessons.upgrades import check_last_state, check_prepared, operator_sees
@@ -35,6 +36,7 @@ from hawork.lessons.writing import TinyConfigMap, check_fencing, check_lock
 
 __all__ = [
     "Check",
+    "FlightsStream",
     "Register",
     "Table",
     "TinyConfigMap",
@@ -64,6 +66,7 @@ __all__ = [
     "check_timeouts",
     "check_tolerance",
     "check_unseen_death",
+    "flights_stream",
     "ha_data",
     "looks",
     "needs",

@@ -70,6 +70,7 @@ class HaData:
         self._remove = weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
         self._asked: dict[str, Prediction] = {}
         self._server: Any = None
+        self._removed: set[tuple[str, str | None]] = set()
         self.dump = next(each for each in map(directory.joinpath, _STORES) if each.exists())
         self.config, self.storage = directory / "config.yaml", directory / "storage"
         self.remember()
@@ -170,7 +171,7 @@ class HaData:
         """Remove a znode with all below it, a ConfigMap or a key of one, a file or a folder.
 
         A file is named as below ``storage``, a key of a ConfigMap by itself or as in ``rows``.
-        ``LabError`` when there is no such thing.
+        ``LabError`` when there has been no such thing: a cell may be run again.
 
         >>> data.remove("/flink/flights-prod/jobs/534f.../checkpoints")    # doctest: +SKIP
         >>> data.remove("flights-prod-cluster-config-map", "jobGraph-f9f7...")  # doctest: +SKIP
@@ -186,7 +187,9 @@ class HaData:
             self._remove_map(asked, key)
         else:
             self._remove_file(asked)
-        if self.held() == before:
+        if self.held() != before:
+            self._removed.add((asked, key))
+        elif (asked, key) not in self._removed:
             shown = name if key is None else f"{name}[{key}]"
             raise LabError(f"there is no {shown}: copy the name from data.rows() or data.storage")
 

@@ -74,6 +74,11 @@ class TcpProxy:
         """Break all connections; new ones are let through: a hiccup."""
         self._set(refusing=False, cutting=True)
 
+    def hang_up(self) -> None:
+        """Break all connections, as the server may while its packets come through."""
+        if not self._blocked:
+            self._set(cutting=True)
+
     def blackhole(self) -> None:
         """Pass nothing on in either direction; connections stay open and silent."""
         self._set(blocked=frozenset((True, False)))

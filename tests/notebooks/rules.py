@@ -108,8 +108,9 @@ def has_engines(notebook: Any) -> bool:
 
 
 def on_flink(notebook: Any) -> None:
-    """Change that word, on a backend that Flink has."""
-    on_backend(notebook, "zookeeper")
+    """Change that word, on a backend that Flink has: the last one that the notebook names."""
+    named = backends(notebook)
+    on_backend(notebook, "kubernetes" if named and "zookeeper" not in named else "zookeeper")
     cell = code_cells(notebook)[0]
     cell.source = cell.source.replace('engine="hawork"', 'engine="flink"')
 

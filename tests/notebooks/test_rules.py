@@ -137,7 +137,7 @@ def test_every_lesson_has_a_page_for_the_trainer(name: str) -> None:
     assert f"({name}.md)" in (TRAINER / "README.md").read_text(encoding="utf-8")
 
 
-RATES = re.compile(r'rate\.write_text\("(\d+)"\)|"rate": ([\d_]+)')
+RATES = re.compile(r'rate\.write_text\("(\d+)"\)|"rate": ([\d_]+)|\brate=([\d_]+)\)')
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,12 @@ def test_a_job_is_caught_while_it_runs() -> None:
         job_that_is(JobStatus.RUNNING, 100).running(101, timeout=0).wait()
 
 
+def test_a_job_that_gets_no_slot_says_so() -> None:
+    """As when a cell that submits was interrupted and run again: the first job has the slots."""
+    with pytest.raises(LabError, match="no TaskManager has a slot for it: cancel an older job"):
+        job_that_is(JobStatus.CREATED, 0).running(1, timeout=0).wait()
+
+
 @pytest.mark.parametrize(
     ("status", "failure", "said"),
     [

@@ -272,6 +272,13 @@ def test_folders_may_be_urls_and_name_the_metadata(opened: Callable[[str], HaDat
 
 
 # --- the copy itself ------------------------------------------------------------------------
+def test_a_cell_that_removes_something_can_be_run_again(data: HaData) -> None:
+    data.remove(NEWEST)
+    before = data.held()
+    data.remove(NEWEST)
+    assert data.held() == before
+
+
 def test_what_cannot_be_changed_says_why(data: HaData, opened: Callable[[str], HaData]) -> None:
     with pytest.raises(LabError, match="there is no /flink/x: copy the name"):
         data.remove("/flink/x")

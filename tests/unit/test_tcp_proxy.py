@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from hawork.core.configuration import Configuration
+from hawork.lab.stores.zookeeper import ZooKeeperStore
 from hawork.servers.tcp_proxy import TcpProxy
 from hawork.testing import eventually
 
@@ -95,6 +97,39 @@ def test_drop_lets_new_connections_through(proxy: TcpProxy) -> None:
         assert before.recv(1) == b""
         with connect(proxy) as after:
             assert ask(after, b"b") == b"b"
+
+
+def test_a_server_hangs_up_unless_its_packets_do_not_come_through(proxy: TcpProxy) -> None:
+    with connect(proxy) as before:
+        ask(before, b"a")
+        proxy.hang_up()
+        assert before.recv(1) == b""
+    with connect(proxy) as after:
+        ask(after, b"b")
+        proxy.blackhole()
+        proxy.hang_up()
+        proxy.heal()
+        assert ask(after, b"c") == b"c"
+
+
+def test_a_session_that_is_ended_costs_its_process_its_connection(
+    proxy: TcpProxy, server: EchoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closed over a connection of the lab's to the same follower, it would not."""
+    ended: list[object] = []
+    monkeypatch.setattr(
+        "hawork.backends.zookeeper.supervision.release_leadership",
+        lambda config, ticket: ended.append(ticket),
+    )
+    store = object.__new__(ZooKeeperStore)
+    with TcpProxy(server.address) as other:
+        store._proxies = {"jm-1": [proxy], "jm-2": [other]}
+        with connect(proxy) as its_own, connect(other) as of_another:
+            ask(its_own, b"a")
+            ask(of_another, b"a")
+            store.expire_session("jm-1", Configuration({}), "0x2a")
+            assert its_own.recv(1) == b"" and len(ended) == 1
+            assert ask(of_another, b"b") == b"b"
 
 
 def test_blackhole_holds_everything_back_until_it_is_healed(

@@ -102,7 +102,7 @@ class KubernetesStore:
         self.control_plane.resume()
         self.control_plane.restart()
 
-    def expire_session(self, config: Configuration, session: str) -> None:
+    def expire_session(self, process: str, config: Configuration, session: str) -> None:
         raise LabError(self.no_sessions)
 
     def server_data(self) -> Sequence[Path]:

@@ -112,11 +112,15 @@ class ZooKeeperStore:
             self._servers.resume()
             self._servers.restart()
 
-    def expire_session(self, config: Configuration, session: str) -> None:
+    def expire_session(self, process: str, config: Configuration, session: str) -> None:
         from hawork.backends.zookeeper.supervision import release_leadership
         from hawork.servers.zookeeper.sessions import session_ticket
 
         release_leadership(config, session_ticket(int(session, 16)))
+        # Closed over another connection to the same follower, a session leaves the process's own
+        # open, and the follower goes on answering its pings: a server that ends one hangs up.
+        for proxy in self._proxies.get(process, ()):
+            proxy.hang_up()
 
     def server_data(self) -> Sequence[Path]:
         if self._servers is None:
