@@ -35,6 +35,7 @@ from hawork.inspect.metadata import decode_metadata
 from hawork.inspect.moments import mark_moments
 from hawork.inspect.own import follow_own
 from hawork.inspect.results import decode_result
+from hawork.inspect.storage import archive_in
 from hawork.inspect.stored_files import StoredFile, StoredFiles, comparable_url
 
 __all__ = ["covered", "follow", "follow_pointer", "missing_state", "not_mapped", "read_whole"]
@@ -197,11 +198,14 @@ def covered(cluster: Cluster, files: StoredFiles, url: str, name: str, folder: s
     if files.has_below(folder):
         return True
     root = comparable_url(url).removesuffix(name[len(folder) :]).rstrip("/")
-    why = f"nothing of {root} is in the storage: is it copied, and --map right?"
+    if any(missed.what == root for missed in cluster.not_looked_at):
+        return False
     if (other := files.elsewhere(name)) is not None:
         why = f"{root} is not where --map says: {_map_to(url, other)} would lead to {other}"
-    if not any(missed.what == root for missed in cluster.not_looked_at):
-        cluster.miss(root, why)
+    else:
+        packed = archive_in(file.name for file in files)
+        why = f"nothing of {root} is in the storage: is it copied, and --map right?{packed}"
+    cluster.miss(root, why)
     return False
 
 

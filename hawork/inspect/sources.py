@@ -18,7 +18,7 @@ from hawork.core.errors import ConfigurationError, HaworkError, StoreUnavailable
 from hawork.inspect.archive import ZipStorage, open_storage
 from hawork.inspect.cluster import Cluster, LeaderAddress, Leadership, Moment
 from hawork.inspect.configmap_keys import read_config_maps
-from hawork.inspect.configmaps import Dump, parse_configmaps, read_configmaps
+from hawork.inspect.configmaps import MAX_BYTES, Dump, parse_configmaps, read_configmaps
 from hawork.inspect.embedded import EmbeddedStore, read_embedded_store
 from hawork.inspect.entries import Entry
 from hawork.inspect.finding import Object
@@ -185,9 +185,13 @@ def _local_path(url: str | None) -> str | None:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}") from None
+    if len(data) > MAX_BYTES:
+        raise ConfigurationError(f"{path} has more than {MAX_BYTES >> 20} MiB")
+    return data
 
 
 def read_case(path: Path, raw: Raw | None = None) -> Cluster:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import BinaryIO, Final, Protocol
 
 from hawork.core.errors import StoreUnavailableError
 
 __all__ = [
-    "LARGEST_FILE", "MOST_FILES", "Listed", "Storage", "StoredFile", "inside", "read_file",
+    "LARGEST_FILE", "MOST_FILES", "Listed", "Storage", "StoredFile", "archive_in", "inside",
+    "read_file",
 ]  # fmt: skip
 
 LARGEST_FILE: Final = 256 << 20
 """Bytes of a file that is read whole: files of HA data are far smaller."""
 MOST_FILES: Final = 2_000_000
+_PACKED: Final = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2", ".tar.zst")
 _MOST_NOTES: Final = 50
 _MOST_NAMED: Final = 100_000
 _AT_ONCE: Final = 1 << 16
@@ -106,6 +108,12 @@ class Listed:
             self._notes.append(note)
         else:
             self._more += 1
+
+
+def archive_in(names: Iterable[str]) -> str:
+    """The rest of a sentence on files that are not there: one of these may hold them, packed."""
+    packed = next((name for name in names if name.lower().endswith(_PACKED)), None)
+    return "" if packed is None else f" If it is packed in {packed}, name that itself."
 
 
 def read_file(storage: Storage, name: str, limit: int = LARGEST_FILE) -> bytes:

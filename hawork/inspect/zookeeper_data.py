@@ -17,7 +17,7 @@ from typing import BinaryIO, Final, NoReturn
 
 from hawork.core.errors import ConfigurationError, StoreUnavailableError
 from hawork.inspect.errors import UndecodableError
-from hawork.inspect.storage import LARGEST_FILE, Storage
+from hawork.inspect.storage import LARGEST_FILE, Storage, archive_in
 from hawork.inspect.znodes import CONTAINER, DataTree, StoredNode, ZooKeeperTree
 
 __all__ = ["read_zookeeper_data"]
@@ -44,7 +44,8 @@ def read_zookeeper_data(storage: Storage) -> ZooKeeperTree:
     logs: dict[int, str] = {}
     of_snapshots: set[str] = set()
     of_logs: set[str] = set()
-    for file in storage.listing():
+    listing = storage.listing()
+    for file in listing:
         folder, base = posixpath.split(file.name)
         match = _NAME.fullmatch(base)
         if match:
@@ -61,7 +62,7 @@ def read_zookeeper_data(storage: Storage) -> ZooKeeperTree:
     if not snapshots and not logs:
         raise ConfigurationError(
             "there is no data of a ZooKeeper server: name the directory that has version-2/ "
-            "with snapshot.* and log.* in it"
+            f"with snapshot.* and log.* in it.{archive_in(file.name for file in listing)}"
         )
     return _Replay(storage).tree(snapshots, logs)
 

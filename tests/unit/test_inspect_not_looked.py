@@ -314,7 +314,26 @@ def test_what_has_no_configmaps_by_its_kind_is_not_an_empty_cluster(
     assert "Forbidden" not in text or "Forbidden" in str(_error(path))
 
 
+def test_a_dump_without_an_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("sources", "configmaps"):
+        monkeypatch.setattr(f"hawork.inspect.{module}.MAX_BYTES", 1 << 20)
+    for sources in (Sources(zookeeper_dump="/dev/zero"), Sources(configmaps="/dev/zero")):
+        with pytest.raises(ConfigurationError, match="/dev/zero has more than 1 MiB"):
+            inspect(sources)
+
+
 def _error(path: Path) -> Exception:
     with pytest.raises(ConfigurationError) as caught:
         inspect(Sources(configmaps=path))
     return caught.value
+
+
+@pytest.mark.parametrize("archive", ["flink.zip", "backup/HA.TAR.XZ"])
+def test_an_archive_in_the_folder_that_was_given_is_named(archive: str, tmp_path: Path) -> None:
+    """It is not unpacked by itself: which one of several is meant is not known."""
+    found, storage = case(tmp_path), tmp_path / "given"
+    (storage / archive).parent.mkdir(parents=True)
+    shutil.copy(found.storage, storage / archive)
+    nothing_is_told(look(found, storage), f"If it is packed in {archive}, name that itself.")
+    with pytest.raises(ConfigurationError, match=f"packed in {archive}"):
+        inspect(Sources(zookeeper_data=storage))
