@@ -21,7 +21,7 @@ class BlobStore:
 
     def __init__(self, storage: StateStorage, session_id: LeaderSessionID) -> None:
         self._storage = storage
-        self._suffix = session_id.hex[:12]
+        self._suffix = _suffix(session_id)
 
     def put(self, job_id: JobID, data: bytes) -> StateHandle:
         """Store ``data``; storing the same bytes again changes nothing.
@@ -29,7 +29,7 @@ class BlobStore:
         ``StoreUnavailableError`` when storageDir cannot be written. Neither fenced nor, by its
         name, flushed: what names a blob is a job graph, and that is.
         """
-        name = f"{hashlib.sha256(data).hexdigest()}-{self._suffix}"
+        name = f"{hashlib.sha256(data).hexdigest()}{self._suffix}"
         return JobFiles(self._storage, job_id).write(BLOB_FILE, data, name, flush=False)
 
     def get(self, job_id: JobID, handle: StateHandle) -> bytes:
@@ -37,3 +37,12 @@ class BlobStore:
         the job's.
         """
         return JobFiles(self._storage, job_id).read(BLOB_FILE, handle)
+
+
+def is_stored_under(path: str, session_id: LeaderSessionID) -> bool:
+    """Whether the blob of this path has the name of one that was stored under the leadership."""
+    return path.endswith(_suffix(session_id))
+
+
+def _suffix(session_id: LeaderSessionID) -> str:
+    return f"-{session_id.hex[:12]}"

@@ -19,11 +19,13 @@ from hawork.core.errors import (
     HaworkError,
     LeadershipLostError,
     NotExistError,
+    PossibleInconsistentStateError,
     StoreUnavailableError,
 )
 from hawork.core.jobs import JobGraph
 from hawork.core.steps import Steps
 from hawork.core.types import JobID, LeaderSessionID
+from hawork.ha.blob_store import is_stored_under
 from hawork.ha.damage import SetAside, in_words
 from hawork.ha.job_files import BLOB_FILE, JobFiles
 from hawork.ha.json_state import decode_json, encode_json
@@ -32,7 +34,6 @@ from hawork.ha.layout import (
     JOB_GRAPH,
     JOBS,
     SUBMITTING,
-    job_directory,
     submitting_marker,
 )
 from hawork.ha.state_handle_store import StateHandleStore, StoredState
@@ -86,6 +87,8 @@ class JobGraphStore:
         # A job is submitted, or what is left of an earlier try is swept: not both at a time.
         self._sweeping = threading.Lock()
         self._announced: set[JobID] = set()
+        self._doubted: set[JobID] = set()
+        """Jobs of which a graph of ours may be stored or not."""
 
     def announce(self, job_id: JobID) -> None:
         """Mark the job's directory as that of a submission under way.
@@ -107,7 +110,7 @@ class JobGraphStore:
         """
         payload = encode_json(graph.to_json())
         if not self._put_over_existing(graph.job_id, payload):
-            self._put_new(graph.job_id, payload)
+            self._put_new(graph, payload)
         self._known.add(graph.job_id)
         # It is stored: a mark that stays is of no meaning any more, and goes with the directory.
         with contextlib.suppress(StoreUnavailableError):
@@ -223,7 +226,8 @@ class JobGraphStore:
         self._handles.replace(job_id, existing, payload)
         return True
 
-    def _put_new(self, job_id: JobID, payload: bytes) -> None:
+    def _put_new(self, graph: JobGraph, payload: bytes) -> None:
+        job_id = graph.job_id
         marker = submitting_marker(job_id, self._session_id)
         try:
             self._storage.read(marker)
@@ -235,21 +239,33 @@ class JobGraphStore:
                 payload,
                 lambda _: self._reached("submit.graph_written", job_id),
             )
+        except PossibleInconsistentStateError:
+            self._doubted.add(job_id)
+            raise
         except LeadershipLostError:
-            self._withdraw(job_id)
+            with contextlib.suppress(StoreUnavailableError):  # the next leader sweeps it then
+                self._withdraw(graph)
             raise
         self._reached("submit.pointer_added", job_id)
 
-    def _withdraw(self, job_id: JobID) -> None:
-        """Take our mark away if it is all that is left: the job may have ended elsewhere.
+    def _withdraw(self, graph: JobGraph) -> None:
+        """Take our artifact away, and our mark if it is all that is left then.
 
-        Together with a blob it stays, for the next leader's sweep: without it the directory
-        would be in doubt.
+        The job may have ended elsewhere meanwhile: its cleanup may have looked what is there just
+        before our artifact was, and have removed the mark. Only a job graph of our leadership can
+        point to that artifact, and none comes any more, unless an earlier try is in doubt. Then,
+        and together with another one's artifact, the mark stays for the next leader's sweep:
+        without it the directory would be in doubt.
         """
+        job_id, artifact = graph.job_id, graph.artifact.path
+        files = JobFiles(self._storage, job_id)
+        is_ours = is_stored_under(artifact, self._session_id)
+        if is_ours and job_id not in self._doubted and not self._handles.has(job_id):
+            files.discard(BLOB_FILE, artifact)
         marker = submitting_marker(job_id, self._session_id)
-        left = self._storage.list(job_directory(job_id))
-        if [f"{job_directory(job_id)}/{name}" for name in left] == [marker]:
+        if list(files.all()) == [marker]:
             self._storage.delete(marker)
+            files.prune()
 
     def _decode(self, job_id: JobID, state: StoredState) -> JobGraph:
         graph = decode_json(f"job graph {state.handle.path}", state.payload, JobGraph.from_json)

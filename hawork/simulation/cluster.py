@@ -219,14 +219,20 @@ class Cluster:
         )
 
     def _wrote_late(self) -> bool:
-        """Whether a process that had stood still could not take back what it had just written."""
+        """Whether a process that had stood still could not take back what it had just written.
+
+        One that was told to end goes on with what it had begun, and its stores are closed.
+        """
         stood: set[str] = set()
+        ending: set[str] = set()
         for each in self.world.faults.struck:
-            stopped = each.kind.startswith("crash") or each.label == "storage.delete"
-            if stopped and each.process in stood:
+            dies = each.kind in ("crash", "crash-after")
+            if (dies or each.label == "storage.delete") and each.process in stood:
                 return True
-            if each.kind not in ("crash", "crash-after"):
-                stood.add(each.process)
+            if not dies:
+                (ending if each.kind == "stop" else stood).add(each.process)
+            if each.process in stood & ending:
+                return True
         return False
 
     def take_over(self) -> None:

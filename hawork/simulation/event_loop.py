@@ -109,8 +109,6 @@ class SimulatedEventLoop(asyncio.BaseEventLoop):
         """On a thread of its own: a simulated pool has always one left."""
         assert isinstance(executor, SimulatedExecutor)
         future: asyncio.Future[Any] = self.create_future()
-        current = self._scheduler.current
-        assert current is not None
 
         def run() -> None:
             if future.cancelled():
@@ -124,7 +122,7 @@ class SimulatedEventLoop(asyncio.BaseEventLoop):
             else:
                 self.call_soon_threadsafe(_settle, future, result, None)
 
-        self._scheduler.spawn(current.process, run, "io")
+        executor.begin(run)
         return future
 
     def select(self, timeout: float | None) -> list[Any]:
@@ -198,11 +196,18 @@ class SimulatedExecutor(Executor):
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
+        self._threads: list[SimulatedThread] = []
+
+    def begin(self, action: Callable[[], None]) -> None:
+        """On a thread of its own, of the process that asks."""
+        scheduler = self._scheduler
+        assert scheduler.current is not None
+        if len(self._threads) > 32:
+            self._threads = [each for each in self._threads if not each.done]
+        self._threads.append(scheduler.spawn(scheduler.current.process, action, "io"))
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         future: Future[T] = Future()
-        scheduler = self._scheduler
-        assert scheduler.current is not None
 
         def run() -> None:
             if not future.set_running_or_notify_cancel():
@@ -216,8 +221,15 @@ class SimulatedExecutor(Executor):
             else:
                 future.set_result(result)
 
-        scheduler.spawn(scheduler.current.process, run, "io")
+        self.begin(run)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Its threads have ended, each with its action."""
+        """Wait for what was begun, if so."""
+        current = self._scheduler.current
+        if current is None or not wait:
+            return
+        for thread in self._threads:
+            while not thread.done:
+                thread.joiners.append(current)
+                self._scheduler.park()

@@ -12,6 +12,7 @@ from hawork.core.errors import HaworkError
 from hawork.core.events import EventKind
 from hawork.runtime import job_manager
 from hawork.runtime.dispatcher import Dispatcher
+from hawork.runtime.own_thread import in_the_end
 from hawork.runtime.process import ProcessContext
 from hawork.runtime.submission import graph_of_request
 from hawork.simulation.event_loop import SimulatedEventLoop, SimulatedExecutor
@@ -76,6 +77,8 @@ class JobManager:
             )
         except HaworkError as error:
             return f"fatal: {error}"
+        finally:
+            await in_the_end(io.shutdown)  # as ``run_job_manager`` does
 
     def stop(self, reason: str) -> None:
         """What SIGTERM does; on any thread."""

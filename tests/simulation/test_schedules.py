@@ -124,6 +124,20 @@ def test_what_a_process_that_died_as_it_began_leaves_is_removed_by_the_next_one(
     assert (outcome := run(Seed("kubernetes", 10_000_810))).ok, str(outcome)
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [
+        "kubernetes:14+long-pause@storage.write/takeover.published",
+        "embedded:10+stop@storage.write/takeover.published+>long-pause@storage.write",
+        "zookeeper:10+stop@storage.write/takeover.published+>long-pause@storage.write",
+    ],
+)
+def test_a_deposed_leader_leaves_no_artifact_behind(seed: str) -> None:
+    """It was written beside the cleanup of the next one, or by a process that was told to end."""
+    outcome = run(Seed.parse(f"00000000:{seed}", any_version=True))
+    assert outcome.ok, str(outcome)
+
+
 def test_a_leader_that_stands_back_from_a_disk_that_hangs_is_waited_for() -> None:
     """All else was over, and the other one had just died: no one led for some seconds more."""
     assert (outcome := run(Seed("kubernetes", 1_000_837))).ok, str(outcome)

@@ -132,6 +132,44 @@ def test_a_refused_put_leaves_no_graph_behind(world: World) -> None:
     assert job_files(world) == [f"_SUBMITTING-{stores.session_id}", "blob"]
 
 
+def test_a_deposed_leader_takes_back_what_it_wrote_beside_the_cleanup_of_the_next_one(
+    world: World,
+) -> None:
+    """The cleanup had looked what is there just before, and removed the mark just afterwards.
+
+    Found by the simulation, as long-pause@storage.write/takeover.published.
+    """
+    stores = world.lead()
+    stores.job_graphs.announce(JOB)
+    artifact = stores.blobs.put(JOB, b"artifact")
+    marker = f"jobs/{JOB}/_SUBMITTING-{stores.session_id}"
+    world.lead()
+
+    def cleaned_up() -> None:
+        world.files.delete(marker)
+
+    world.steps.hooks["submit.graph_written"] = cleaned_up
+    with pytest.raises(LeadershipLostError):
+        stores.job_graphs.put(dataclasses.replace(graph(), artifact=artifact))
+    assert job_files(world) == []
+
+
+def test_what_a_job_graph_may_point_to_is_not_taken_back(world: World) -> None:
+    """A try that ended in doubt may have landed, or still land; and one that landed needs it."""
+    stores = world.lead()
+    stores.job_graphs.announce(JOB)
+    artifact = stores.blobs.put(JOB, b"artifact")
+    mine = dataclasses.replace(graph(), artifact=artifact)
+    world.failures.fail("create", PossibleInconsistentStateError("who knows"))
+    with pytest.raises(PossibleInconsistentStateError):
+        stores.job_graphs.put(mine)
+    world.lead()
+    with pytest.raises(LeadershipLostError):
+        stores.job_graphs.put(mine)
+    assert world.files.files[artifact.path] == b"artifact"
+    assert f"_SUBMITTING-{stores.session_id}" in job_files(world)
+
+
 def test_remove_may_be_repeated(world: World) -> None:
     stores = world.lead()
     stores.job_graphs.put(graph())
