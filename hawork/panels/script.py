@@ -30,7 +30,7 @@ def script() -> str:
 @cache
 def style() -> str:
     """The panels' own, and that of the page, for a server that ``hawork lab`` did not start."""
-    return _read("panels.css") + _read("page.css", "labextension/hawork/static")
+    return _read("page.css", "labextension/hawork/static") + _read("panels.css")
 
 
 def _read(name: str, folder: str = "js") -> str:

@@ -72,6 +72,8 @@ def test_the_kill_button_moves_the_leader(opened: Any, complaints: list[str]) ->
     leader = leader_of(cluster)
     card = cluster.locator(f"[data-name={leader}]")
     expect(card).to_have_attribute("data-leads", "true")
+    # In a cell JupyterLab has a style for lists: the facts would stand one below the other.
+    expect(card.locator(".hw-facts")).to_have_css("display", "flex")
 
     card.get_by_role("button", name=f"Kill {leader}").click()
 
@@ -395,6 +397,8 @@ def test_in_notebook_7_and_in_voila(
     if where == "notebooks":
         for number in (0, 1):
             run_cell(page, number)
+        style = page.locator("head link[rel=stylesheet][href$='hawork/static/page.css']")
+        expect(style).to_have_count(1)  # ours, for what cells print
     leader = leader_of(panel(page, "cluster"))
     expect(page.locator("aside.hw-dock")).to_have_count(int(where == "notebooks"))
     panel(page, "cluster").get_by_role("button", name=f"Kill {leader}").click()
