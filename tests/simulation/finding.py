@@ -19,7 +19,7 @@ NAMED = {
     "an election ends when the store does not answer": "lost@sqlite.commit#6",
     "who stood back does not take part again": "hang@storage.write/checkpoint.triggered",
 }
-"""By defect: the faults that show it, where the search needs many schedules to come upon them."""
+"""By defect: the fewest faults that show it, in few schedules. The search has to come upon them."""
 
 
 @dataclass(frozen=True, slots=True)
