@@ -18,7 +18,7 @@ from hawork.cli.notebooks import (
 from hawork.cli.output import complain, flush
 from hawork.core.errors import LabError
 from hawork.core.library_path import module_command
-from hawork.core.user_files import fallback_directory, home_directory, is_writable
+from hawork.core.user_files import fallback_directory, home_directory, is_there, is_writable
 
 _EXTENSIONS = Path(__file__).resolve().parents[1] / "panels" / "labextension"
 PAGE_STYLE = (
@@ -78,14 +78,14 @@ def find_notebooks(given: str | None) -> Path:
     An installed hawork copies its notebooks to a folder, and says which on standard error.
     """
     if given is not None:
-        if not (Path(given) / TOUR).exists():
+        if not is_there(Path(given) / TOUR):
             raise LabError(f"directory {given} holds no {TOUR}: name hawork's notebooks directory")
         return Path(given).absolute()
     here = Path.cwd()
     checkout = Path(__file__).resolve().parents[2]
     for place in (here, *here.parents, checkout):
         for directory in (place / "notebooks", place):
-            if (directory / TOUR).exists() and not (directory / DELIVERED).exists():
+            if is_there(directory / TOUR) and not is_there(directory / DELIVERED):
                 return directory
     source = installed_notebooks()
     if source is None:
@@ -93,7 +93,7 @@ def find_notebooks(given: str | None) -> Path:
             "the notebooks were not found here: run this in a clone of hawork, or name them with "
             "--notebooks DIR"
         )
-    folder = here if (here / DELIVERED).exists() else place_for_notebooks()
+    folder = here if is_there(here / DELIVERED) else place_for_notebooks()
     for sentence in bring_along(source, folder):
         complain(sentence)
     return folder

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import hawork
 from hawork.core.errors import LabError
-from hawork.core.user_files import fallback_directory, home_directory, is_writable
+from hawork.core.user_files import fallback_directory, home_directory, is_there, is_writable
 
 TOUR = "00_tour.ipynb"
 FOLDER = "hawork-notebooks"
@@ -33,7 +33,7 @@ def installed_notebooks() -> Path | None:
     for file in files:
         if file.name == TOUR:
             place = Path(str(file.locate())).resolve()
-            return place.parent if place.exists() else None
+            return place.parent if is_there(place) else None
     return None
 
 

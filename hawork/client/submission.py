@@ -12,7 +12,7 @@ from hawork.core.errors import ArtifactError, ConfigurationError, JobSubmissionE
 from hawork.core.jobs import JsonObject, RestartStrategy
 from hawork.core.types import JobID
 from hawork.core.units import parse_duration
-from hawork.core.user_files import expanded
+from hawork.core.user_files import NOTHING_THERE, expanded, why_not_there
 from hawork.job import pack_artifact
 
 
@@ -86,7 +86,10 @@ def make_submission(
 def find_file(file_name: str) -> Path:
     """The file, package directory or zip of a job. ``ArtifactError`` when there is none."""
     path = expanded(file_name).absolute()
-    if not path.exists():
+    reason = why_not_there(path)
+    if reason not in (None, NOTHING_THERE):
+        raise ArtifactError(f"job file {file_name} cannot be read: {reason}")
+    if reason:
         raise ArtifactError(
             f"job file {file_name} does not exist: write it with %%artifact {file_name}, or "
             "give the path of a .py file, a package directory or a zip"

@@ -66,6 +66,12 @@ def read_token(config: Configuration) -> str:
         ) from None
     if not token:
         raise ConfigurationError(f"token file {path} is empty: remove it and restart the cluster")
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise ConfigurationError(
+            f"token file {path} holds characters that no HTTP header takes, such as a line break, "
+            "a byte order mark or an umlaut: write one line, as 'openssl rand -hex 32' makes it, "
+            "or remove the file"
+        )
     if len(token) < SHORTEST:
         raise ConfigurationError(
             f"token file {path} holds {len(token)} characters, which can be guessed: write at "

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from hawork.core.errors import ConfigurationError
 from hawork.core.units import (
+    JAVA_BLANKS,
     format_duration,
     parse_boolean,
     parse_duration,
@@ -60,6 +61,11 @@ def duration(key: str, default: F, meaning: str, **more: Any) -> Option[float | 
 
 def text(key: str, default: S, meaning: str, **more: Any) -> Option[str | S]:
     return Option(key, _nonempty, default, meaning, **more)
+
+
+def location(key: str, meaning: str, **more: Any) -> Option[str | None]:
+    """A path or URL of Flink's, without the blanks around it. Source: Flink's ``Path``."""
+    return Option(key, _path, None, meaning, **more)
 
 
 def integer(
@@ -119,6 +125,12 @@ def _nonempty(value: str) -> str:
     if not value.strip():
         raise ValueError("it is empty: write a value or leave the key out")
     return value
+
+
+def _path(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("it holds the character NUL, which no path can: remove it")
+    return _nonempty(value).strip(JAVA_BLANKS)
 
 
 class Configuration(Mapping[str, str]):

@@ -19,6 +19,7 @@ from hawork.core.configuration import (
     choice,
     duration,
     integer,
+    location,
     mapping,
     number,
     ports,
@@ -50,8 +51,8 @@ CLUSTER_ID = text(
     f"{_HA}.cluster-id", "/default", "separates clusters in the HA store and in storageDir",
     deprecated=(f"{_ZK}.path.namespace", "recovery.zookeeper.path.namespace"),
 )  # fmt: skip
-STORAGE_DIR = text(
-    f"{_HA}.storageDir", None, "URL of the directory for the bytes that pointers point to",
+STORAGE_DIR = location(
+    f"{_HA}.storageDir", "URL of the directory for the bytes that pointers point to",
     deprecated=(f"{_ZK}.storageDir", "recovery.zookeeper.storageDir"),
 )  # fmt: skip
 HA_JOBMANAGER_PORT = text(
@@ -160,8 +161,8 @@ K8S_MAX_RETRY_DELAY = duration(
 )  # fmt: skip
 
 # --- embedded --------------------------------------------------------------------------
-EMBEDDED_DIRECTORY = text(
-    f"{_EMBEDDED}.directory", None,
+EMBEDDED_DIRECTORY = location(
+    f"{_EMBEDDED}.directory",
     "directory of the SQLite file; <storageDir>/<cluster-id>/ha when storageDir is local",
 )  # fmt: skip
 EMBEDDED_LEASE_DURATION = duration(
@@ -182,8 +183,8 @@ EMBEDDED_BUSY_TIMEOUT = duration(
 )
 
 # --- job results and cleanup -----------------------------------------------------------
-JOB_RESULT_STORAGE_PATH = text(
-    "job-result-store.storage-path", None, "{storageDir}/job-result-store/{cluster-id} if not set"
+JOB_RESULT_STORAGE_PATH = location(
+    "job-result-store.storage-path", "{storageDir}/job-result-store/{cluster-id} if not set"
 )
 JOB_RESULT_DELETE_ON_COMMIT = boolean(
     "job-result-store.delete-on-commit", True, "whether a clean result is deleted, not kept"
@@ -316,8 +317,8 @@ REST_RETRY_ATTEMPTS = integer(
 REST_RETRY_DELAY = duration("rest.retry.delay", 3.0, "Flink only; no effect here", effective=False)
 
 # --- hawork's own ----------------------------------------------------------------------
-RUN_DIRECTORY = text("hawork.run-directory", None, "where events and armed steps are kept")
-REST_TOKEN_FILE = text("hawork.rest.token-file", None, "file with the token of every REST call")
+RUN_DIRECTORY = location("hawork.run-directory", "where events and armed steps are kept")
+REST_TOKEN_FILE = location("hawork.rest.token-file", "file with the token of every REST call")
 REST_WITHOUT_TOKEN = choice(
     "hawork.rest.without-token", "none",
     "what programs on the same machine may do without the token, such as Flink's own client: "

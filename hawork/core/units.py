@@ -24,7 +24,7 @@ _SIZE_UNITS = {
 }  # fmt: skip
 
 
-_BLANK = "".join(map(chr, range(33)))
+JAVA_BLANKS = "".join(map(chr, range(33)))
 """What Java's ``String.trim`` takes away."""
 _LONG = 2**63 - 1
 
@@ -50,8 +50,8 @@ def parse_duration(text: str) -> float:
 
 
 def _number_and_unit(text: str) -> tuple[int, str] | None:
-    match = re.fullmatch(r"([0-9]+)(.*)", text.strip(_BLANK), re.DOTALL)
-    return None if match is None else (int(match[1]), match[2].strip(_BLANK).lower())
+    match = re.fullmatch(r"([0-9]+)(.*)", text.strip(JAVA_BLANKS), re.DOTALL)
+    return None if match is None else (int(match[1]), match[2].strip(JAVA_BLANKS).lower())
 
 
 def format_duration(seconds: float) -> str:
@@ -88,7 +88,7 @@ def parse_integer(text: str) -> int:
 def parse_number(text: str) -> float:
     """A number as Java's ``Double.parseDouble`` reads it, without its hexadecimal form."""
     match = re.fullmatch(
-        r"([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)[fFdD]?", text.strip(_BLANK)
+        r"([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)[fFdD]?", text.strip(JAVA_BLANKS)
     )
     if match is None:
         raise ValueError("it is not a number")
@@ -101,8 +101,8 @@ def parse_ports(text: str) -> tuple[int, ...]:
     Source: ``org.apache.flink.util.NetUtils.getPortRangeFromString``.
     """
     ports: list[int] = []
-    for part in text.strip(_BLANK).rstrip(",").split(","):
-        first, dash, last = part.strip(_BLANK).partition("-")
+    for part in text.strip(JAVA_BLANKS).rstrip(",").split(","):
+        first, dash, last = part.strip(JAVA_BLANKS).partition("-")
         low, high = (_port(first), _port(last if dash else first))
         if dash and low >= high:
             raise ValueError(f"the range {part.strip()!r} is empty: write the lower port first")

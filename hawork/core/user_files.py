@@ -1,11 +1,14 @@
-"""Files of the user: a home may be missing, or be read-only, as in many containers."""
+"""Files of the user: a home may be missing, read-only or another user's, as in containers."""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
 from pathlib import Path
+
+NOTHING_THERE = "there is no such file"
 
 
 def expanded(path: Path | str) -> Path:
@@ -23,11 +26,55 @@ def home_directory() -> Path | None:
     return home if home.is_absolute() else None
 
 
+def is_there(path: Path | str) -> bool:
+    """Whether there is something at a path; what we may not look at is not there for us.
+
+    The method of ``Path`` raises there: of ``~/.cache`` when ``HOME`` is another user's, say.
+    """
+    return os.path.exists(path)  # noqa: PTH110 - the other one raises
+
+
+def is_file(path: Path | str) -> bool:
+    """Whether there is a regular file at a path; one that we may not look at is none for us."""
+    return os.path.isfile(path)  # noqa: PTH113 - the other one raises
+
+
+def is_directory(path: Path | str) -> bool:
+    """Whether there is a directory at a path; one that we may not look at is none for us."""
+    return os.path.isdir(path)  # noqa: PTH112 - the other one raises
+
+
+def why_not_there(path: Path | str) -> str | None:
+    """Why nothing can be had at a path, as a part of a sentence; ``None`` when there is something.
+
+    >>> why_not_there("/dev/null/file")
+    'there is no such file'
+    """
+    try:
+        os.stat(path)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return NOTHING_THERE
+        return f"we may not look there ({error.strerror})"
+    except ValueError:
+        return "a path cannot hold the character NUL"
+    return None
+
+
+def why_not_a_file(path: Path | str) -> str | None:
+    """Why there is no regular file at a path, as a part of a sentence; ``None`` for one."""
+    if is_file(path):
+        return None
+    return why_not_there(path) or "it is not a regular file"
+
+
 def is_writable(directory: Path) -> bool:
     """Whether files can be made in a directory, or it can be made itself."""
-    while not directory.exists() and directory != directory.parent:
+    while not is_there(directory) and directory != directory.parent:
         directory = directory.parent
-    return directory.is_dir() and os.access(directory, os.W_OK | os.X_OK, effective_ids=_EFFECTIVE)
+    return is_directory(directory) and os.access(
+        directory, os.W_OK | os.X_OK, effective_ids=_EFFECTIVE
+    )
 
 
 _EFFECTIVE = os.access in os.supports_effective_ids

@@ -15,6 +15,8 @@ from typing import Any
 from hawork.core.configuration import Configuration, flatten
 from hawork.core.errors import ConfigurationError
 from hawork.core.options import ALL_OPTIONS, NAMESPACES, checked
+from hawork.core.units import JAVA_BLANKS
+from hawork.core.user_files import NOTHING_THERE, is_directory, is_there, why_not_there
 from hawork.ha import core_schema
 
 LEGACY = "flink-conf.yaml"
@@ -57,11 +59,14 @@ def load_configuration(path: Path | str) -> Configuration:
 
 def in_directory(path: Path) -> Path:
     """The configuration file of a directory, of which Flink 1.20 takes the old one first."""
-    if not path.is_dir():
+    if not is_directory(path):
         return path
     for name in (LEGACY, STANDARD):
-        if (path / name).exists():
+        if is_there(path / name):
             return path / name
+    reason = why_not_there(path / STANDARD)
+    if reason not in (None, NOTHING_THERE):
+        raise ConfigurationError(f"configuration directory {path}: {reason}")
     raise ConfigurationError(
         f"directory {path} has no configuration: write {STANDARD} there, or name a file"
     )
@@ -90,18 +95,17 @@ def _parse_lines(text: str) -> dict[str, str]:
     """
     values: dict[str, str] = {}
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
-        content = line.partition("#")[0].strip(_BLANK)
+        content = line.partition("#")[0].strip(JAVA_BLANKS)
         key, separator, value = content.partition(": ")
-        key, value = key.strip(_BLANK), value.strip(_BLANK)
+        key, value = key.strip(JAVA_BLANKS), value.strip(JAVA_BLANKS)
         if separator and key and value:
             values[key] = value
-        elif content.startswith(NAMESPACES) or content.partition(":")[0].strip() in ALL_OPTIONS:
+        elif content.startswith(NAMESPACES) or _SEPARATORS.split(content)[0] in ALL_OPTIONS:
             raise ConfigurationError(f"line {number} is {content!r}: write 'key: value'")
     return values
 
 
-_BLANK = "".join(map(chr, range(33)))
-"""What Java's ``String.trim`` takes away."""
+_SEPARATORS = re.compile(r"\s*[:=\s]")
 
 
 def _parse_yaml(text: str) -> dict[str, str]:

@@ -67,14 +67,34 @@ def load(text: str) -> Any:
     """
     try:
         node = yaml.compose(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        reason = ", ".join(filter(None, (error.context, error.problem)))
-        raise ValueError(f"it is not valid YAML: {reason}{where}") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"it is not valid YAML: {' '.join(str(error).split())}") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"it is not valid YAML: {reason_of(error)}") from None
     return None if node is None else _Reading().value(node, "", 0)
+
+
+def reason_of(error: Exception) -> str:
+    """What a YAML parser did not take and where, in one line, without the values of the text.
+
+    PyYAML's own words quote the line, and the names of aliases and tags, which a secret with a
+    ``*``, ``&`` or ``!`` before it is taken for.
+    """
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return _unquoted(" ".join(str(error).split()))  # a character, and its position
+    mark = error.problem_mark or error.context_mark
+    where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    reason = ", ".join(filter(None, (error.context, error.problem)))
+    return _unquoted(reason) + where
+
+
+def _unquoted(text: str) -> str:
+    """Without what is quoted, but for single characters and PyYAML's names for tokens."""
+    return _QUOTED.sub(lambda found: found[0] if _HARMLESS.fullmatch(found[0]) else "...", text)
+
+
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_HARMLESS = re.compile(r".(?:.|\\.|<[a-z ]+>).")
 
 
 def text_of(value: Any) -> str:

@@ -17,6 +17,7 @@ from hawork.backends.embedded.layout import DATABASE, damaged
 from hawork.core.configuration import Configuration
 from hawork.core.errors import StoreUnavailableError
 from hawork.core.types import LeaderInformation, LeaderSessionID
+from hawork.core.user_files import NOTHING_THERE, why_not_there
 from hawork.inspect.decode import as_text
 from hawork.inspect.entries import Entry
 from hawork.inspect.pointers import LockRecord
@@ -31,8 +32,10 @@ def read_entries(config: Configuration) -> list[Entry]:
     ``StoreUnavailableError`` for one that is locked, damaged or no database.
     """
     file = directory_of(config) / DATABASE
-    if not file.exists():
-        return []
+    if reason := why_not_there(file):
+        if reason == NOTHING_THERE:
+            return []
+        raise StoreUnavailableError(f"the HA store {file}: {reason}")
     with _opened(file) as connection:
         connection.execute("SELECT cluster_id FROM meta")  # without it, it is another program's
         return list(_rows(connection))
@@ -51,8 +54,10 @@ class EmbeddedStore:
 
 def read_embedded_store(file: Path) -> EmbeddedStore:
     """``StoreUnavailableError`` for a file that is not there, or is none of hawork's."""
-    if not file.exists():
-        raise StoreUnavailableError(f"{file} is not there: no JobManager has made it yet")
+    if reason := why_not_there(file):
+        if reason == NOTHING_THERE:
+            reason = "it is not there: no JobManager has made it yet"
+        raise StoreUnavailableError(f"the HA store {file}: {reason}")
     with _opened(file) as connection:
         return _store(connection)
 

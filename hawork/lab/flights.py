@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from hawork.core.calls import checked
 from hawork.core.errors import LabError
-from hawork.core.user_files import fallback_directory, home_directory, is_writable
+from hawork.core.user_files import fallback_directory, home_directory, is_file, is_writable
 from hawork.story.comparison import job_of
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def flights_csv(directory: Path | None = None) -> Path:
     'flights.csv'
     """
     target = (directory or cache_directory()) / "flights.csv"
-    if target.exists() and target.stat().st_size == SIZE:
+    if is_file(target) and target.stat().st_size == SIZE:
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ from typing import Any
 
 from hawork.core.errors import LabError
 from hawork.core.events import Event
-from hawork.core.user_files import expanded
+from hawork.core.user_files import expanded, is_file
 from hawork.story.bundle import LARGEST, RunBundle, event_of, seconds_of
 
 RING, WATCHED = "ring.json", "watched.json"
@@ -44,7 +44,7 @@ _CASE_TIME = "%Y%m%d-%H%M%S"
 
 def is_ring(path: Path | str) -> bool:
     """Whether ``hawork watch`` made this folder."""
-    return (expanded(path) / RING).is_file()
+    return is_file(expanded(path) / RING)
 
 
 def segments(ring: Path) -> list[Path]:

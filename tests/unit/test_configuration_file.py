@@ -9,6 +9,7 @@ import pytest
 from hawork.core import options
 from hawork.core.errors import ConfigurationError
 from hawork.ha.configuration_file import configuration_text, load_configuration
+from hawork.inspect.settings import Settings
 
 
 def write(tmp_path: Path, text: str, name: str = "config.yaml") -> Path:
@@ -87,6 +88,8 @@ def test_a_legacy_file_is_read_line_by_line(tmp_path: Path) -> None:
         ("a:\n", "option a has no value"),
         ("high-availability: [" * 60 + "]" * 60, "nested too deeply"),
         ("a: &a [&b [*a, *a], *b]\nb: *a\n", "nested too deeply"),
+        ("a: " + "[" * 5000, "nested too deeply"),
+        ('high-availability.storageDir: "/a\\0b"\n', "holds the character NUL"),
         ("high-availability.storagedir: /x\n", "did you mean high-availability.storageDir"),
         ("high-availability.cluster-id: ''\n", "high-availability.cluster-id is ''"),
         ("heartbeat.interval: fast\n", "heartbeat.interval is 'fast'"),
@@ -104,11 +107,14 @@ def test_bad_files_get_one_clear_sentence(tmp_path: Path, text: str, reason: str
     assert message.startswith(f"configuration file {path}: ") and "\n" not in message
 
 
-@pytest.mark.parametrize("line", ["{}:x", "{}:", "{}", "high-availability.tpye=x"])
+@pytest.mark.parametrize(
+    "line", ["{}:x", "{}:", "{}", "{}=x", "{} = x", "{}\tx", "high-availability.tpye=x"]
+)
 def test_a_line_of_a_legacy_file_that_would_be_lost_is_named(tmp_path: Path, line: str) -> None:
-    text = f"a: 1\n{line.format('high-availability.storageDir')}\n"
-    with pytest.raises(ConfigurationError, match="line 2"):
-        load_configuration(write(tmp_path, text, "flink-conf.yaml"))
+    for key in ("high-availability.storageDir", "high-availability", "kubernetes.cluster-id"):
+        text = f"a: 1\n{line.format(key)}\n"
+        with pytest.raises(ConfigurationError, match="line 2"):
+            load_configuration(write(tmp_path, text, "flink-conf.yaml"))
 
 
 def test_a_directory_is_read_as_flink_reads_it(tmp_path: Path) -> None:
@@ -138,3 +144,18 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     path.write_bytes(b"a: \xff\xfe")
     with pytest.raises(ConfigurationError, match="not UTF-8"):
         load_configuration(path)
+
+
+def test_a_secret_that_yaml_takes_for_an_alias_is_not_told(tmp_path: Path) -> None:
+    for written in ("*SECRET-of-us", "!SECRET! x", "&SECRET-of-us &b x", "'SECRET'SECRET"):
+        with pytest.raises(ConfigurationError, match="not valid YAML") as caught:
+            load_configuration(write(tmp_path, f"s3.secret-key: {written}\n"))
+        assert "SECRET" not in str(caught.value) and "line 1" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["|\n  file:///ha\n", '" file:///ha "\n', '"file:///ha\\r"\n'])
+def test_blanks_around_storage_dir_are_no_part_of_it(tmp_path: Path, text: str) -> None:
+    """Source: ``Path`` of Flink 1.20, which trims."""
+    config = load_configuration(write(tmp_path, f"high-availability.storageDir: {text}"))
+    assert config.get_option(options.STORAGE_DIR) == "file:///ha"
+    assert Settings({**config}, "config.yaml", ()).storage_dir == "file:///ha"

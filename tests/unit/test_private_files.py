@@ -271,6 +271,17 @@ def test_a_token_as_kubernetes_mounts_it_is_read(tmp_path: Path) -> None:
     assert read_private(tmp_path / "token") == TOKEN
 
 
+@pytest.mark.parametrize("letter", ["\ufeff", "\u00fc", "\n", " ", "\x07"])
+def test_a_token_that_no_header_takes_is_refused(tmp_path: Path, letter: str) -> None:
+    """Saved by an editor, or two lines: the JobManager started, and each client failed."""
+    path = tmp_path / "token"
+    path.write_text(f"abcdefghijkl{letter}mnopqrstuvwxyz\r\n", encoding="utf-8")
+    path.chmod(0o600)
+    for read in (read_token, find_token, ensure_token):
+        with pytest.raises(ConfigurationError, match="no HTTP header takes"):
+            read(Configuration({"hawork.rest.token-file": str(path)}))
+
+
 def test_a_token_that_can_be_guessed_is_refused(tmp_path: Path) -> None:
     config = Configuration({"hawork.rest.token-file": str(tmp_path / "token")})
     assert find_token(config) is None

@@ -21,7 +21,6 @@ import urllib3
 
 from hawork.backends.kubernetes.answers import (
     AbsentError,
-    AccessDeniedError,
     Changes,
     ConfigMap,
     ConflictError,
@@ -30,6 +29,7 @@ from hawork.backends.kubernetes.answers import (
     OutcomeUnknownError,
     SilentError,
 )
+from hawork.backends.kubernetes.refusals import refusal
 from hawork.backends.kubernetes.settings import KubernetesSettings
 from hawork.backends.kubernetes.transport import Transport
 from hawork.core.clock import SYSTEM_CLOCK
@@ -46,9 +46,14 @@ _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _READY = "/readyz"
 _MISSING_ROLES = "not found"
 """In what the server says of its own trouble with roles that a binding names."""
-_NOBODY = "system:anonymous"
 _REFUSED_UNDONE = (400, 405, 413, 415, 422, 429)
 """Statuses that say that nothing was changed."""
+
+
+_BROKEN_WATCH = (
+    urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError,
+    KeyError, TypeError, RecursionError,  # of JSON that another program wrote
+)  # fmt: skip
 
 
 class KubernetesClient:
@@ -94,8 +99,13 @@ class KubernetesClient:
         token = ""
         while True:
             page = self._call("GET", self._path, query={**query, "limit": _PAGE, "continue": token})
-            yield page
-            token = page["metadata"].get("continue", "")
+            try:
+                token = page["metadata"].get("continue", "")
+                found = {**page, "items": list(page["items"] or ())}  # null for none, as Go may
+                found["metadata"]["resourceVersion"]
+            except (KeyError, TypeError, AttributeError):
+                raise self._no_answer("GET", "a list of ConfigMaps") from None
+            yield found
             if not token:
                 return
 
@@ -238,7 +248,7 @@ class KubernetesClient:
             self._raise_for(response.status, response.data, _VERBS[method], path)
         try:
             return loads(response.data)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise self._no_answer(method, "JSON") from None
 
     def _map_of(self, method: str, answer: Any) -> ConfigMap:
@@ -280,22 +290,12 @@ class KubernetesClient:
     def _raise_for(self, status: int, answer: bytes, verb: str, path: str) -> None:
         reason, message = _status_of(answer)
         what = path.rpartition("/v1/")[2]
-        if status == 401:
-            raise AccessDeniedError(
-                f"{self.server} does not accept our credentials: renew the token or the "
-                f"certificate in {self._settings.where}"
-            )
-        if status == 403 and _NOBODY in message:
-            raise AccessDeniedError(
-                f"{self.server} takes us for {_NOBODY}: {self._settings.where} has no credentials "
-                "for it; add a token, a certificate or an exec plugin to its user"
-            )
-        if status == 403:
-            raise ForbiddenError(
-                f"we may not {verb} configmaps in namespace {self._settings.namespace} "
-                f"({message}): add the verb {verb} for configmaps to our Role, as "
-                "'hawork manifests' prints it"
-            )
+        denied = refusal(
+            status, message, server=self.server, verb=verb, path=path,
+            namespace=self._settings.namespace, where=self._settings.where,
+        )  # fmt: skip
+        if denied is not None:
+            raise denied
         if status == 404:
             raise AbsentError(message or what)
         if status == 409:
@@ -336,7 +336,7 @@ class Watch:
                     yield self._event(loads(line))
         except urllib3.exceptions.ReadTimeoutError:
             raise SilentError("nothing came from the watch") from None
-        except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
+        except _BROKEN_WATCH as error:
             # ValueError and AttributeError: what urllib3 raises when it is closed meanwhile.
             raise OutcomeUnknownError(f"the watch broke: {type(error).__name__}") from None
 
@@ -363,5 +363,5 @@ def _status_of(answer: bytes) -> tuple[str, str]:
     try:
         status = loads(answer)
         return str(status.get("reason", "")), str(status.get("message", ""))
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return "", answer[:200].decode(errors="replace").strip()

@@ -188,7 +188,7 @@ class Credentials:
         key = None if user.key is None else user.key.read()
         headers, plugged = urllib3.HTTPHeaderDict(user.impersonation), None
         if user.token is not None:
-            headers["Authorization"] = _bearer(user.token.key, user.token.read())
+            headers["Authorization"] = _bearer(user.token.name, user.token.read())
         elif user.exec_plugin is not None:
             plugged = self._ask(config, user.exec_plugin)
             given = plugged.credential
@@ -246,7 +246,7 @@ class Credentials:
                 "no such context; 'kubectl config get-contexts' lists them"
             )
         return ConfigurationError(
-            f"{settings.where} cannot be used ({reason[:200]}): correct it, or set option "
+            f"{settings.where} cannot be used ({reason[:400]}): correct it, or set option "
             f"{options.K8S_CONFIG_FILE.key} to another one"
         )
 

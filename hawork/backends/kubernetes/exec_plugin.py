@@ -67,7 +67,9 @@ def run(
         arguments = _arguments(command, plugin, directory)
         environment = _environment(plugin, version, cluster)
     except (KeyError, TypeError, AttributeError):
-        raise ExecPluginError(command, "args, env or extensions are not such lists") from None
+        raise ExecPluginError(
+            command, "args is not a list, env not one of name and value, or extensions none"
+        ) from None
     process = _start(command, arguments, environment, str(plugin.get("installHint") or ""))
     said, errors, ended = _answer(process, patience)
     if not ended:
@@ -81,7 +83,10 @@ def run(
 def _arguments(command: str, plugin: Mapping[str, Any], directory: str) -> list[str]:
     # A path is the kubeconfig's business, a name that of PATH; as kubectl does.
     program = str(Path(directory, command)) if os.sep in command else command
-    return [program, *(str(each) for each in plugin.get("args") or [])]
+    arguments = plugin.get("args") or []
+    if not isinstance(arguments, list):  # a text would be taken letter by letter
+        raise TypeError
+    return [program, *map(str, arguments)]
 
 
 def _environment(
@@ -158,7 +163,7 @@ def _credential(name: str, said: str, errors: str, version: str) -> ExecCredenti
     try:
         answer = json.loads(said)
         kind, answered, status = answer["kind"], answer["apiVersion"], answer["status"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ExecPluginError(
             name, f"it answered something that is not an ExecCredential{_quoted(errors or said)}"
         ) from None
@@ -191,9 +196,17 @@ def _moment(name: str, written: Any) -> float | None:
 
 def _quoted(text: str) -> str:
     """What the program said, in one line; what may be a secret is left out."""
+    # An answer that is not quite one holds a token: behind a line of text, or a byte order mark.
     words = [
         "..." if len(word) > _LONGEST_WORD and not word.startswith(("https://", "/")) else word
-        for word in text.split()
+        for word in _without_answer(text).split()
     ]
     said = " ".join(words)[:_LONGEST_QUOTE]
     return f" and said: {said}" if said else ""
+
+
+def _without_answer(text: str) -> str:
+    """The text up to the first brace, if credentials may follow it."""
+    before, brace, after = text.partition("{")
+    holds = any(word in after for word in ("oken", "clientKeyData", "ExecCredential"))
+    return f"{before}..." if brace and holds else text

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,11 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from hawork.core.user_files import is_file
+from hawork.ha import core_schema
+
+_SHOWN = 80  # characters of an address that is none
+_ONE_WORD = re.compile(r"\S+")
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its token and the certificate of the API server's authority."""
 _SERVICE_HOST, _SERVICE_PORT = "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"
@@ -27,6 +33,10 @@ _SERVICE_HOST, _SERVICE_PORT = "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PO
 
 class KubeconfigError(Exception):
     """Why a kubeconfig cannot be used, as a part of a sentence."""
+
+
+class UnreadableError(KubeconfigError):
+    """The file is there, or is not, and cannot be read by us."""
 
 
 class NoSuchContextError(KubeconfigError):
@@ -41,13 +51,18 @@ class Material:
     path: str | None
     data: bytes = b""
 
+    @property
+    def name(self) -> str:
+        """What it is called, for messages."""
+        return self.key if self.path is None else f"{self.key} {self.path}"
+
     def read(self) -> bytes:
         if self.path is None:
             return self.data
         try:
             return Path(self.path).read_bytes()
         except OSError as error:
-            raise KubeconfigError(f"{self.key} {self.path}: {error.strerror}") from None
+            raise KubeconfigError(f"{self.name}: {error.strerror}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +137,15 @@ def names_a_context(path: str) -> bool:
     """Whether a kubeconfig leads anywhere; the file that tools leave behind is often empty."""
     try:
         return bool(_document(path).get("contexts"))
+    except UnreadableError:
+        return False  # of another user, whose home this is
     except KubeconfigError:
         return True  # to be told about
 
 
 def in_pod() -> bool:
     """Whether we run in a pod that has a token of its service account."""
-    return bool(os.environ.get(_SERVICE_HOST)) and (SERVICE_ACCOUNT / "token").is_file()
+    return bool(os.environ.get(_SERVICE_HOST)) and is_file(SERVICE_ACCOUNT / "token")
 
 
 def pod_without_token() -> bool:
@@ -154,9 +171,10 @@ def _document(path: str) -> Mapping[str, Any]:
     try:
         found = yaml.safe_load(Path(path).read_bytes())
     except OSError as error:
-        raise KubeconfigError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise KubeconfigError(f"{path} is not YAML: {error}") from None
+        raise UnreadableError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # Never in PyYAML's own words, which quote the line: it may hold the token.
+        raise KubeconfigError(f"{path} is not YAML: {core_schema.reason_of(error)}") from None
     if found is None:
         return {}
     if not isinstance(found, Mapping):
@@ -183,11 +201,16 @@ def _entry(
 
 
 def _cluster(found: Mapping[str, Any], directory: str) -> ClusterEntry:
-    server = str(found.get("server") or "").rstrip("/")
+    written = str(found.get("server") or "")
+    server = written.rstrip("/")
     if "://" not in server:
         server = f"https://{server}" if server else ""  # as kubectl completes it
+    scheme, between, rest = server.partition("://")
+    server = scheme.lower() + between + rest
     if not _is_address(server):
-        raise KubeconfigError(f"server is {found.get('server')!r}: write https://host:port")
+        # Without what stands before an @: it may be a password.
+        shown = written if "@" not in written else f"...@{written.rpartition('@')[2]}"
+        raise KubeconfigError(f"server is {shown[:_SHOWN]!r}: write https://host:port")
     return ClusterEntry(
         server,
         _material(found, "certificate-authority", directory),
@@ -201,9 +224,13 @@ def _cluster(found: Mapping[str, Any], directory: str) -> ClusterEntry:
 def _is_address(server: str) -> bool:
     try:
         url = urlsplit(server)
-        return url.scheme in ("https", "http") and bool(url.hostname) and url.port != 0
-    except ValueError:  # a port that is none
+        if url.scheme not in ("https", "http") or not url.hostname or url.port == 0:
+            return False
+        if ":" not in url.hostname:  # each part of a name, as the resolver takes it
+            url.hostname.encode("idna")
+    except ValueError:  # a port that is none, or a part of a name that is empty or too long
         return False
+    return _ONE_WORD.fullmatch(server) is not None and "@" not in url.netloc
 
 
 def _user(found: Mapping[str, Any], directory: str) -> UserEntry:
@@ -231,11 +258,21 @@ def _impersonation(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     headers = [("Impersonate-User", str(found["as"]))] if found.get("as") else []
     if found.get("as-uid"):
         headers.append(("Impersonate-Uid", str(found["as-uid"])))
-    headers += [("Impersonate-Group", str(group)) for group in found.get("as-groups") or []]
+    headers += [("Impersonate-Group", group) for group in _texts(found, "as-groups")]
     extra = found.get("as-user-extra") or {}
-    for key, values in extra.items() if isinstance(extra, Mapping) else ():
-        headers += [(f"Impersonate-Extra-{key}", str(value)) for value in values]
+    if not isinstance(extra, Mapping):
+        raise KubeconfigError("as-user-extra holds no mapping")
+    for key in extra:
+        headers += [(f"Impersonate-Extra-{key}", value) for value in _texts(extra, key)]
     return headers
+
+
+def _texts(found: Mapping[str, Any], key: str) -> list[str]:
+    """A list of texts; one text would be taken letter by letter."""
+    values = found.get(key) or []
+    if not isinstance(values, list):
+        raise KubeconfigError(f"{key} is not a list")
+    return list(map(str, values))
 
 
 def _text(found: Mapping[str, Any], key: str) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hawork.backends.kubernetes.kubeconfig import (
@@ -17,6 +16,7 @@ from hawork.backends.kubernetes.kubeconfig import (
 from hawork.core import options
 from hawork.core.configuration import Configuration, Option
 from hawork.core.errors import ConfigurationError
+from hawork.core.user_files import NOTHING_THERE, expanded, is_file, why_not_a_file
 from hawork.ha.lease_state import LeaseTimeouts
 
 LONGEST_CLUSTER_ID = 45
@@ -100,35 +100,42 @@ def _kubeconfig(config: Configuration) -> str | None:
     """
     named = config.get_option(options.K8S_CONFIG_FILE)
     if named is not None:
-        path = _in_home(str(named))
-        if not Path(path).is_file():
-            raise _bad(options.K8S_CONFIG_FILE, str(named), "there is no such file")
+        path = str(expanded(str(named)))
+        if reason := why_not_a_file(path):
+            raise _bad(options.K8S_CONFIG_FILE, str(named), reason)
         return path
     from_environment = os.environ.get("KUBECONFIG", "")
     if from_environment:
-        found = [name for name in from_environment.split(os.pathsep) if Path(name).is_file()]
-        if not found:
-            raise ConfigurationError(
-                f"KUBECONFIG is {from_environment!r}: there is no such file; correct it, or set "
-                f"option {options.K8S_CONFIG_FILE.key}"
-            )
-        return os.pathsep.join(found)
-    default = _in_home(_DEFAULT_FILE)
-    if Path(default).is_file() and (names_a_context(default) or not in_pod()):
+        return _of_the_environment(from_environment)
+    # A home that is not ours, as in a container with HOME=/root that runs as another user, has no
+    # kubeconfig for us: the pod's own account is used then, as Flink does.
+    default = str(expanded(_DEFAULT_FILE))
+    if is_file(default) and (names_a_context(default) or not in_pod()):
         return default
     if in_pod():
         return None
     pod = f"this pod has no token of a service account in {SERVICE_ACCOUNT}"
+    reason = why_not_a_file(default)
+    denied = f"; {default}: {reason}" if reason not in (None, NOTHING_THERE) else ""
     raise ConfigurationError(
         f"no kubeconfig was found (option {options.K8S_CONFIG_FILE.key}, KUBECONFIG or "
-        f"{_DEFAULT_FILE}), and {pod if pod_without_token() else 'this is not a pod'}: "
+        f"{_DEFAULT_FILE}{denied}), and {pod if pod_without_token() else 'this is not a pod'}: "
         "set the option to the path of one"
     )
 
 
-def _in_home(path: str) -> str:
-    """``~`` as the home directory; where there is none it stays, and is not a file."""
-    return os.path.expanduser(path)  # noqa: PTH111 - the other one raises then
+def _of_the_environment(paths: str) -> str:
+    """Those of ``KUBECONFIG`` that are there; one that cannot be read counts, as for kubectl."""
+    reasons = {name: why_not_a_file(name) for name in paths.split(os.pathsep) if name}
+    found = [name for name, reason in reasons.items() if reason is None]
+    others = {reason for reason in reasons.values() if reason not in (None, NOTHING_THERE)}
+    if others or not found:
+        reason = min(others, default=NOTHING_THERE)
+        raise ConfigurationError(
+            f"KUBECONFIG is {paths!r}: {reason}; correct it, or set option "
+            f"{options.K8S_CONFIG_FILE.key}"
+        )
+    return os.pathsep.join(found)
 
 
 def _bad(option: Option[Any], value: str, fix: str) -> ConfigurationError:

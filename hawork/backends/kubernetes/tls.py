@@ -12,9 +12,9 @@ import os
 import ssl
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 from hawork.backends.kubernetes.kubeconfig import ClusterEntry, KubeconfigError
+from hawork.core.user_files import is_there
 
 
 def context_for(
@@ -48,6 +48,8 @@ def _load_chain(context: ssl.SSLContext, certificate: bytes, key: bytes | None) 
             # An empty password keeps OpenSSL from asking for one at the terminal.
             context.load_cert_chain(name, password="")
     except (ssl.SSLError, OSError, ValueError) as error:
+        if key is None and b"PRIVATE KEY" not in certificate:
+            raise KubeconfigError("client-certificate stands there without client-key") from None
         raise KubeconfigError(
             f"client-certificate and client-key cannot be used ({error}): write PEM that belongs "
             "together"
@@ -57,8 +59,8 @@ def _load_chain(context: ssl.SSLContext, certificate: bytes, key: bytes | None) 
 @contextlib.contextmanager
 def _readable_file(content: bytes) -> Iterator[str]:
     """The name of a file for us alone; in memory where there is such a thing."""
-    if hasattr(os, "memfd_create") and Path("/proc/self/fd").exists():
-        descriptor = os.memfd_create("hawork-client-certificate")
+    descriptor = _in_memory()
+    if descriptor is not None:
         with os.fdopen(descriptor, "wb", buffering=0) as file:
             file.write(content)
             yield f"/proc/self/fd/{descriptor}"
@@ -66,6 +68,20 @@ def _readable_file(content: bytes) -> Iterator[str]:
     with tempfile.NamedTemporaryFile(suffix=".pem", buffering=0) as file:
         file.write(content)
         yield file.name
+
+
+def _in_memory() -> int | None:
+    """A file in memory that has a name; ``None`` where there is none, or a sandbox refuses it."""
+    if not hasattr(os, "memfd_create"):
+        return None
+    try:
+        descriptor = os.memfd_create("hawork-client-certificate")
+    except OSError:
+        return None
+    if is_there(f"/proc/self/fd/{descriptor}"):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _name(cluster: ClusterEntry) -> str:

@@ -6,12 +6,12 @@ import importlib.util
 import ipaddress
 import ssl
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hawork.core import options
 from hawork.core.configuration import Configuration, Option
 from hawork.core.errors import ConfigurationError
+from hawork.core.user_files import why_not_a_file
 
 _DEFAULT_PORT = 2181
 _LONGEST_SESSION = (2**31 - 1) // 1000  # seconds
@@ -270,6 +270,6 @@ def _tls(config: Configuration) -> ssl.SSLContext | None:
 
 def _file(config: Configuration, option: Option[str | None]) -> str | None:
     path = config.get_option(option)
-    if path is not None and not Path(path).is_file():
-        raise ConfigurationError(f"option {option.key} is {path!r}: there is no such file")
+    if path is not None and (reason := why_not_a_file(path)):
+        raise ConfigurationError(f"option {option.key} is {path!r}: {reason}")
     return None if path is None else str(path)

@@ -7,6 +7,7 @@ conda-forge's ``kubernetes-server`` puts them.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hawork.core.errors import LabError
-from hawork.core.user_files import expanded
+from hawork.core.user_files import expanded, is_directory, is_file
 
 ASSETS = "KUBEBUILDER_ASSETS"
 NAMES = ("etcd", "kube-apiserver")
@@ -72,9 +73,11 @@ def _built() -> list[Path]:
     """What scripts/kube-assets has made, the newest first."""
     named = os.environ.get("KUBE_ASSETS_DIR")
     cache = Path(named) if named else expanded("~/.cache/kube-assets")
-    folders = [path for path in cache.glob("*") if path.is_dir()]
+    folders: list[Path] = []
+    with contextlib.suppress(OSError):  # a home that is another user's
+        folders += [path for path in cache.iterdir() if is_directory(path)]
     return sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def _runs(program: Path) -> bool:
-    return program.is_file() and os.access(program, os.X_OK)
+    return is_file(program) and os.access(program, os.X_OK)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hawork.core.errors import LabError
+from hawork.core.user_files import is_file
 from hawork.servers.class_archive import archive_flags
 from hawork.servers.java import find_java, flink_jars
 
@@ -75,7 +76,7 @@ class ZooKeeperProgram:
 
 def server_jars() -> Iterator[list[Path]]:
     """The jars of each server that is installed, the preferred one first."""
-    if _DEBIAN_JAR.is_file():
+    if is_file(_DEBIAN_JAR):
         more = [jar for pattern in _DEBIAN_MORE for jar in sorted(_DEBIAN_JAR.parent.glob(pattern))]
         yield [_DEBIAN_JAR, *more]
     home = os.environ.get("ZOOKEEPER_HOME")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import datetime
 import json
-import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,36 +15,11 @@ import pytest
 import trustme
 import yaml
 
-from hawork.backends.kubernetes import credentials, exec_plugin, kubeconfig
+from hawork.backends.kubernetes import credentials, exec_plugin
 from hawork.backends.kubernetes.answers import AccessDeniedError
-from hawork.backends.kubernetes.client import KubernetesClient
 from hawork.core.errors import ConfigurationError, HaworkError, StoreUnavailableError
 from hawork.testing import eventually
 from tests.backends.kubernetes.fake_api_server import FakeApiServer, client, credential, settings
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApiServer]:
-    for variable in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(variable)
-    monkeypatch.delenv("KUBECONFIG", raising=False)
-    # Each look is a look at the disk.
-    monkeypatch.setattr(credentials, "_GLANCE", 0.0)
-    monkeypatch.setattr(credentials, "_FAILED_PAUSE", 0.0)
-    with FakeApiServer(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
-def open_client() -> Iterator[Any]:
-    with contextlib.ExitStack() as stack:
-
-        def opened(*args: Any, **named: Any) -> KubernetesClient:
-            made = client(*args, **named)
-            stack.callback(made.close)
-            return made
-
-        yield opened
 
 
 def sent(server: FakeApiServer) -> str:
@@ -292,20 +264,6 @@ def test_nothing_lies_in_the_temporary_directory(
 # --- where the kubeconfig is --------------------------------------------------------------------
 
 
-@pytest.fixture
-def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: FakeApiServer) -> Path:
-    """A pod of the server's cluster; its service account's folder, without a token."""
-    host, _, port = server.url.removeprefix("https://").partition(":")
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
-    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
-    account, home = tmp_path / "account", tmp_path / "home"
-    account.mkdir()
-    (home / ".kube").mkdir(parents=True)
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setattr(kubeconfig, "SERVICE_ACCOUNT", account)
-    return account
-
-
 def test_a_pod_with_a_token(server: FakeApiServer, pod: Path, open_client: Any) -> None:
     (pod / "token").write_text("bound-1")
     (pod / "ca.crt").write_bytes(server.authority.cert_pem.bytes())
@@ -443,7 +401,14 @@ def test_clusters(server: FakeApiServer, open_client: Any, cluster: dict[str, An
         ({}, {"server": "https://host:port"}, "write https://host:port"),
         ({}, {"server": None}, "write https://host:port"),
         ({"exec": "kubelogin"}, {}, "exec holds no mapping"),
-        ({"exec": {"command": "true", "env": ["A=B"]}}, {}, "args, env or extensions"),
+        ({"exec": {"command": "true", "env": ["A=B"]}}, {}, "env not one of name and value"),
+        ({"exec": {"command": "true", "args": "get-token"}}, {}, "args is not a list"),
+        ({"token": "t", "as": "me", "as-groups": "devs"}, {}, "as-groups is not a list"),
+        ({"token": "t", "as": "me", "as-user-extra": {"a": "b"}}, {}, "a is not a list"),
+        ({"client-certificate": "ca.crt"}, {}, "without client-key"),
+        ({}, {"server": " https://127.0.0.1:1"}, "write https://host:port"),
+        ({}, {"server": "https://a..b"}, "write https://host:port"),
+        ({}, {"server": f"https://{'a' * 300}.example"}, "write https://host:port"),
     ],
 )
 def test_what_cannot_be_used_is_named(
