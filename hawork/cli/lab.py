@@ -51,7 +51,22 @@ def run(arguments: argparse.Namespace) -> int:
         # Jupyter asks root to be sure; in a container root is often the only user.
         command.append("--allow-root")
     flush()
-    os.execve(sys.executable, command, {**os.environ, **_places()})
+    os.execve(sys.executable, command, {**_environment(), **_places()})
+
+
+def _environment() -> dict[str, str]:
+    """Without numbers that are none, on which Jupyter would end with a traceback.
+
+    In the namespace of a Service named ``jupyter`` Kubernetes gives each pod ``JUPYTER_PORT`` as a
+    URL (jupyter/docker-stacks 2106).
+    """
+    found = dict(os.environ)
+    for name in ("JUPYTER_PORT", "JUPYTER_PORT_RETRIES"):
+        value = found.get(name, "0")
+        if not (value.isascii() and value.isdigit()):
+            sys.stderr.write(f"hawork: {name} is {value!r}, which is not a number: left out\n")
+            del found[name]
+    return found
 
 
 def _places() -> dict[str, str]:

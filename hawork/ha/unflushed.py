@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
 from typing import Final
+
+from hawork.core.flushing import flush_directory
 
 _MOST: Final = 1000
 """Directories that are remembered; then all of them are flushed."""
@@ -55,11 +56,3 @@ class UnflushedDirectories:
                 # Not what was changed again while the disk was busy.
                 if self._changes.get(directory) == changes:
                     del self._changes[directory]
-
-
-def flush_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

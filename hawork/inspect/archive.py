@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, cast
 
 from hawork.core.errors import ConfigurationError, StoreUnavailableError
-from hawork.core.user_files import why_not_there
+from hawork.core.user_files import NOTHING_THERE, why_not_there
 from hawork.inspect.storage import MOST_FILES, Listed, Storage, StoredFile, inside
 from hawork.inspect.tar import TarStorage, is_tar
 
@@ -44,8 +44,11 @@ def open_storage(place: str) -> Storage:
     if "://" in place and not place.startswith("file://"):
         return FsspecStorage(place)
     path = Path(place.removeprefix("file://").removeprefix("file:"))
-    if reason := why_not_there(path):
-        raise ConfigurationError(f"{place}: {reason}; name a directory, a tar or a zip")
+    reason = why_not_there(path)
+    if reason == NOTHING_THERE:
+        raise ConfigurationError(f"{place} does not exist: name a directory, a tar or a zip")
+    if reason:
+        raise ConfigurationError(f"{place} cannot be opened: {reason}")
     try:
         if path.is_dir():
             return DirectoryStorage(path)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from hawork.core.errors import ConfigurationError, JobExecutionError
+from hawork.core.flushing import flush_directory
 from hawork.core.types import JobID
 from hawork.job.output_owner import claim, release
 from hawork.job.record_formats import RecordFormat, record_format
@@ -154,7 +155,7 @@ class FileSinkWriter:
                 path.unlink(missing_ok=True)
                 removed = True
         if removed:
-            _sync_directory(self._directory)
+            flush_directory(self._directory)
 
     def write(self, records: Sequence[Any]) -> None:
         if not records:
@@ -190,7 +191,7 @@ class FileSinkWriter:
                 os.fsync(file.fileno())
                 file.close()
                 self._current = None
-                _sync_directory(self._pending)
+                flush_directory(self._pending)
                 part = f"part-{self._context.index:05}-{checkpoint_id:010}-{self._files}"
                 self._uncommitted.append(PendingFile(name, f"{part}.{self._format}"))
         return tuple(map(str, self._uncommitted))
@@ -221,7 +222,7 @@ class FileSinkWriter:
                     "it, so put it back or start the job anew in an empty directory"
                 ) from error
         if files:
-            _sync_directory(self._directory)
+            flush_directory(self._directory)
 
     def close(self, *, discard: bool) -> None:
         if self._current is not None:
@@ -266,16 +267,7 @@ def _make_directory(directory: Path) -> None:
     missing = [each for each in (directory, *directory.parents) if not each.is_dir()]
     directory.mkdir(parents=True, exist_ok=True)
     for each in missing:
-        _sync_directory(each.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make renames in the directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        flush_directory(each.parent)
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hawork.core.errors import ConfigurationError
+from hawork.core.flushing import flush_directory
 from hawork.core.types import JobID
 from hawork.job.sinks import SubtaskContext
 
@@ -124,7 +125,7 @@ def _create(directory: Path, owner: Owner) -> bool:
         return False
     finally:
         temporary.unlink(missing_ok=True)
-    _flush(directory)
+    flush_directory(directory)
     return True
 
 
@@ -145,13 +146,5 @@ def _remove(directory: Path, owner: Owner) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if _read(directory) == owner:
             (directory / OWNER).unlink(missing_ok=True)
-    finally:
-        os.close(descriptor)
-
-
-def _flush(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -228,9 +228,9 @@ def test_every_directory_that_a_snapshot_needs_is_on_the_disk_before_it(
 ) -> None:
     """A power cut right after a checkpoint took the folder of the file that it names along."""
     synced: list[Path] = []
-    real = file_sink._sync_directory
+    real = file_sink.flush_directory
     monkeypatch.setattr(
-        file_sink, "_sync_directory", lambda path: (synced.append(path), real(path))
+        file_sink, "flush_directory", lambda path: (synced.append(path), real(path))
     )
     output = tmp_path / "runs" / "out"
     sink = started(output)

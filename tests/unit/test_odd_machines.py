@@ -168,3 +168,17 @@ def test_a_missing_module_names_the_package_to_install(module: str, package: str
     said = sentence_of(ModuleNotFoundError(f"No module named {module!r}", name=module))
     assert f"pip install 'hawork[{package}]'" in said
     assert module != "urllib3" or said.startswith("package kubernetes is not installed")
+
+
+@pytest.mark.parametrize("value", ["tcp://10.43.73.21:80", "", "80 "])
+def test_a_port_that_is_a_service_of_kubernetes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], value: str
+) -> None:
+    """jupyter/docker-stacks 2106, odpi/egeria-charts 268: a Service named jupyter."""
+    monkeypatch.setenv("JUPYTER_PORT", value)
+    monkeypatch.setenv("JUPYTER_PORT_RETRIES", "7")
+    found = lab._environment()
+    assert "JUPYTER_PORT" not in found and found["JUPYTER_PORT_RETRIES"] == "7"
+    assert "JUPYTER_PORT is" in capsys.readouterr().err
+    monkeypatch.setenv("JUPYTER_PORT", "8890")
+    assert lab._environment()["JUPYTER_PORT"] == "8890"

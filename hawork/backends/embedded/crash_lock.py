@@ -7,7 +7,8 @@ import fcntl
 import os
 from pathlib import Path
 
-from hawork.core.errors import StoreUnavailableError
+from hawork.backends.embedded.directory import lacking
+from hawork.core.errors import ConfigurationError, StoreUnavailableError
 from hawork.core.forks import when_forked
 
 
@@ -21,6 +22,8 @@ class CrashLock:
             directory.mkdir(mode=0o700, exist_ok=True)
             self._descriptor: int | None = _open_locked(self._path)
         except OSError as error:
+            if isinstance(lacks := lacking(error, directory, "file locks"), ConfigurationError):
+                raise lacks from None
             raise StoreUnavailableError(
                 f"lock file {self._path} cannot be made ({error.strerror}): check its directory"
             ) from error
@@ -82,8 +85,14 @@ def _try_lock(path: Path, kind: int) -> int | None:
 def _open_locked(path: Path) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        # Waits for a sweeper at most, which holds it for microseconds.
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            # Waits for a sweeper at most, which holds it for microseconds.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:
+            os.close(descriptor)
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
         try:
             if os.fstat(descriptor).st_ino == os.stat(path).st_ino:
                 return descriptor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hawork.core.private_files import private_directory
 from hawork.ha.layout import cluster_url, storage_dir
 from hawork.ha.storage import local_path
 
+_LACKING = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 _NETWORK_PREFIXES = ("nfs", "smb")
 _NETWORK_TYPES = frozenset({
     "9p", "acfs", "afp", "afpfs", "afs", "beegfs", "ceph", "cifs", "davfs", "fuse.ceph",
@@ -19,6 +21,17 @@ _NETWORK_TYPES = frozenset({
     "fuse.sshfs", "glusterfs", "gpfs", "kafs", "lustre", "ncpfs", "ocfs2", "orangefs", "webdav",
 })  # fmt: skip
 """File systems shared between machines: SQLite's locks do not hold across those."""
+
+
+def lacking(error: OSError, directory: Path, what: str) -> OSError | ConfigurationError:
+    """What to raise for an error of a file system: it may lack what the store needs for good."""
+    if error.errno not in _LACKING:
+        return error
+    return ConfigurationError(
+        f"the file system of {directory} has no {what}, without which the embedded store cannot be "
+        f"shared by processes ({error.strerror}): set {options.EMBEDDED_DIRECTORY.key} to a "
+        "directory on a disk of this machine"
+    )
 
 
 def directory_of(config: Configuration) -> Path:
@@ -82,7 +95,11 @@ def file_system_of(path: Path) -> str:
 
     resolved = os.path.realpath(path)
     kind, longest = "", -1
-    for partition in psutil.disk_partitions(all=True):
+    try:
+        partitions = psutil.disk_partitions(all=True)
+    except (OSError, psutil.Error):  # a sandbox without /proc
+        return ""
+    for partition in partitions:
         point = partition.mountpoint
         inside = point == "/" or resolved == point or resolved.startswith(f"{point}/")
         # A later mount hides an earlier one at the same place.

@@ -24,7 +24,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from hawork.backends.embedded.directory import lacking
 from hawork.core.errors import ConfigurationError, CorruptStateError
+from hawork.core.flushing import flush_directory
 
 DATABASE = "ha.db"
 CONTENDERS = "contenders"
@@ -76,7 +78,9 @@ def create_database(path: Path, cluster_id: str) -> None:
             os.link(unfinished, path)
         except FileExistsError:
             return
-        _force_to_disk(path.parent)
+        except OSError as error:
+            raise lacking(error, path.parent, "hard links") from None
+        flush_directory(path.parent)
     finally:
         for suffix in ("", "-journal", "-wal", "-shm"):
             Path(f"{unfinished}{suffix}").unlink(missing_ok=True)

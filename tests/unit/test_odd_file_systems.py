@@ -1,0 +1,84 @@
+"""File systems that lack something: flushes of directories, hard links, file locks."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hawork import open_ha_services
+from hawork.backends.embedded import crash_lock
+from hawork.backends.embedded.crash_lock import CrashLock
+from hawork.backends.embedded.layout import create_database
+from hawork.core.errors import ConfigurationError
+from hawork.core.flushing import flush_directory
+from hawork.ha.local_storage import LocalStateStorage
+
+Fail = Callable[..., None]
+
+
+def failing(number: int) -> Fail:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.fixture
+def shared_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As CIFS and VirtualBox: a file can be flushed, a directory cannot."""
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+def test_a_storage_dir_whose_directories_cannot_be_flushed(
+    shared_folder: None, tmp_path: Path
+) -> None:
+    """facebook/rocksdb 2929, syncthing/syncthing 4432, borgbackup/borg 1287."""
+    storage = LocalStateStorage(tmp_path / "ha")
+    storage.write("jobs/a/graph", b"1234")
+    assert storage.read("jobs/a/graph") == b"1234"
+
+
+def test_a_leader_on_a_file_system_whose_directories_cannot_be_flushed(
+    shared_folder: None, tmp_path: Path
+) -> None:
+    values = {"high-availability.type": "embedded", "high-availability.storageDir": str(tmp_path)}
+    with open_ha_services(values):
+        assert list(tmp_path.rglob("ha.db"))
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
+def test_a_flush_that_failed_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(os, "fsync", failing(number))
+    with pytest.raises(OSError, match=os.strerror(number)):
+        flush_directory(tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS])
+def test_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """It does not pass: a process that waited for its store would wait for ever."""
+    monkeypatch.setattr(os, "link", failing(number))
+    with pytest.raises(ConfigurationError, match=r"no hard links.*embedded\.directory"):
+        create_database(tmp_path / "ha.db", "default")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_no_file_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    monkeypatch.setattr(crash_lock.fcntl, "flock", failing(number))
+    with pytest.raises(ConfigurationError, match=r"no file locks.*embedded\.directory"):
+        CrashLock(tmp_path, "a")
+    assert not list(tmp_path.iterdir())
