@@ -73,7 +73,20 @@ def examine() -> list[Diagnosis]:
         memory, loopback, shared_memory, service, pidfd, java, zookeeper,
         kubernetes_control_plane, browser,
     ]  # fmt: skip
-    return [check() for check in checks]
+    return [_looked_at(check) for check in checks]
+
+
+def _looked_at(check: Callable[[], Diagnosis]) -> Diagnosis:
+    """What a check found; one that this machine does not let look keeps no other from it."""
+    try:
+        return check()
+    except OSError as error:
+        what = getattr(check, "__name__", "a check").replace("_", " ")
+        where = f"{error.filename}: " if error.filename else ""
+        return Diagnosis(
+            what, False, f"not known ({where}{error.strerror})",
+            "see whether this machine, or its sandbox, lets this user look there",
+        )  # fmt: skip
 
 
 def system() -> Diagnosis:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from collections.abc import Iterator
@@ -82,9 +83,14 @@ def available(root: Path = Path("/")) -> Memory:
     """
     import psutil
 
-    machine = psutil.virtual_memory()
+    try:
+        machine = psutil.virtual_memory()
+        whole = Memory(machine.total, machine.available)
+    except OSError:  # a sandbox without /proc; caches count as taken
+        page = os.sysconf("SC_PAGE_SIZE")
+        whole = Memory(*(page * os.sysconf(name) for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES")))
     limits = (_limit(group, files) for group, files in _groups(root))
-    found = [Memory(machine.total, machine.available), *filter(None, limits)]
+    found = [whole, *filter(None, limits)]
     return min(found, key=lambda memory: memory.free)
 
 

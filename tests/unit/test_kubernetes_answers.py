@@ -7,12 +7,13 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from hawork.backends.kubernetes.answers import ConfigMap, OutcomeUnknownError
-from hawork.backends.kubernetes.client import KubernetesClient
+from hawork.backends.kubernetes.client import KubernetesClient, Watch
 from hawork.backends.kubernetes.settings import KubernetesSettings
 from hawork.core.errors import StoreUnavailableError
 from hawork.core.options import checked
@@ -34,7 +35,13 @@ class Answering(http.server.BaseHTTPRequestHandler):
             self.wfile.write(self.said)
         self.close_connection = True
 
-    do_GET = do_POST = do_PATCH
+    do_POST = do_PATCH
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.said or b"")
+        self.close_connection = True
 
     def log_message(self, *_: object) -> None:
         return
@@ -97,3 +104,36 @@ def test_an_answer_that_is_cut_off(
     found = client(tmp_path, address(server))
     with pytest.raises(OutcomeUnknownError):
         found.patch(BEFORE, {"key": "value"})
+
+
+class Said:
+    """An answer that was read as far as its body."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self.chunks = chunks
+
+    def stream(self, *_: object, **__: object) -> Iterator[bytes]:
+        return iter(self.chunks)
+
+
+@pytest.mark.parametrize("line", [b"{}", b"[]", b'{"type": "ADDED"}', b"<html>", b"[" * 5000])
+def test_a_watch_that_another_program_answers_breaks(line: bytes) -> None:
+    """A gateway's page, say: the thread that watches lives on, and asks again."""
+    said: Any = Said(line + b"\n")
+    with pytest.raises(OutcomeUnknownError, match="the watch broke"):
+        list(Watch(said))
+
+
+@pytest.mark.parametrize("said", [b"{}", b'{"items": []}', b"[]", b'{"metadata": 1, "items": []}'])
+def test_a_list_that_is_none_is_told(
+    server: http.server.HTTPServer, tmp_path: Path, said: bytes
+) -> None:
+    server.RequestHandlerClass.said = said  # type: ignore[attr-defined]
+    with pytest.raises(StoreUnavailableError, match="is not a Kubernetes API server"):
+        client(tmp_path, address(server)).list({})
+
+
+def test_a_list_of_nothing_may_be_null(server: http.server.HTTPServer, tmp_path: Path) -> None:
+    said = b'{"metadata": {"resourceVersion": "5"}, "items": null}'
+    server.RequestHandlerClass.said = said  # type: ignore[attr-defined]
+    assert client(tmp_path, address(server)).list({}) == ([], "5")

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
-from hawork.cli import lab
+from hawork.backends.embedded.directory import file_system_of
+from hawork.cli import doctor, lab
 from hawork.cli.doctor import java, service, system
 from hawork.cli.main import sentence_of
 from hawork.core.errors import LabError
@@ -19,6 +21,7 @@ from hawork.lab import hosted
 from hawork.lab.flights import cache_directory
 from hawork.lab.flink.distribution import check_java
 from hawork.servers.java import java_version
+from hawork.servers.machine import available
 
 
 @pytest.mark.parametrize(
@@ -182,3 +185,33 @@ def test_a_port_that_is_a_service_of_kubernetes(
     assert "JUPYTER_PORT is" in capsys.readouterr().err
     monkeypatch.setenv("JUPYTER_PORT", "8890")
     assert lab._environment()["JUPYTER_PORT"] == "8890"
+
+
+@pytest.fixture
+def no_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chroot, or a sandbox of a build, without ``/proc``: psutil's error there."""
+
+    def missing(*_: object, **__: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory", "/proc/meminfo")
+
+    for name in ("virtual_memory", "disk_partitions"):
+        monkeypatch.setattr(psutil, name, missing)
+
+
+def test_a_sandbox_without_proc(no_proc: None, tmp_path: Path) -> None:
+    """What psutil reads there is told otherwise, or is not known."""
+    assert file_system_of(tmp_path) == ""
+    found = available()
+    assert 0 < found.free <= found.most
+
+
+def test_one_check_of_the_doctor_keeps_no_other_from_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused() -> doctor.Diagnosis:
+        raise PermissionError(13, "Permission denied", "/dev/shm")
+
+    monkeypatch.setattr(doctor, "shared_memory", refused)
+    found = {each.what: each for each in doctor.examine()}
+    assert found["refused"].found == "not known (/dev/shm: Permission denied)"
+    assert "memory" in found and "browser" in found
