@@ -64,7 +64,7 @@ def _environment() -> dict[str, str]:
     for name in ("JUPYTER_PORT", "JUPYTER_PORT_RETRIES"):
         value = found.get(name, "0")
         if not (value.isascii() and value.isdigit()):
-            sys.stderr.write(f"hawork: {name} is {value!r}, which is not a number: left out\n")
+            complain(f"{name} is {value!r}, which is not a number: left out")
             del found[name]
     return found
 

@@ -88,7 +88,7 @@ def available(root: Path = Path("/")) -> Memory:
         whole = Memory(machine.total, machine.available)
     except OSError:  # a sandbox without /proc; caches count as taken
         page = os.sysconf("SC_PAGE_SIZE")
-        whole = Memory(*(page * os.sysconf(name) for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES")))
+        whole = Memory(page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES"))
     limits = (_limit(group, files) for group, files in _groups(root))
     found = [whole, *filter(None, limits)]
     return min(found, key=lambda memory: memory.free)
