@@ -355,3 +355,28 @@ def test_a_file_that_sqlite_cannot_read_is_one_sentence(kind: str, tmp_path: Pat
             with pytest.raises(StoreUnavailableError, match=said) as told:
                 read()
             assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("store", ["zookeeper", "kubernetes"])
+@pytest.mark.parametrize("link", ["files", "folder"])
+def test_files_that_are_links_out_of_the_storage_are_not_damage(
+    link: str, store: str, tmp_path: Path
+) -> None:
+    """They were not looked at: neither clean nor missing."""
+    own().look(store, tmp_path)
+    (folder,) = (tmp_path / "storage").glob(f"**/{BROKEN}")
+    away = tmp_path / "away"
+    folder.rename(away)
+    if link == "folder":
+        folder.symlink_to(away)
+    else:
+        folder.mkdir()
+        for each in away.iterdir():
+            (folder / each.name).symlink_to(away / each.name)
+    option = "zookeeper_dump" if store == "zookeeper" else "configmaps"
+    found = inspect(Sources(
+        tmp_path / "config.yaml", storage=tmp_path / "storage", mapping={"file:/srv/ha": "."},
+        **{option: tmp_path / "dump"},
+    ))  # fmt: skip
+    assert found.alarms == [] and found.exit_status == 2
+    assert any(" is a link" in each.why for each in found.cluster.not_looked_at)
