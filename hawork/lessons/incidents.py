@@ -105,9 +105,15 @@ def make_incident(lab: LabCluster, seed: int) -> Incident:
             f"{len(task_managers)}: start a larger lab"
         )
     what, role, damage, more = _case(seed)
+    # Run again after an interrupt, it needs what the job of the first time holds.
+    begun = f"incident-{seed}-"
+    for earlier in lab.jobs:
+        ours = Path(str(earlier.config.get("output", ""))).name.startswith(begun)
+        if ours and not earlier.details.status.globally_terminal:
+            earlier.cancel()
     job = lab.submit(
         f"{Path(__file__).with_name('incident_job.py')}:sums",
-        {"end": _END, "rate": _RATE, "output": lab.directory / f"incident-{seed}"},
+        {"end": _END, "rate": _RATE, "output": lab.directory / f"{begun}{len(lab.jobs)}"},
         checkpoint_interval="300 ms",
     )
     _wait_for_checkpoints(lab, job, _CHECKPOINTS + more)

@@ -39,6 +39,24 @@ def test_an_incident_can_be_solved(seed: int) -> None:
         assert lab.verdict().valid
 
 
+def test_an_incident_that_was_interrupted_can_be_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The job of the first time had its output directory, and was still at it."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with LabCluster(2, 2) as lab:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr("hawork.lessons.incidents._wait_for_checkpoints", interrupted)
+            make_incident(lab, seed=5)
+        incident = make_incident(lab, seed=5)
+        assert lab.jobs[0].finished(30, progress=False).wait().status == "CANCELED"
+        incident.job.wait(timeout=60, progress=False)
+        assert incident.exact()
+
+
 def check_traces(incident: Incident) -> None:
     """It can be found out from the events, and no fault among them gives it away."""
     answers, events = incident.answers(), incident.lab.event_list()
