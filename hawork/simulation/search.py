@@ -88,7 +88,7 @@ def random_seeds(backend: str, first: int = 0) -> Iterator[Seed]:
         number += 1
 
 
-class _Untried:
+class Untried:
     """Schedules by point: of the points at which fewest kinds were tried, the one found first."""
 
     def __init__(self) -> None:
@@ -121,7 +121,7 @@ class GuidedSearch:
         self._backend = backend
         self._number = first
         self._random = Random(f"{backend}:{first}")
-        self._fenced, self._first, self._then = _Untried(), _Untried(), _Untried()
+        self._fenced, self._first, self._then = Untried(), Untried(), Untried()
         self._known: set[_Point] = set()
         self._ends: defaultdict[str, list[tuple[Seed, list[tuple[str, int]]]]] = defaultdict(list)
         """By the step at which a leader ended: the schedule, and the requests that came then."""
