@@ -119,9 +119,12 @@ def _config_maps(maps: tuple[ConfigMap, ...]) -> str:
     items = [
         {
             "apiVersion": "v1", "kind": "ConfigMap", "data": dict(each.data),
+            **({"immutable": True} if each.immutable else {}),
             "metadata": {"name": each.name, "namespace": each.namespace,
                          "labels": dict(each.labels), "annotations": dict(each.annotations),
                          "creationTimestamp": each.created_text,
+                         **({"deletionTimestamp": each.deleted_text,
+                             "finalizers": list(each.finalizers)} if each.deleted_text else {}),
                          "resourceVersion": str(each.resource_version or "")},
         }
         for each in maps

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hawork.core.errors import ConfigurationError
+from hawork.ha import core_schema
 from hawork.inspect.entries import readable
 
 __all__ = ["ConfigMap", "Dump", "config_map_of", "parse_time", "read_configmaps"]
@@ -33,6 +34,10 @@ class ConfigMap:
     data: Mapping[str, str] = field(default_factory=dict)
     created_text: str = ""
     resource_version: int | None = None
+    immutable: bool = False
+    deleted_text: str = ""
+    """When it was asked to be deleted: it goes as soon as ``finalizers`` are removed."""
+    finalizers: tuple[str, ...] = ()
 
     @property
     def created(self) -> float | None:
@@ -156,7 +161,7 @@ def _documents(text: str, is_json: bool, name: str, problems: list[str]) -> Iter
         while loader.check_data():
             yield loader.get_data()
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        problems.append(f"{name} is not valid YAML: {' '.join(str(error).split())}")
+        problems.append(f"{name} is not valid YAML: {core_schema.reason_of(error)}")
 
 
 def _json_documents(text: str) -> Iterator[Any]:
@@ -200,7 +205,15 @@ def config_map_of(item: Mapping[str, Any]) -> ConfigMap | None:
         _texts(item.get("data")),
         str(metadata.get("creationTimestamp") or ""),
         int(version) if version.isascii() and version.isdigit() and len(version) < 20 else None,
+        str(item.get("immutable")).lower() == "true",
+        readable(str(metadata.get("deletionTimestamp") or "")),
+        _list(metadata.get("finalizers")),
     )
+
+
+def _list(value: Any) -> tuple[str, ...]:
+    found = value if isinstance(value, list) else []
+    return tuple(readable(each) for each in found if isinstance(each, str))
 
 
 def _texts(value: Any) -> dict[str, str]:

@@ -79,6 +79,8 @@ CODES: Final[dict[str, str]] = {
     "HA604": "rights-missing",
     "HA605": "storage-not-shared",
     "HA606": "storage-not-durable",
+    "HA607": "configmap-immutable",
+    "HA608": "configmap-being-deleted",
     "HA701": "hawork-job-graph-damaged",
     "HA702": "hawork-checkpoint-damaged",
     "HA703": "hawork-job-graph-lost",

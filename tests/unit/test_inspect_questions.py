@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import copy
+import json
 import socket
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from ha_cases.made import clusters
 
 from hawork.inspect import probes
+from hawork.inspect.case import _config_maps
 from hawork.inspect.cluster import Cluster, PointedFile
+from hawork.inspect.configmaps import parse_configmaps
 from hawork.inspect.inspection import Inspection
 from hawork.inspect.inspector import judge
 from hawork.inspect.probes import Probes, ServerLoad, mount_of, probe
@@ -150,3 +155,30 @@ def test_a_jar_that_is_missing_or_damaged_ends_the_jobmanager() -> None:
         assert recovery.jobmanager == "crash-loops"
         facts = Facts(cluster, recovery, running_versions(cluster, None))
         assert [(each.code, each.severity) for each in jars(facts)] == [(code, "fatal")]
+
+
+HELD = b"""apiVersion: v1
+kind: ConfigMap
+immutable: true
+metadata:
+  name: orders-cluster-config-map
+  deletionTimestamp: "2026-11-29T10:00:00Z"
+  finalizers: [example.com/audit]
+data: {}
+"""
+
+
+def test_a_map_that_cannot_be_written_or_is_on_its_way_out() -> None:
+    """Both had passed for sound."""
+    as_json = json.dumps({"items": [yaml.safe_load(HELD)]}).encode()
+    for written in (HELD, as_json):
+        maps = parse_configmaps(written, "cm").maps
+        (saved,) = parse_configmaps(_config_maps(maps).encode(), "cm.json").maps
+        assert (saved,) == maps, "a saved case keeps it"
+        cluster = Cluster(backend="kubernetes", maps=maps, sizes={maps[0].name: 0})
+        found = {each.code: each for each in judged(cluster).findings}
+        assert found["HA607"].severity == "stuck"
+        assert "waits for example.com/audit" in found["HA608"].evidence
+    plain = replace(maps[0], immutable=False, deleted_text="")
+    cluster = Cluster(backend="kubernetes", maps=(plain,), sizes={plain.name: 0})
+    assert not {"HA607", "HA608"} & {each.code for each in judged(cluster).findings}

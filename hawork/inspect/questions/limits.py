@@ -1,4 +1,4 @@
-"""Sizes, numbers and times that do not fit (questions 12, 13, 19)."""
+"""Sizes, numbers and times that do not fit (questions 10, 12, 13, 19)."""
 
 from __future__ import annotations
 
@@ -52,6 +52,37 @@ def sizes(facts: Facts) -> Iterator[Finding]:
             "job graph",
             unsafe="delete the ConfigMap",
         )  # fmt: skip
+
+
+def held(facts: Facts) -> Iterator[Finding]:
+    """Is a ConfigMap immutable, or on its way out?"""
+    for each in facts.cluster.maps:
+        if each.name not in facts.cluster.sizes:
+            continue
+        place = (Object("configmap", each.name),)
+        if each.immutable:
+            yield Finding(
+                "configmap-immutable", "stuck", (12,), place,
+                f"ConfigMap {each.name} is immutable: no JobManager can write to it",
+                ("immutable: true",),
+                "the API server refuses each change of data: no address is published there, no "
+                "checkpoint completed, no job removed",
+                safe="while no JobManager runs: back up, delete the ConfigMap, and create it again "
+                "from the backup without immutable",
+                unsafe="delete it without a backup",
+            )  # fmt: skip
+        if each.deleted_text:
+            waits = ", ".join(each.finalizers) or "no finalizer any more"
+            yield Finding(
+                "configmap-being-deleted", "warning", (10,), place,
+                f"ConfigMap {each.name} was deleted, and is kept by finalizers only",
+                (f"deletionTimestamp {each.deleted_text}", f"waits for {waits}"),
+                "it goes, with all that is written to it until then, as soon as its finalizers are "
+                "removed: a deletion cannot be taken back",
+                safe="back up; then, while no JobManager runs, remove the finalizers, and create "
+                "it again from the backup",
+                unsafe="remove the finalizers while a JobManager runs",
+            )  # fmt: skip
 
 
 def retained(facts: Facts) -> Iterator[Finding]:
@@ -155,4 +186,4 @@ def _or(value: float | None, default: float) -> float:
     return default if value is None else value
 
 
-CHECKS: tuple[Check, ...] = (sizes, retained, timeouts)
+CHECKS: tuple[Check, ...] = (sizes, held, retained, timeouts)
