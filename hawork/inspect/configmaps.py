@@ -20,6 +20,11 @@ __all__ = ["ConfigMap", "Dump", "config_map_of", "parse_time", "read_configmaps"
 MAX_BYTES: Final = 512 << 20
 """A ConfigMap has at most 1 MiB: that many clusters are in no dump."""
 
+_MOST_WARNINGS: Final = 50
+_KEY: Final = re.compile(r"[a-z]\w*:")
+_ANSWERS: Final = ("{", "[", "---", "apiVersion:", "items:", "kind:")
+"""What begins an answer of kubectl's, below its warnings."""
+
 LOCK_ANNOTATION: Final = "control-plane.alpha.kubernetes.io/leader"
 
 
@@ -86,6 +91,7 @@ def parse_configmaps(content: bytes, name: str) -> Dump:
         if not content.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise ConfigurationError(f"{name} is not UTF-8 text: {error}") from None
         text = content.decode("utf-16", "replace")
+    text = _without_warnings(text)
     maps: list[ConfigMap] = []
     binary: list[str] = []
     other, listed = 0, False
@@ -118,6 +124,19 @@ def parse_configmaps(content: bytes, name: str) -> Dump:
         f"{name}: values of {each} are in binaryData, which Flink does not read" for each in binary
     ]
     return Dump(tuple(maps), tuple(problems), whole)
+
+
+def _without_warnings(text: str) -> str:
+    """Without the lines that kubectl writes on standard error before its answer: warnings and
+    waits, which ``2>&1`` puts into the same file. What follows an error is not an answer.
+    """
+    rest = text
+    for _ in range(_MOST_WARNINGS):
+        line, _, after = rest.partition("\n")
+        if not line[:1].isalpha() or _KEY.match(line):
+            return rest if rest.startswith(_ANSWERS) else text
+        rest = after
+    return text
 
 
 def _is_whole_list(document: Any, is_json: bool, name: str, problems: list[str]) -> bool:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from ha_cases.made import clusters
 
+from hawork.core.errors import ConfigurationError
 from hawork.inspect import probes
 from hawork.inspect.case import _config_maps
 from hawork.inspect.cluster import Cluster, PointedFile
@@ -182,3 +183,25 @@ def test_a_map_that_cannot_be_written_or_is_on_its_way_out() -> None:
     plain = replace(maps[0], immutable=False, deleted_text="")
     cluster = Cluster(backend="kubernetes", maps=(plain,), sizes={plain.name: 0})
     assert not {"HA607", "HA608"} & {each.code for each in judged(cluster).findings}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Warning: Use tokens from the TokenRequest API\n",
+        "Throttling request took 1.50705208s, request: GET:https://10.0.0.1:6443/api?limit=1\n",
+        "W1129 10:00:00.000000   77 warnings.go:70] v1 ComponentStatus is deprecated\nWarning: x\n",
+    ],
+)
+def test_warnings_that_kubectl_put_before_its_answer(said: str) -> None:
+    """agapoff/check_kubernetes 19 and 42: ``kubectl ... > file 2>&1``."""
+    expected = parse_configmaps(HELD, "cm")
+    as_json = json.dumps({"items": [yaml.safe_load(HELD)]}, indent=4).encode()
+    for written in (HELD, as_json):
+        assert parse_configmaps(said.encode() + written, "cm").maps == expected.maps
+        assert not parse_configmaps(said.encode() + written, "cm").problems
+
+
+def test_an_error_before_an_answer_is_no_warning() -> None:
+    with pytest.raises(ConfigurationError, match="begins with 'Unable to connect"):
+        parse_configmaps(b"Unable to connect to the server: EOF\n", "cm")
