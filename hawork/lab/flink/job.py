@@ -105,7 +105,7 @@ class FlinkJob(Job):
         return of_job(found, self.job_id)
 
     def output_until(
-        self, enough: Callable[[pandas.DataFrame], bool], timeout: float | None = 60.0
+        self, enough: Callable[[pandas.DataFrame], bool], timeout: float | None = 120.0
     ) -> Waiting[pandas.DataFrame]:
         """Wait until what the job has committed is ``enough``; it is what is awaited.
 
