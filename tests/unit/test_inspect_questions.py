@@ -67,6 +67,7 @@ def test_each_missing_right_is_named() -> None:
     (finding,) = judged(cluster).alarms
     assert (finding.code, finding.questions) == ("HA604", (16,))
     assert "may not watch, patch ConfigMaps" in finding.title
+    assert finding.safe.startswith("add the verbs watch, patch to the Role")
     whole = Cluster(backend="kubernetes", probes=Probes(rights=dict.fromkeys(probes.VERBS, True)))
     assert answer(judged(whole), 16) == ("clean", "")
 

@@ -245,7 +245,9 @@ class KubernetesClient:
             # Once more, with newer credentials than those, if there are any.
             response = self._send(method, path, body, query, left, accept)
         if not 200 <= response.status < 300:
-            self._raise_for(response.status, response.data, _VERBS[method], path)
+            lists = method == "GET" and path.endswith("/configmaps")
+            verb = "list" if lists else _VERBS[method]
+            self._raise_for(response.status, response.data, verb, path)
         try:
             return loads(response.data)
         except (ValueError, RecursionError):
@@ -302,7 +304,7 @@ class KubernetesClient:
             raise ConflictError(message or what)
         if status == 410 or reason == "Expired":
             raise ExpiredError(message)
-        if status in _REFUSED_UNDONE or "too large" in message or verb in ("get", "watch"):
+        if status in _REFUSED_UNDONE or "too large" in message or verb in ("get", "list", "watch"):
             raise StoreUnavailableError(
                 f"{self.server} refused to {verb} {what}: {status} {message[:200]}"
             )

@@ -32,8 +32,8 @@ def rights(facts: Facts) -> Iterator[Finding]:
             ("asked with a SelfSubjectAccessReview for each verb",),
             "a JobManager with the same credentials cannot lead, or cannot write a pointer; these "
             "may be yours, and its service account may have others",
-            safe=f"add {several(len(missing), 'the verb', 'the verbs')} to the Role of Flink's "
-            "service account; 'hawork manifests' prints one",
+            safe=f"add {'the verb' if len(missing) == 1 else 'the verbs'} {', '.join(missing)} to "
+            "the Role of Flink's service account; 'hawork manifests' prints one",
             unsafe="cluster-admin for the service account",
         )  # fmt: skip
 
