@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import sqlite3
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hawork.core.errors import LeadershipLostError
 from hawork.core.types import LeaderSessionID
@@ -40,7 +40,7 @@ class LeaseRow(NamedTuple):
 _COLUMNS = ", ".join(LeaseRow._fields)
 
 
-READ_LEASE = (
+_READ = (
     "SELECT CAST(contender AS BLOB), CAST(session_id AS BLOB), CAST(renewals AS INTEGER), "
     "CAST(pid AS INTEGER), CAST(start_time AS BLOB), CAST(lease_duration AS REAL), "
     "CAST(renew_deadline AS REAL), CAST(retry_period AS REAL) FROM lease"
@@ -51,11 +51,7 @@ UNREADABLE = "?"
 
 
 def read_lease(connection: sqlite3.Connection) -> LeaseRow | None:
-    return lease_of(connection.execute(READ_LEASE).fetchone())
-
-
-def lease_of(row: tuple[Any, ...] | None) -> LeaseRow | None:
-    """What ``READ_LEASE`` found."""
+    row = connection.execute(_READ).fetchone()
     if row is None:
         return None
     contender, session_id, renewals, pid, start_time, *timeouts = row

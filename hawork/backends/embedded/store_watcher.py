@@ -14,12 +14,11 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from hawork.backends.embedded import shared_memory
 from hawork.backends.embedded.database import Database
 from hawork.backends.embedded.file_changes import FileChanges
-from hawork.backends.embedded.lease_table import READ_LEASE, LeaseRow, as_text, lease_of
+from hawork.backends.embedded.lease_table import LeaseRow, as_text, read_lease
 from hawork.backends.embedded.wakeup import Wakeup
 from hawork.core.errors import HaworkError, LeaderRetrievalError
 from hawork.core.types import LeaderInformation, LeaderInformationRegister, LeaderSessionID
@@ -102,7 +101,6 @@ class StoreWatcher:
         database: Database | None = None
         files: FileChanges | None = None
         seen: tuple[int, int] | None = None
-        found: _Found | None = None
         state: Snapshot | HaworkError | None = None
         while not self._closed:
             before, looked = state, False
@@ -115,8 +113,7 @@ class StoreWatcher:
                 version = database.data_version()
                 looked = version != seen or not isinstance(state, Snapshot)
                 if looked:
-                    found, seen = _read(database, found), version
-                    fresh = found.snapshot
+                    fresh, seen = _read(database), version
                     # Without a lease it may have been another one meanwhile, which is gone again.
                     state = state if fresh == state and fresh.lease is not None else fresh
             except HaworkError as error:
@@ -191,34 +188,18 @@ def _never() -> bool:
     return False
 
 
-class _Found(NamedTuple):
-    """Rows as they were read, and what they say."""
-
-    rows: tuple[Any, ...]
-    snapshot: Snapshot
-
-
-def _read(database: Database, last: _Found | None) -> _Found:
-    """One read transaction, so that lease and information belong together.
-
-    Most commits change neither: what was read ``last`` is not decoded again.
-    """
+def _read(database: Database) -> Snapshot:
+    """One read transaction, so that lease and information belong together."""
     with database.reading() as connection:
         connection.execute("BEGIN")
         try:
-            lease = connection.execute(READ_LEASE).fetchone()
+            lease = read_lease(connection)
             rows = connection.execute(
                 "SELECT CAST(component_id AS BLOB), CAST(session_id AS BLOB), "
                 "CAST(address AS BLOB) FROM leader_information"
             ).fetchall()
         finally:
             connection.execute("COMMIT")
-    if last is not None and last.rows == (lease, rows):
-        return last
-    return _Found((lease, rows), _snapshot(lease_of(lease), rows))
-
-
-def _snapshot(lease: LeaseRow | None, rows: list[tuple[bytes | None, ...]]) -> Snapshot:
     leading = None if lease is None else lease.session_id
     return Snapshot(
         lease,
