@@ -21,6 +21,12 @@ _MOST_LINKS = 40
 _OTHERS = 0o077
 _LARGEST = 1 << 20
 _SHARED_PLACES = ("/", "/tmp", "/var/tmp", "/dev/shm")
+_PLACES_OF_ROOT = frozenset({
+    *_SHARED_PLACES, "/dev", "/etc", "/home", "/mnt", "/opt", "/run", "/run/user", "/srv",
+    "/usr", "/var",
+})  # fmt: skip
+_NOT_MAPPED = 65534
+"""The user id that a user namespace shows for every user that it does not map, root perhaps."""
 
 
 def check_way(path: Path) -> None:
@@ -212,11 +218,32 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
 
 
 def _check_owner(path: Path, status: os.stat_result) -> None:
-    if status.st_uid not in (0, os.geteuid()):
+    if status.st_uid not in (0, os.geteuid()) and not _is_roots(path, status):
         raise UntrustedPathError(
             f"{path} belongs to the user with id {status.st_uid}, who could exchange what is "
             f"there; this process runs as {os.geteuid()}: choose a place of your own"
         )
+
+
+def _is_roots(path: Path, status: os.stat_result) -> bool:
+    """Whether a place that has root's owner everywhere has it here, where root is not mapped.
+
+    So it is in a container without root, or in a sandbox, which sees root as it sees all others.
+    """
+    return (
+        status.st_uid == _NOT_MAPPED
+        and str(path) in _PLACES_OF_ROOT
+        and status.st_uid == os.stat("/").st_uid
+        and _some_users_are_not_mapped()
+    )
+
+
+def _some_users_are_not_mapped() -> bool:
+    try:
+        mapped = Path("/proc/self/uid_map").read_text().split()
+    except OSError:
+        return False
+    return sum(map(int, mapped[2::3])) < (1 << 32) - 1
 
 
 def _check_directory(path: Path, status: os.stat_result) -> None:

@@ -9,10 +9,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from hawork.client.token import ensure_token, find_token, read_token
+from hawork.core import private_files
 from hawork.core.configuration import Configuration
 from hawork.core.errors import ConfigurationError, LabError, UntrustedPathError
 from hawork.core.private_files import (
@@ -288,6 +291,25 @@ def test_a_token_that_can_be_guessed_is_refused(tmp_path: Path) -> None:
     create_private(tmp_path / "token", "secret")
     with pytest.raises(ConfigurationError, match="6 characters"):
         find_token(config)
+
+
+@pytest.mark.parametrize(
+    ("place", "owner", "mapped", "ours"),
+    [
+        ("/tmp", 65534, "0 1000 1", True),
+        ("/srv/mallory", 65534, "0 1000 1", False),
+        ("/tmp", 1001, "0 1000 1", False),
+        ("/tmp", 65534, "0 0 4294967295", False),  # a user of that number, and no namespace
+    ],
+)
+def test_root_is_known_where_a_user_namespace_does_not_map_it(
+    monkeypatch: pytest.MonkeyPatch, place: str, owner: int, mapped: str, ours: bool
+) -> None:
+    """As in a container without root: all that is not mapped has the id 65534."""
+    monkeypatch.setattr(Path, "read_text", lambda _: mapped)
+    monkeypatch.setattr(private_files.os, "stat", lambda _: SimpleNamespace(st_uid=65534))
+    status: Any = SimpleNamespace(st_uid=owner)
+    assert private_files._is_roots(Path(place), status) is ours
 
 
 # --- the places that use them -------------------------------------------------------------

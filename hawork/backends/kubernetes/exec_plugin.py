@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from hawork.core.clock import SYSTEM_CLOCK
+from hawork.core.user_files import is_there
 
 PATIENCE = 30.0
 """Seconds that a program may take: some ask a server far away."""
@@ -112,7 +113,9 @@ def _start(
             arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=environment, start_new_session=True,
         )  # fmt: skip
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError) as error:
+        if isinstance(error, PermissionError) and _is_found(arguments[0], environment):
+            raise ExecPluginError(name, f"it cannot be run ({error})") from None
         hinted = f" ({' '.join(hint.split())[:_LONGEST_QUOTE]})" if hint.split() else ""
         raise ExecPluginError(name, f"it is not installed, or not in PATH{hinted}") from None
     except (OSError, ValueError) as error:
@@ -210,3 +213,11 @@ def _without_answer(text: str) -> str:
     before, brace, after = text.partition("{")
     holds = any(word in after for word in ("oken", "clientKeyData", "ExecCredential"))
     return f"{before}..." if brace and holds else text
+
+
+def _is_found(program: str, environment: Mapping[str, str]) -> bool:
+    """Whether there is such a file, where a closed directory of PATH says *denied*."""
+    if os.sep in program:
+        return True
+    folders = environment.get("PATH", os.defpath).split(os.pathsep)
+    return any(is_there(os.path.join(folder, program)) for folder in folders)

@@ -100,6 +100,22 @@ def test_a_plugin_that_is_not_there(server: FakeApiServer) -> None:
         client(server.kubeconfig(user))
 
 
+def test_a_plugin_that_is_not_there_where_path_has_a_closed_directory(
+    server: FakeApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system says *denied* then, of a directory that cannot be searched for the name."""
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    user = server.plugin("")
+    user["exec"].update(command="aws-iam-authenticator-of-nobody", installHint="brew install it")
+    kubeconfig = server.kubeconfig(user)
+    monkeypatch.setattr(exec_plugin.subprocess, "Popen", denied)
+    with pytest.raises(AccessDeniedError, match=r"of-nobody .*not installed.*brew install it"):
+        client(kubeconfig)
+
+
 def test_a_plugin_that_hangs(server: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is ended with all that it started, and what it said by then is told."""
     monkeypatch.setattr(exec_plugin, "PATIENCE", 0.5)

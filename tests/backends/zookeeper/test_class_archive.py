@@ -63,10 +63,12 @@ def test_what_one_run_lists_the_next_one_finds(zookeeper: ZooKeeperProgram, tmp_
 
 
 def cut_short(archive: Path) -> None:
+    archive.chmod(0o600)
     archive.write_bytes(archive.read_bytes()[:5000])
 
 
 def exchanged(archive: Path) -> None:
+    archive.chmod(0o600)
     archive.write_bytes(b"no archive of Java's at all" * 1000)
 
 
