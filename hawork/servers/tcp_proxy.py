@@ -13,10 +13,14 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 _CHUNK = 65536
 _CONNECT_SECONDS = 1.0
+_LONGEST_ROUND = (
+    5.0  # seconds; a round of the thread waits for nothing but a connection that is made
+)
 
 
 @dataclass(eq=False, slots=True)
@@ -47,6 +51,8 @@ class TcpProxy:
         self._lock = threading.Lock()
         self._refusing = False
         self._cutting = False
+        self._broken = threading.Event()
+        """Set when connections that were to break are broken."""
         self._blocked: frozenset[bool] = frozenset()
         self._delay = 0.0
         self._pipes: list[_Pipe] = []
@@ -74,10 +80,23 @@ class TcpProxy:
         """Break all connections; new ones are let through: a hiccup."""
         self._set(refusing=False, cutting=True)
 
-    def hang_up(self) -> None:
-        """Break all connections, as the server may while its packets come through."""
-        if not self._blocked:
-            self._set(cutting=True)
+    @contextlib.contextmanager
+    def severed(self) -> Iterator[None]:
+        """Break all connections and every new one for as long as this lasts; then as before.
+
+        What passes nothing on is silent already, and stays so.
+        """
+        before = self._refusing
+        if self._blocked:
+            yield
+            return
+        self._broken.clear()
+        self._set(refusing=True, cutting=True)
+        try:
+            self._broken.wait(_LONGEST_ROUND)  # the thread may have ended
+            yield
+        finally:
+            self._set(refusing=before)
 
     def blackhole(self) -> None:
         """Pass nothing on in either direction; connections stay open and silent."""
@@ -155,6 +174,7 @@ class TcpProxy:
             cutting, self._cutting = self._cutting, False
         if cutting:
             self._break_all()
+            self._broken.set()
             ready = [(key, mask) for key, mask in ready if key.data is None]
         for key, _ in ready:
             if key.data is not None:

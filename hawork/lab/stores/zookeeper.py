@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -116,11 +117,13 @@ class ZooKeeperStore:
         from hawork.backends.zookeeper.supervision import release_leadership
         from hawork.servers.zookeeper.sessions import session_ticket
 
-        release_leadership(config, session_ticket(int(session, 16)))
-        # Closed over another connection to the same follower, a session leaves the process's own
-        # open, and the follower goes on answering its pings: a server that ends one hangs up.
-        for proxy in self._proxies.get(process, ()):
-            proxy.hang_up()
+        # A session ends by its timeout while its client is away, and never on an open connection:
+        # that would tell the client that its znodes go before it hears of the end, and a follower
+        # would go on answering its pings.
+        with contextlib.ExitStack() as away:
+            for proxy in self._proxies.get(process, ()):
+                away.enter_context(proxy.severed())
+            release_leadership(config, session_ticket(int(session, 16)))
 
     def server_data(self) -> Sequence[Path]:
         if self._servers is None:
