@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hawork.client.job_details import JobDetails
 from hawork.core.calls import checked
@@ -11,6 +11,9 @@ from hawork.lab.cluster import LabCluster
 from hawork.lab.flink.cluster import FlinkCluster
 from hawork.lab.flink.job import FlinkJob
 from hawork.lab.job import Job
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["FlightsStream", "flights_stream"]
 
@@ -75,10 +78,13 @@ class FlightsStream:
         """
         self.hurry()
         if isinstance(self.job, FlinkJob):
-            everything = lambda rows: rows["count"].sum() >= flights.DEPARTED  # noqa: E731
-            await self.job.output_until(everything, timeout=120.0)
+            await self.job.output_until(_counts_every_flight, timeout=120.0)
             return await self.job.stop()  # it would wait for flights for ever
         return await self.job.finished()
+
+
+def _counts_every_flight(rows: pandas.DataFrame) -> bool:
+    return bool(rows["count"].sum() >= flights.DEPARTED)
 
 
 @checked

@@ -14,7 +14,7 @@ import contextlib
 import threading
 
 from hawork.backends.zookeeper import client as zk
-from hawork.backends.zookeeper.session import OutcomeUnknownError, ZooKeeperSession
+from hawork.backends.zookeeper.session import ZooKeeperSession
 from hawork.backends.zookeeper.settings import ZooKeeperSettings
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration
@@ -26,13 +26,13 @@ _PAUSE = 0.05  # seconds: what is lost in less is not seen
 
 
 class Canary(threading.Thread):
-    """Writes until ``end``; ``lost`` tells what of it was gone at the next write, or at the end."""
+    """Writes until ``end``; ``lost`` tells what of it was gone at the next write."""
 
     def __init__(self, config: Configuration) -> None:
         super().__init__(name="nemesis-canary", daemon=True)
         self.lost: list[str] = []
         self.version = -1
-        """The greatest that was acknowledged; -1 before the first."""
+        """The one that was acknowledged last; -1 before the first."""
         self._session = ZooKeeperSession(
             ZooKeeperSettings.of(config), SYSTEM_CLOCK, NullEventSink()
         )
@@ -42,7 +42,7 @@ class Canary(threading.Thread):
         try:
             self._session.open()
             while not self._done.wait(_PAUSE):
-                with contextlib.suppress(HaworkError, OutcomeUnknownError):
+                with contextlib.suppress(HaworkError, zk.KazooException):  # tried again
                     self._write()
         except HaworkError:
             return  # a drill without a store says so itself

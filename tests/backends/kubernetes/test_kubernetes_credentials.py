@@ -93,26 +93,23 @@ def test_what_a_plugin_said_is_told(server: FakeApiServer, script: str, says: st
     assert "Role" not in text and "\n" not in text and len(text) < 700
 
 
-def test_a_plugin_that_is_not_there(server: FakeApiServer) -> None:
-    user = server.plugin("")
-    user["exec"].update(command="aws-iam-authenticator-of-nobody", installHint="brew install it")
-    with pytest.raises(AccessDeniedError, match=r"of-nobody .*not installed.*brew install it"):
-        client(server.kubeconfig(user))
-
-
-def test_a_plugin_that_is_not_there_where_path_has_a_closed_directory(
-    server: FakeApiServer, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_plugin_that_is_not_there(
+    server: FakeApiServer, monkeypatch: pytest.MonkeyPatch, closed: bool
 ) -> None:
-    """The system says *denied* then, of a directory that cannot be searched for the name."""
+    """Where PATH has a directory that is closed to us the system says *denied* of every name."""
 
     def denied(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     user = server.plugin("")
-    user["exec"].update(command="aws-iam-authenticator-of-nobody", installHint="brew install it")
+    user["exec"].update(command="authenticator-not-installed", installHint="brew install it")
     kubeconfig = server.kubeconfig(user)
-    monkeypatch.setattr(exec_plugin.subprocess, "Popen", denied)
-    with pytest.raises(AccessDeniedError, match=r"of-nobody .*not installed.*brew install it"):
+    if closed:
+        monkeypatch.setattr(exec_plugin.subprocess, "Popen", denied)
+    with pytest.raises(
+        AccessDeniedError, match=r"authenticator-not-installed .*it is not installed.*brew install"
+    ):
         client(kubeconfig)
 
 

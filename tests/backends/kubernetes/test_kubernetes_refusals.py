@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,13 +10,6 @@ from hawork.core.errors import StoreUnavailableError
 from hawork.core.types import DISPATCHER, LeaderInformation
 from hawork.servers.kubernetes.control_plane import ControlPlane
 from tests.backends.kubernetes.kubernetes_setup import ClusterUnderTest, Contender
-
-
-@pytest.fixture
-def cluster(own_control_plane: ControlPlane) -> Iterator[ClusterUnderTest]:
-    cluster = ClusterUnderTest(own_control_plane)
-    yield cluster
-    cluster.close()
 
 
 @pytest.fixture
@@ -33,20 +25,20 @@ def told(contender: Contender) -> str:
     return str(contender.of("error")[0][1])
 
 
-def contender(cluster: ClusterUnderTest, namespace: str) -> Contender:
-    admin = str(cluster.control_plane.kubeconfig())
-    return cluster.contender(K8S_CONFIG_FILE=admin, K8S_NAMESPACE=namespace)
+def contender(own_cluster: ClusterUnderTest, namespace: str) -> Contender:
+    admin = str(own_cluster.control_plane.kubeconfig())
+    return own_cluster.contender(K8S_CONFIG_FILE=admin, K8S_NAMESPACE=namespace)
 
 
-def test_a_namespace_that_is_being_removed(cluster: ClusterUnderTest, namespace: str) -> None:
+def test_a_namespace_that_is_being_removed(own_cluster: ClusterUnderTest, namespace: str) -> None:
     """A finalizer keeps one for days; the API server says 403, as for a missing right."""
-    cluster.control_plane.admin.must("DELETE", f"/api/v1/namespaces/{namespace}")
-    message = told(contender(cluster, namespace))
+    own_cluster.control_plane.admin.must("DELETE", f"/api/v1/namespaces/{namespace}")
+    message = told(contender(own_cluster, namespace))
     assert f"namespace {namespace} is being removed" in message and "Role" not in message
 
 
-def test_a_quota_that_is_used_up(cluster: ClusterUnderTest, namespace: str) -> None:
-    admin = cluster.control_plane.admin
+def test_a_quota_that_is_used_up(own_cluster: ClusterUnderTest, namespace: str) -> None:
+    admin = own_cluster.control_plane.admin
     quota = {
         "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"},
         "spec": {"hard": {"configmaps": "0"}},
@@ -55,20 +47,20 @@ def test_a_quota_that_is_used_up(cluster: ClusterUnderTest, namespace: str) -> N
     made = admin.must("POST", path, quota)
     made["status"] = {"hard": {"configmaps": "0"}, "used": {"configmaps": "0"}}
     admin.must("PUT", f"{path}/few/status", made)
-    message = told(contender(cluster, namespace))
+    message = told(contender(own_cluster, namespace))
     assert "raise its ResourceQuota" in message and "Role" not in message
 
 
-def test_a_map_that_was_made_immutable(cluster: ClusterUnderTest, namespace: str) -> None:
-    admin = cluster.control_plane.admin
-    leader = contender(cluster, namespace)
+def test_a_map_that_was_made_immutable(own_cluster: ClusterUnderTest, namespace: str) -> None:
+    admin = own_cluster.control_plane.admin
+    leader = contender(own_cluster, namespace)
     leader.wait_for_grant()
     leader.driver.close()
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     (found,) = admin.must("GET", path)["items"]
     name = found["metadata"]["name"]
     admin.must("PUT", f"{path}/{name}", {**found, "immutable": True})
-    next_one = contender(cluster, namespace)
+    next_one = contender(own_cluster, namespace)
     session_id = next_one.wait_for_grant()  # annotations can be changed all the same
     information = LeaderInformation(session_id, "http://127.0.0.1:1")
     with pytest.raises(StoreUnavailableError, match=f"ConfigMap {name} .* is immutable"):
