@@ -33,7 +33,7 @@ from hawork.servers.zookeeper.login import DigestLogin
 from hawork.servers.zookeeper.program import ZooKeeperProgram
 from hawork.testing import eventually
 from tests.contract.zookeeper_harness import shared_servers
-from tests.faults.scenario import FAST
+from tests.faults.scenario import FAST, PATIENT
 from tests.faults.stores import on_shared_zookeeper
 from tests.neighbour import as_neighbour, let_in, needs_root
 
@@ -364,7 +364,8 @@ def test_a_standby_sends_on_to_a_proved_leader_only(tmp_path: Path, forged: bool
     """A client that follows a redirection may take the token along."""
     from kazoo.client import KazooClient
 
-    options = {**FAST, **on_shared_zookeeper()}
+    # The standby must not lead itself before it has asked the forged one.
+    options = {**on_shared_zookeeper(), **PATIENT}
     zookeeper = KazooClient(shared_servers().quorum, timeout=10)
     zookeeper.start()
     forger = Listener()
