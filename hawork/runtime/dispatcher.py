@@ -53,6 +53,8 @@ class Dispatcher:
         self._recovered: list[JobGraph] = []
         self._set_aside: dict[str, str] = {}
         self._submitting: dict[JobID, asyncio.Event] = {}
+        self._ended_meanwhile: set[JobID] = set()
+        """Of those that are being submitted again: it has run and ended since that began."""
         self._background: set[asyncio.Task[None]] = set()
         self._cleaning: set[JobID] = set()
         self._closed = False
@@ -90,7 +92,9 @@ class Dispatcher:
     def restore_jobs(self) -> None:
         """Second half of a takeover: run the recovered jobs."""
         graphs, self._recovered = self._recovered, []
-        self._term.stores.expect_recovery([graph.job_id for graph in graphs])
+        # Those that a client has submitted again run already, and have looked.
+        waiting = [graph.job_id for graph in graphs if graph.job_id not in self._jobs]
+        self._term.stores.expect_recovery(waiting)
         for graph in graphs:
             try:
                 self._start(graph, recovered=True)
@@ -138,8 +142,8 @@ class Dispatcher:
                 raise
             except Exception:  # noqa: BLE001 - it was told, and costs nothing but this job
                 continue
-            self._set_aside.pop(name, None)
-            if graph is not None and not self._has_ended(job_id):
+            waited = self._set_aside.pop(name, None) is not None  # else it has run, and ended
+            if graph is not None and waited and not self._has_ended(job_id):
                 self._start(graph, recovered=True)
             return
 
@@ -174,6 +178,7 @@ class Dispatcher:
             return await self._store_and_start(graph, artifact)
         finally:
             del self._submitting[job_id]
+            self._ended_meanwhile.discard(job_id)
             ended.set()
 
     async def _store_and_start(self, graph: JobGraph, artifact: bytes) -> JobID:
@@ -205,6 +210,8 @@ class Dispatcher:
         if done is None:
             return job_id
         stored, recovered = done
+        if recovered and job_id in self._ended_meanwhile:
+            return job_id  # found before it ended: its result is the answer
         self._start(stored, recovered=recovered)
         await self._term.step("submit.acknowledged", job_id=job_id)
         self._term.events.emit(
@@ -258,8 +265,16 @@ class Dispatcher:
         decided = await self._decide(result)
         job.show_end(status)
         self._remember(_details_of(job) if decided == result else JobDetails.of_result(decided))
-        del self._jobs[job.job_id]
+        self._ran(job.job_id)
         self._spawn(self._clean_up(decided))
+
+    def _ran(self, job_id: JobID) -> None:
+        """Whatever was going to run this job does not: a graph that was read is an old one now."""
+        del self._jobs[job_id]
+        self._recovered = [graph for graph in self._recovered if graph.job_id != job_id]
+        self._set_aside.pop(job_id, None)
+        if job_id in self._submitting:
+            self._ended_meanwhile.add(job_id)
 
     async def _decide(self, result: JobResult) -> JobResult:
         """Store a result, for as long as that takes; the one that is stored."""
@@ -363,6 +378,9 @@ class Dispatcher:
 
     async def cancel(self, job_id: JobID) -> None:
         """Cancel a job; canceling one that has ended changes nothing."""
+        for graph in self._recovered:  # the address is published, and it is restored next
+            if graph.job_id == job_id:
+                self._start(graph, recovered=True)
         if job_id in self._jobs:
             self._jobs[job_id].cancel()
         else:
