@@ -1,6 +1,6 @@
 """The only module that knows kazoo: how a client is made, and what its errors are called.
 
-Seven things of kazoo's are put right here. The session timeout that the server granted is
+Eight things of kazoo's are put right here. The session timeout that the server granted is
 kept. A server that swallows bytes is given up after the connection timeout, not after a whole
 session timeout, and the session with it when that lasts. A connection can be dropped: while
 requests are being sent kazoo sends no pings, hence does not notice that nothing answers any more.
@@ -8,8 +8,10 @@ A ping is due when nothing was sent for ``PING_INTERVAL``, not up to 0.4 s earli
 leader sends to prove its session takes the place of its pings. A connection that breaks during a
 SASL login is tried again; kazoo takes it for a refusal, and never connects again. Over TLS
 several answers may arrive at once, of which kazoo would take in the first and wait for more bytes.
-And an answer to another request than the next one breaks the connection, as in ZooKeeper's own
-client; kazoo gives the one that waits an error that says nothing of the outcome.
+An answer to another request than the next one breaks the connection, as in ZooKeeper's own
+client; kazoo gives the one that waits an error that says nothing of the outcome. And what was asked
+of a connection that is gone is not sent on the next one; kazoo keeps it until there is one, after
+no matter how long, when who asked has given it up.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ from kazoo.exceptions import (
 )
 from kazoo.handlers.threading import KazooTimeoutError, SequentialThreadingHandler
 from kazoo.protocol.connection import ConnectionHandler
-from kazoo.protocol.serialization import Connect
+from kazoo.protocol.serialization import Connect, Transaction
 from kazoo.protocol.states import EventType, KazooState, KeeperState, WatchedEvent, ZnodeStat
 from kazoo.retry import KazooRetry
 from kazoo.security import CREATOR_ALL_ACL
@@ -79,6 +81,7 @@ __all__ = [
     "NodeExistsError",
     "NotEmptyError",
     "OperationTimeoutError",
+    "OtherSessionError",
     "RolledBackError",
     "RuntimeInconsistency",
     "SessionExpiredError",
@@ -120,6 +123,16 @@ _OF_THE_LOOP = 2
 
 _log = logging.getLogger("hawork.zookeeper")
 _log.addHandler(logging.NullHandler())  # kazoo's warnings are for a program that sets up logging
+
+
+class OtherSessionError(KazooException):  # type: ignore[misc]
+    """The session is not the one in which a transaction was to go: it was not sent."""
+
+
+class _InSession(Transaction):  # type: ignore[misc]
+    """A transaction that goes in the session ``owner``, or not at all."""
+
+    owner: int
 
 
 class ZooKeeperClient(KazooClient):  # type: ignore[misc]
@@ -180,6 +193,20 @@ class ZooKeeperClient(KazooClient):  # type: ignore[misc]
         result = self.handler.async_result()
         self._call(request, result)
         return result
+
+    def commit_in(self, owner: int, transaction: Any) -> Any:
+        """kazoo's ``commit_async``, for the session ``owner`` only: else ``OtherSessionError``.
+
+        That is looked at as the transaction is sent: the thread that asks for it may have stood
+        still since it knew what the session is.
+        """
+        request = _InSession(transaction.operations)
+        request.owner = owner
+        return self.request_async(request)
+
+    def _call(self, request: Any, async_object: Any) -> Any:
+        async_object.asked_of = self._connection.number
+        return super()._call(request, async_object)
 
     def let_go(self) -> None:
         """In a forked child: the session and its connection are the parent's."""
@@ -287,6 +314,8 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         self._unanswered_since: float | None = None
         self._broken_logins: list[float] = []
         self._sent_at = SYSTEM_CLOCK.monotonic()
+        self.number = 0
+        """How many connections there have been."""
         self.handler.quiet_time = self._quiet_time
 
     def _quiet_time(self) -> float:
@@ -296,8 +325,25 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         return max(0.0, due - SYSTEM_CLOCK.monotonic())
 
     def _send_request(self, read_timeout: float, connect_timeout: float) -> None:
-        super()._send_request(read_timeout, connect_timeout)
-        self._sent_at = SYSTEM_CLOCK.monotonic()
+        if not self._passes_over():
+            super()._send_request(read_timeout, connect_timeout)
+            self._sent_at = SYSTEM_CLOCK.monotonic()
+
+    def _passes_over(self) -> bool:
+        """Take the next request off the queue when it is not to be sent; whether it was."""
+        if not self.client._queue:
+            return False
+        request, result = self.client._queue[0]
+        if result is not None and result.asked_of != self.number:
+            error: Exception = ConnectionLoss()
+        elif isinstance(request, _InSession) and request.owner != self.client._session_id:
+            error = OtherSessionError()
+        else:
+            return False
+        result.set_exception(error)
+        self.client._queue.popleft()
+        self._read_sock.recv(1)  # each request has put a byte there
+        return True
 
     def _read_response(self, header: Any, buffer: bytes, offset: int) -> Any:
         pending = self.client._pending
@@ -363,6 +409,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
             )
             raise
         self._unanswered_since = None
+        self.number += 1
         granted = answer[0].time_out
         if granted > 0:
             self.negotiated_timeout = granted / 1000

@@ -29,8 +29,12 @@ _METHODS: dict[tuple[Any, str], tuple[str, ...]] = {
     (KazooClient, "_session_callback"): ("state",),
     (KazooClient, "_call"): ("request", "async_object"),
 }
-_OF_A_CLIENT = ("_conn_retry", "_pending", "_session_timeout", "_session_id", "_connection")
-_OF_A_CONNECTION = ("_socket", "ping_outstanding", "sasl_options", "handler", "client")
+_OF_A_CLIENT = (
+    "_conn_retry", "_pending", "_queue", "_session_timeout", "_session_id", "_connection",
+)  # fmt: skip
+_OF_A_CONNECTION = (
+    "_socket", "_read_sock", "ping_outstanding", "sasl_options", "handler", "client",
+)  # fmt: skip
 
 
 def check_methods() -> None:

@@ -145,18 +145,14 @@ class Latch:
         timeout after they are back, while its leadership was revoked. The errors of the
         operations themselves are kazoo's; otherwise as ``ZooKeeperSession.perform``.
         """
-        transaction = _transaction(fence.path, build)
-
-        def send(client: zk.ZooKeeperClient) -> Any:
-            identity = self._session.identity
-            if fence.owner is not None and identity is not None and identity[0] != fence.owner:
-                raise LeadershipLostError(
-                    f"the leadership is over: its latch node {fence.path} is of session "
-                    f"{fence.owner:#x}, and ours is {identity[0]:#x} now"
-                )
-            return transaction(client)
-
-        results: list[Any] = self._session.perform(send, what)
+        results: list[Any]
+        try:
+            results = self._session.perform(_transaction(fence, build), what)
+        except zk.OtherSessionError:
+            raise LeadershipLostError(
+                f"the leadership is over: its latch node {fence.path} is of session "
+                f"{fence.owner or 0:#x}, and ours is another one now"
+            ) from None
         if isinstance(results[0], zk.NoNodeError):
             raise LeadershipLostError(
                 f"the leadership is over: its latch node {fence.path} is gone"
@@ -184,7 +180,7 @@ class Latch:
             else:
                 done(not isinstance(found, zk.NoNodeError))
 
-        self._session.send(_transaction(path, lambda _: None), answered)
+        self._session.send(_transaction(Fence(path), lambda _: None), answered)
 
     def watch_own(
         self, path: str, changed: Callable[[zk.WatchedEvent], None], gone: Callable[[], None]
@@ -268,11 +264,13 @@ def _foreign(path: str, reason: str) -> ConfigurationError:
     )
 
 
-def _transaction(path: str, build: Build) -> Send:
+def _transaction(fence: Fence, build: Build) -> Send:
+    path, owner = fence
+
     def send(client: zk.ZooKeeperClient) -> Any:
         transaction = client.transaction()
         transaction.check(path, -1)
         build(transaction)
-        return transaction.commit_async()
+        return transaction.commit_async() if owner is None else client.commit_in(owner, transaction)
 
     return send

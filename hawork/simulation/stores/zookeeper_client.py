@@ -14,6 +14,7 @@ from kazoo.exceptions import ConnectionClosedError, ConnectionLoss, SessionExpir
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import EventType, KazooState, KeeperState, WatchedEvent
 
+from hawork.backends.zookeeper.client import OtherSessionError
 from hawork.backends.zookeeper.multi_read import GET_DATA, MultiRead
 from hawork.backends.zookeeper.settings import ZooKeeperSettings
 from hawork.simulation.primitives import SimpleQueue
@@ -112,7 +113,8 @@ class SimulatedClient:
         self._listeners: list[Callable[[str], Any]] = []
         self._watchers: dict[str, list[Callable[[Any], None]]] = {}
         self._under_way: list[AsyncResult] = []
-        self._queued: list[tuple[AsyncResult, Callable[[AsyncResult], None]]] = []
+        self._queued: list[AsyncResult] = []
+        """Asked for while there was no connection: they do not go on the next one."""
         self._callbacks = SimpleQueue(self.scheduler)
         self._states = SimpleQueue(self.scheduler)
         self._arrives = 0.0
@@ -226,9 +228,8 @@ class SimulatedClient:
         self.client_state = KeeperState.CONNECTED
         self._notify(KazooState.CONNECTED)
         queued, self._queued = self._queued, []
-        for result, send in queued:
-            self._under_way.append(result)
-            send(result)
+        for result in queued:
+            result.settle(None, ConnectionLoss())
         return True
 
     def _change(self, state: str, told: str, error: Exception) -> None:
@@ -248,7 +249,7 @@ class SimulatedClient:
     def _fail(self, error: Exception) -> None:
         under_way, self._under_way = self._under_way, []
         queued, self._queued = self._queued, []
-        for result in (*under_way, *(each for each, _ in queued)):
+        for result in (*under_way, *queued):
             result.settle(None, error)
 
     # --- watches ----------------------------------------------------------------------------
@@ -324,7 +325,10 @@ class SimulatedClient:
 
         return self._call("zookeeper.read", perform)
 
-    def transact(self, operations: list[Operation]) -> AsyncResult:
+    def commit_in(self, owner: int, transaction: Transaction) -> AsyncResult:
+        return self.transact(transaction.operations, owner)
+
+    def transact(self, operations: list[Operation], owner: int | None = None) -> AsyncResult:
         current = self.scheduler.current
         writer = None if current is None else current.writing
         changes = any(each.kind != "check" for each in operations)
@@ -336,9 +340,11 @@ class SimulatedClient:
                 self._world.audit(self.process.name, writer, leading)
             return found
 
-        return self._call("zookeeper.transaction", perform)
+        return self._call("zookeeper.transaction", perform, owner)
 
-    def _call(self, label: str, perform: Callable[[ServerSession], Any]) -> AsyncResult:
+    def _call(
+        self, label: str, perform: Callable[[ServerSession], Any], owner: int | None = None
+    ) -> AsyncResult:
         """Queue a request, in order; its answer comes, or the connection breaks before."""
         result = AsyncResult(self)
         if self._stopped or self.client_state == KeeperState.CLOSED:
@@ -347,13 +353,17 @@ class SimulatedClient:
         fault = self._world.fault(label)
 
         def send(pending: AsyncResult) -> None:
+            if owner is not None and (self.session is None or self.session.session_id != owner):
+                self._under_way.remove(pending)
+                pending.settle(None, OtherSessionError())
+                return
             self._send(pending, perform, fault)
 
         if self.connected:
             self._under_way.append(result)
             send(result)
         else:
-            self._queued.append((result, send))
+            self._queued.append(result)
         if fault is not None:
             self._world.strike_after(fault)
         return result
@@ -411,19 +421,19 @@ class Transaction:
 
     def __init__(self, client: SimulatedClient) -> None:
         self._client = client
-        self._operations: list[Operation] = []
+        self.operations: list[Operation] = []
 
     def check(self, path: str, version: int) -> None:
-        self._operations.append(Operation("check", path, version=version))
+        self.operations.append(Operation("check", path, version=version))
 
     def create(self, path: str, value: bytes = b"", ephemeral: bool = False) -> None:
-        self._operations.append(Operation("create", path, value, ephemeral=ephemeral))
+        self.operations.append(Operation("create", path, value, ephemeral=ephemeral))
 
     def set_data(self, path: str, value: bytes, version: int = -1) -> None:
-        self._operations.append(Operation("set", path, value, version))
+        self.operations.append(Operation("set", path, value, version))
 
     def delete(self, path: str, version: int = -1) -> None:
-        self._operations.append(Operation("delete", path, version=version))
+        self.operations.append(Operation("delete", path, version=version))
 
     def commit_async(self) -> AsyncResult:
-        return self._client.transact(self._operations)
+        return self._client.transact(self.operations)

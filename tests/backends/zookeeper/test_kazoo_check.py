@@ -34,7 +34,7 @@ def test_an_attribute_that_is_gone() -> None:
         sasl_options = handler = client = None
 
     class Client:
-        _conn_retry = _pending = _session_timeout = _session_id = None
+        _conn_retry = _pending = _queue = _session_timeout = _session_id = None
         _connection = Connection()
 
     with pytest.raises(ConfigurationError, match=r"Connection\._socket"):

@@ -262,6 +262,26 @@ def test_kazoos_internals_are_those_we_build_on(cluster: ClusterUnderTest) -> No
         client.close()
 
 
+def test_what_was_asked_of_a_connection_that_broke_is_not_sent_on_the_next_one(
+    cluster: ClusterUnderTest,
+) -> None:
+    """The caller has given it up by then, and taken it for not done."""
+    proxy = cluster.proxy()
+    opened = session(cluster, ZK_QUORUM=proxy.address)
+    path = f"/given-up-{uuid.uuid4().hex}"
+
+    def just_after_the_break(client: ZooKeeperClient) -> object:
+        proxy.cut()
+        eventually(lambda: not opened.state.usable, timeout=20)
+        return client.create_async(path, b"")
+
+    with pytest.raises(OutcomeUnknownError, match="no answer"):
+        opened.perform(just_after_the_break, path, 0.1)
+    proxy.heal()
+    opened.wait_connected(20.0)
+    assert opened.read_back(lambda client: client.exists_async(path), path) is None
+
+
 def test_a_server_at_an_ipv6_address(cluster: ClusterUnderTest) -> None:
     """Among empty parts and spaces, which mean nothing to ZooKeeper's own client either."""
     host, _, port = cluster.servers.quorum.partition(":")

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from hawork.backends.zookeeper import pointer_store
+from hawork.backends.zookeeper.latch import Fence
 from hawork.backends.zookeeper.pointer_store import ZooKeeperPointerStore
 from hawork.backends.zookeeper.services import ZooKeeperBackend
+from hawork.backends.zookeeper.session import ZooKeeperSession
 from hawork.backends.zookeeper.supervision import release_leadership
 from hawork.core.errors import (
     AlreadyExistsError,
@@ -354,4 +356,21 @@ def test_a_write_of_an_earlier_session_is_refused_although_its_latch_node_is_the
     assert cluster.kazoo.exists(held.path)
     assert not cluster.kazoo.exists(path)
     earlier._latch.commit(held, lambda transaction: transaction.create(path, b""), path)
+    assert cluster.kazoo.exists(path)
+
+
+@pytest.mark.parametrize("known", ["the earlier one", "none"])
+def test_the_session_counts_in_which_a_write_is_sent(
+    cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch, known: str
+) -> None:
+    """The thread that writes stood still after it had looked whose session it is."""
+    earlier, later = cluster.open(), cluster.open()
+    path = f"{cluster.paths.latch}/late"
+    held = earlier._latch.fence(cluster.contend(earlier).granted())
+    seen = None if known == "none" else (held.owner, b"")
+    monkeypatch.setattr(ZooKeeperSession, "identity", property(lambda _: seen))
+    with pytest.raises(LeadershipLostError, match="of session 0x"):
+        later._latch.commit(held, lambda transaction: transaction.create(path, b""), path)
+    assert not cluster.kazoo.exists(path)
+    later._latch.commit(Fence(held.path), lambda tx: tx.create(path, b""), path)
     assert cluster.kazoo.exists(path)
