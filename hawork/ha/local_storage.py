@@ -34,8 +34,9 @@ class LocalStateStorage:
 
     A file is written under a temporary name in its own directory, flushed to the disk and
     renamed, and the directories on its way are flushed: after ``write`` returned it survives a
-    power cut. A fresh one is renamed before it is flushed: a file system with a journal then
-    has the file and its name in one commit, and flushing the directory costs next to nothing.
+    power cut. A fresh one is renamed before it is flushed, where an open file can be: a file
+    system with a journal then has the file and its name in one commit, and flushing the directory
+    costs next to nothing.
     """
 
     def __init__(self, root: Path) -> None:
@@ -198,19 +199,30 @@ def _write_file(target: Path, data: bytes, fresh: bool) -> None:
             view = memoryview(data)
             while view:
                 view = view[os.write(descriptor, view) :]
-            if fresh:
-                temporary.rename(target)
+            named = fresh and _renamed_open(temporary, target)
             if data:
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        if not fresh:
+        if not named:
             temporary.rename(target)
     except BaseException:
         for name in (temporary, target) if fresh else (temporary,):
             with contextlib.suppress(OSError):
                 name.unlink()
         raise
+
+
+def _renamed_open(temporary: Path, target: Path) -> bool:
+    """Rename a file that is open; whether its file system did, as Cloud Storage FUSE does not.
+
+    Others that store a file as it is closed know none of that name before.
+    """
+    try:
+        temporary.rename(target)
+    except OSError:
+        return False
+    return True
 
 
 def _read(descriptor: int, size: int) -> bytes:

@@ -50,6 +50,40 @@ def test_a_storage_dir_whose_directories_cannot_be_flushed(
     assert storage.read("jobs/a/graph") == b"1234"
 
 
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EACCES, errno.ENOENT])
+def test_a_file_that_cannot_be_renamed_while_it_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """GoogleCloudPlatform/gcsfuse 2570; a store that has a file only once it is closed."""
+    opened: set[str] = set()
+    real_open, real_close, real_rename = os.open, os.close, Path.rename
+    names: dict[int, str] = {}
+
+    def noted(path: str | Path, flags: int, *rest: int, **more: int) -> int:
+        descriptor = real_open(path, flags, *rest, **more)
+        if flags & os.O_CREAT:
+            names[descriptor] = str(path)
+            opened.add(str(path))
+        return descriptor
+
+    def forgotten(descriptor: int) -> None:
+        real_close(descriptor)
+        opened.discard(names.pop(descriptor, ""))
+
+    def rename(self: Path, target: Path) -> Path:
+        if str(self) in opened:
+            raise OSError(number, os.strerror(number))
+        return real_rename(self, target)
+
+    monkeypatch.setattr(os, "open", noted)
+    monkeypatch.setattr(os, "close", forgotten)
+    monkeypatch.setattr(Path, "rename", rename)
+    storage = LocalStateStorage(tmp_path)
+    storage.write("jobs/a/graph", b"1234", fresh=True)
+    assert storage.read("jobs/a/graph") == b"1234"
+    assert storage.list("jobs/a", unfinished=True) == ["graph"]
+
+
 def test_a_leader_on_a_file_system_whose_directories_cannot_be_flushed(
     shared_folder: None, tmp_path: Path
 ) -> None:
