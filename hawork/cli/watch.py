@@ -13,12 +13,12 @@ from typing import TypeVar
 
 from hawork.cli.common import add_config, find_config, read_config
 from hawork.cli.output import complain, say
-from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.core.events import Event
 from hawork.core.private_files import write_private
 from hawork.core.units import format_duration, parse_duration, parse_size
 from hawork.ha.configuration_file import configuration_text
+from hawork.ha.layout import cluster_name
 from hawork.story.display import clock_time
 from hawork.story.facts import Facts
 
@@ -97,13 +97,7 @@ class _News:
 
 def _name_of(config: Configuration) -> str:
     """A file name for the cluster-id."""
-    on_kubernetes = config.get_option(options.HA_TYPE) == "kubernetes"
-    cluster_id = (
-        config.get_option(options.K8S_CLUSTER_ID)
-        if on_kubernetes
-        else config.get_option(options.CLUSTER_ID)
-    )
-    return re.sub(r"[^\w.-]+", "-", str(cluster_id)).strip("-.") or "cluster"
+    return re.sub(r"[^\w.-]+", "-", cluster_name(config)).strip("-.") or "cluster"
 
 
 def _at_least(

@@ -32,6 +32,7 @@ from hawork.core.errors import (
 )
 from hawork.core.events import EventSink
 from hawork.core.types import REST_SERVER, JobID, LeaderInformation
+from hawork.ha.layout import cluster_name
 from hawork.ha.leader_retrieval_service import LeaderRetriever
 
 _IDLE = 2
@@ -68,9 +69,7 @@ class ClusterClient:
         self._closed = False
         self._idle: deque[tuple[LeaderInformation, str | None, http.client.HTTPConnection]]
         self._idle = deque()
-        self._retriever = _HangingUpRetriever(
-            f"cluster-id {self._config.get_option(options.CLUSTER_ID)}"
-        )
+        self._retriever = _HangingUpRetriever(f"cluster-id {cluster_name(self._config)}")
         self._retrieval = self._ha.leader_retrieval(REST_SERVER, self._retriever)
 
     def __enter__(self) -> ClusterClient:
@@ -90,9 +89,18 @@ class ClusterClient:
     def leader(self, timeout: float | None = None) -> LeaderInformation:
         """Who leads; waits up to ``timeout`` seconds (default: the configured patience).
 
-        ``LeaderRetrievalError`` when there is no leader by then.
+        ``LeaderRetrievalError`` when there is no leader by then, or none that we are let see.
         """
-        return self._retriever.wait_for_leader(self._patience if timeout is None else timeout)
+        timeout = self._patience if timeout is None else timeout
+        try:
+            return self._retriever.wait_for_leader(timeout)
+        except LeaderRetrievalError:
+            hindrance = None if self._retriever.failed else self._retrieval.hindrance()
+            if hindrance is None:
+                raise
+            raise LeaderRetrievalError(
+                f"no leader was found within {round(timeout, 1):g} s: {hindrance}"
+            ) from None
 
     def current_leader(self) -> LeaderInformation | None:
         """Who leads as far as is known right now; never waits."""

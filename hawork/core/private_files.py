@@ -221,7 +221,8 @@ def _check_owner(path: Path, status: os.stat_result) -> None:
     if status.st_uid not in (0, os.geteuid()) and not _is_roots(path, status):
         raise UntrustedPathError(
             f"{path} belongs to the user with id {status.st_uid}, who could exchange what is "
-            f"there; this process runs as {os.geteuid()}: choose a place of your own"
+            f"there; this process runs as {os.geteuid()}: run it as that user, or choose a place "
+            "of your own"
         )
 
 

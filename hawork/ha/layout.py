@@ -32,6 +32,13 @@ BLOBS = "blob"
 STATE = "state"
 
 
+def cluster_name(config: Configuration) -> str:
+    """The cluster-id that the HA store goes by: for Kubernetes there is an option of its own."""
+    if config.get_option(options.HA_TYPE) == "kubernetes":
+        return str(config.get_option(options.K8S_CLUSTER_ID))
+    return config.get_option(options.CLUSTER_ID)
+
+
 def cluster_directory(config: Configuration) -> str:
     """The cluster-id as a relative path. ``ConfigurationError`` when it is none."""
     cluster_id = config.get_option(options.CLUSTER_ID)

@@ -27,6 +27,12 @@ class LeaderRetrievalDriver(Protocol):
 
     def close(self) -> None: ...
 
+    def hindrance(self) -> str | None:
+        """Why it tells of no leader: rights that are missing, a store that is away; a sentence.
+
+        ``None`` when there is none, as far as we may look. Asks the store, for a bounded time.
+        """
+
 
 class LeaderRetrievalObserver(Protocol):
     """What a driver tells. Both return at once and may be called from any thread."""

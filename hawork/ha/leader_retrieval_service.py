@@ -67,6 +67,10 @@ class DefaultLeaderRetrievalService:
     def closed(self) -> bool:
         return self._closed
 
+    def hindrance(self) -> str | None:
+        """What keeps us from seeing a leader, as a sentence; see ``LeaderRetrievalDriver``."""
+        return None if self._closed else self._driver.hindrance()
+
     def close(self) -> None:
         """Stop watching. May be repeated."""
         if not self._process.is_this:
@@ -144,6 +148,12 @@ class LeaderRetriever:
             self._error = error
             self._changed.notify_all()
 
+    @property
+    def failed(self) -> bool:
+        """Whether retrieval met an error since it last heard of a leader."""
+        with self._changed:
+            return self._error is not None
+
     def leader(self) -> LeaderInformation | None:
         """The present leader, as far as it is known."""
         with self._changed:
@@ -174,7 +184,8 @@ class LeaderRetriever:
         if error is not None:
             raise error
         other = f" other than {different_from}" if different_from else ""
+        seconds = f"{round(timeout or 0, 1):g}"
         raise LeaderRetrievalError(
-            f"no leader{other} was found within {timeout:g} s: see that a JobManager of "
+            f"no leader{other} was found within {seconds} s: see that a JobManager of "
             f"{self._cluster} is running"
         )

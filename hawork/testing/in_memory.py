@@ -214,6 +214,10 @@ class _RetrievalDriver:
         self._component_id = component_id
         self._observer = observer
 
+    def hindrance(self) -> str | None:
+        """Nothing is hidden here."""
+        return None
+
     def tell(self) -> None:
         with self._cluster._lock:
             found = self._cluster._visible(self._component_id)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from hawork.core.types import DISPATCHER, REST_SERVER, LeaderInformation
+from hawork.testing import eventually
 from tests.contract.harness import BackendHarness, Contender, Retrieval
 
 
 def test_without_a_leader_there_is_none(ha_backend: BackendHarness) -> None:
-    Retrieval.of(ha_backend, DISPATCHER).observer.wait_for(None)
+    retrieval = Retrieval.of(ha_backend, DISPATCHER)
+    retrieval.observer.wait_for(None)
+    # That there is none is sure: neither a right nor the store is missing.
+    eventually(lambda: retrieval.driver.hindrance() is None)
 
 
 def test_a_leader_that_has_not_published_is_not_found(ha_backend: BackendHarness) -> None:

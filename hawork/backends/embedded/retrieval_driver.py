@@ -23,15 +23,21 @@ class EmbeddedRetrievalDriver:
         self._closed = False
         self._told: LeaderInformation | None = None
         self._told_any = False
+        self._hindrance: str | None = None
         self._unsubscribe = watcher.subscribe(self._changed)
 
     def close(self) -> None:
         self._closed = True
         self._unsubscribe()
 
+    def hindrance(self) -> str | None:
+        """What keeps the store from being read."""
+        return self._hindrance
+
     def _changed(self, state: Snapshot | HaworkError) -> None:
         if self._closed:
             return
+        self._hindrance = None if isinstance(state, Snapshot) else str(state)
         if isinstance(state, Snapshot):
             self._tell(state.information.get(self._component_id))
             return

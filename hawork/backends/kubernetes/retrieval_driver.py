@@ -23,11 +23,16 @@ class KubernetesLeaderRetrievalDriver:
         self._key = leader_key(component_id)
         self._observer = observer
         self._closed = False
+        self._watch = watch
         self._unsubscribe = watch.subscribe(self._look)
 
     def close(self) -> None:
         self._closed = True
         self._unsubscribe()
+
+    def hindrance(self) -> str | None:
+        """What keeps the ConfigMap from being watched."""
+        return self._watch.hindrance()
 
     def _look(self, found: ConfigMap | None, sure: bool) -> None:
         if self._closed:

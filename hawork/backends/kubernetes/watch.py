@@ -60,11 +60,20 @@ class ClusterWatch:
         self._seen = threading.Event()
         self._state: ConnectionState | None = None
         self._stale: str | None = None
+        self._failure: HaworkError | None = None
 
     @property
     def live(self) -> bool:
         """Whether changes are being told."""
         return self._state is not None and self._state.usable
+
+    def hindrance(self) -> str | None:
+        """Why changes are not being told, as a sentence."""
+        if self.live:
+            return None
+        if self._failure is not None:
+            return str(self._failure)
+        return f"{self._client.server} has not answered yet"
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Tell every state from now on, on one thread; the known one soon. Gives the end of it."""
@@ -124,6 +133,7 @@ class ClusterWatch:
                 self._broke(LeaderRetrievalError(f"the watch failed: {error!r}"))
 
     def _broke(self, error: HaworkError) -> None:
+        self._failure = error
         self._became(ConnectionState.SUSPENDED, error)
         self._wait()
 

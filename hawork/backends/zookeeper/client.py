@@ -27,6 +27,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from kazoo import exceptions
 from kazoo.client import KazooClient
 from kazoo.exceptions import (
     APIError,
@@ -84,6 +85,7 @@ __all__ = [
     "OtherSessionError",
     "RolledBackError",
     "RuntimeInconsistency",
+    "SessionClosedRequireSaslError",
     "SessionExpiredError",
     "SessionMovedError",
     "UnimplementedError",
@@ -94,6 +96,11 @@ __all__ = [
 ]
 
 check_methods()
+
+SessionClosedRequireSaslError = getattr(
+    exceptions, "SessionClosedRequireSaslError", AuthFailedError
+)
+"""Servers serve only clients that log in (error -124); kazoo knows it since 2.11."""
 
 _FIRST_PAUSE = 0.05  # seconds between rounds of tries to connect; doubles
 _LONGEST_PAUSE = 1.0  # as in ZooKeeper's own client
@@ -383,6 +390,9 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         before = len(self._broken_logins)
         try:
             timeouts = super()._connect(host, hostip, port)
+        except SessionClosedRequireSaslError as error:
+            # What servers answer to a wrong password that serve no client without a login.
+            raise AuthFailedError("the servers refused the login") from error
         except BaseException:
             if len(self._broken_logins) == before:
                 self._broken_logins.clear()  # a server that is away refuses nothing

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from hawork.backends.zookeeper import client as zk
 from hawork.backends.zookeeper.known_versions import KnownVersions
 from hawork.backends.zookeeper.paths import ZNodePaths, in_latch_order, session_id_of
-from hawork.backends.zookeeper.session import Send, ZooKeeperSession, access_denied
+from hawork.backends.zookeeper.session import Send, ZooKeeperSession
 from hawork.core import options
 from hawork.core.errors import ConfigurationError, LeadershipLostError, StoreUnavailableError
 from hawork.core.types import NO_LEADERSHIP, LeaderSessionID
@@ -159,7 +159,7 @@ class Latch:
             )
         for result in results:
             if isinstance(result, (zk.NoAuthError, zk.InvalidACLError)):
-                raise access_denied(what, result)
+                raise self._session.access_denied(what, result)
             if isinstance(result, Exception) and not isinstance(
                 result, (zk.RolledBackError, zk.RuntimeInconsistency)
             ):

@@ -18,12 +18,7 @@ from hawork.backends.zookeeper import client as zk
 from hawork.backends.zookeeper.latch import Fence, Latch, ensure_path
 from hawork.backends.zookeeper.multi_read import Denied, read_children, read_nodes
 from hawork.backends.zookeeper.paths import ZNodePaths, entry_name, name_of_entry
-from hawork.backends.zookeeper.session import (
-    OutcomeUnknownError,
-    Send,
-    ZooKeeperSession,
-    access_denied,
-)
+from hawork.backends.zookeeper.session import OutcomeUnknownError, Send, ZooKeeperSession
 from hawork.core.errors import (
     AlreadyExistsError,
     LeadershipLostError,
@@ -49,12 +44,12 @@ def read_together(
     nodes = [
         (store, number, child)
         for number, (store, children) in enumerate(
-            zip(stores, _allowed(parents, read_children(session, parents)), strict=True)
+            zip(stores, _allowed(session, parents, read_children(session, parents)), strict=True)
         )
         for child in children or ()
     ]
     paths = [f"{store.parent}/{child}" for store, _, child in nodes]
-    answers = _allowed(paths, read_nodes(session, paths))
+    answers = _allowed(session, paths, read_nodes(session, paths))
     found: list[list[tuple[str, Versioned[bytes]]]] = [[] for _ in stores]
     for (store, number, child), path, answer in zip(nodes, paths, answers, strict=True):
         if answer is not None:
@@ -64,11 +59,13 @@ def read_together(
     return found
 
 
-def _allowed(paths: Sequence[str], answers: Sequence[T | Denied | None]) -> list[T | None]:
+def _allowed(
+    session: ZooKeeperSession, paths: Sequence[str], answers: Sequence[T | Denied | None]
+) -> list[T | None]:
     allowed: list[T | None] = []
     for path, answer in zip(paths, answers, strict=True):
         if isinstance(answer, Denied):
-            raise access_denied(path, zk.NoAuthError())
+            raise session.access_denied(path, zk.NoAuthError())
         allowed.append(answer)
     return allowed
 

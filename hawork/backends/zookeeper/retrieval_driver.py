@@ -5,10 +5,16 @@ Source: Flink's ``ZooKeeperLeaderRetrievalDriver``. The leader may be hawork or 
 
 from __future__ import annotations
 
+import contextlib
+
 from hawork.backends.zookeeper import client as zk
 from hawork.backends.zookeeper.leader_information import read_and_watch
 from hawork.backends.zookeeper.paths import ZNodePaths
-from hawork.backends.zookeeper.session import AccessDeniedError, ZooKeeperSession
+from hawork.backends.zookeeper.session import (
+    AccessDeniedError,
+    OutcomeUnknownError,
+    ZooKeeperSession,
+)
 from hawork.core import options
 from hawork.core.connection import ConnectionState
 from hawork.core.errors import LeaderRetrievalError, StoreUnavailableError
@@ -17,6 +23,7 @@ from hawork.ha.java_serialization import decode_leader_information
 from hawork.ha.leader_retrieval import LeaderRetrievalObserver
 from hawork.ha.serial_executor import SerialExecutor
 
+_PATIENCE = 2.0  # seconds for the answer to whether a znode may be read
 _FIX = (
     f"see who writes it and remove it, or correct option {options.ZK_ROOT.key} or "
     f"{options.CLUSTER_ID.key}"
@@ -40,6 +47,9 @@ class ZooKeeperLeaderRetrievalDriver:
     ) -> None:
         self._session = session
         self._path = paths.connection_info(component_id)
+        # Where contenders come to be and a leader's address does; what the cluster is made in.
+        self._places = (paths.component(component_id), paths.latch, paths.leader, paths.cluster)
+        self._root = paths.root
         self._executor = executor
         self._observer = observer
         self._closed = False
@@ -50,6 +60,29 @@ class ZooKeeperLeaderRetrievalDriver:
     def close(self) -> None:
         self._closed = True
         self._session.remove_listener(self._on_state)
+
+    def hindrance(self) -> str | None:
+        """What of the cluster may not be read, or why no server can be asked.
+
+        Every client is told whether a znode is there, and what a closed one lacks passes for
+        absent: no leader can publish an address there.
+        """
+        if not self._session.state.usable:
+            return self._session.absence()
+        try:
+            there = [path for path in self._places if self._is_readable(path)]
+            if not there:
+                self._is_readable(self._root)
+        except (StoreUnavailableError, OutcomeUnknownError) as error:
+            return str(error)
+        return None
+
+    def _is_readable(self, path: str) -> bool:
+        """False for a znode that is not there; ``AccessDeniedError`` for one that is closed."""
+        with contextlib.suppress(zk.NoNodeError):
+            self._session.perform(lambda client: client.get_children_async(path), path, _PATIENCE)
+            return True
+        return False
 
     def _on_state(self, state: ConnectionState) -> None:
         tolerated = self._session.settings.tolerate_suspended

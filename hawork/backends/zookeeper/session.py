@@ -38,6 +38,7 @@ _UNANSWERED = (
 
 _LOOK_AGAIN = 0.05
 """Seconds between looks for a first answer."""
+_LOGIN = options.ZK_AUTHORIZATION.key
 _SASL_OPTIONS = f"{options.ZK_SASL_MECHANISM.key}, or what goes with it"
 
 
@@ -219,11 +220,11 @@ class ZooKeeperSession:
             raise OutcomeUnknownError(f"{what}: the connection broke") from None
         except (zk.SessionExpiredError, zk.SessionMovedError, zk.ConnectionClosedError):
             raise NotConnectedError(f"{what}: the ZooKeeper session ended before") from None
-        except zk.AuthFailedError:
+        except (zk.AuthFailedError, zk.SessionClosedRequireSaslError):
             self._refused = True
             raise NotConnectedError(f"{what}: the servers refused our authentication") from None
         except (zk.NoAuthError, zk.InvalidACLError) as error:
-            raise access_denied(what, error) from None
+            raise self.access_denied(what, error) from None
         except zk.KazooException:
             raise
         except Exception as error:  # noqa: BLE001 - of whatever kind: kazoo could not read the answer
@@ -272,7 +273,7 @@ class ZooKeeperSession:
         except zk.NoNodeError:
             return None
         except zk.NoAuthError as error:
-            raise access_denied(what, error) from None
+            raise self.access_denied(what, error) from None
         except (zk.KazooException, HighAvailabilityError):
             raise
         except Exception:  # noqa: BLE001 - kazoo could not read the answer
@@ -388,21 +389,42 @@ class ZooKeeperSession:
             f"see that the servers run, or correct option {options.ZK_QUORUM.key}"
         )
 
+    def absence(self) -> str:
+        """Why no server is connected."""
+        refused = self._refused or self._client.is_refused
+        return str(self._bad_credentials() if refused else self._unreachable("answers"))
+
     def _bad_credentials(self) -> ConfigurationError:
+        settings, login = self.settings, f"set option {options.ZK_SASL_MECHANISM.key}"
+        if settings.sasl is not None:
+            fix = f"correct option {_SASL_OPTIONS}"
+        elif settings.authorization:
+            fix = f"correct option {options.ZK_AUTHORIZATION.key}, or {login} if they want SASL"
+        else:
+            return ConfigurationError(
+                f"the ZooKeeper servers of {settings.quorum} serve no client that has not logged "
+                f"in: {login}, or {options.ZK_AUTHORIZATION.key} if they want the scheme digest"
+            )
         return ConfigurationError(
-            f"the ZooKeeper servers of {self.settings.quorum} refused our authentication "
-            f"({self.settings.authentication}): correct option "
-            f"{options.ZK_AUTHORIZATION.key if self.settings.sasl is None else _SASL_OPTIONS}"
+            f"the ZooKeeper servers of {settings.quorum} refused our authentication "
+            f"({settings.authentication}): {fix}"
+        )
+
+    def access_denied(self, what: str, error: Exception) -> AccessDeniedError:
+        """What a missing right is told as: with who we are, and the option that says so."""
+        settings, kind = self.settings, type(error).__name__
+        if settings.sasl is not None:
+            who, option = settings.authentication, options.ZK_SASL_USERNAME.key
+        elif settings.authorization:
+            # ZooKeeper takes any password of the scheme digest, and the wrong one has no rights.
+            who, option = f"{settings.authentication}: a wrong password, or another user", _LOGIN
+        else:
+            who, option = "we have not logged in", _LOGIN
+        return AccessDeniedError(
+            f"ZooKeeper gives us no rights on {what} ({kind}; {who}): set option {option} to a "
+            f"user who has them, or {options.ZK_ROOT.key} to another path"
         )
 
 
 def _unreadable(error: Exception) -> StoreUnavailableError:
     return StoreUnavailableError(f"ZooKeeper cannot be read: {error}")
-
-
-def access_denied(what: str, error: Exception) -> AccessDeniedError:
-    return AccessDeniedError(
-        f"ZooKeeper gives us no rights on {what} ({type(error).__name__}): set option "
-        f"{options.ZK_AUTHORIZATION.key} to a user who has them, or {options.ZK_ROOT.key} to "
-        "another path"
-    )

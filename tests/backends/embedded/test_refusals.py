@@ -10,13 +10,21 @@ import pytest
 
 from hawork.backends import registry
 from hawork.backends.embedded.directory import file_system_of, is_network_file_system
+from hawork.backends.embedded.layout import DATABASE
 from hawork.backends.registry import open_backend, release_leadership, write_lock_holder
+from hawork.client.cluster_client import ClusterClient
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration
-from hawork.core.errors import ConfigurationError, CorruptStateError, StoreUnavailableError
+from hawork.core.errors import (
+    ConfigurationError,
+    CorruptStateError,
+    LeaderRetrievalError,
+    StoreUnavailableError,
+)
 from hawork.core.events import NullEventSink
 from hawork.ha.backend import Backend
 from hawork.ha.pointer_store import JOB_GRAPHS
+from hawork.testing import eventually
 from tests.contract.embedded_harness import EmbeddedHarness, embedded_config
 
 DIRECTORY = "high-availability.embedded.directory"
@@ -108,9 +116,20 @@ def test_a_directory_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyP
     opened(config).close()
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     # Of a user who is not root it is the way there that another one could change.
-    fix = "run it as that" if os.getuid() == 0 else "choose a place of your own"
+    fix = "run it as that user, or choose a (place|directory) of your own"
     with pytest.raises(ConfigurationError, match=f"user with id {os.getuid()}, .*{fix}"):
         opened(config)
+
+
+def test_a_client_tells_what_keeps_it_from_seeing_a_leader(tmp_path: Path) -> None:
+    config = embedded_config(tmp_path)
+    with ClusterClient(config) as client:
+        with pytest.raises(LeaderRetrievalError, match=r"within 0\.1 s: see that a JobManager"):
+            client.leader(0.1)
+        next(tmp_path.rglob(DATABASE)).unlink()
+        eventually(client._retrieval.hindrance)
+        with pytest.raises(LeaderRetrievalError, match=r"within 0 s: the HA store .* was removed"):
+            client.leader(0.0)
 
 
 def test_a_file_of_another_user(embedded: EmbeddedHarness) -> None:

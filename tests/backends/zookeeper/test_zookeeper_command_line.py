@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import struct
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -72,6 +77,101 @@ def test_no_rights_on_what_tells_the_leader(
     line = one_sentence(capsys, "leader", "--config", str(config))
     assert f"no rights on {path}" in line
     assert options.ZK_AUTHORIZATION.key in line
+
+
+@pytest.mark.parametrize("command", ["leader", "list"])
+@pytest.mark.parametrize("closed", ["", "/leader", "/leader/latch", "/leader/rest_server"])
+def test_no_rights_where_no_leader_is_published_yet(
+    cluster: ClusterUnderTest,
+    config: Path,
+    capsys: pytest.CaptureFixture[str],
+    closed: str,
+    command: str,
+) -> None:
+    """ZooKeeper says of what a closed znode lacks that it is not there: it was *no leader*."""
+    path = cluster.paths.cluster + closed
+    cluster.kazoo.create(path, b"", makepath=True)
+    cluster.kazoo.set_acls(path, [make_digest_acl("somebody", "else", all=True)])
+    wait = f"-D{options.REST_AWAIT_LEADER.key}=100 ms"
+    more = ["--wait", "0.1"] if command == "leader" else []
+    line = one_sentence(capsys, command, "--config", str(config), wait, *more)
+    assert f"within 0.1 s: ZooKeeper gives us no rights on {path} (NoAuthError; we have" in line
+    assert options.ZK_AUTHORIZATION.key in line
+    # With the wrong password, which ZooKeeper takes, and gives no rights for.
+    login = f"-D{options.ZK_AUTHORIZATION.key}=digest:somebody:wrong"
+    line = one_sentence(capsys, command, "--config", str(config), wait, login, *more)
+    assert f"no rights on {path} (NoAuthError; scheme digest: a wrong password" in line
+    right = f"-D{options.ZK_AUTHORIZATION.key}=digest:somebody:else"
+    line = one_sentence(capsys, command, "--config", str(config), wait, right, *more)
+    assert "is running" in line
+
+
+def test_a_closed_root_without_the_cluster(
+    cluster: ClusterUnderTest, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = f"{cluster.paths.cluster}-root".replace("/flink", "")
+    cluster.kazoo.create(root, b"", acl=[make_digest_acl("somebody", "else", all=True)])
+    elsewhere = f"-D{options.ZK_ROOT.key}={root}"
+    line = one_sentence(capsys, "leader", "--wait", "0.1", "--config", str(config), elsewhere)
+    assert f"no rights on {root} (" in line
+
+
+LOGIN = (
+    f"-D{options.ZK_SASL_MECHANISM.key}=digest-md5",
+    f"-D{options.ZK_SASL_USERNAME.key}=flink",
+    f"-D{options.ZK_SASL_PASSWORD.key}=wrong",
+)
+
+
+@pytest.mark.parametrize(
+    ("login", "said"),
+    [
+        ((), f"serve no client that has not logged in: set option {options.ZK_SASL_MECHANISM.key}"),
+        (
+            (f"-D{options.ZK_AUTHORIZATION.key}=digest:me:secret",),
+            f"refused our authentication (scheme digest): correct option "
+            f"{options.ZK_AUTHORIZATION.key}, or set option {options.ZK_SASL_MECHANISM.key}",
+        ),
+        (LOGIN, "refused our authentication (SASL DIGEST-MD5 as 'flink'): correct option"),
+    ],
+)
+def test_servers_that_serve_clients_only_that_log_in(
+    config: Path, capsys: pytest.CaptureFixture[str], login: tuple[str, ...], said: str
+) -> None:
+    """``sessionRequireClientSASLAuth``, ``enforce.auth.enabled``: python-zk/kazoo 594 and 810."""
+    with requiring_login() as quorum:
+        line = one_sentence(
+            capsys, "leader", "--config", str(config), f"-D{options.ZK_QUORUM.key}={quorum}", *login
+        )
+    assert f"hawork: the ZooKeeper servers of {quorum} {said}" in line
+
+
+@contextlib.contextmanager
+def requiring_login() -> Iterator[str]:
+    """A server that answers as ZooKeeper does without the login that it requires: error -124."""
+
+    def frame(content: bytes) -> bytes:
+        return struct.pack(">i", len(content)) + content
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection, connection.makefile("rb") as asked, contextlib.suppress(OSError):
+                    # Its Connect, answered by a session; whatever is asked in it is refused.
+                    asked.read(struct.unpack(">i", asked.read(4))[0])
+                    session = struct.pack(">iiqi", 0, 4000, 7, 16) + bytes(16)
+                    connection.sendall(frame(session + b"\0"))
+                    request = asked.read(struct.unpack(">i", asked.read(4))[0])
+                    connection.sendall(frame(request[:4] + struct.pack(">qi", 0, -124)))
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    serving = threading.Thread(target=serve, daemon=True)
+    serving.start()
+    yield f"127.0.0.1:{listener.getsockname()[1]}"
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    serving.join()
 
 
 def run_job_manager(config: Path, *changes: str) -> subprocess.Popen[str]:
