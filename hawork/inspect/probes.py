@@ -14,6 +14,7 @@ from typing import Final
 
 from hawork.backends.kubernetes.rights import FLINK_JOB_MANAGER_VERBS
 from hawork.core import options
+from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration
 from hawork.core.errors import HaworkError
 from hawork.ha.configuration_file import load_configuration
@@ -30,6 +31,7 @@ SHARED_MOUNTS: Final = frozenset((
 VOLATILE_MOUNTS: Final = frozenset(("overlay", "ramfs", "tmpfs"))
 """Types that go with the machine, or with the container."""
 _SECONDS: Final = 2.0
+"""For one server's whole answer."""
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 
 
@@ -102,13 +104,18 @@ def _loads(config: Configuration) -> tuple[tuple[ServerLoad, ...], str]:
 
 def _four_letters(server: str, command: str) -> str:
     host, _, port = server.rpartition(":")
+    until = SYSTEM_CLOCK.monotonic() + _SECONDS
     try:
         with socket.create_connection((host.strip("[]"), int(port)), _SECONDS) as connection:
             connection.sendall(command.encode())
             answer = b""
-            while len(answer) < 1 << 20 and (more := connection.recv(1 << 16)):
+            while len(answer) < 1 << 20 and (left := until - SYSTEM_CLOCK.monotonic()) > 0:
+                connection.settimeout(left)
+                more = connection.recv(1 << 16)
+                if not more:
+                    return answer.decode("utf-8", "replace")
                 answer += more
-            return answer.decode("utf-8", "replace")
+            return ""  # it drips, or is longer than any answer to this
     except (OSError, ValueError):
         return ""
 

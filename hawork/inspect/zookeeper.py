@@ -7,20 +7,19 @@ from typing import Any
 
 from hawork.backends.zookeeper.paths import ZNodePaths, in_latch_order
 from hawork.backends.zookeeper.session import ZooKeeperSession
-from hawork.backends.zookeeper.settings import ZooKeeperSettings
-from hawork.core.clock import SYSTEM_CLOCK
+from hawork.core import options
 from hawork.core.configuration import Configuration
-from hawork.core.events import NullEventSink
 from hawork.inspect.entries import Entry
+from hawork.inspect.zookeeper_session import open_to_look
 
 
 def read_entries(config: Configuration) -> list[Entry]:
     """Each znode of the cluster, a parent before its children; owners are hexadecimal text.
 
-    ``StoreUnavailableError`` when no server answers.
+    ``StoreUnavailableError`` when no server answers within the connection timeout: those of a lab
+    may be coming up.
     """
-    session = ZooKeeperSession(ZooKeeperSettings.of(config), SYSTEM_CLOCK, NullEventSink())
-    session.open()
+    session = open_to_look(config, seconds=config.get_option(options.ZK_CONNECTION_TIMEOUT))
     try:
         return list(_below(session, ZNodePaths.of(config).cluster))
     finally:

@@ -55,7 +55,7 @@ HELD_BY_SOMETHING_ELSE = (
            f"{_K8S}.pointer_store:KubernetesPointerStore._current",
            "if known is not None and self._belongs_to_us(known):", "if known is not None:",
            _KUBERNETES),
-    Defect("a read of ZooKeeper is not repeated", f"{_ZK}.session:ZooKeeperSession.read",
+    Defect("a read of ZooKeeper is not repeated", f"{_ZK}.session:ZooKeeperSession._read",
            "if attempt == self.settings.max_retries or left <= 0 or self._closed:", "if True:",
            _ZOOKEEPER),
     Defect("a contender keeps its lost node",

@@ -183,6 +183,21 @@ class ZooKeeperClient(KazooClient):  # type: ignore[misc]
         return failure
 
     @property
+    def failures(self) -> dict[str, BaseException]:
+        """Why the last try to connect failed, by server, as its ``host:port`` was given."""
+        return dict(self._connection.failures)
+
+    @property
+    def server(self) -> str:
+        """The server that was tried last, or is connected; empty before the first one."""
+        return self._connection.server
+
+    def note_silence(self, server: str) -> None:
+        """A server took a session, and then did not answer: that is the last failure."""
+        failure = OSError("a session was opened, but then nothing answered")
+        self.handler.last_failure = self._connection.failures[server] = failure
+
+    @property
     def refused_for(self) -> float:
         """For how many seconds every server has refused each connection at once, or has had no
         address; 0 when one did not.
@@ -320,6 +335,8 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         self.negotiated_timeout = client._session_timeout / 1000
         self._unanswered_since: float | None = None
         self._broken_logins: list[float] = []
+        self.server = ""
+        self.failures: dict[str, BaseException] = {}
         self._sent_at = SYSTEM_CLOCK.monotonic()
         self.number = 0
         """How many connections there have been."""
@@ -388,16 +405,21 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
             seconds *= _SHARE_OF_TRIES
         self.handler.connect_timeout = seconds / len(self.client.hosts)
         before = len(self._broken_logins)
+        known = self.handler.last_failure
+        self.server = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
             timeouts = super()._connect(host, hostip, port)
         except SessionClosedRequireSaslError as error:
             # What servers answer to a wrong password that serve no client without a login.
             raise AuthFailedError("the servers refused the login") from error
-        except BaseException:
+        except BaseException as error:
+            latest = self.handler.last_failure
+            self.failures[self.server] = error if latest is None or latest is known else latest
             if len(self._broken_logins) == before:
                 self._broken_logins.clear()  # a server that is away refuses nothing
             raise
         self._broken_logins.clear()
+        self.failures.pop(self.server, None)
         self._sent_at = SYSTEM_CLOCK.monotonic()
         return timeouts
 

@@ -85,7 +85,8 @@ def _read(session: ZooKeeperSession, kind: int, paths: Sequence[str]) -> list[An
     found: list[Any] = []
     for batch in _batches(paths):
         try:
-            found += session.read(_sent(kind, batch), f"{len(batch)} znodes")
+            what = f"{len(batch)} znodes" if len(batch) > 1 else f"znode {batch[0]}"
+            found += session.read(_sent(kind, batch), what)
         except zk.UnimplementedError:
             found += _one_by_one(session, kind, batch)
     return found

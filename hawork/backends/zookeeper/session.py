@@ -36,6 +36,8 @@ _UNANSWERED = (
 )
 
 
+_SHARE_OF_SILENCE = 0.6
+"""Part of the time without an answer for one connection; the rest is for another server."""
 _LOOK_AGAIN = 0.05
 """Seconds between looks for a first answer."""
 _LOGIN = options.ZK_AUTHORIZATION.key
@@ -57,7 +59,8 @@ class NotConnectedError(StoreUnavailableError):
 class ZooKeeperSession:
     """A session, and the one that follows it when it is lost. Thread-safe.
 
-    ``client_id`` takes over the open session of another process.
+    ``client_id`` takes over the open session of another process. ``silence``: seconds without any
+    answer after which reads give up, however long the session lasts.
     """
 
     def __init__(
@@ -66,8 +69,10 @@ class ZooKeeperSession:
         clock: Clock,
         events: EventSink,
         client_id: tuple[int, bytes] | None = None,
+        silence: float = math.inf,
     ) -> None:
         self.settings = settings
+        self._silence = silence
         self._clock = clock
         self._events = events
         self._client = zk.ZooKeeperClient(settings, client_id)
@@ -99,7 +104,7 @@ class ZooKeeperSession:
     @property
     def patience(self) -> float:
         """Seconds to wait for an answer before the connection counts as broken."""
-        return self.timeout * zk.PATIENCE
+        return min(self.timeout * zk.PATIENCE, self._silence * _SHARE_OF_SILENCE)
 
     @property
     def identity(self) -> tuple[int, bytes] | None:
@@ -158,13 +163,17 @@ class ZooKeeperSession:
             left = min(left, _LOOK_AGAIN)
         if not self._connected.wait(left) and not self._refused:
             return None
+        server = self._client.server
         try:
             found = self.perform(
                 lambda client: client.exists_async("/"),
                 "the root znode",
-                min(seconds, self.patience),
+                self._at_most(min(seconds, self.patience), until),
             )
-        except (NotConnectedError, OutcomeUnknownError):
+        except NotConnectedError:
+            return None
+        except OutcomeUnknownError:
+            self._client.note_silence(server)
             return None
         return found is not None
 
@@ -242,34 +251,48 @@ class ZooKeeperSession:
         no later than after ``retry-wait``, which doubles; all within the connection timeout.
         ``StoreUnavailableError`` in the end.
         """
+        return self._read(send, what, self._clock.monotonic())
+
+    def _read(self, send: Send, what: str, since: float) -> Any:
+        """``since``: when an answer was asked for first."""
         until = self._clock.monotonic() + self.settings.connection_timeout
+        until = min(until, since + self._silence)
         wait = self.settings.retry_wait
         for attempt in range(self.settings.max_retries + 1):
             try:
-                return self.perform(send, what)
+                return self.perform(send, what, self._at_most(self.patience, until))
             except (OutcomeUnknownError, NotConnectedError) as error:
                 left = until - self._clock.monotonic()
                 if attempt == self.settings.max_retries or left <= 0 or self._closed:
-                    raise _unreadable(error) from None
-                self._connected.wait(min(wait, left))
+                    raise self._unreadable(error, what, since) from None
+                if not self._connected.wait(min(wait, left)) and wait >= left:
+                    raise self._unreadable(error, what, since) from None
                 wait *= 2
         raise AssertionError("unreachable")
 
+    def _at_most(self, patience: float, until: float) -> float:
+        """Seconds to wait for an answer; where silence has a limit, not beyond ``until``."""
+        if self._silence == math.inf:
+            return patience
+        return min(patience, max(until - self._clock.monotonic(), _LOOK_AGAIN))
+
     def read_all(self, sends: Sequence[Send], what: str) -> list[Any]:
         """The answers to several reads that are under way at once; ``None`` for absent nodes."""
+        since = self._clock.monotonic()
         try:
             self.wait_connected(self.settings.connection_timeout)
         except NotConnectedError as error:
-            raise _unreadable(error) from None
+            raise self._unreadable(error, what, since) from None
         started = [(send, send(self._client)) for send in sends]
         return [self._answer_of(send, result, what) for send, result in started]
 
     def _answer_of(self, send: Send, result: Any, what: str) -> Any:
+        since = self._clock.monotonic()
         try:
             try:
                 return result.get(timeout=self.patience)
             except _UNANSWERED:
-                return self.read(send, what)
+                return self._read(send, what, since)
         except zk.NoNodeError:
             return None
         except zk.NoAuthError as error:
@@ -277,7 +300,7 @@ class ZooKeeperSession:
         except (zk.KazooException, HighAvailabilityError):
             raise
         except Exception:  # noqa: BLE001 - kazoo could not read the answer
-            return self.read(send, what)
+            return self._read(send, what, since)
 
     def use_servers(self, servers: Sequence[str]) -> None:
         """Connect to one of these from the next time on."""
@@ -382,8 +405,12 @@ class ZooKeeperSession:
     # --- errors ---------------------------------------------------------------------------
 
     def _unreachable(self, did_not: str) -> StoreUnavailableError:
-        failure = self._client.last_failure
-        reason = f" ({failure})" if failure else ""
+        failures = self._client.failures
+        if len(self.settings.servers) > 1 and failures:
+            reason = "; ".join(f"{server}: {each}" for server, each in failures.items())
+        else:
+            reason = str(self._client.last_failure or "")
+        reason = f" ({reason})" if reason else ""
         return StoreUnavailableError(
             f"no ZooKeeper server of {self.settings.quorum} {did_not}{reason}: "
             f"see that the servers run, or correct option {options.ZK_QUORUM.key}"
@@ -393,6 +420,16 @@ class ZooKeeperSession:
         """Why no server is connected."""
         refused = self._refused or self._client.is_refused
         return str(self._bad_credentials() if refused else self._unreachable("answers"))
+
+    def _unreadable(self, error: Exception, what: str, since: float) -> StoreUnavailableError:
+        said = str(error)
+        if self._silence < math.inf and not self._closed:
+            server = self._client.server or self.settings.quorum
+            waited = self._clock.monotonic() - since
+            said = f"{what}: {server} did not answer within {waited:.1f} s"
+            if failure := self._client.failures.get(server):
+                said += f" ({failure})"
+        return StoreUnavailableError(f"ZooKeeper cannot be read: {said}")
 
     def _bad_credentials(self) -> ConfigurationError:
         settings, login = self.settings, f"set option {options.ZK_SASL_MECHANISM.key}"
@@ -424,7 +461,3 @@ class ZooKeeperSession:
             f"ZooKeeper gives us no rights on {what} ({kind}; {who}): set option {option} to a "
             f"user who has them, or {options.ZK_ROOT.key} to another path"
         )
-
-
-def _unreadable(error: Exception) -> StoreUnavailableError:
-    return StoreUnavailableError(f"ZooKeeper cannot be read: {error}")

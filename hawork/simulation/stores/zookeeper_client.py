@@ -101,6 +101,8 @@ class SimulatedClient:
         self.process = current.process
         self.negotiated_timeout = settings.session_timeout
         self.last_failure: BaseException | None = None
+        self.failures: dict[str, BaseException] = {}
+        self.server = settings.servers[0]
         self.is_refused = False
         self.refused_for = 0.0
         """There is a server; what is cut off is silent."""
@@ -164,6 +166,10 @@ class SimulatedClient:
 
     def let_go(self) -> None:
         """There is no descriptor."""
+
+    def note_silence(self, server: str) -> None:
+        """Of a server that took a session and did not answer."""
+        self.failures[server] = OSError("nothing answered")
 
     def drop_connection(self) -> None:
         self._states.put(self._connection)
