@@ -36,7 +36,7 @@ _BUFFER: Final = 1 << 16
 
 
 def open_storage(place: str) -> Storage:
-    """What is at ``place``: a directory, a tar (gz, xz, bz2), a zip, or a URL of fsspec's.
+    """What is at ``place``: a directory, a tar (gz, xz, bz2, zstd), a zip, or a URL of fsspec's.
 
     ``ConfigurationError`` when there is none of these, ``StoreUnavailableError`` when the server of
     a URL cannot be reached.
@@ -59,7 +59,7 @@ def open_storage(place: str) -> Storage:
     except OSError as error:
         raise ConfigurationError(f"{place} cannot be opened: {error.strerror or error}") from None
     raise ConfigurationError(
-        f"{place} is not a directory, a tar (plain, gz, xz or bz2) or a zip: unpack it first"
+        f"{place} is not a directory, a tar (plain, gz, xz, bz2 or zst) or a zip: unpack it first"
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from hawork.core.errors import ConfigurationError
 from hawork.ha import core_schema
 from hawork.inspect.entries import readable
+from hawork.story.packed_files import read_unpacked
 
 __all__ = ["ConfigMap", "Dump", "config_map_of", "parse_time", "read_configmaps"]
 
@@ -66,19 +67,11 @@ class Dump:
 
 
 def read_configmaps(path: Path | str) -> Dump:
-    """Every ConfigMap of a file: one, a ``List``, or several documents.
+    """Every ConfigMap of a file, which may be packed: one, a ``List``, or several documents.
 
     ``ConfigurationError`` when there is no such file, or it is not what kubectl prints.
     """
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}") from None
-    if len(content) > MAX_BYTES:
-        raise ConfigurationError(f"{path} has more than {MAX_BYTES >> 20} MiB")
-    return parse_configmaps(content, str(path))
+    return parse_configmaps(read_unpacked(Path(path), MAX_BYTES), str(path))
 
 
 def parse_configmaps(content: bytes, name: str) -> Dump:

@@ -31,6 +31,7 @@ from hawork.inspect.znode_tree import read_znodes
 from hawork.inspect.znodes import ZNode, ZooKeeperTree
 from hawork.inspect.zookeeper_data import read_zookeeper_data
 from hawork.inspect.zookeeper_dumps import read_zookeeper_dump
+from hawork.story.packed_files import read_unpacked
 
 __all__ = [
     "FORMAT", "STORAGE", "Raw", "Repairable", "Sources", "cluster_of", "read_sources", "read_store",
@@ -118,7 +119,7 @@ def read_store(sources: Sources) -> Raw | None:
     if sources.configmaps is not None:
         return read_configmaps(sources.configmaps)
     if sources.zookeeper_dump is not None:
-        return read_zookeeper_dump(_bytes(Path(sources.zookeeper_dump)))
+        return read_zookeeper_dump(read_unpacked(Path(sources.zookeeper_dump), MAX_BYTES))
     if sources.zookeeper_data is not None:
         return read_zookeeper_data(open_storage(str(sources.zookeeper_data)))
     if sources.config is None or not sources.live:
@@ -181,17 +182,6 @@ def _local_path(url: str | None) -> str | None:
     """A directory of this machine; ``None`` for any other URL."""
     whole = comparable_url(url) if url else ""
     return whole.removeprefix("file:") if whole.startswith("file:") else None
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}") from None
-    if len(data) > MAX_BYTES:
-        raise ConfigurationError(f"{path} has more than {MAX_BYTES >> 20} MiB")
-    return data
 
 
 def read_case(path: Path, raw: Raw | None = None) -> Cluster:

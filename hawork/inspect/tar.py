@@ -7,31 +7,23 @@ of which only the size matters, are not: opening one reads the archive again.
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
-import lzma
 import posixpath
 import re
 import shutil
 import tarfile
 import tempfile
 import weakref
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, Self, cast
 
 from hawork.core.errors import StoreUnavailableError
 from hawork.inspect.storage import LARGEST_FILE, MOST_FILES, Listed, StoredFile, inside
+from hawork.story.packed_files import DAMAGED, open_unpacked
 
 __all__ = ["TarStorage", "is_tar"]
 
-_OPENERS: Final[dict[bytes, Callable[..., Any]]] = {
-    b"\x1f\x8b": gzip.open,
-    b"\xfd7zXZ\x00": lzma.open,
-    b"BZh": bz2.open,
-}
 _OPENED: Final = re.compile(
     r"completedCheckpoint|submitted(?:JobGraph|ExecutionPlan)|_metadata$"
     r"|.*\.(?:json|ya?ml)$|(?:log|snapshot)\."
@@ -54,15 +46,18 @@ _USUAL: Final = re.compile(
 """The header of a file with a short name in ASCII and numbers in octal; of 512 bytes."""
 _BOMB: Final = 2000
 """So many times as many bytes as were packed: more than any storageDir, and gzip's limit."""
-_DAMAGE: Final = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, ValueError)
+_DAMAGE: Final = (tarfile.TarError, *DAMAGED, ValueError)
 
 
 def is_tar(path: Path) -> bool:
-    """Whether a file begins as a tar, once it is unpacked; or is packed and damaged."""
-    with _unpacked(path) as file:
+    """Whether a file begins as a tar, once it is unpacked; or is packed and damaged.
+
+    ``ConfigurationError`` for one that is packed in a way that is not read here.
+    """
+    with open_unpacked(path) as file:
         try:
             block = file.read(tarfile.BLOCKSIZE)
-        except (EOFError, OSError, zlib.error, lzma.LZMAError):
+        except DAMAGED:
             return True
     if not any(block):
         return len(block) == tarfile.BLOCKSIZE  # an empty tar
@@ -71,15 +66,6 @@ def is_tar(path: Path) -> bool:
     except tarfile.TarError:
         return False
     return True
-
-
-def _unpacked(path: Path) -> IO[bytes]:
-    with path.open("rb") as file:
-        head = file.read(6)
-    for magic, opener in _OPENERS.items():
-        if head.startswith(magic):
-            return cast("IO[bytes]", opener(path, "rb"))
-    return path.open("rb")
 
 
 class TarStorage(Listed):
@@ -135,7 +121,7 @@ class TarStorage(Listed):
         return list(found.values())
 
     def _members(self) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-        with _unpacked(self._path) as file:
+        with open_unpacked(self._path) as file:
             counted = cast("Any", _Counted(file, self._path.stat().st_size))
             with tarfile.open(fileobj=counted, mode="r|", bufsize=_BUFFER, tarinfo=_Header) as tar:
                 for member in tar:

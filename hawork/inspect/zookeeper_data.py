@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO, Final, NoReturn
 
 from hawork.core.errors import ConfigurationError, StoreUnavailableError
+from hawork.inspect import snappy
 from hawork.inspect.errors import UndecodableError
 from hawork.inspect.storage import LARGEST_FILE, Storage, archive_in
 from hawork.inspect.znodes import CONTAINER, DataTree, StoredNode, ZooKeeperTree
@@ -141,14 +142,17 @@ class _Replay:
         return None
 
     def _bytes(self, name: str) -> bytes:
-        if name.endswith(".snappy"):
-            raise UndecodableError("snapshot", "it is packed with snappy, which is not read here")
         with self._storage.open(name) as file:
             source = gzip.GzipFile(fileobj=file) if name.endswith(".gz") else file
             try:
                 data = source.read(LARGEST_FILE + 1)
             except (OSError, EOFError, zlib.error) as error:
                 raise StoreUnavailableError(f"{name} cannot be read: {error}") from None
+        if name.endswith(".snappy"):
+            try:
+                data = snappy.unpacked(data, LARGEST_FILE)
+            except ValueError as error:
+                raise UndecodableError("snapshot", f"it cannot be unpacked: {error}") from None
         if len(data) > LARGEST_FILE:
             raise StoreUnavailableError(f"{name} has more than {LARGEST_FILE} bytes: not read")
         return data

@@ -60,7 +60,8 @@ class RunBundle(Recorded):
 
         >>> open_bundle("friday.zip").with_logs(["jm-1.log"]).timeline()       # doctest: +SKIP
 
-        ``LabError`` for a log that is not there.
+        A log may be packed. ``LabError`` for one that is not there, ``ConfigurationError`` for one
+        of which nothing can be read.
         """
         events = [*self._events, *aligned(read_logs(paths), self._events)]
         events.sort(key=lambda event: event.monotonic)

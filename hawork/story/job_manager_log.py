@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from hawork.core.errors import LabError
+from hawork.core.errors import ConfigurationError, LabError
 from hawork.core.events import Event, EventKind
 from hawork.core.user_files import expanded
+from hawork.story.packed_files import DAMAGED, is_packed, open_unpacked, plain_name
 
 LARGEST = 256 << 20
 """Bytes of a log that are read; of a longer one the newest."""
@@ -29,6 +30,9 @@ _LONGEST = 600
 _MOST = 5000
 """Entries of one log that are kept, the newest."""
 _MOST_ANCHORS = 200
+_PIECE = 1 << 20
+_ENCODINGS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+"""By the first bytes: PowerShell's ``>`` writes UTF-16."""
 
 _TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?(Z|[+-]\d\d:?\d\d)?(?![\w:])"
@@ -94,22 +98,61 @@ _AGAIN = 10.0
 class JobManagerLog:
     """One log as it grows: each call of ``read_on`` gives what is new.
 
-    ``name`` stands for the process; default: the file's name without its ending. ``LabError`` when
-    there is no such file.
+    ``unread`` says what of it could not be read; empty for a whole one.
+
+    ``name`` stands for the process; default: the file's name without its ending. A packed one is
+    read once. ``LabError`` when there is no such file, ``ConfigurationError`` when nothing here
+    unpacks it.
     """
 
     def __init__(self, path: Path | str, name: str = "") -> None:
         self._path = expanded(path)
-        self.name = name or self._path.name.removesuffix(".log").removesuffix(".txt")
+        plain = plain_name(self._path.name)
+        self.name = name or plain.removesuffix(".log").removesuffix(".txt")
         if not self._path.is_file():
             raise LabError(
                 f"there is no log {self._path}: name a file, or what 'kubectl logs' wrote"
             )
-        self._offset = max(0, self._path.stat().st_size - LARGEST)
+        try:
+            self._packed = is_packed(self._path)
+            with self._path.open("rb") as file:
+                head = file.read(2)
+            open_unpacked(self._path).close()
+        except OSError as error:
+            raise LabError(f"{self._path} cannot be read: {error.strerror or error}") from None
+        self._encoding = _ENCODINGS.get(head, "utf-8")
+        self._damage = self.unread = ""
+        width = 1 if self._encoding == "utf-8" else 2
+        self._offset = max(0, self._path.stat().st_size - LARGEST) // width * width
         self._lines = LogLines(self.name, lambda: self._path.stat().st_mtime)
 
+    @property
+    def understood(self) -> bool:
+        """Whether anything of it was an entry of a log so far."""
+        return self._lines.entries > 0
+
     def read_on(self) -> list[Event]:
-        """What is new and complete. A file that has become shorter is read anew: it was rotated."""
+        """What is new and complete. A file that has become shorter is read anew: it was rotated.
+
+        Of a packed one that is damaged what comes before, and an entry that says so.
+        """
+        data = self._unpacked() if self._packed else self._new_bytes()
+        text = data.decode(self._encoding, "replace").removeprefix("\ufeff")
+        found = list(self._lines.read(text.splitlines()))
+        if text.strip() and not self._lines.entries:
+            self.unread = f"{self._path} is not a JobManager's log: none of its lines has a time"
+        elif self._lines.entries and not self._damage:
+            self.unread = ""
+        if self._damage:
+            self.unread, self._damage = self._damage, ""
+            last = found[-1].wall if found else self._path.stat().st_mtime
+            facts = {"what": "cut off", "level": "WARN", "message": self.unread, "zone": True}
+            found.append(Event(EventKind.LOG_LINE, self.name, last, last, facts=facts))
+        anchors = [each for each in found if each.facts["what"] == ANCHOR]
+        others = folded(each for each in found if each.facts["what"] != ANCHOR)
+        return [*anchors[-_MOST_ANCHORS:], *others[-_MOST:]]
+
+    def _new_bytes(self) -> bytes:
         try:
             with self._path.open("rb") as file:
                 if self._path.stat().st_size < self._offset:
@@ -117,14 +160,31 @@ class JobManagerLog:
                 file.seek(self._offset)
                 data = file.read(LARGEST)
         except OSError:
-            return []  # it is being rotated, or went with its pod
-        complete = data.rfind(b"\n") + 1
-        self._offset += complete
-        lines = data[:complete].decode(errors="replace").splitlines()
-        found = list(self._lines.read(lines))
-        anchors = [each for each in found if each.facts["what"] == ANCHOR]
-        others = folded(each for each in found if each.facts["what"] != ANCHOR)
-        return [*anchors[-_MOST_ANCHORS:], *others[-_MOST:]]
+            return b""  # it is being rotated, or went with its pod
+        newline = "\n".encode(self._encoding)
+        at = data.rfind(newline)
+        while at > 0 and at % len(newline):  # it lies between two characters
+            at = data.rfind(newline, 0, at + len(newline) - 1)
+        complete = data[: at + len(newline)] if at >= 0 else b""
+        self._offset += len(complete)
+        return complete
+
+    def _unpacked(self) -> bytes:
+        if self._offset < 0:
+            return b""
+        self._offset = -1
+        newest = bytearray()
+        try:
+            with open_unpacked(self._path) as file:
+                # What 'read' has unpacked before an error, it would keep to itself.
+                while piece := cast("Any", file).read1(_PIECE):
+                    if not newest:
+                        self._encoding = _ENCODINGS.get(piece[:2], "utf-8")
+                    newest += piece
+                    del newest[:-LARGEST]
+        except DAMAGED as error:
+            self._damage = f"{self._path} cannot be unpacked to its end: {error}"
+        return bytes(newest)
 
 
 def folded(entries: Iterable[Event]) -> list[Event]:
@@ -151,6 +211,8 @@ class LogLines:
     def __init__(self, name: str, newest: Callable[[], float] = time.time) -> None:
         self._name = name
         self._newest = newest
+        self.entries = 0
+        """How many began so far, those that say nothing of note among them."""
 
     def read(self, lines: Iterable[str]) -> Iterator[Event]:
         """An entry is told when the next one begins: a stack trace may follow it."""
@@ -161,6 +223,7 @@ class LogLines:
                 if waiting is not None and (cause := _CAUSE.match(line)):
                     waiting.facts["cause"] = _cause(cause)
                 continue
+            self.entries += 1
             if waiting is not None:
                 yield waiting
             waiting = entry if entry.facts["what"] else None
@@ -336,9 +399,15 @@ def _shift(log: Iterable[Event], moments: Mapping[tuple[Any, ...], float]) -> fl
 
 
 def read_logs(paths: Iterable[Path | str]) -> list[Event]:
-    """The entries of several logs, as they are now. ``LabError`` for a file that is not there."""
-    logs = [JobManagerLog(path) for path in paths]
-    return [event for log in logs for event in log.read_on()]
+    """The entries of several logs, as they are now. ``LabError`` for a file that is not there,
+    ``ConfigurationError`` for one of which nothing can be read.
+    """
+    found: list[Event] = []
+    for log in [JobManagerLog(path) for path in paths]:
+        found += log.read_on()
+        if log.unread and not log.understood:
+            raise ConfigurationError(log.unread)
+    return found
 
 
 def is_alarming(event: Event) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import struct
 import tarfile
 from io import BytesIO
 from pathlib import Path
@@ -106,10 +107,32 @@ def test_packed_snapshots_are_read_or_named(data: Path) -> None:
     newest = snapshots(data)[-1]
     packed = data / f"{newest.name}.gz"
     packed.write_bytes(gzip.compress(newest.read_bytes()))
-    newest.rename(data / "snapshot.ffff.snappy")
+    content = newest.read_bytes()
+    newest.unlink()
     tree = replayed(data)
     assert rows(tree) == LIVE
-    assert "snappy" in tree.notes[0]
+    assert tree.notes == ()
+    packed.unlink()
+    snappy = data / f"{newest.name}.snappy"
+    snappy.write_bytes(packed_with_snappy(content))
+    tree = replayed(data)
+    assert rows(tree) == LIVE
+    assert tree.notes == ()
+    snappy.write_bytes(packed_with_snappy(content)[:-1])
+    tree = replayed(data)
+    assert rows(tree) == LIVE, "from the snapshot before, and the logs"
+    assert f"{snappy.name}: snapshot cannot be read: it cannot be unpacked" in tree.notes[0]
+
+
+def packed_with_snappy(data: bytes) -> bytes:
+    """A stream of ``SnappyOutputStream`` that holds literals only, a kilobyte each."""
+    blocks = [b"\x82SNAPPY\0" + struct.pack(">ii", 1, 1)]
+    for at in range(0, len(data), 1000):
+        part = data[at : at + 1000]
+        length = bytes([len(part) & 0x7F | 0x80, len(part) >> 7])
+        block = length + b"\xf4" + struct.pack("<H", len(part) - 1) + part
+        blocks += (struct.pack(">i", len(block)), block)
+    return b"".join(blocks)
 
 
 def test_a_damaged_log_ends_the_replay_and_says_where(data: Path) -> None:

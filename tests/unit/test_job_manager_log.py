@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from lab_story import Story
 
-from hawork.core.errors import LabError
+from hawork.core.errors import ConfigurationError, LabError
 from hawork.core.events import Event, EventKind
 from hawork.story.job_manager_log import JobManagerLog, LogLines, aligned, folded, read_logs
 from hawork.story.timeline import Timeline, as_text
@@ -135,6 +138,61 @@ def test_a_log_that_grows_and_is_rotated(tmp_path: Path) -> None:
     assert log.read_on() == []
     with pytest.raises(LabError, match=r"there is no log .*jm-7\.log: name a file"):
         JobManagerLog(path)
+
+
+@pytest.mark.parametrize("pack", [
+    gzip.compress, bz2.compress, lzma.compress,
+    lambda text: b"\xff\xfe" + text.decode().encode("utf-16-le"),  # PowerShell's '>'
+    lambda text: gzip.compress(b"\xfe\xff" + text.decode().encode("utf-16-be")),
+    lambda text: b"\xef\xbb\xbf" + text,
+])  # fmt: skip
+def test_a_log_that_was_packed_or_is_utf_16_says_the_same(
+    tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "jm-7.log.gz"
+    path.write_bytes(pack(FLINK.encode()))
+    log = JobManagerLog(path)
+    assert log.name == "jm-7"
+    assert said(log.read_on())[1:] == SAID, "the first is the checkpoint that both tell of"
+    assert log.read_on() == []
+    assert log.unread == ""
+
+
+def test_a_growing_log_of_utf_16_is_cut_between_characters(tmp_path: Path) -> None:
+    """Across the last two of it lie the bytes of a new line."""
+    path = tmp_path / "jm.log"
+    line = f"2026-11-29 17:00:00,000 INFO  x [] - {GRANTED}\n"
+    whole = b"\xff\xfe" + line.encode("utf-16-le")
+    path.write_bytes(whole + "2026-11-29 17:00:01,000 INFO ਅĀ".encode("utf-16-le")[:-1])
+    log = JobManagerLog(path)
+    assert said(log.read_on()) == ["granted"]
+    path.write_bytes(whole * 2)
+    assert said(log.read_on()) == ["granted"]
+
+
+def test_of_a_packed_log_that_is_cut_off_the_rest_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "jm.log.gz"
+    noise = "".join(f"2026-11-29 18:00:00,{n % 1000:03} INFO x - {os.urandom(40).hex()}\n"
+                    for n in range(3000))  # fmt: skip
+    path.write_bytes(gzip.compress(f"{FLINK}{noise}".encode())[:-4000])
+    _, *before, last = read_logs([path])
+    assert said(before) == SAID
+    assert last.facts["what"] == "cut off"
+    assert "jm.log.gz cannot be unpacked to its end" in last.facts["message"]
+
+
+@pytest.mark.parametrize(("content", "reason"), [
+    (gzip.compress(FLINK.encode())[:12], "cannot be unpacked to its end"),
+    (b"\x04\x22\x4d\x18abc", "is packed with lz4, which is not read here"),
+    (b"total 7\ndrwxr-xr-x 2 root root 4096 Nov 29 ha\n", "is not a JobManager's log"),
+])  # fmt: skip
+def test_a_file_of_which_nothing_is_read_is_not_passed_over(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    path = tmp_path / "jm.log.gz"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=rf"jm\.log\.gz {reason}"):
+        read_logs([path])
 
 
 def test_the_time_zone_is_found_by_a_checkpoint_that_both_tell_of(tmp_path: Path) -> None:
