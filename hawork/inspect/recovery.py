@@ -9,7 +9,7 @@ them differed, starting them was right.
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from hawork.inspect.applications import is_of_application
 from hawork.inspect.cluster import (
@@ -24,18 +24,15 @@ from hawork.inspect.finding import Object
 from hawork.inspect.fitting import same_operators, same_state_backend
 from hawork.inspect.handles import INCREMENTAL
 from hawork.inspect.job_graphs import JobGraphFacts
+from hawork.inspect.leading import cannot_publish, never_leads
 from hawork.inspect.outcomes import Blocker, JobRecovery, Outcome, Recovery
 from hawork.inspect.own_recovery import own_outcome
 from hawork.inspect.pointers import MARKER_UID_1_15, MARKER_UID_1_19
 from hawork.inspect.versions import FlinkVersions
 
 __all__ = [
-    "FUTURE", "Fate", "fate_of", "invisible", "predict",
-    "reads_plans", "running_versions",
+    "Fate", "fate_of", "invisible", "predict", "reads_plans", "running_versions",
 ]  # fmt: skip
-
-FUTURE: Final = 600.0
-"""Seconds that a lease may lie ahead before one says that its clock, not its holder, is wrong."""
 
 Fate: TypeAlias = Literal["read", "passed over", "marked", "invisible", "fatal"]
 """What happens to a pointer: only what is *read* counts; *invisible* ones leave no trace."""
@@ -108,7 +105,7 @@ def predict(cluster: Cluster, target: str | None = None) -> Recovery:
     else:
         machine = _Machine(cluster, versions, target)
         recovery.jobs = machine.jobs()
-        recovery.blockers = machine.blockers
+        recovery.blockers = [*cannot_publish(cluster), *machine.blockers]
         recovery.loading = frozenset(machine.loading)
     for job in cluster.own.values():
         if (outcome := own_outcome(cluster, job)) is not None:
@@ -131,39 +128,6 @@ def _nothing_runs(recovery: Recovery, because: str) -> None:
         own = next((each for each in recovery.blockers if each.job_id == job.job_id), None)
         job.because = f"{because}: {own.why}" if own else because
         job.decided_by = (own or recovery.blockers[0]).decided_by
-
-
-def never_leads(cluster: Cluster) -> Blocker | None:
-    """What keeps every JobManager from leading, if anything does."""
-    leadership = cluster.leadership
-    if leadership is None:
-        return None
-    for node in leadership.latch:
-        if node.entry.persistent:
-            return Blocker(
-                "a latch node that belongs to no session stands first for ever", node.entry.object
-            )
-    if leadership.record_missing and not cluster.own:
-        # Source: fabric8's LeaderElector: without a record it creates the ConfigMap, which fails.
-        return Blocker(
-            "its ConfigMap has no leader annotation: every JobManager tries to create it, for ever",
-            leadership.place,
-        )
-    if leadership.record_refused and not cluster.own:
-        # Source: fabric8's LeaderElector: to acquire the lock it reads the record, and fails.
-        return Blocker(
-            "its leader annotation cannot be read: every JobManager tries again, for ever",
-            leadership.place,
-        )
-    record, latest = leadership.record, cluster.moment.latest
-    if record and record.holder and record.renew_time and latest is not None:
-        ahead = record.renew_time + record.lease_duration - latest
-        if ahead > record.lease_duration + FUTURE:
-            return Blocker(
-                "the lease was renewed in the future: until then every JobManager takes it for "
-                "held", leadership.place,
-            )  # fmt: skip
-    return None
 
 
 class _Machine:

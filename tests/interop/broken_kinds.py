@@ -332,6 +332,30 @@ def pointers_of_flink_1_18(case: Case) -> None:
             case.store.set(entry, value.replace(_NEW_UID, _OLD_UID))
 
 
+@kind("kubernetes")
+def cluster_map_immutable(case: Case) -> None:
+    assert isinstance(case.store, KubernetesStore)
+    case.store.make_immutable()
+
+
+@kind("kubernetes")
+def job_map_immutable(case: Case) -> None:
+    assert isinstance(case.store, KubernetesStore)
+    case.store.make_immutable(case.jobs["exclusive"])
+
+
+@kind("kubernetes")
+def cluster_map_deleted_and_kept(case: Case) -> None:
+    assert isinstance(case.store, KubernetesStore)
+    case.store.delete_and_keep()
+
+
+@kind("kubernetes")
+def job_map_deleted_and_kept(case: Case) -> None:
+    assert isinstance(case.store, KubernetesStore)
+    case.store.delete_and_keep(case.jobs["exclusive"])
+
+
 def _annotated(text: str) -> Callable[[Case], None]:
     def annotate(case: Case) -> None:
         assert isinstance(case.store, KubernetesStore)

@@ -265,6 +265,17 @@ class KubernetesStore:
         body = {"metadata": {"annotations": {key: value}}}
         self._admin.must("PATCH", f"{self._collection}/{self.map_name()}", body)
 
+    def make_immutable(self, job: str | None = None) -> None:
+        """The ConfigMap of a job, or of the cluster."""
+        place = f"{self._collection}/{self.map_name(job)}"
+        self._admin.must("PATCH", place, {"immutable": True})
+
+    def delete_and_keep(self, job: str | None = None) -> None:
+        """Delete a ConfigMap that a finalizer keeps."""
+        place = f"{self._collection}/{self.map_name(job)}"
+        self._admin.must("PATCH", place, {"metadata": {"finalizers": ["hawork.test/keeps"]}})
+        self._admin.must("DELETE", place)
+
     def _map(self, name: str) -> Any:
         return self._admin.must("GET", f"{self._collection}/{name}")
 
@@ -281,7 +292,11 @@ class KubernetesStore:
     def write(self, entries: Entries) -> None:
         wanted = {item["metadata"]["name"]: item for item in entries}
         for item in self.read():
-            self._admin.must("DELETE", f"{self._collection}/{item['metadata']['name']}")
+            place = f"{self._collection}/{item['metadata']['name']}"
+            if item["metadata"].get("finalizers"):
+                self._admin.must("PATCH", place, {"metadata": {"finalizers": None}})
+            if "deletionTimestamp" not in item["metadata"]:
+                self._admin.must("DELETE", place)
         for item in wanted.values():
             kept = ("name", "labels", "annotations")
             metadata = {key: item["metadata"][key] for key in kept if key in item["metadata"]}

@@ -18,6 +18,7 @@ from hawork.inspect import probes
 from hawork.inspect.case import _config_maps
 from hawork.inspect.cluster import Cluster, PointedFile
 from hawork.inspect.configmaps import parse_configmaps
+from hawork.inspect.finding import Object
 from hawork.inspect.inspection import Inspection
 from hawork.inspect.inspector import judge
 from hawork.inspect.probes import Probes, ServerLoad, mount_of, probe
@@ -206,3 +207,22 @@ def test_warnings_that_kubectl_put_before_its_answer(said: str) -> None:
 def test_an_error_before_an_answer_is_no_warning() -> None:
     with pytest.raises(ConfigurationError, match="begins with 'Unable to connect"):
         parse_configmaps(b"Unable to connect to the server: EOF\n", "cm")
+
+
+def test_an_immutable_map_of_the_cluster_ends_each_jobmanager_that_leads() -> None:
+    """Seen on real Flink 1.20.5: that of a job does not, and its jobs are restored."""
+    made = copy.deepcopy(CLUSTERS["k8s120"])
+    whole = made.look()
+    assert whole.recovery.jobmanager == "starts"
+    for each in whole.cluster.maps:
+        cluster = made.look().cluster
+        cluster.maps = tuple(replace(one, immutable=one.name == each.name) for one in cluster.maps)
+        found = judge(cluster, 1795980000.0)
+        (finding,) = [one for one in found.findings if one.code == "HA607"]
+        assert finding.objects == (Object("configmap", each.name),)
+        if each.name.endswith("-cluster-config-map"):
+            assert (found.recovery.jobmanager, finding.severity) == ("crash-loops", "fatal")
+            assert "cannot be published" in found.recovery.because
+        else:
+            assert (found.recovery.jobmanager, finding.severity) == ("starts", "stuck")
+            assert found.recovery.jobs == whole.recovery.jobs

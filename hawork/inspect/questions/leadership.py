@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from hawork.backends.kubernetes.layout import LOCK
 from hawork.inspect.cluster import LeaderAddress, Leadership
 from hawork.inspect.finding import Finding, Object, Severity, is_alarm
+from hawork.inspect.leading import never_leads
 from hawork.inspect.questions.facts import Check, Facts, age, named, on_kubernetes, several
-from hawork.inspect.recovery import never_leads
 
 __all__ = ["CHECKS"]
 

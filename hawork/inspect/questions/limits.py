@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from hawork.core.units import format_duration
 from hawork.inspect.finding import Finding, Object
+from hawork.inspect.leading import cannot_publish
 from hawork.inspect.questions.facts import Check, Facts, several
 
 __all__ = ["CHECKS"]
@@ -61,9 +62,12 @@ def held(facts: Facts) -> Iterator[Finding]:
             continue
         place = (Object("configmap", each.name),)
         if each.immutable:
+            ends = any(blocker.decided_by == place[0] for blocker in cannot_publish(facts.cluster))
             yield Finding(
-                "configmap-immutable", "stuck", (12,), place,
-                f"ConfigMap {each.name} is immutable: no JobManager can write to it",
+                "configmap-immutable", "fatal" if ends else "stuck", (12,), place,
+                f"ConfigMap {each.name} is immutable: "
+                + ("a JobManager ends as soon as it leads" if ends
+                   else "no JobManager can write to it"),
                 ("immutable: true",),
                 "the API server refuses each change of data: no address is published there, no "
                 "checkpoint completed, no job removed",
