@@ -11,6 +11,9 @@ from typing import ClassVar, Self
 from hawork.client.waiting import POLL
 from hawork.core.errors import LabError
 from hawork.runtime.process_control import ProcessControl, last_words
+from hawork.servers.machine import waited_for_a_processor
+
+_MOST_IN_THE_QUEUE = 0.9
 
 
 class LocalServers(ABC):
@@ -80,7 +83,8 @@ class LocalServers(ABC):
 
     def wait_ready(self, name: str | None = None) -> None:
         """Wait until the servers take requests."""
-        end = time.monotonic() + self.start_seconds
+        began = time.monotonic()
+        end = began + self.start_seconds
         for each in self.named(name):
             while not self._serves(each):
                 states = self._running().processes()
@@ -88,8 +92,25 @@ class LocalServers(ABC):
                     if not states[needed].alive:
                         raise LabError(f"{needed} ended: {self.last_words(needed)}")
                 if time.monotonic() > end:
-                    raise LabError(f"{each} does not serve: {self.last_words(each)}")
+                    end = self._patience(each, began)
                 time.sleep(POLL)  # a server has nothing but its port to say that it is up
+
+    def _patience(self, name: str, began: float) -> float:
+        """Until when to go on waiting for a server: ``LabError`` if for no longer.
+
+        Time in which it stood in the queue for a processor is not its own: on a busy machine a
+        server that needs four seconds may have had none of sixty. Of ten seconds one counts at
+        least, so that one that goes round in circles there is given up, too.
+        """
+        states, passed = self._running().processes(), time.monotonic() - began
+        queued = waited_for_a_processor(states[each].pid for each in self._needed(name))
+        queued = min(queued, _MOST_IN_THE_QUEUE * passed)
+        if passed > self.start_seconds + queued:
+            busy = f", in {queued:.0f} of which it waited for a processor" if queued >= 1 else ""
+            raise LabError(
+                f"{name} does not serve after {passed:.0f} s{busy}: {self.last_words(name)}"
+            )
+        return began + self.start_seconds + queued
 
     # --- looking --------------------------------------------------------------------------
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,24 @@ def _first_that_is_given_away() -> int:
         return int(_RANGE.read_text().split()[0])
     except (OSError, ValueError, IndexError):
         return 32_768  # what Linux does by default; others begin later
+
+
+def waited_for_a_processor(pids: Iterable[int]) -> float:
+    """Seconds for which the threads of processes stood in the queue for a processor, added up.
+
+    Of the threads that live now, and 0 where the system does not tell (it is in Linux' schedstat).
+    """
+    nanoseconds = 0
+    for pid in pids:
+        try:
+            threads = os.listdir(f"/proc/{pid}/task")
+        except OSError:
+            continue  # it has ended, or this is not Linux
+        for thread in threads:
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                said = Path(f"/proc/{pid}/task/{thread}/schedstat").read_text()
+                nanoseconds += int(said.split()[1])
+    return nanoseconds / 1e9
 
 
 @dataclass(frozen=True, slots=True)

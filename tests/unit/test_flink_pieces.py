@@ -188,6 +188,44 @@ Caused by: java.net.BindException: Could not start rest endpoint on any port in 
     assert why_it_ended("") == "it printed nothing"
 
 
+BEGIN = "2026-11-30T17:50:07.497Z INFO  ClusterEntrypoint  Starting Standalone (Version: 1.20)\n"
+EARLIER = """2026-11-30T17:50:08.000Z WARN  KubernetesUtils Could not create the ConfigMap.
+org.example.KubernetesClientException: configmaps "lab-cluster-config-map" already exists
+\tat org.example.Client.post(Client.java:1)
+"""
+FATAL = """\
+2026-11-30T17:50:22.000Z ERROR ClusterEntrypoint Fatal error occurred in the cluster entrypoint.
+org.apache.flink.util.FlinkException: Could not retrieve JobResults
+\tat org.apache.flink.runtime.dispatcher.Process.start(Process.java:1)
+Caused by: java.io.EOFException: No content to map due to end-of-input
+\t... 4 more
+"""
+STRAY = """\
+2026-11-30T17:50:22.514Z INFO  ClusterEntrypoint Shutting Standalone down with status UNKNOWN.
+2026-11-30T17:50:23.000Z ERROR RobustActorSystem Uncaught error from thread [flink-pekko.remote]
+java.lang.NoClassDefFoundError: scala/collection/mutable/Set
+\tat org.apache.pekko.remote.RemoteWatcher.receive(RemoteWatcher.scala:1)
+Caused by: java.lang.ClassNotFoundException: scala.collection.mutable.Set
+\tat java.base/java.net.URLClassLoader.findClass(URLClassLoader.java:445)
+"""
+ASKED = "2026-11-30T17:51:53.845Z INFO  ClusterEntrypoint RECEIVED SIGNAL 15: SIGTERM. Ending.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (BEGIN + EARLIER + FATAL + STRAY, "EOFException: No content to map due to end-of-input"),
+        (BEGIN + FATAL + STRAY + BEGIN + EARLIER + ASKED + STRAY, "it was asked to end (SIGTERM)"),
+        (BEGIN + ASKED + BEGIN + FATAL, "EOFException: No content to map due to end-of-input"),
+        (BEGIN + STRAY, "ClassNotFoundException: scala.collection.mutable.Set"),
+    ],
+    ids=["errors before and after", "an earlier run", "asked once", "no other reason is told"],
+)
+def test_what_the_end_itself_brings_about_is_not_the_reason(text: str, reason: str) -> None:
+    """On closing, Flink takes away the classes that its threads still load (FLINK-32314)."""
+    assert why_it_ended(text) == reason
+
+
 def test_events_of_several_processes_are_in_one_order(tmp_path: Path) -> None:
     events = FlinkEvents(tmp_path)
     events.write(EventKind.JOB_STATUS, "jm-1", job_id=JOB, status="RUNNING")

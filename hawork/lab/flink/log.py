@@ -8,8 +8,9 @@ knows the moment. The lines are those of Flink 1.20's ``DefaultDispatcherRunner`
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -39,6 +40,14 @@ _RECOVERED = re.compile(r"Successfully recovered (\d+) persisted job graphs")
 _SUSPENDED = re.compile(r"\(([0-9a-f]{32})\) switched from state \w+ to SUSPENDED")
 _STATE = re.compile(r"State change: (SUSPENDED|LOST|RECONNECTED)")
 CAUSE = re.compile(r"(?:Caused by: )?((?:[a-z][\w$]*\.)+[A-Z][\w$]*(?:Exception|Error))(?:: (.*))?")
+_FATAL = re.compile(
+    "Fatal error occurred in the cluster entrypoint|Could not start cluster entrypoint"
+    "|Fatal error occurred while executing the TaskManager|Failed to start the TaskManagerRunner"
+    "|Terminating TaskManagerRunner with exit code [1-9]|FATAL: Thread "
+)
+"""With these Flink's entry points tell that they end, and why."""
+_ASKED = re.compile(r"RECEIVED SIGNAL \d+: (SIG\w+)\.")
+_BEGINS = re.compile(r"^\S+ INFO\s+\S+\s+Starting \w+ \(Version: ", re.MULTILINE)
 _EXPLAINED = 300  # characters of a reason
 
 
@@ -117,16 +126,38 @@ class LogReader:
 
 
 def why_it_ended(text: str) -> str:
-    """The reason in a log, in one line: the innermost cause of the last error.
+    """The reason in a log, in one line: the innermost cause of the error that Flink ended for.
+
+    What is logged after that error is the end itself: threads that go on find the class loader of
+    Pekko closed, and say ``ClassNotFoundException`` of whatever they come to next (FLINK-32314).
 
     >>> why_it_ended("x\\njava.lang.RuntimeException: a\\nCaused by: java.net.BindException: b\\n")
     'BindException: b'
     """
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for index in range(len(lines) - 1, -1, -1):
-        match = CAUSE.match(lines[index])
-        if match is not None and (match[2] or lines[index].startswith("Caused by")):
-            reason = f"{match[1].rpartition('.')[2]}: {match[2] or 'no message'}"
-            return reason[:_EXPLAINED]
+    lines = [line.strip() for line in _last_run(text).splitlines() if line.strip()]
+    for index, line in enumerate(lines):
+        found = _LINE.match(line)
+        if found is None:
+            continue
+        if (asked := _ASKED.match(found[4])) is not None:
+            return f"it was asked to end ({asked[1]})"
+        if _FATAL.match(found[4]):
+            told = list(itertools.takewhile(lambda each: not _LINE.match(each), lines[index + 1 :]))
+            return (_innermost(told) or found[4])[:_EXPLAINED]
     spoken = [line for line in lines if not line.startswith("at ")]
-    return spoken[-1][:_EXPLAINED] if spoken else "it printed nothing"
+    return (_innermost(lines) or (spoken[-1] if spoken else "it printed nothing"))[:_EXPLAINED]
+
+
+def _last_run(text: str) -> str:
+    """A process that is started again goes on in the log of the one before."""
+    begins = [match.start() for match in _BEGINS.finditer(text)]
+    return text[begins[-1] :] if begins else text
+
+
+def _innermost(lines: Sequence[str]) -> str:
+    """The last cause that is told, ``""`` for none; an exception counts with its message only."""
+    for line in reversed(lines):
+        match = CAUSE.match(line)
+        if match is not None and (match[2] or line.startswith("Caused by")):
+            return f"{match[1].rpartition('.')[2]}: {match[2] or 'no message'}"
+    return ""

@@ -32,6 +32,7 @@ NAMESPACE = "hawork"
 _ETCD_SOCKET, _PEER_SOCKET = "etcd.sock:1", "peer.sock:1"
 """Files in a folder of their user alone: etcd asks for no password. It wants a port, too."""
 _EFFECT_SECONDS = 10.0
+_ANSWER_SECONDS = 10.0
 _BOUNDARY = base64.b64encode(b"/hawork/compacted").decode()
 # Both are written in Go. Collecting garbage earlier takes a fifth of the memory away.
 _ENVIRONMENT = {"GOGC": "40"}
@@ -214,12 +215,15 @@ class ControlPlane(LocalServers):
 
     # --- looking --------------------------------------------------------------------------
 
-    def ready(self) -> bool:
-        """Whether the API server says so: it and its etcd serve, and the roles are there."""
+    def ready(self, timeout: float = 2.0) -> bool:
+        """Whether the API server says so: it and its etcd serve, and the roles are there.
+
+        ``False``, too, when it says nothing for ``timeout`` seconds.
+        """
         if not self.ca_file.exists():
             return False
         try:
-            return self.admin.call("GET", "/readyz", timeout=2.0)[0] == 200
+            return self.admin.call("GET", "/readyz", timeout=timeout)[0] == 200
         except OSError:
             return False
 
@@ -236,7 +240,8 @@ class ControlPlane(LocalServers):
     # --- helpers --------------------------------------------------------------------------
 
     def _serves(self, name: str) -> bool:
-        return self.ready()
+        # One that starts on a busy machine answers late, and all over again if asked anew.
+        return self.ready(_ANSWER_SECONDS)
 
     def _needed(self, name: str) -> Sequence[str]:
         return self.names  # neither is ready without the other
