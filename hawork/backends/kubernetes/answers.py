@@ -28,6 +28,17 @@ class ForbiddenError(AccessDeniedError):
     """The server knows us, and does not let us do that."""
 
 
+class BusyError(StoreUnavailableError):
+    """The server has too much to do and took nothing on; ``seconds`` is how long it wants peace.
+
+    Source: HTTP status 429 with ``Retry-After``, by the API server's priority and fairness.
+    """
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class ConflictError(HighAvailabilityError):
     """The object is there already, or is not the one we had read; nothing was changed."""
 

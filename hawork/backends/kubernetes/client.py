@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import socket
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from json import dumps, loads
@@ -21,6 +22,7 @@ import urllib3
 
 from hawork.backends.kubernetes.answers import (
     AbsentError,
+    BusyError,
     Changes,
     ConfigMap,
     ConflictError,
@@ -37,6 +39,7 @@ from hawork.core.errors import StoreUnavailableError
 
 _FIELD_MANAGER = "hawork"
 _PAGE = "200"
+_LISTINGS = 3
 _JSON = "application/json"
 _MERGE_PATCH = "application/merge-patch+json"
 METADATA = f"{_JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{_JSON}"
@@ -46,6 +49,9 @@ _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _READY = "/readyz"
 _MISSING_ROLES = "not found"
 """In what the server says of its own trouble with roles that a binding names."""
+_EXPIRED = ("Expired", "Gone")
+_BUSY = 429
+_SHORTEST_PEACE, _LONGEST_PEACE = 0.1, 3600.0  # seconds
 _REFUSED_UNDONE = (400, 405, 413, 415, 422, 429)
 """Statuses that say that nothing was changed."""
 
@@ -63,6 +69,7 @@ class KubernetesClient:
         """``ConfigurationError`` or ``AccessDeniedError`` for credentials that cannot be had."""
         self._settings = settings
         self._transport = Transport(settings)
+        self._closed = threading.Event()
         self._path = f"/api/v1/namespaces/{settings.namespace}/configmaps"
 
     @property
@@ -70,6 +77,7 @@ class KubernetesClient:
         return self._transport.server
 
     def close(self) -> None:
+        self._closed.set()
         self._transport.close()
 
     # --- objects --------------------------------------------------------------------------
@@ -87,12 +95,20 @@ class KubernetesClient:
 
     def list(self, query: Mapping[str, str]) -> tuple[list[ConfigMap], str]:
         """What is there, and the resource version from which to watch."""
-        items: list[ConfigMap] = []
-        version = ""
-        for page in self.pages(query):
-            items += [self._map_of("GET", item) for item in page["items"]]
-            version = page["metadata"]["resourceVersion"]
-        return items, version
+        for _ in range(_LISTINGS):
+            items: list[ConfigMap] = []
+            version = ""
+            try:
+                for page in self.pages(query):
+                    items += [self._map_of("GET", item) for item in page["items"]]
+                    version = page["metadata"]["resourceVersion"]
+                return items, version
+            except ExpiredError:
+                continue  # the server has forgotten what the pages before were of: all anew
+        raise StoreUnavailableError(
+            f"{self.server} forgets the ConfigMaps of namespace {self._settings.namespace} faster "
+            "than we can list them: see what changes them, or what slows it down"
+        )
 
     def pages(self, query: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
         """What is there as the server writes it, page by page: all at once take much memory."""
@@ -223,7 +239,7 @@ class KubernetesClient:
                 raise OutcomeUnknownError(
                     f"{self.server} broke off its answer: {type(error).__name__}"
                 ) from None
-            self._raise_for(response.status, answer, "watch", self._path)
+            self._raise_for(response, answer, "watch", self._path)
         return Watch(response)
 
     # --- sending --------------------------------------------------------------------------
@@ -244,10 +260,16 @@ class KubernetesClient:
         if response.status == 401 and left > 0:
             # Once more, with newer credentials than those, if there are any.
             response = self._send(method, path, body, query, left, accept)
+        # As often as it is asked for within our time; a server that is busy took nothing on.
+        while response.status == _BUSY and (pause := _peace(response)) is not None:
+            left = until - SYSTEM_CLOCK.monotonic() - pause
+            if left <= 0 or self._closed.wait(pause):
+                break
+            response = self._send(method, path, body, query, left, accept)
         if not 200 <= response.status < 300:
             lists = method == "GET" and path.endswith("/configmaps")
             verb = "list" if lists else _VERBS[method]
-            self._raise_for(response.status, response.data, verb, path)
+            self._raise_for(response, response.data, verb, path)
         try:
             return loads(response.data)
         except (ValueError, RecursionError):
@@ -289,7 +311,10 @@ class KubernetesClient:
             silence,
         )
 
-    def _raise_for(self, status: int, answer: bytes, verb: str, path: str) -> None:
+    def _raise_for(
+        self, response: urllib3.BaseHTTPResponse, answer: bytes, verb: str, path: str
+    ) -> None:
+        status = response.status
         reason, message = _status_of(answer)
         what = path.rpartition("/v1/")[2]
         denied = refusal(
@@ -302,8 +327,14 @@ class KubernetesClient:
             raise AbsentError(message or what)
         if status == 409:
             raise ConflictError(message or what)
-        if status == 410 or reason == "Expired":
+        if status == 410 or reason in _EXPIRED:
             raise ExpiredError(message)
+        if status == _BUSY and (pause := _peace(response)) is not None:
+            raise BusyError(
+                f"{self.server} is busy, and wants to be asked again in {pause:g} s only: it did "
+                f"not {verb} {what} ({message[:200]})",
+                pause,
+            )
         if status in _REFUSED_UNDONE or "too large" in message or verb in ("get", "list", "watch"):
             raise StoreUnavailableError(
                 f"{self.server} refused to {verb} {what}: {status} {message[:200]}"
@@ -328,6 +359,7 @@ class Watch:
     def __iter__(self) -> Iterator[tuple[str, ConfigMap]]:
         """``ADDED``, ``MODIFIED`` or ``DELETED``, and the object; ends with the watch.
 
+        A ``BOOKMARK``, which nothing asked for, has nothing but a resource version.
         ``ExpiredError`` when changes were missed, ``OutcomeUnknownError`` when it broke.
         """
         pending = b""
@@ -346,9 +378,11 @@ class Watch:
     def _event(event: Mapping[str, Any]) -> tuple[str, ConfigMap]:
         kind, found = event["type"], event["object"]
         if kind == "ERROR":
-            if found.get("code") == 410:
+            if found.get("code") == 410 or found.get("reason") in _EXPIRED:
                 raise ExpiredError(found.get("message", ""))
             raise OutcomeUnknownError(f"the watch ended: {found.get('message', '')}")
+        if kind == "BOOKMARK":
+            return kind, ConfigMap("", "", found["metadata"]["resourceVersion"])
         return kind, ConfigMap.of(found)
 
     def close(self) -> None:
@@ -358,6 +392,16 @@ class Watch:
                 self._socket.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(Exception):
             self._response.release_conn()
+
+
+def _peace(response: urllib3.BaseHTTPResponse) -> float | None:
+    """For how many seconds a server wants to be left alone; ``None`` where it does not say."""
+    written = response.headers.get("Retry-After")
+    try:
+        asked = None if written is None else urllib3.Retry().parse_retry_after(written)
+    except urllib3.exceptions.InvalidHeader:
+        return None
+    return None if asked is None else min(max(_SHORTEST_PEACE, asked), _LONGEST_PEACE)
 
 
 def _status_of(answer: bytes) -> tuple[str, str]:

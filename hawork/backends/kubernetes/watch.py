@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 
 from hawork.backends.kubernetes.answers import (
+    BusyError,
     ConfigMap,
     ExpiredError,
     OutcomeUnknownError,
@@ -135,16 +136,17 @@ class ClusterWatch:
     def _broke(self, error: HaworkError) -> None:
         self._failure = error
         self._became(ConnectionState.SUSPENDED, error)
-        self._wait()
+        # A server that is busy is asked no sooner than it wants, nor much later than it matters.
+        self._wait(min(error.seconds, self._silence) if isinstance(error, BusyError) else 0.0)
 
     def _pause_after(self, began: float) -> None:
         """After a watch that ended at once, as a proxy or a server in trouble lets it end."""
         if SYSTEM_CLOCK.monotonic() - began < _SHORT:
             self._wait()
 
-    def _wait(self) -> None:
+    def _wait(self, least: float = 0.0) -> None:
         # Not all at once when a server comes back.
-        self._closed.wait(min(1.0, self._pause) * random.uniform(0.5, 1.0))
+        self._closed.wait(least + min(1.0, self._pause) * random.uniform(0.5, 1.0))
 
     def _list(self) -> str:
         before = self._map.known
@@ -167,6 +169,8 @@ class ClusterWatch:
         try:
             for kind, found in watch:
                 version = found.resource_version
+                if kind == "BOOKMARK":
+                    continue
                 if kind == "DELETED":
                     self._map.was_deleted(found)
                 else:
