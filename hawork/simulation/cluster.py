@@ -200,13 +200,15 @@ class Cluster:
     def has_late_files(self) -> bool:
         """Whether there is what a deposed leader leaves for the next takeover.
 
-        Files are not fenced: it may be paused between asking the fence and writing. It is a mark
-        of a submission, or a dirty result, both of which a takeover looks for; or any file, of one
-        that could not take that back: it was killed before, or its disk did not do it. A process
-        that died while it tried storageDir leaves a file to the next one that begins.
+        Files are not fenced: it may be paused between asking the fence and writing; nor is making a
+        ConfigMap. It is one that is not claimed, a mark of a submission, or a dirty result, for all
+        of which a takeover looks; or any file, of one that could not take that back: it was killed
+        before, or its disk did not do it. A process that died while it tried storageDir leaves a
+        file to the next one that begins.
         """
         return (
             self._has_late_marks()
+            or self.store.has_late_marks()
             or any(
                 name.startswith(_PROBE) for name in (*self.files.files, *self.result_files.files)
             )

@@ -22,7 +22,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from hawork.backends.kubernetes.answers import ConfigMap, OutcomeUnknownError
 from hawork.backends.kubernetes.client import KubernetesClient
 from hawork.backends.kubernetes.guarded_map import Change, GuardedMap
-from hawork.backends.kubernetes.layout import CLAIMED_BY, OURS, Names, job_key, jobs_of
+from hawork.backends.kubernetes.layout import (
+    CLAIMED_BY,
+    MADE_BY,
+    OURS,
+    Names,
+    job_key,
+    jobs_of,
+)
 from hawork.backends.kubernetes.lock_record import check_leads
 from hawork.core.errors import (
     HighAvailabilityError,
@@ -34,6 +41,8 @@ from hawork.core.types import JobID, LeaderSessionID
 
 _AT_ONCE = 8
 """Claims in flight: enough for the API server to write several to disk together."""
+_AFTER_TAKEOVER = 2.0
+"""Seconds after which what no leader claims is removed: a takeover needs the connections itself."""
 
 
 class Claims:
@@ -49,6 +58,11 @@ class Claims:
         self._lock = threading.Lock()
         self._jobs: dict[JobID, GuardedMap] = {}
         self.cluster = self._guarded(names.cluster_map, restores=True)
+        self._closed = threading.Event()
+
+    def close(self) -> None:
+        """Remove nothing any more."""
+        self._closed.set()
 
     def job(self, job_id: JobID) -> GuardedMap:
         """The ConfigMap of a job; nothing is created."""
@@ -57,8 +71,8 @@ class Claims:
                 self._jobs[job_id] = self._guarded(self._names.job_map(job_id))
             return self._jobs[job_id]
 
-    def claim_all(self, session_id: LeaderSessionID) -> None:
-        """Claim what there is, before the leadership is granted.
+    def claim_all(self, session_id: LeaderSessionID) -> Mapping[JobID, ConfigMap] | None:
+        """Claim what there is, before the leadership is granted; what was listed for that.
 
         ``LeadershipLostError`` when another process leads by now; may be repeated.
         """
@@ -67,10 +81,11 @@ class Claims:
         if not noted:
             with self._lock:
                 self._jobs.clear()
-            return
+            return None
+        listed = self._list()
         found = dict.fromkeys(noted) | {
             job_id: found
-            for job_id, found in self._list().items()
+            for job_id, found in listed.items()
             if job_id in noted or CLAIMED_BY in found.annotations
         }
         # After the list and before the claims: see the top of this file.
@@ -88,21 +103,42 @@ class Claims:
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="kubernetes-claim") as pool:
             for _ in pool.map(claim, found):
                 pass
+        return listed
+
+    def remove_unclaimed(self, listed: Mapping[JobID, ConfigMap] | None) -> None:
+        """Remove what leaders made and came too late to claim, of ``listed`` or of all there is.
+
+        Nothing that changed since it was listed; and of a job that is noted after that the map may
+        be about to be claimed.
+        """
+        listed = self._list() if listed is None else listed
+        alone = {job_id: each for job_id, each in listed.items() if is_unclaimed(each)}
+        if alone:
+            cluster = self.cluster.read()
+            noted = set() if cluster is None else set(jobs_of(cluster.data))
+            for job_id in alone.keys() - noted:
+                with contextlib.suppress(HighAvailabilityError):  # the next takeover's, then
+                    self._client.delete(alone[job_id])
 
     def begin(self, session_id: LeaderSessionID, done: Callable[[], object]) -> Future[None]:
         """``claim_all`` on a thread of its own; ``done`` is called when it has ended.
 
-        With many jobs it takes longer than a lease lasts, which has to be renewed meanwhile.
+        With many jobs it takes longer than a lease lasts, which has to be renewed meanwhile. What
+        no leader claims any more is removed after it.
         """
         ended: Future[None] = Future()
 
         def run() -> None:
+            listed = None
             try:
-                self.claim_all(session_id)
+                listed = self.claim_all(session_id)
                 ended.set_result(None)
             except Exception as error:  # noqa: BLE001 - told to the caller that asks for the result
                 ended.set_exception(error)
             done()
+            if ended.exception() is None and not self._closed.wait(_AFTER_TAKEOVER):
+                with contextlib.suppress(HighAvailabilityError):
+                    self.remove_unclaimed(listed)
 
         threading.Thread(target=run, name="kubernetes-claims", daemon=True).start()
         return ended
@@ -160,7 +196,9 @@ class Claims:
 
         def claim(found: ConfigMap | None) -> Change | None:
             if found is None:
-                return Change(lambda after: after is not None)
+                return Change(
+                    lambda after: after is not None, annotations={MADE_BY: str(session_id)}
+                )
             if is_claimed(found, session_id):
                 return None
             if found is not verified:
@@ -168,7 +206,7 @@ class Claims:
             return Change(
                 lambda after: after is not None and is_claimed(after, session_id),
                 {key: value for key, value in entries.items() if key not in found.data},
-                {CLAIMED_BY: str(session_id)},
+                {CLAIMED_BY: str(session_id), MADE_BY: None},
             )
 
         created: ConfigMap | None = None
@@ -184,7 +222,7 @@ class Claims:
                     "while we claimed it: find out who deletes it"
                 )
         except LeadershipLostError:
-            if created is not None and not (created.data or created.annotations):
+            if created is not None and is_unclaimed(created):
                 # We came too late. This version of it belongs to no leader.
                 with contextlib.suppress(HighAvailabilityError):
                     self._client.delete(created)
@@ -207,6 +245,11 @@ class Claims:
 
 def is_claimed(found: ConfigMap, session_id: LeaderSessionID) -> bool:
     return found.annotations.get(CLAIMED_BY) == str(session_id)
+
+
+def is_unclaimed(found: ConfigMap) -> bool:
+    """Whether it is as a leader made it, and none has claimed it."""
+    return not found.data and found.annotations.keys() == {MADE_BY}
 
 
 def check_claim(found: ConfigMap, session_id: LeaderSessionID, what: str) -> None:

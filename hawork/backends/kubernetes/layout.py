@@ -10,6 +10,7 @@
                   hawork.jobs.<job id>                       this job has a ConfigMap:
     <cluster-id>-<job id>-config-map
       annotation  hawork.org/claimed-by                      session id that may write here
+                  hawork.org/made-by                         until it is claimed: who made it
       data        hawork.checkpoints.<name>                  <version>,<JSON>
                   hawork.counters.<name>                     <version>,<JSON>
 
@@ -43,6 +44,7 @@ from hawork.ha.pointer_store import Namespace
 
 LOCK = "control-plane.alpha.kubernetes.io/leader"
 CLAIMED_BY = "hawork.org/claimed-by"
+MADE_BY = "hawork.org/made-by"
 LEADER_PREFIX = "org.apache.flink.k8s.leader."
 OURS = "hawork."
 _JOBS = f"{OURS}jobs."

@@ -112,6 +112,7 @@ class KubernetesBackend:
 
     def close(self) -> None:
         self._watch.close()
+        self._claims.close()
         self._client.close()
 
     def _believes(self, session_id: str) -> bool:

@@ -17,7 +17,7 @@ import urllib3
 
 from hawork.backends.kubernetes import claims, client, settings
 from hawork.backends.kubernetes.answers import OutcomeUnknownError
-from hawork.backends.kubernetes.layout import CLAIMED_BY, LOCK, OURS, Names
+from hawork.backends.kubernetes.layout import CLAIMED_BY, LOCK, MADE_BY, OURS, Names
 from hawork.backends.kubernetes.settings import KubernetesSettings
 from hawork.core.errors import StoreUnavailableError
 from hawork.simulation.event_loop import SimulatedExecutor
@@ -92,6 +92,12 @@ class KubernetesStore(Store):
             for key in found["data"] or ({"itself"} if name != self.names.cluster_map else ())
             if name != self.names.cluster_map or key.startswith(OURS)
         ]
+
+    def has_late_marks(self) -> bool:
+        return any(
+            not found["data"] and found["metadata"]["annotations"].keys() == {MADE_BY}
+            for found in self.server.maps.values()
+        )
 
     def process_died(self, process: SimulatedProcess) -> None:
         """The server sees that the connections of its watches are closed."""

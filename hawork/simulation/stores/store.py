@@ -29,6 +29,10 @@ class Store(ABC):
     def pointers_left(self) -> list[str]:
         """Every pointer that it holds, in words."""
 
+    def has_late_marks(self) -> bool:
+        """Whether a deposed leader has left what the next takeover removes."""
+        return False
+
     @abstractmethod
     def expire(self) -> None:
         """Take leadership from a living leader, as a timeout in the store does."""

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from hawork.backends.kubernetes import claims
 from hawork.backends.kubernetes.answers import ConfigMap, OutcomeUnknownError
 from hawork.backends.kubernetes.client import METADATA
 from hawork.backends.kubernetes.guarded_map import LARGEST, size_of
-from hawork.backends.kubernetes.layout import CLAIMED_BY
+from hawork.backends.kubernetes.layout import CLAIMED_BY, MADE_BY
 from hawork.core.errors import (
     AlreadyExistsError,
     LeadershipLostError,
@@ -189,7 +190,7 @@ def test_a_map_created_too_late_gives_no_right_to_write(
     found = cluster.get(job_map)
     if dies:  # there is an empty map, which says nothing to nobody
         assert found is not None
-        assert not found["metadata"].get("annotations")
+        assert found["metadata"]["annotations"] == {MADE_BY: str(old)}
         assert not found.get("data")
     else:
         assert found is None
@@ -198,6 +199,27 @@ def test_a_map_created_too_late_gives_no_right_to_write(
     ((second, new),) = followers
     second.pointers(checkpoints(JOB)).create("1", b"another job", new)
     assert cluster.data(job_map).keys() == {"hawork.checkpoints.1"}
+
+
+@pytest.mark.parametrize("jobs", [True, False], ids=["with jobs", "without"])
+def test_a_map_that_was_made_too_late_goes_with_the_next_takeover(
+    cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch, jobs: bool
+) -> None:
+    """Its maker died, or was refused as it removed it; Flink makes such maps, too."""
+    monkeypatch.setattr(claims, "_AFTER_TAKEOVER", 0.0)
+    first = cluster.contender()
+    old = first.wait_for_grant()
+    if jobs:
+        first.pointers(checkpoints(JOB)).create("1", b"one", old)
+    late, of_flink = (cluster.names.job_map(JobID(digit * 32)) for digit in "ef")
+    cluster.create(late, {MADE_BY: str(old)})
+    cluster.create(of_flink, {})
+    second = cluster.contender()
+    first.driver.close()
+    second.wait_for_grant()
+    eventually(lambda: cluster.get(late) is None, timeout=20)
+    assert cluster.get(of_flink) is not None
+    assert (cluster.get(cluster.names.job_map(JOB)) is not None) is jobs
 
 
 def test_a_map_deleted_under_its_leader_is_restored(cluster: ClusterUnderTest) -> None:
