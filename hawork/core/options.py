@@ -191,8 +191,8 @@ JOB_RESULT_DELETE_ON_COMMIT = boolean(
 )
 JOB_RESULT_EXPIRATION = duration(
     "hawork.job-result-store.expiration-time", 6 * 3600.0,
-    "how long a repeated submission of an ended job is answered with its end, whether its result "
-    "is kept or not, in whole hours; 0 forgets it at once",
+    "how long at least a repeated submission of an ended job is answered with its end, whether its "
+    "result is kept or not; counted by each leader's own stopwatch; 0 forgets it at once",
 )  # fmt: skip
 CLEANUP_STRATEGY = choice(
     "cleanup-strategy.type", "exponential-delay", "how a failed cleanup is tried again",

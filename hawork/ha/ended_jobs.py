@@ -10,8 +10,10 @@ as Flink's JobResultStore would, and which submission it came from, so that the 
 acknowledged again and never run again, and another one under that id is refused.
 
 It is written before anything of the job is removed, so there is no moment at which the job is
-neither stored nor remembered. Files lie in folders by the hour: what is too old is found by
-listing, and an hour is the unit in which they are forgotten.
+neither stored nor remembered. Files lie in folders by the hour, and an hour is the unit in which
+they are forgotten: by a leader that has known for long enough, by its own stopwatch, that the job
+has ended. Its wall clock may jump, or be hours ahead of that of the leader before it, which died
+with the answer that the client asks for again.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import contextlib
 import json
 import re
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 from hawork.core.clock import Clock
 from hawork.core.errors import (
@@ -39,6 +41,16 @@ _HOUR = 3600.0
 _FOLDER = re.compile(r"0|[1-9][0-9]{0,8}")
 _SUFFIX = ".json"
 _LARGEST = 16 << 20  # bytes of one file; what is longer is cut, and cannot be read
+_MOST_WRONG = 7 * 24 * _HOUR
+"""Seconds by which no wall clock is taken to be wrong: what is older by so much goes after an hour,
+so that it goes also where no leader lives for long."""
+
+
+class _Ended(NamedTuple):
+    hour: int
+    """Of its folder."""
+    since: float
+    """When this process came to know it, by its stopwatch."""
 
 
 class EndedJobs:
@@ -49,7 +61,7 @@ class EndedJobs:
         self._seconds = seconds
         self._clock = clock
         self._lock = threading.Lock()
-        self._hours: dict[JobID, int] | None = None
+        self._known: dict[JobID, _Ended] | None = None
 
     def add(self, job_id: JobID, result: bytes, submission: str | None) -> None:
         """Remember how a job ended, and forget those that ended too long ago.
@@ -60,14 +72,14 @@ class EndedJobs:
         if self._seconds <= 0:
             return
         with self._lock:
-            hours = self._load()
-            if job_id in hours:
+            known = self._load()
+            if job_id in known:
                 return
             hour = self._hour_now()
             data = {**_json_object(result), "submission": submission}
             self._storage.write(_path(hour, job_id), json.dumps(data).encode())
-            new_hour = hour not in hours.values()
-            hours[job_id] = hour
+            new_hour = all(each.hour != hour for each in known.values())
+            known[job_id] = _Ended(hour, self._clock.monotonic())
         if new_hour:
             self.sweep()
 
@@ -91,30 +103,35 @@ class EndedJobs:
         return found if isinstance(found, str) else None
 
     def sweep(self) -> None:
-        """Forget the jobs that ended too long ago, a whole hour at a time."""
-        oldest = int((self._clock.time() - self._seconds) // _HOUR)
+        """Forget the jobs that ended too long ago."""
+        now = self._clock.monotonic()
+        long_ago = int((self._clock.time() - self._seconds - _MOST_WRONG) // _HOUR)
         with self._lock:
-            hours = self._load()
-            for job_id in [job_id for job_id, hour in hours.items() if hour < oldest]:
+            known = self._load()
+            for job_id, (hour, since) in list(known.items()):
+                enough = min(self._seconds, _HOUR) if hour < long_ago else self._seconds
+                if now - since < enough:
+                    continue
                 # What cannot be removed, such as a directory of this name, keeps no other there.
                 with contextlib.suppress(HighAvailabilityError):
-                    self._storage.delete(_path(hours[job_id], job_id))
-                del hours[job_id]
+                    self._storage.delete(_path(hour, job_id))
+                del known[job_id]
 
     def _read(self, job_id: JobID) -> bytes | None:
         with self._lock:
-            hour = self._load().get(job_id)
-        if hour is None:
+            ended = self._load().get(job_id)
+        if ended is None:
             return None
         try:
-            return self._storage.read(_path(hour, job_id), _LARGEST)
+            return self._storage.read(_path(ended.hour, job_id), _LARGEST)
         except NotExistError:
             raise CorruptStateError(f"what was remembered of job {job_id} is gone") from None
 
-    def _load(self) -> dict[JobID, int]:
+    def _load(self) -> dict[JobID, _Ended]:
         """Which job ended in which hour; other names than ours are left alone."""
-        if self._hours is None:
-            found: dict[JobID, int] = {}
+        if self._known is None:
+            found: dict[JobID, _Ended] = {}
+            now = self._clock.monotonic()
             for folder in self._storage.list(ENDED):
                 if not _FOLDER.fullmatch(folder):
                     continue
@@ -124,9 +141,9 @@ class EndedJobs:
                     except ConfigurationError:
                         continue
                     if name == f"{job_id}{_SUFFIX}":
-                        found[job_id] = int(folder)
-            self._hours = found
-        return self._hours
+                        found[job_id] = _Ended(int(folder), now)
+            self._known = found
+        return self._known
 
     def _hour_now(self) -> int:
         return int(self._clock.time() // _HOUR)

@@ -62,16 +62,51 @@ def test_remembered_for_as_long_as_it_was_asked_for(tmp_path: Path, kind: str) -
     ended = EndedJobs(storage, 2 * HOUR, clock)
     ended.add(JOB, PAYLOAD, "digest")
     ended.add(JOB, PAYLOAD, None)
-    clock.advance(2 * HOUR)
+    clock.advance(HOUR)
     again = EndedJobs(storage, 2 * HOUR, clock)
     again.add(OTHER_JOB, PAYLOAD, None)
     assert JOB in again and OTHER_JOB in again
     assert (again.submission(JOB), again.submission(OTHER_JOB)) == ("digest", None)
     assert again.result(JOB) == result()
-    clock.advance(1 * HOUR)
+    clock.advance(HOUR)
     again.sweep()
-    assert JOB not in again and OTHER_JOB in again
+    assert JOB in again, "known for one hour only"
+    ended.sweep()
+    assert JOB not in ended
     assert JOB not in EndedJobs(storage, 2 * HOUR, clock)
+    clock.advance(HOUR)
+    again.sweep()
+    assert JOB not in again and OTHER_JOB not in again
+    assert not storage.list("ended")
+
+
+@pytest.mark.parametrize("ahead", [8, -8])
+def test_a_leader_whose_wall_clock_is_hours_off_remembers_what_the_last_one_did(ahead: int) -> None:
+    """A host with another idea of its time zone, or whose clock jumps: the job ran twice."""
+    storage, clock = InMemoryStorage(), ManualClock(wall=1000 * HOUR)
+    EndedJobs(storage, 6 * HOUR, clock).add(JOB, PAYLOAD, "digest")
+    elsewhere = ManualClock(wall=(1000 + ahead) * HOUR)
+    after_it = EndedJobs(storage, 6 * HOUR, elsewhere)
+    after_it.add(OTHER_JOB, PAYLOAD, None)
+    assert JOB in after_it
+    back = EndedJobs(storage, 6 * HOUR, clock)
+    back.sweep()
+    assert JOB in back and OTHER_JOB in back
+    elsewhere.advance(6 * HOUR)
+    after_it.sweep()
+    assert not storage.files
+
+
+def test_what_ended_weeks_ago_is_forgotten_by_a_leader_that_has_led_for_an_hour() -> None:
+    storage = InMemoryStorage()
+    storage.files[f"ended/7/{JOB}.json"] = PAYLOAD
+    clock = ManualClock()
+    ended = EndedJobs(storage, 6 * HOUR, clock)
+    ended.sweep()
+    assert JOB in ended
+    clock.advance(HOUR)
+    ended.sweep()
+    assert JOB not in ended and not storage.files
 
 
 def test_nothing_is_remembered_where_that_is_switched_off() -> None:
