@@ -215,7 +215,8 @@ def _stream(value: JavaObject, what: str, owner: str, shared: bool) -> StateHand
 
 @dataclass(slots=True)
 class HandleWalk:
-    """Finds the state handles in objects; each object is looked at once, however often it occurs.
+    """Finds the state handles in objects; each object is looked at once, however often it occurs
+    (but ``EmptySegmentFileStateHandle.INSTANCE``, of which there is one for all subtasks).
 
     ``unknown`` are classes that stand where handles do and are none that is known: their
     files, if any, were not seen.
@@ -237,8 +238,9 @@ class HandleWalk:
             value, shared = waiting.pop()
             if value is None or id(value) in self._seen:
                 continue
-            self._seen.add(id(value))
             name = value.class_name if isinstance(value, JavaObject) else ""
+            if name != _EMPTY_SEGMENT:  # one object, which stands in many places
+                self._seen.add(id(value))
             if name in _STREAMS:
                 self.class_names.add(name)
                 found.append(_stream(value, self.what, owner, shared))

@@ -12,7 +12,8 @@ from hawork.core.jobs import ApplicationStatus
 from hawork.core.types import LeaderInformation
 from hawork.inspect.checkpoints import decode_completed_checkpoint
 from hawork.inspect.errors import UndecodableError
-from hawork.inspect.handles import StateHandle, path_of_uri, uri_of_path
+from hawork.inspect.handles import HandleWalk, StateHandle, path_of_uri, uri_of_path
+from hawork.inspect.java_values import JavaClass, JavaObject
 from hawork.inspect.job_graphs import decode_job_graph
 from hawork.inspect.metadata import decode_metadata
 from hawork.inspect.pointers import (
@@ -249,3 +250,17 @@ def test_a_class_that_no_flink_has_is_damage(offset: int) -> None:
     damaged[offset] ^= 1
     with pytest.raises(UndecodableError, match=r"no such class|serialVersionUID|does not hold"):
         decode_completed_checkpoint(bytes(damaged))
+
+
+def test_the_empty_segment_is_one_object_in_many_places() -> None:
+    """With merged files each operator without state has it: the second one had none, and
+    ``_metadata``, where it is written each time, seemed to differ.
+    """
+    name = "org.apache.flink.runtime.state.filemerging.EmptySegmentFileStateHandle"
+    empty = JavaObject(JavaClass(name, 1), 0, {"stateSize": 0}, {})
+    other = JavaObject(JavaClass("x.Other", 1), 0, {}, {})
+    walk = HandleWalk("a checkpoint")
+    assert [each.kind for each in walk.handles(empty, "a")] == ["empty"]
+    assert [each.owner for each in walk.handles(empty, "b")] == ["b"]
+    assert walk.handles(other, "a") == walk.handles(other, "b") == []
+    assert walk.unknown == {"x.Other"}
