@@ -37,7 +37,9 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
         "--config", metavar="FILE", help="the JobManager's config.yaml or flink-conf.yaml"
     )
     parser.add_argument(
-        "--configmaps", metavar="FILE", help="what 'kubectl get configmap -o yaml' (or json) prints"
+        "--configmaps",
+        metavar="FILE|DIR|TAR",
+        help="what 'kubectl get configmap -o yaml' (or json) prints, or several such files",
     )
     parser.add_argument("--zookeeper-dump", metavar="FILE", help="a dump of the znodes, as JSON")
     parser.add_argument(

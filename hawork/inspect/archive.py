@@ -52,6 +52,10 @@ def open_storage(place: str) -> Storage:
     try:
         if path.is_dir():
             return DirectoryStorage(path)
+        if not path.is_file():  # it may have no end, or be there for one reader only
+            raise ConfigurationError(
+                f"{place} is not a regular file: name a directory or an archive"
+            )
         if zipfile.is_zipfile(path):
             return ZipStorage(path)
         if is_tar(path):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import calendar
+import contextlib
 import json
 import re
 import time
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from hawork.core.errors import ConfigurationError
+from hawork.core.errors import ConfigurationError, HaworkError
 from hawork.ha import core_schema
+from hawork.inspect.archive import open_storage
 from hawork.inspect.entries import readable
+from hawork.inspect.storage import Storage, read_file
+from hawork.inspect.tar import is_tar
 from hawork.story.packed_files import read_unpacked
 
 __all__ = ["ConfigMap", "Dump", "config_map_of", "parse_time", "read_configmaps"]
@@ -21,6 +26,7 @@ __all__ = ["ConfigMap", "Dump", "config_map_of", "parse_time", "read_configmaps"
 MAX_BYTES: Final = 512 << 20
 """A ConfigMap has at most 1 MiB: that many clusters are in no dump."""
 
+_TEXTS: Final = (".yaml", ".yml", ".json")
 _MOST_WARNINGS: Final = 50
 _KEY: Final = re.compile(r"[a-z]\w*:")
 _ANSWERS: Final = ("{", "[", "---", "apiVersion:", "items:", "kind:")
@@ -67,16 +73,58 @@ class Dump:
 
 
 def read_configmaps(path: Path | str) -> Dump:
-    """Every ConfigMap of a file, which may be packed: one, a ``List``, or several documents.
+    """Every ConfigMap of a file, which may be packed: one, a ``List``, or several documents; or of
+    the YAML and JSON files of a folder, a tar or a zip, such as a backup of Velero's.
 
     ``ConfigurationError`` when there is no such file, or it is not what kubectl prints.
     """
-    return parse_configmaps(read_unpacked(Path(path), MAX_BYTES), str(path))
+    path = Path(path)
+    with contextlib.suppress(OSError):
+        if path.is_dir() or (path.is_file() and (zipfile.is_zipfile(path) or is_tar(path))):
+            return _of_files(open_storage(str(path)), path)
+    return parse_configmaps(read_unpacked(path, MAX_BYTES), str(path))
 
 
-def parse_configmaps(content: bytes, name: str) -> Dump:
-    """The same of bytes; ``name`` is for messages."""
-    problems: list[str] = []
+def _of_files(storage: Storage, path: Path) -> Dump:
+    """What is in several files; ConfigMaps that are in two of them in the same form count once."""
+    files = [file.name for file in storage.listing() if file.name.lower().endswith(_TEXTS)]
+    maps: dict[tuple[str, str], list[ConfigMap]] = {}
+    problems = list(storage.notes)
+    whole = False
+    for name in sorted(files):
+        try:
+            parsed = _parsed(read_file(storage, name, MAX_BYTES), name)
+        except HaworkError as error:
+            problems.append(str(error))
+            continue
+        problems += parsed.problems
+        whole |= parsed.listed
+        for each in parsed.maps:
+            same = maps.setdefault((each.namespace, each.name), [])
+            if each not in same:
+                same.append(each)
+    found = tuple(each for same in maps.values() for each in same)
+    if not found:
+        raise ConfigurationError(
+            f"{path}: there is no ConfigMap in its {len(files)} YAML and JSON files; give what "
+            "'kubectl get configmap -o yaml' (or json) prints"
+        )
+    return Dump(found, tuple(problems), whole and not problems)
+
+
+@dataclass(slots=True)
+class _Parsed:
+    text: str
+    maps: list[ConfigMap] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    other: int = 0
+    """Objects of other kinds."""
+    listed: bool = False
+    """Whether one of the documents is a whole list."""
+
+
+def _parsed(content: bytes, name: str) -> _Parsed:
+    """``ConfigurationError`` for what is not text."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -85,38 +133,44 @@ def parse_configmaps(content: bytes, name: str) -> Dump:
             raise ConfigurationError(f"{name} is not UTF-8 text: {error}") from None
         text = content.decode("utf-16", "replace")
     text = _without_warnings(text)
-    maps: list[ConfigMap] = []
+    parsed = _Parsed(text)
     binary: list[str] = []
-    other, listed = 0, False
     is_json = text.lstrip()[:1] in ("{", "[")
-    for document in _documents(text, is_json, name, problems):
-        listed = _is_whole_list(document, is_json, name, problems) or listed
+    for document in _documents(text, is_json, name, parsed.problems):
+        parsed.listed |= _is_whole_list(document, is_json, name, parsed.problems)
         for item in _items(document):
             if item.get("kind", "ConfigMap") != "ConfigMap":
-                other += 1
+                parsed.other += 1
                 continue
             found = config_map_of(item)
             if found is None:
-                problems.append(f"{name}: an item has no metadata.name and was left out")
+                parsed.problems.append(f"{name}: an item has no metadata.name and was left out")
             else:
-                maps.append(found)
+                parsed.maps.append(found)
                 if found.name.endswith("-config-map") and item.get("binaryData"):
                     binary.append(found.name)
-    whole = listed and not problems
-    if not maps and (other or not whole):  # 'kubectl get all' prints all kinds but this one
+    parsed.listed &= not parsed.problems
+    parsed.problems += [
+        f"{name}: values of {each} are in binaryData, which Flink does not read" for each in binary
+    ]
+    return parsed
+
+
+def parse_configmaps(content: bytes, name: str) -> Dump:
+    """The same of bytes; ``name`` is for messages."""
+    parsed = _parsed(content, name)
+    text, problems, whole = parsed.text, parsed.problems, parsed.listed
+    if not parsed.maps and (parsed.other or not whole):  # 'kubectl get all' prints all other kinds
         reason = problems[0] if problems else name
-        reason = f"{reason} has {other} other objects in it" if other else reason
+        reason = f"{reason} has {parsed.other} other objects in it" if parsed.other else reason
         reason = f"{name} is empty" if not text.strip() else f"{reason}{_beginning(text)}"
         raise ConfigurationError(
             f"{reason}: there is no ConfigMap in it; give what 'kubectl get configmap -o yaml' (or "
             "json) prints"
         )
-    if not maps:
+    if not parsed.maps:
         problems.append(f"{name} has no ConfigMaps in it")
-    problems += [
-        f"{name}: values of {each} are in binaryData, which Flink does not read" for each in binary
-    ]
-    return Dump(tuple(maps), tuple(problems), whole)
+    return Dump(tuple(parsed.maps), tuple(problems), whole)
 
 
 def _without_warnings(text: str) -> str:

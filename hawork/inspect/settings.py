@@ -44,6 +44,20 @@ _BACKENDS: Final = {
 }  # fmt: skip
 
 
+_FILES: Final = ("config.yaml", "flink-conf.yaml")
+_IDS: Final = (
+    ("kubernetes.cluster-id", "name"), ("high-availability.cluster-id", "name"),
+    ("kubernetes.namespace", "namespace"),
+)  # fmt: skip
+_PREFIXES: Final = (
+    "high-availability", "recovery.", "jobmanager.", "taskmanager.", "state.", "execution.",
+    "rest.", "kubernetes.", "job-result-store.", "parallelism.", "env.", "fs.", "s3.", "security.",
+    "metrics.", "akka.", "pekko.", "blob.", "web.", "cluster.", "restart-strategy", "io.", "table.",
+    "pipeline.", "yarn.", "zookeeper.", "heartbeat.", "hawork.", "slotmanager.", "classloader.",
+)  # fmt: skip
+"""How the options begin that any JobManager's configuration has some of."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """The options of a file as text; ``source`` is its name, or ``None`` when there is none."""
@@ -181,8 +195,52 @@ def read_settings(path: Path | str) -> Settings:
 def parse_settings(text: str, name: str) -> Settings:
     """The same of text; a file named ``flink-conf.yaml`` is read line by line."""
     tree = None if name.endswith("flink-conf.yaml") else _tree(text)
+    if isinstance(tree, dict) and "apiVersion" in tree and "kind" in tree:
+        return _of_kubernetes(tree, name)
     values = _flat(tree) if isinstance(tree, dict) else _lines(text)
+    if values and not any(key.startswith(_PREFIXES) for key in values):
+        return Settings(problems=(
+            f"{name} has no option of Flink's: give the JobManager's config.yaml or "
+            "flink-conf.yaml, the ConfigMap that it is in, or the FlinkDeployment",
+        ))  # fmt: skip
     return Settings(values, name, tuple(_problems(values)))
+
+
+def _of_kubernetes(thing: Mapping[str, Any], name: str) -> Settings:
+    """What ``kubectl get -o yaml`` prints of what holds a configuration: its ConfigMap, or the
+    ``FlinkDeployment`` of the Flink Kubernetes Operator.
+
+    Source: ``FlinkConfMountDecorator``, which names the file; ``FlinkConfigBuilder`` and
+    ``KubernetesClusterDescriptor``, which set the ids.
+    """
+    found = []
+    for item in _items(thing):
+        data, spec, metadata = (_map(item, key) for key in ("data", "spec", "metadata"))
+        for file in _FILES:
+            if isinstance(data.get(file), str):
+                found.append(parse_settings(data[file], f"{name} ({file})"))
+                break
+        else:
+            if item.get("kind") == "FlinkDeployment":
+                ids = {key: str(metadata[each]) for key, each in _IDS if each in metadata}
+                values = ids | _flat(_map(spec, "flinkConfiguration"))
+                found.append(Settings(values, name, tuple(_problems(values))))
+    if len(found) == 1:
+        return found[0]
+    amount = f"{len(found)} configurations" if found else "no configuration"
+    return Settings(problems=(f"{name} has {amount} of Flink's in it: give one",))
+
+
+def _items(thing: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    items = thing.get("items")
+    if not isinstance(items, list):
+        return [thing]
+    return [item for item in items if isinstance(item, dict)]
+
+
+def _map(thing: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = thing.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def _tree(text: str) -> Any:

@@ -52,6 +52,8 @@ def open_unpacked(path: Path) -> IO[bytes]:
 
     ``ConfigurationError`` says what unpacks it when nothing here does.
     """
+    if not path.is_file():
+        return path.open("rb")  # a pipe is read once, and its beginning is a part of it
     with path.open("rb") as file:
         head = file.read(_HEAD)
     for magic, opener in _OPENERS.items():

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,23 @@ def test_a_file_that_is_not_packed_is_read_as_it_is(tmp_path: Path) -> None:
         path.write_bytes(content)
         assert not is_packed(path)
         assert read_unpacked(path, 1 << 20) == content
+
+
+def test_a_pipe_is_read_from_its_beginning() -> None:
+    """As the shell's ``<(kubectl get configmap -o yaml)`` is one."""
+    for content in (TEXT, PACKERS[".gz"](TEXT)):
+        reader, writer = os.pipe()
+        os.write(writer, content)
+        os.close(writer)
+        try:
+            assert read_unpacked(Path(f"/dev/fd/{reader}"), 1 << 20) == content
+        finally:
+            os.close(reader)
+
+
+def test_a_device_is_not_an_archive() -> None:
+    with pytest.raises(ConfigurationError, match="/dev/zero is not a regular file"):
+        open_storage("/dev/zero")
 
 
 @pytest.mark.parametrize(("content", "most", "reason"), [
