@@ -16,11 +16,12 @@ from ha_cases.made import clusters
 from hawork.core.errors import ConfigurationError
 from hawork.inspect import probes
 from hawork.inspect.case import _config_maps
-from hawork.inspect.cluster import Cluster, PointedFile
+from hawork.inspect.cluster import Cluster, Moment, PointedFile
 from hawork.inspect.configmaps import parse_configmaps
 from hawork.inspect.finding import Object
 from hawork.inspect.inspection import Inspection
 from hawork.inspect.inspector import judge
+from hawork.inspect.pointers import LockRecord
 from hawork.inspect.probes import Probes, ServerLoad, mount_of, probe
 from hawork.inspect.questions.artifacts import jars
 from hawork.inspect.questions.facts import Facts
@@ -81,6 +82,25 @@ def test_only_flink_needs_the_right_to_update() -> None:
     cluster.probes = Probes(rights=rights)
     found = judge(cluster, 1795980000.0)
     assert "HA604" in [each.code for each in found.alarms]
+
+
+@pytest.mark.parametrize(("later", "lacks", "severity"), [
+    (1.0, ("update", "watch"), "info"),  # a colleague's rights to read, and a cluster that runs
+    (1.0, ("update", "delete"), "warning"),  # no leader needs to delete before a job ends
+    (11.0, ("update",), "warning"),  # its lease ran out: perhaps for this reason
+    (-1.0, ("update",), "warning"),
+])  # fmt: skip
+def test_a_leader_that_renews_its_lease_has_the_rights_of_a_leader(
+    later: float, lacks: tuple[str, ...], severity: str
+) -> None:
+    cluster = copy.deepcopy(CLUSTERS["k8s120"]).look().cluster
+    assert cluster.leadership is not None
+    record = LockRecord("jm-1", 10.0, None, 1795980000.0, 1, "number")
+    cluster.leadership.record = record
+    cluster.probes = Probes(rights={verb: verb not in lacks for verb in probes.VERBS})
+    cluster.moment = Moment(1795980000.0 + later, 1795980000.0 + later)
+    (finding,) = [each for each in judge(cluster, 0.0).findings if each.code == "HA604"]
+    assert finding.severity == severity
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ class KubernetesStore:
         self, run: RunDirectory, job_manager_verbs: Sequence[str] = JOB_MANAGER_VERBS
     ) -> None:
         self._run = run
-        users: dict[str, Sequence[str]] = {LAB: JOB_MANAGER_VERBS}
+        users: dict[str, Sequence[str]] = {LAB: job_manager_verbs}
         users |= {f"jm-{number + 1}": job_manager_verbs for number in range(MOST)}
         users |= {f"tm-{number + 1}": TASK_MANAGER_VERBS for number in range(MOST)}
         self.control_plane = ControlPlane(run.path / "kubernetes", users, audit=True)
