@@ -6,10 +6,14 @@ What such a job begins with when it has no checkpoint any more, and what when th
 from __future__ import annotations
 
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.interop.broken_flink import Case
+
+_MASTERS = 16  # behind the magic number, the version and the id of the checkpoint
+_FIRST_OPERATOR = 24
 
 SAVEPOINT_KINDS: dict[str, Callable[[Case], None]] = {}
 """By name; the job ``exclusive`` has its state in files of its savepoint."""
@@ -73,6 +77,7 @@ def checkpoint_pointers_and_a_file_of_the_savepoint_gone(case: Case) -> None:
 
 @kind
 def checkpoint_pointers_gone_savepoint_of_another_job(case: Case) -> None:
+    """Of a job whose operators have the same ids: nothing in a savepoint says whose it is."""
     pointers_gone(case)
     there = savepoint(case)
     shutil.rmtree(there)
@@ -80,9 +85,21 @@ def checkpoint_pointers_gone_savepoint_of_another_job(case: Case) -> None:
 
 
 def savepoint_of_next(case: Case) -> Path:
-    """One of another job, whose operators are not those of this one."""
+    """One of another job."""
     folders = sorted((case.root / "savepoints").iterdir(), key=lambda path: path.stat().st_mtime)
     return folders[0]
+
+
+@kind
+def checkpoint_pointers_gone_savepoint_of_other_operators(case: Case) -> None:
+    """As of a job that was changed: the id of its first operator with state is another one."""
+    pointers_gone(case)
+    metadata = savepoint(case) / "_metadata"
+    content = bytearray(metadata.read_bytes())
+    (masters,) = struct.unpack_from(">i", content, _MASTERS)
+    assert masters == 0
+    content[_FIRST_OPERATOR] ^= 0x55
+    metadata.write_bytes(bytes(content))
 
 
 @kind
