@@ -52,8 +52,8 @@ class LocalStateStorage:
             for attempt in range(_TRIES):
                 try:
                     self._make_directory(target.parent)
-                    self._unflushed.add(target.parent)
-                    _write_file(target, data, fresh)
+                    with self._unflushed.changing(target.parent):
+                        _write_file(target, data, fresh)
                     if flush:
                         self._unflushed.flush(target.parent)
                     return
@@ -114,8 +114,8 @@ class LocalStateStorage:
         old, new = self._resolve(source), self._resolve(target)
         with self._translated("renamed", old):
             self._make_directory(new.parent)
-            self._unflushed.add(new.parent)
-            old.rename(new)
+            with self._unflushed.changing(new.parent):
+                old.rename(new)
             self._unflushed.flush(new.parent)
 
     def _resolve(self, path: str) -> Path:
@@ -174,8 +174,7 @@ class LocalStateStorage:
         while not missing[-1].parent.is_dir():
             missing.append(missing[-1].parent)
         for folder in reversed(missing):
-            self._unflushed.add(folder.parent)
-            with contextlib.suppress(FileExistsError):
+            with self._unflushed.changing(folder.parent), contextlib.suppress(FileExistsError):
                 folder.mkdir(mode=0o700)
 
     def _remove_empty_parents(self, path: Path) -> None:

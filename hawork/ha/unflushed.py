@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -23,9 +26,25 @@ class UnflushedDirectories:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._changes: dict[Path, int] = {}
+        self._changing = Counter[Path]()
+
+    @contextlib.contextmanager
+    def changing(self, directory: Path) -> Iterator[None]:
+        """While an entry is made in ``directory``, which another thread may flush just before it is
+        there, or use as soon as it is.
+        """
+        with self._lock:
+            self._changing[directory] += 1
+        try:
+            self.add(directory)
+            yield
+        finally:
+            with self._lock:
+                self._changing[directory] -= 1
+                self._changes[directory] = self._changes.get(directory, 0) + 1
 
     def add(self, directory: Path) -> None:
-        """To be called before an entry is made, so that no other thread takes it for flushed."""
+        """Remember a directory in which an entry is, or is about to be made."""
         with self._lock:
             self._changes[directory] = self._changes.get(directory, 0) + 1
             crowded = len(self._changes) > _MOST
@@ -53,6 +72,7 @@ class UnflushedDirectories:
                 if directory.exists():
                     raise
             with self._lock:
-                # Not what was changed again while the disk was busy.
-                if self._changes.get(directory) == changes:
+                # Not what was changed again while the disk was busy, or is about to be.
+                if self._changes.get(directory) == changes and not self._changing[directory]:
                     del self._changes[directory]
+                    del self._changing[directory]

@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stores_setup import JOB, OTHER_JOB, World, checkpoint, graph
@@ -176,6 +177,35 @@ def test_what_changes_while_the_disk_is_busy_is_flushed_again(
     for _ in range(3):
         directories.flush(tmp_path / "a" / "b")
     assert flushed.count(tmp_path / "a") == 2
+
+
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_what_is_made_just_after_another_thread_has_flushed_its_directory(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """It had noted that it makes it, and the other one took that for done."""
+    storage = LocalStateStorage(disk.root)
+    storage.write("jobs/a/x", b"1")
+    method, late = ("mkdir", "b") if what == "folder" else ("rename", "blob")
+    real = getattr(Path, method)
+
+    def slow(self: Path, *args: Any, **more: Any) -> Any:
+        if (self.name if what == "folder" else self.parent.name) == late:
+            monkeypatch.setattr(Path, method, real)
+            storage.write("jobs/c/x" if what == "folder" else "jobs/a/y", b"1")
+            disk.taken()
+        return real(self, *args, **more)
+
+    monkeypatch.setattr(Path, method, slow)
+    if what == "folder":
+        storage.write("jobs/b/x", b"1")
+        assert "jobs" in disk.taken()
+    else:
+        storage.write("jobs/a/blob/z", b"1", flush=False)
+        storage.write("jobs/a/graph", b"1")
+        assert "jobs/a/blob" in disk.taken()
+    storage.write("jobs/a/again", b"1")
+    assert disk.taken() == ["file", "jobs/a"]
 
 
 def test_a_directory_that_is_gone_has_nothing_to_flush(tmp_path: Path) -> None:

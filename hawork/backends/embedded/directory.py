@@ -16,11 +16,12 @@ from hawork.ha.storage import local_path
 _LACKING = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 _NETWORK_PREFIXES = ("nfs", "smb")
 _NETWORK_TYPES = frozenset({
-    "9p", "acfs", "afp", "afpfs", "afs", "beegfs", "ceph", "cifs", "cvfs", "davfs", "fuse.blobfuse2",
-    "fuse.ceph", "fuse.ceph-fuse", "fuse.daos", "fuse.davfs2", "fuse.gcsfuse", "fuse.geesefs",
-    "fuse.glusterfs", "fuse.goofys", "fuse.juicefs", "fuse.mfs", "fuse.moosefs", "fuse.quobyte",
-    "fuse.rclone", "fuse.s3fs", "fuse.seaweedfs", "fuse.sshfs", "gfs2", "glusterfs", "gpfs", "kafs",
-    "lustre", "ncpfs", "ocfs2", "orangefs", "panfs", "pvfs2", "quobyte", "webdav", "wekafs",
+    "9p", "acfs", "afp", "afpfs", "afs", "beegfs", "ceph", "cifs", "cvfs", "davfs",
+    "fuse.blobfuse2", "fuse.ceph", "fuse.ceph-fuse", "fuse.daos", "fuse.davfs2", "fuse.gcsfuse",
+    "fuse.geesefs", "fuse.glusterfs", "fuse.goofys", "fuse.juicefs", "fuse.mfs", "fuse.moosefs",
+    "fuse.quobyte", "fuse.rclone", "fuse.s3fs", "fuse.seaweedfs", "fuse.sshfs", "gfs2",
+    "glusterfs", "gpfs", "kafs", "lustre", "ncpfs", "ocfs2", "orangefs", "panfs", "pvfs2",
+    "quobyte", "webdav", "wekafs",
 })  # fmt: skip
 """File systems shared between machines: SQLite's locks do not hold across those."""
 

@@ -88,8 +88,9 @@ def mounts(monkeypatch: pytest.MonkeyPatch) -> list[Partition]:
     return partitions
 
 
-@pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph", "fuse.ceph-fuse", "fuse.juicefs", "gfs2",
-                                  "lustre", "glusterfs", "afs"])  # fmt: skip
+@pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph",
+                                  "fuse.ceph-fuse", "fuse.juicefs", "gfs2", "lustre", "glusterfs",
+                                  "afs"])  # fmt: skip
 def test_network_file_systems(kind: str, tmp_path: Path, mounts: list[Partition]) -> None:
     mounts.append(Partition(str(tmp_path), kind))
     with pytest.raises(ConfigurationError) as caught:
