@@ -116,6 +116,26 @@ class JobGraphStore:
         with contextlib.suppress(StoreUnavailableError):
             self._storage.delete(submitting_marker(graph.job_id, self._session_id))
 
+    def take_back(self, job_id: JobID) -> None:
+        """Remove what a submission of this leadership left that was refused, unless it was stored.
+
+        Of one that is in doubt all is kept for the next leader: its graph may land yet. Not while
+        a try of the same job is under way. ``StoreUnavailableError`` when it could not be done
+        now; ``CorruptStateError`` when there is more than a submission writes, which is kept, too.
+        """
+        with self._sweeping:
+            if job_id not in self._announced or job_id in self._doubted:
+                return
+            self._announced.discard(job_id)
+        try:
+            self._sweep(job_id)
+        except CorruptStateError as error:
+            self._report(job_id, f"{JOBS}/{job_id}", str(error))
+            raise
+        except HaworkError:
+            self._announced.add(job_id)
+            raise
+
     def check_leads(self) -> None:
         """``LeadershipLostError`` in a deposed leader. What it reads may be the next one's."""
         self._handles.check_leads()

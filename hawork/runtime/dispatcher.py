@@ -36,6 +36,7 @@ from hawork.ha.serialized_throwable import failure_cause
 from hawork.runtime.job_master import JobMaster
 from hawork.runtime.messages import ReportTaskEvent
 from hawork.runtime.retry_pause import RetryPause
+from hawork.runtime.submissions import Submissions
 from hawork.runtime.term import Term
 
 _KEEP_FINISHED = 1000
@@ -52,7 +53,7 @@ class Dispatcher:
         self._ended: OrderedDict[JobID, JobDetails] = OrderedDict()
         self._recovered: list[JobGraph] = []
         self._set_aside: dict[str, str] = {}
-        self._submitting: dict[JobID, asyncio.Event] = {}
+        self._submissions = Submissions(term, self._spawn)
         self._ended_meanwhile: set[JobID] = set()
         """Of those that are being submitted again: it has run and ended since that began."""
         self._background: set[asyncio.Task[None]] = set()
@@ -105,27 +106,10 @@ class Dispatcher:
                     job_id=graph.job_id,
                     message=f"job {graph.job_id} cannot be started: {in_words(error)}",
                 )
-        self._spawn(self._sweep([*self._set_aside, *(graph.job_id for graph in graphs)]))
+        stored = [*self._set_aside, *(graph.job_id for graph in graphs)]
+        self._spawn(self._submissions.sweep(stored))
         for job_id in self._set_aside:
             self._spawn(self._recover_later(job_id))
-
-    async def _sweep(self, stored: list[str]) -> None:
-        """Remove what submissions left behind, as far as that can be done; the rest later."""
-        graphs, pause = self._term.stores.job_graphs, RetryPause(longest=_LONGEST_PAUSE)
-        while True:
-            try:
-                swept = await self._term.run_io(lambda: graphs.sweep_unacknowledged(stored))
-                failed = [f"{name}: {reason}" for name, reason in swept.failed]
-            except LeadershipLostError:
-                raise
-            except Exception as error:  # noqa: BLE001 - it costs nothing but the sweep
-                failed = [in_words(error)]
-            if not failed:
-                return
-            self._term.events.emit(
-                EventKind.ERROR, message=f"unfinished submissions stay to be swept: {failed[0]}"
-            )
-            await asyncio.sleep(pause.next())
 
     async def _recover_later(self, name: str) -> None:
         """Run a job whose graph could not be read, once it can: it may have been repaired."""
@@ -168,18 +152,18 @@ class Dispatcher:
         id belongs to another job.
         """
         job_id = graph.job_id
-        while job_id in self._submitting:
-            await self._submitting[job_id].wait()
-        known = self._jobs.get(job_id)
-        if known is not None:
-            return self._acknowledge_again(known.graph, graph)
-        ended = self._submitting[job_id] = asyncio.Event()
-        try:
-            return await self._store_and_start(graph, artifact)
-        finally:
-            del self._submitting[job_id]
+        async with self._submissions.alone(job_id):
+            known = self._jobs.get(job_id)
+            if known is not None:
+                return self._acknowledge_again(known.graph, graph)
             self._ended_meanwhile.discard(job_id)
-            ended.set()
+            try:
+                return await self._store_and_start(graph, artifact)
+            except LeadershipLostError:
+                raise  # what is left is the next leader's
+            except Exception:
+                self._submissions.refused(job_id)
+                raise
 
     async def _store_and_start(self, graph: JobGraph, artifact: bytes) -> JobID:
         stores, job_id = self._term.stores, graph.job_id
@@ -273,7 +257,7 @@ class Dispatcher:
         del self._jobs[job_id]
         self._recovered = [graph for graph in self._recovered if graph.job_id != job_id]
         self._set_aside.pop(job_id, None)
-        if job_id in self._submitting:
+        if self._submissions.is_under_way(job_id):
             self._ended_meanwhile.add(job_id)
 
     async def _decide(self, result: JobResult) -> JobResult:

@@ -36,9 +36,11 @@ _AT_STEPS = ("no-tasks", "crash", "long-pause")
 _AT_WRITES = ("refused", "lost", "crash-after", "crash", "long-pause-after", "no-tasks")
 _AT_READS = ("long-pause", "refused")
 _IN_TAKEOVER = ("refused", "refused", "refused", "lost", "lost", "crash", "crash", "long-pause")
+_REVOKED = "leadership.revoked"
+_WHILE_LEADING = ("takeover.published", "takeover.job_restored", "checkpoint.written")
 _TURNS = ("leader", "first", "fence", "first", "leader", "first", "drawn", "first")
 """What one schedule after the other looks for."""
-PAIRS = frozenset(itertools.product(JOB_MANAGER_STEPS, repeat=2))
+PAIRS = frozenset((first, then) for first in JOB_MANAGER_STEPS for then in JOB_MANAGER_STEPS)
 """Steps of two JobManagers, in order."""
 _THERE = 0.7
 """How many faults strike in the schedule that came to their point first."""
@@ -146,18 +148,21 @@ class GuidedSearch:
                 seed = first[0].take() or first[1].take() or self._then.take()
             yield self._run(seed or self._seed(()))
 
-    def _missing(self) -> list[str]:
-        """Steps that another JobManager's steps are missing after, once for each of those."""
-        return [first for first, _ in sorted(PAIRS - self.coverage.pairs)]
+    def _missing(self) -> list[tuple[str, str]]:
+        """Steps of two JobManagers that no schedule has had in this order."""
+        return sorted(PAIRS - self.coverage.pairs)
 
     def _end_of_a_leader(self) -> Seed:
         """A leader ends its work at a step, and the next one finds as much to do as may be."""
         random = self._random
-        step = random.choice(self._missing() or JOB_MANAGER_STEPS)
+        step, then = random.choice(self._missing() or [(random.choice(JOB_MANAGER_STEPS), None)])
         orders: tuple[Order, ...] = (
             Order(random.choice(("crash", "crash", "long-pause")), step, random.choice((1, 1, 2))),
         )
-        if random.random() < 0.3:
+        if then == _REVOKED:
+            # Which is what the next leader does of itself only when it stands still, too.
+            orders = *orders, Order("long-pause", random.choice(_WHILE_LEADING), then=True)
+        elif random.random() < 0.3:
             more = Order(
                 random.choice(("crash", "long-pause")),
                 random.choice(JOB_MANAGER_STEPS),
@@ -191,7 +196,10 @@ class GuidedSearch:
         return outcome
 
     def _note_end(self, outcome: Outcome) -> None:
-        """The requests of the takeover that came after the end of a leader."""
+        """The requests of the takeover that came after the end of a leader, if it came to that."""
+        orders = outcome.seed.orders
+        if len(outcome.faults) < len(orders) or orders[-1].then:
+            return
         requests = [
             (step, number)
             for step, count in outcome.later.items()
@@ -199,7 +207,7 @@ class GuidedSearch:
             for number in range(1, count + 1)
         ]
         if requests:
-            self._ends[outcome.seed.orders[-1].label].append((outcome.seed, requests))
+            self._ends[orders[-1].label].append((outcome.seed, requests))
 
     def _note(self, seed: Seed, point: _Point) -> None:
         """A point to which no schedule had come: each kind of fault is to strike there."""

@@ -8,7 +8,7 @@ from hawork.simulation import GuidedSearch, Seed, run
 from hawork.simulation.faults import JOB_MANAGER_STEPS
 from hawork.simulation.search import PAIRS
 
-RANDOM, GUIDED = 70, 600
+RANDOM, GUIDED = 190, 480
 """Of each backend; 2,010 in all."""
 
 

@@ -7,7 +7,7 @@ import itertools
 from hawork.core.steps import STEPS
 from hawork.simulation import GuidedSearch, Seed
 from hawork.simulation.faults import REQUEST
-from hawork.simulation.search import Untried
+from hawork.simulation.search import PAIRS, Untried
 
 
 def test_no_point_has_a_second_kind_before_each_has_had_one() -> None:
@@ -25,11 +25,25 @@ def test_no_point_has_a_second_kind_before_each_has_had_one() -> None:
 def test_a_second_fault_strikes_in_the_takeover_that_the_first_one_brought_about() -> None:
     """In the very schedule in which that takeover was seen: it is sure to come to the request."""
     outcomes = list(itertools.islice(GuidedSearch("zookeeper", 5_000_000), 80))
-    followed = [each for each in outcomes if each.seed.orders and each.seed.orders[-1].then]
+    ordered = [each for each in outcomes if each.seed.orders]
+    followed = [each for each in ordered if each.seed.orders[-1].label == REQUEST]
     assert followed
     for outcome in followed:
         first, second = outcome.seed.orders[-2:]
         assert first.label in STEPS
-        assert second.label == REQUEST
+        assert second.then
         assert second.after is not None and second.after.startswith("takeover.")
         assert len(outcome.faults) == len(outcome.seed.orders), str(outcome)
+
+
+def test_an_end_of_leadership_that_is_missing_is_brought_about() -> None:
+    """The leader that follows gives its leadership up only where it stands still itself."""
+    missing = ("submit.pointer_added", "leadership.revoked")
+    search = GuidedSearch("kubernetes", 6_000_000)
+    search.coverage.pairs = set(PAIRS - {missing})
+    for outcome in itertools.islice(search, 40):
+        if missing in search.coverage.pairs:
+            first, second = outcome.seed.orders
+            assert first.label == missing[0] and second.then and second.kind == "long-pause"
+            return
+    raise AssertionError(f"{missing} was not had in {search.coverage}")

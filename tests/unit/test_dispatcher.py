@@ -24,7 +24,7 @@ from hawork.core.jobs import JobGraph, JobStatus
 from hawork.core.types import JobID, StateHandle
 from hawork.ha.job_result_json import encode_job_result
 from hawork.ha.pointer_store import RESULTS
-from hawork.runtime import dispatcher
+from hawork.runtime import dispatcher, submissions
 from hawork.runtime.dispatcher import Dispatcher
 from hawork.runtime.retry_pause import RetryPause
 from tests.unit.stores_setup import JOB, OTHER_JOB, World, graph, result
@@ -273,7 +273,7 @@ def test_a_damaged_job_graph_waits_for_its_repair_and_the_others_run(
 def test_what_cannot_be_swept_does_not_keep_the_leader_from_leading(
     io: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "RetryPause", lambda *_, **__: RetryPause(0.02, 0.05))
+    monkeypatch.setattr(submissions, "RetryPause", lambda *_, **__: RetryPause(0.02, 0.05))
     world = World()
     world.lead().job_graphs.announce(JOB)
 
@@ -440,5 +440,32 @@ def test_what_a_job_that_runs_already_has_in_store_is_not_read_ahead(
         await stage.dispatcher.submit(submission(), ARTIFACT)
         stage.dispatcher.restore_jobs()
         assert expected == []
+
+    play(io, story, world)
+
+
+@pytest.mark.parametrize("failing", ["write", "create"])
+def test_what_a_refused_submission_left_goes_under_the_same_leader(
+    io: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """The mark or the pointer could not be written, and what was there not be removed at once.
+
+    It stayed, with its mark, for as long as no other JobManager led.
+    """
+    monkeypatch.setattr(submissions, "RetryPause", lambda *_, **__: RetryPause(0.02, 0.05))
+    world = World()
+
+    async def story(stage: Stage) -> None:
+        world.failures.fail(failing, StoreUnavailableError("not now"), after=failing == "write")
+        with pytest.raises(StoreUnavailableError):
+            await stage.dispatcher.submit(submission(), ARTIFACT)
+        assert any("_SUBMITTING-" in path for path in world.files.files)
+        world.failures.fail("delete", StoreUnavailableError("not yet"))
+        while world.files.files:
+            await asyncio.sleep(0.01)
+        (told,) = [facts["message"] for facts in world.kinds(EventKind.ERROR)]
+        assert "stay to be swept" in told and "not yet" in told
+        assert await stage.dispatcher.submit(submission(), ARTIFACT) == JOB
+        assert stage.stored() == [JOB]
 
     play(io, story, world)
