@@ -38,6 +38,25 @@ def test_a_database_is_whole_before_it_is_closed(
     assert not list(tmp_path.glob(".ha.db*"))
 
 
+def test_the_log_of_a_file_that_was_removed_is_not_that_of_the_next_one(tmp_path: Path) -> None:
+    """Killed processes leave it: the new store had the old lease, and what else was in the log."""
+    path, log = tmp_path / "ha.db", tmp_path / "ha.db-wal"
+    create_database(path, "c")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("INSERT INTO lease VALUES (1, 'a', 'b', 0, 1, '1', 1.0, 1.0, 0.1)")
+        connection.commit()
+        left = log.read_bytes()
+    path.unlink()
+    log.write_bytes(left)
+    create_database(path, "c")
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT * FROM lease").fetchall() == []
+    (kept,) = tmp_path.glob("ha.db-wal.of-a-removed-file-*")
+    assert kept.read_bytes() == left
+    create_database(path, "c")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 @pytest.mark.parametrize(
     "change",
     [

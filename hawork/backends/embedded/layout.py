@@ -18,9 +18,12 @@ process from a later one of the same pid. Seconds are floating-point numbers.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import secrets
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -55,7 +58,8 @@ def create_database(path: Path, cluster_id: str) -> None:
     """Make an empty database at ``path`` unless there is one.
 
     It is made under another name and linked when it is complete, so a process never meets half
-    a database, and of several processes that start together exactly one makes it.
+    a database, and of several processes that start together exactly one makes it. A log of a file
+    that was there before, which SQLite would take for that of the new one, is given another name.
     """
     if path.exists():
         return
@@ -74,16 +78,42 @@ def create_database(path: Path, cluster_id: str) -> None:
             if mode != "wal":
                 raise sqlite3.OperationalError(f"there is no write-ahead log, but {mode}")
         _force_to_disk(unfinished)
-        try:
-            os.link(unfinished, path)
-        except FileExistsError:
-            return
-        except OSError as error:
-            raise lacking(error, path.parent, "hard links") from None
+        with _alone_in(path.parent):
+            if path.exists():
+                return
+            _set_log_aside(path)
+            try:
+                os.link(unfinished, path)
+            except FileExistsError:
+                return
+            except OSError as error:
+                raise lacking(error, path.parent, "hard links") from None
         flush_directory(path.parent)
     finally:
         for suffix in ("", "-journal", "-wal", "-shm"):
             Path(f"{unfinished}{suffix}").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """While no other process makes a database there: it could be about to write its log."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            raise lacking(error, directory, "file locks") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _set_log_aside(path: Path) -> None:
+    """A process that was killed leaves its log, with what is not in the file yet: it is kept."""
+    Path(f"{path}-shm").unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        log = Path(f"{path}-wal")
+        log.rename(f"{log}.of-a-removed-file-{secrets.token_hex(6)}")
 
 
 def check_database(
@@ -127,6 +157,7 @@ def _force_to_disk(path: Path) -> None:
 def damaged(path: Path, reason: object) -> str:
     in_one_line = " ".join(str(reason).split())
     return (
-        f"the HA store {path} is damaged ({in_one_line}): stop all JobManagers, then restore it "
-        "from a copy, or remove it and submit the jobs again"
+        f"the HA store {path} is damaged ({in_one_line}): stop all JobManagers, then remove it and "
+        f"what SQLite keeps beside it ({path.name}-wal and {path.name}-shm), and put a copy there, "
+        "or submit the jobs again"
     )

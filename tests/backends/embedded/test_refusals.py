@@ -173,7 +173,7 @@ def test_a_damaged_file(tmp_path: Path, damage: Any) -> None:
     config = embedded_config(tmp_path)
     opened(config).close()
     damage(tmp_path / "ha/ha.db")
-    with pytest.raises(CorruptStateError, match=r"ha\.db is damaged .*restore it"):
+    with pytest.raises(CorruptStateError, match=r"ha\.db is damaged .*put a copy there"):
         opened(config)
 
 
