@@ -3,7 +3,9 @@
 Tests of real processes wait more than they work, for leases, elections and servers; tests without
 processes only work. One worker, the *filler*, takes nothing but the latter, and the others the
 former as long as there are some: so both cores are used to the end. The filler is nicer than the
-others, and than the processes that their tests have started: it takes what they leave.
+others, and than the processes that their tests have started: it takes what they leave. Another one,
+the *waiter*, begins with the files that hardly work at all: were they the last, the cores would
+stand idle then.
 """
 
 from __future__ import annotations
@@ -47,18 +49,19 @@ LONGEST = (
     "tests/notebooks/test_run.py::test_notebook_runs[09_real_flink-]",
     "tests/notebooks/test_run.py::test_notebook_runs[07_kubernetes-]",
     "tests/notebooks/test_run.py::test_notebook_runs[13_flink_on_kubernetes-]",
+    "tests/notebooks/test_run.py::test_notebook_runs[06_zookeeper-flink]",
 )
 """What takes a minute or more comes first: at the end the other workers would wait for it."""
 
-FIRST = (
-    "tests/faults/", "tests/interop/", "tests/notebooks/", "tests/browser/", "tests/test_",
-    "tests/contract/",
-)  # fmt: skip
+FIRST = ("tests/faults/", "tests/interop/", "tests/notebooks/", "tests/browser/", "tests/test_")
 """Then come the folders of long files; those of short ones, which end evenly, are the last."""
+
+WAITING = ("tests/backends/", "tests/contract/")
+"""Files of tests that a processor has an eighth of the time to do with."""
 
 NICER = 5
 FEWEST = 3
-"""Workers of a run that has a filler."""
+"""Workers of a run that has a filler and a waiter."""
 
 
 def make_nicer(worker: str, workers: int) -> None:
@@ -72,12 +75,21 @@ def is_filler(worker: str, workers: int) -> bool:
     return worker == f"gw{workers - 1}" and workers >= FEWEST
 
 
-def choose(waiting: Iterable[str], filler: bool) -> str | None:
-    """The next of the ``waiting`` units; None when the filler has no more to do.
+def is_waiter(worker: str, workers: int) -> bool:
+    return worker == "gw0" and workers >= FEWEST
+
+
+def choose(units: Iterable[str], *, filler: bool = False, waiter: bool = False) -> str | None:
+    """The next of the ``units`` that are left; None when the filler has no more to do.
 
     Of equals it is the first, in the order in which they were collected.
     """
-    units = [each for each in waiting if not filler or computes(each)]
+    if filler:
+        units = filter(computes, units)
+    if waiter:
+        return min(
+            units, key=lambda unit: (not unit.startswith(WAITING), _rank(unit)), default=None
+        )
     return min(units, key=_rank, default=None)
 
 
@@ -114,7 +126,12 @@ class FileByFile(LoadFileScheduling):
 
     def _next(self, node: WorkerController) -> str | None:
         others = any(not each.shutting_down for each in self.nodes if each is not node)
-        return choose(self.workqueue, others and is_filler(node.gateway.id, self.numnodes))
+        worker, workers = node.gateway.id, self.numnodes
+        return choose(
+            self.workqueue,
+            filler=others and is_filler(worker, workers),
+            waiter=is_waiter(worker, workers),
+        )
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         unit = self._next(node)

@@ -128,15 +128,18 @@ def test_what_is_type_checked_imports_only_what_the_check_installs(project: dict
         for module in override["module"]
     }
     installed = {normal(name) for name in with_dependencies(requirements(project, "dev"))}
-    checked = [path for package in mypy["packages"] for path in sources(package)]
+    distributions_of = packages_distributions()
+    imports = {
+        path: imported_packages(path) for package in mypy["packages"] for path in sources(package)
+    }
 
-    assert {"pytest", "yaml"} <= {name for path in checked for name in imported_packages(path)}
+    assert {"pytest", "yaml"} <= set().union(*imports.values())
     missing = {
         f"{path.relative_to(ROOT)} imports {name}"
-        for path in checked
-        for name in imported_packages(path) - unsought - {"hawork", "tests"}
+        for path, names in imports.items()
+        for name in names - unsought - {"hawork", "tests"}
         if name not in sys.stdlib_module_names
-        and not installed & {normal(one) for one in packages_distributions().get(name, ())}
+        and not installed & {normal(one) for one in distributions_of.get(name, ())}
     }
     assert not missing
 

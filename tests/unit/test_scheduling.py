@@ -11,12 +11,14 @@ from tests.scheduling import (
     ONE_BY_ONE,
     ROOT,
     TOGETHER,
+    WAITING,
     choose,
     is_filler,
+    is_waiter,
     unit_of,
 )
 
-WAITS, LATER = "tests/faults/test_b.py", "tests/contract/test_a.py"
+WAITS, LATER = "tests/faults/test_b.py", "tests/notebooks/test_a.py"
 SHORT = "tests/backends/test_a.py"
 COMPUTES, STARTS = "tests/unit/test_units.py", "tests/unit/test_lab_cluster.py"
 
@@ -25,7 +27,7 @@ def test_a_worker_takes_what_waits_and_the_longest_first() -> None:
     units = [COMPUTES, SHORT, LATER, WAITS, LONGEST[1], LONGEST[0]]
     taken = []
     while units:
-        unit = choose(units, filler=False)
+        unit = choose(units)
         assert unit is not None
         taken.append(unit)
         units.remove(unit)
@@ -35,7 +37,13 @@ def test_a_worker_takes_what_waits_and_the_longest_first() -> None:
 def test_the_filler_takes_what_computes_and_nothing_else() -> None:
     assert choose([WAITS, COMPUTES, LONGEST[0]], filler=True) == COMPUTES
     assert choose([WAITS, STARTS, LONGEST[0]], filler=True) is None
-    assert choose([], filler=True) is choose([], filler=False) is None
+    assert choose([], filler=True) is choose([], waiter=True) is choose([]) is None
+
+
+def test_the_waiter_begins_with_what_hardly_works() -> None:
+    units = [COMPUTES, LONGEST[0], WAITS, SHORT]
+    assert choose(units, waiter=True) == SHORT
+    assert choose(units[:-1], waiter=True) == LONGEST[0]
 
 
 def test_one_of_three_workers_or_more_is_the_filler() -> None:
@@ -44,6 +52,8 @@ def test_one_of_three_workers_or_more_is_the_filler() -> None:
         [False, False],
         [False, False, True],
     ]
+    assert [is_waiter("gw0", count) for count in (1, 2, 3)] == [False, False, True]
+    assert not is_waiter("gw1", 3)
 
 
 def test_what_goes_to_one_worker() -> None:
@@ -62,5 +72,5 @@ def test_what_is_named_is_there() -> None:
         if case:
             notebook = re.fullmatch(r"test_notebook_runs\[(\w+)-\w*\]", case)
             assert notebook and (ROOT / "notebooks" / f"{notebook[1]}.ipynb").is_file(), name
-    for start in (*COMPUTING, *FIRST):
+    for start in (*COMPUTING, *FIRST, *WAITING):
         assert list(ROOT.glob(f"{start}*")), start
