@@ -221,7 +221,11 @@ class Credentials:
             refused = self._session is self._refused and now >= last.obtained + _GLANCE
             if not (refused or last.is_over() or last.is_ending()):
                 return last
-        given = exec_plugin.run(plugin, config.user.directory, config.cluster.raw)
+        authority = config.cluster.authority
+        given = exec_plugin.run(
+            plugin, config.user.directory, config.cluster.raw,
+            None if authority is None else authority.read(),
+        )  # fmt: skip
         return _Plugged(given, SYSTEM_CLOCK.monotonic())
 
     # --- errors -------------------------------------------------------------------------------

@@ -7,11 +7,13 @@ started; it never gets the terminal; and what it said is told to the operator.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import datetime
 import json
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -19,7 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from hawork.core.clock import SYSTEM_CLOCK
+from hawork.core.redaction import Redaction
 from hawork.core.user_files import is_there
 
 PATIENCE = 30.0
@@ -27,6 +32,8 @@ PATIENCE = 30.0
 _LARGEST = 1 << 20  # bytes of its answer
 _LONGEST_WORD, _LONGEST_QUOTE = 40, 200
 _GLANCE = 0.1  # seconds between looks whether it has ended
+_NEVER = "0001-01-01"
+"""Go's zero moment: a plugin in Go that sets no end writes it, and client-go reads it so."""
 _EXTENSION = "client.authentication.k8s.io/exec"
 
 
@@ -52,9 +59,11 @@ def run(
     plugin: Mapping[str, Any],
     directory: str,
     cluster: Mapping[str, Any] | None,
+    authority: bytes | None,
     patience: float = PATIENCE,
 ) -> ExecCredential:
-    """Ask the program. ``directory`` is the kubeconfig's, ``cluster`` what it says of the server.
+    """Ask the program. ``directory`` is the kubeconfig's, ``cluster`` what it says of the server,
+    ``authority`` the certificate that it trusts there.
 
     ``ExecPluginError`` says what became of it, and what it said.
     """
@@ -66,24 +75,36 @@ def run(
     version = str(plugin.get("apiVersion") or "")
     try:
         arguments = _arguments(command, plugin, directory)
-        environment = _environment(plugin, version, cluster)
+        environment = _environment(plugin, version, cluster, authority)
     except (KeyError, TypeError, AttributeError):
         raise ExecPluginError(
             command, "args is not a list, env not one of name and value, or extensions none"
         ) from None
+    if not version:
+        raise ExecPluginError(
+            command, "exec names no apiVersion: write client.authentication.k8s.io/v1"
+        )
     process = _start(command, arguments, environment, str(plugin.get("installHint") or ""))
     said, errors, ended = _answer(process, patience)
     if not ended:
         raise ExecPluginError(command, f"it did not end within {patience:g} s{_quoted(errors)}")
     status = process.returncode
     if status != 0:
-        raise ExecPluginError(command, f"it ended with status {status}{_quoted(errors or said)}")
+        how = f"with status {status}" if status > 0 else f"by signal {-status}"
+        raise ExecPluginError(command, f"it ended {how}{_quoted(errors or said)}")
     return _credential(command, said, errors, version)
 
 
+def _written(value: Any) -> str:
+    """A value of the kubeconfig's ``env``; without one it is empty, as in Go."""
+    return "" if value is None else str(value)
+
+
 def _arguments(command: str, plugin: Mapping[str, Any], directory: str) -> list[str]:
-    # A path is the kubeconfig's business, a name that of PATH; as kubectl does.
-    program = str(Path(directory, command)) if os.sep in command else command
+    # A path is the kubeconfig's business, a name that of our PATH, whatever env makes of it for
+    # the program; as kubectl does.
+    found = None if os.sep in command else shutil.which(command)
+    program = str(Path(directory, command)) if os.sep in command else found or command
     arguments = plugin.get("args") or []
     if not isinstance(arguments, list):  # a text would be taken letter by letter
         raise TypeError
@@ -91,17 +112,24 @@ def _arguments(command: str, plugin: Mapping[str, Any], directory: str) -> list[
 
 
 def _environment(
-    plugin: Mapping[str, Any], version: str, cluster: Mapping[str, Any] | None
+    plugin: Mapping[str, Any],
+    version: str,
+    cluster: Mapping[str, Any] | None,
+    authority: bytes | None,
 ) -> dict[str, str]:
     spec: dict[str, Any] = {"interactive": False}
     if plugin.get("provideClusterInfo") and cluster is not None:
         told = {key: value for key, value in cluster.items() if key != "extensions"}
+        if authority is not None:  # a plugin knows nothing of the kubeconfig's files
+            told.pop("certificate-authority", None)
+            told["certificate-authority-data"] = base64.b64encode(authority).decode()
         for each in cluster.get("extensions") or []:
             if each.get("name") == _EXTENSION:
                 told["config"] = each.get("extension")
         spec["cluster"] = told
     info = {"apiVersion": version, "kind": "ExecCredential", "spec": spec}
-    added = {str(each["name"]): str(each.get("value", "")) for each in plugin.get("env") or []}
+    env = plugin.get("env") or []
+    added = {str(each["name"]): _written(each.get("value")) for each in env}
     return {**os.environ, **added, "KUBERNETES_EXEC_INFO": json.dumps(info)}
 
 
@@ -164,9 +192,9 @@ def _read(process: subprocess.Popen[bytes], until: float) -> tuple[str, str, boo
 
 def _credential(name: str, said: str, errors: str, version: str) -> ExecCredential:
     try:
-        answer = json.loads(said)
-        kind, answered, status = answer["kind"], answer["apiVersion"], answer["status"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        answer = _parsed(said)
+        kind, answered, status = answer["kind"], answer["apiVersion"], answer.get("status")
+    except (ValueError, KeyError, TypeError, RecursionError, AttributeError, yaml.YAMLError):
         raise ExecPluginError(
             name, f"it answered something that is not an ExecCredential{_quoted(errors or said)}"
         ) from None
@@ -187,8 +215,13 @@ def _credential(name: str, said: str, errors: str, version: str) -> ExecCredenti
     )
 
 
+def _parsed(said: str) -> Any:
+    """What it answered: JSON, or YAML, which kubectl takes, too."""
+    return json.loads(said) if said.lstrip().startswith("{") else yaml.safe_load(said)
+
+
 def _moment(name: str, written: Any) -> float | None:
-    if written is None:
+    if written is None or str(written).startswith(_NEVER):
         return None
     try:
         moment = datetime.datetime.fromisoformat(str(written))
@@ -204,7 +237,7 @@ def _quoted(text: str) -> str:
         "..." if len(word) > _LONGEST_WORD and not word.startswith(("https://", "/")) else word
         for word in _without_answer(text).split()
     ]
-    said = " ".join(words)[:_LONGEST_QUOTE]
+    said = Redaction().text(" ".join(words))[:_LONGEST_QUOTE]
     return f" and said: {said}" if said else ""
 
 

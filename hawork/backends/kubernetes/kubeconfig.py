@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -169,7 +171,7 @@ def read_service_account() -> Kubeconfig:
 
 def _document(path: str) -> Mapping[str, Any]:
     try:
-        found = yaml.safe_load(Path(path).read_bytes())
+        found = _first_document(Path(path).read_bytes())
     except OSError as error:
         raise UnreadableError(f"{path}: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -184,6 +186,55 @@ def _document(path: str) -> Mapping[str, Any]:
         if not isinstance(entries, list) or not all(isinstance(each, Mapping) for each in entries):
             raise KubeconfigError(f"{kind} of {path} is not a list of entries")
     return found
+
+
+def _first_document(data: bytes) -> Any:
+    """Of a file in JSON, which may hold tabs, or YAML; kubectl, too, reads no second document."""
+    if data.lstrip().startswith(b"{"):
+        with contextlib.suppress(ValueError):
+            return json.loads(data)
+    loader = _Loader(data)
+    try:
+        return loader.get_data()
+    finally:
+        loader.dispose()
+
+
+class _Whole(int):
+    """A number, and how it was written: a token or a name of digits is a text."""
+
+    written: str
+
+    def __str__(self) -> str:
+        return self.written
+
+
+class _Fraction(float):
+    written: str
+
+    def __str__(self) -> str:
+        return self.written
+
+
+class _Loader(yaml.SafeLoader):
+    """Remembers what numbers were written as, and takes a date for the text that it is."""
+
+
+def _construct(loader: _Loader, node: Any) -> Any:
+    kind = node.tag.rpartition(":")[2]
+    if kind == "timestamp":
+        return node.value
+    number: _Whole | _Fraction = (
+        _Whole(loader.construct_yaml_int(node))
+        if kind == "int"
+        else _Fraction(loader.construct_yaml_float(node))
+    )
+    number.written = node.value
+    return number
+
+
+for _kind in ("int", "float", "timestamp"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _construct)
 
 
 def _entry(

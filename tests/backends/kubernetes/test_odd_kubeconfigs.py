@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from hawork.backends.kubernetes import credentials
 from hawork.backends.kubernetes.answers import AccessDeniedError
 from hawork.core.errors import ConfigurationError
 from tests.backends.kubernetes.fake_api_server import FakeApiServer, client, credential, settings
@@ -111,3 +115,142 @@ def test_places_that_we_may_not_look_at_are_named(
     monkeypatch.setenv("HOME", str(place))
     with pytest.raises(ConfigurationError, match=f"no kubeconfig was found .*{denied}"):
         settings(None)
+
+
+# --- exec plugins, as kubectl takes them ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("api", ["v1alpha1", "v1beta1", "v1"])
+@pytest.mark.parametrize("mode", ["Never", "IfAvailable", None])
+def test_versions_and_modes_of_plugins(
+    server: FakeApiServer, open_client: Any, api: str, mode: str | None
+) -> None:
+    version = f"client.authentication.k8s.io/{api}"
+    user = server.plugin(credential(version, token="t"), apiVersion=version, interactiveMode=mode)
+    assert open_client(server.kubeconfig(user)).may("get")
+
+
+def test_a_plugin_without_a_version_is_told_which_to_write(server: FakeApiServer) -> None:
+    user = server.plugin(credential(token="t"))
+    del user["exec"]["apiVersion"]
+    with pytest.raises(AccessDeniedError, match=r"names no apiVersion: write client\.auth.*/v1;"):
+        client(server.kubeconfig(user))
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", None])
+def test_a_plugin_in_go_that_sets_no_end_is_asked_once(
+    server: FakeApiServer, open_client: Any, monkeypatch: pytest.MonkeyPatch, moment: str | None
+) -> None:
+    """The zero moment passed for one long ago: the plugin ran every ten seconds."""
+    monkeypatch.setattr(credentials, "_AGAIN", 0.0)
+    monkeypatch.setattr(credentials, "_GLANCE", 0.0)
+    runs = server.ca_file.parent / "runs"
+    script = f"echo x >>{runs}\n{credential(token='t', expirationTimestamp=moment)}"
+    found = open_client(server.kubeconfig(server.plugin(script)))
+    assert [found.may("get") for _ in range(3)] == [True] * 3
+    assert runs.read_text() == "x\n"
+
+
+def test_a_plugin_that_answers_in_yaml_beside_much_noise(
+    server: FakeApiServer, open_client: Any
+) -> None:
+    answer = (
+        "cat <<'END'\napiVersion: client.authentication.k8s.io/v1\nkind: ExecCredential\n"
+        "status:\n  token: of-yaml\n  expirationTimestamp: 2099-01-01T00:00:00Z\nEND\n"
+    )
+    noise = "head -c 300000 /dev/zero | tr '\\0' x >&2\n"
+    assert open_client(server.kubeconfig(server.plugin(noise + answer))).may("get")
+    assert sent(server) == "Bearer of-yaml"
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        ("kill -9 $$\n", "it ended by signal 9"),
+        ("echo 'token: SECRET'; exit 1\n", "ended with status 1 and said: token:"),
+        (
+            credential().replace(', "status": {}', ""),
+            "neither a token nor a certificate",
+        ),
+    ],
+)
+def test_what_became_of_a_plugin(server: FakeApiServer, script: str, says: str) -> None:
+    with pytest.raises(AccessDeniedError) as caught:
+        client(server.kubeconfig(server.plugin(script)))
+    assert says in str(caught.value) and "SECRET" not in str(caught.value)
+
+
+def test_a_plugin_is_looked_for_in_our_path_and_gets_that_of_env(
+    server: FakeApiServer, open_client: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    user = server.plugin(
+        f'echo "$PATH$EMPTY" >{tmp_path}/path\n{credential(token="t")}',
+        env=[{"name": "PATH", "value": "/usr/bin:/bin"}, {"name": "EMPTY", "value": None}],
+    )
+    user["exec"]["command"] = "plugin"
+    monkeypatch.setenv("PATH", f"{server.ca_file.parent}:{os.environ['PATH']}")
+    assert open_client(server.kubeconfig(user)).may("get")
+    assert (tmp_path / "path").read_text() == "/usr/bin:/bin\n"
+
+
+def test_a_plugin_is_told_the_authority_and_not_the_path_of_its_file(
+    server: FakeApiServer, open_client: Any, tmp_path: Path
+) -> None:
+    """Source: client-go's ``ConfigToExecCluster``: a relative path would lead it astray."""
+    script = f'echo "$KUBERNETES_EXEC_INFO" >{tmp_path}/info\n{credential(token="t")}'
+    user = server.plugin(script, provideClusterInfo=True)
+    open_client(server.kubeconfig(user, certificate_authority="ca.crt"))
+    cluster = json.loads((tmp_path / "info").read_text())["spec"]["cluster"]
+    data = base64.b64decode(cluster["certificate-authority-data"])
+    assert data == server.ca_file.read_bytes() and "certificate-authority" not in cluster
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+def test_what_context_cluster_and_user_say_is_put_together_from_several_files(
+    server: FakeApiServer, open_client: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The first file that has an entry has it whole: of a user there, nothing else is added."""
+    whole = yaml.safe_load(server.kubeconfig({"token": "mine"}).read_text())
+    parts: list[dict[str, Any]] = [
+        {"current-context": "", "contexts": whole["contexts"], "clusters": None},
+        {"users": whole["users"], "current-context": "it"},
+        {"users": [{"name": "me", "user": {"token": "other", "as": "boss"}}]},
+        {"clusters": whole["clusters"], "current-context": "never"},
+    ]
+    files = [tmp_path / f"part-{number}" for number in range(len(parts))]
+    for file, part in zip(files, parts, strict=True):
+        file.write_text(yaml.safe_dump(part))
+    monkeypatch.setenv("KUBECONFIG", f":/nowhere::{':'.join(map(str, files))}:")
+    assert open_client(None).may("get")
+    assert sent(server) == "Bearer mine" and "Impersonate-User" not in server.asked[-1]
+
+
+def as_json_with_tabs(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent="\t")
+
+
+def with_another_document(content: dict[str, Any]) -> str:
+    return f"---\n{yaml.safe_dump(content)}---\nkind: List\n"
+
+
+def with_a_mark(content: dict[str, Any]) -> str:
+    return "\ufeff" + yaml.safe_dump(content).replace("\n", "\r\n")
+
+
+@pytest.mark.parametrize("write", [as_json_with_tabs, with_another_document, with_a_mark])
+def test_files_that_kubectl_reads(server: FakeApiServer, open_client: Any, write: Any) -> None:
+    file = server.kubeconfig({"token": "t"})
+    file.write_text(write(yaml.safe_load(file.read_text())))
+    assert open_client(file).may("get")
+
+
+@pytest.mark.parametrize("token", ["123456.0123456789012340", "0123_456", "1e5", "2024-01-01"])
+def test_a_token_that_looks_like_a_number_is_sent_as_it_stands(
+    server: FakeApiServer, open_client: Any, token: str
+) -> None:
+    """kubeadm's tokens are ``[a-z0-9]{6}.[a-z0-9]{16}``, and may be digits alone."""
+    file = server.kubeconfig({"token": "XX"})
+    file.write_text(file.read_text().replace("token: XX", f"token: {token}"))
+    assert open_client(file).may("get") and sent(server) == f"Bearer {token}"
