@@ -17,6 +17,7 @@ from hawork.core import options
 from hawork.core.addresses import rest_address
 from hawork.core.configuration import Configuration, Option
 from hawork.core.errors import ConfigurationError, RestError
+from hawork.core.tls_failures import Trouble, trouble_of
 
 UNTRUSTED = 495
 """The status of a ``RestError`` for a certificate that is not trusted, as in nginx."""
@@ -97,14 +98,26 @@ SYSTEM_TRUST = RestTrust()
 
 def refused_by_tls(address: str, error: ssl.SSLError) -> RestError:
     """What went wrong between the sockets, as one sentence with what to do."""
+    trouble = trouble_of(error)
     if isinstance(error, ssl.SSLCertVerificationError):
+        authority = f"name a file of its authority in {options.SSL_REST_TRUSTSTORE.key}"
+        fix = {
+            Trouble.NAME: "use an address that it names, or set "
+            f"{options.SSL_VERIFY_HOSTNAME.key} to false",
+            Trouble.DATE: "have it renewed, or set the clock of this machine",
+            Trouble.CHAIN: f"{authority}, or in SSL_CERT_FILE; or have the JobManager send the "
+            "certificates in between",
+        }.get(trouble or Trouble.AUTHORITY, f"{authority}, or in SSL_CERT_FILE")
+        said = error.verify_message.rstrip(".")
+        return RestError(f"the certificate of {address} is not trusted ({said}): {fix}", UNTRUSTED)
+    if trouble is Trouble.OURS:
         return RestError(
-            f"the certificate of {address} is not trusted ({error.verify_message}): name a file of "
-            f"its authority in {options.SSL_REST_TRUSTSTORE.key}, or in SSL_CERT_FILE; if it "
-            f"names another host, set {options.SSL_VERIFY_HOSTNAME.key} to false",
+            f"{address} wants a client certificate that it trusts ({error.reason}): set "
+            f"{options.SSL_REST_AUTHENTICATION.key} to true, and name certificate and key in "
+            f"{options.SSL_REST_KEYSTORE.key}",
             UNTRUSTED,
         )
-    if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
+    if trouble is Trouble.PLAIN:
         return RestError(f"{address} does not speak TLS: is its address http://?", UNTRUSTED)
     return RestError(f"{address} ended the TLS handshake: {error.reason or error}")
 

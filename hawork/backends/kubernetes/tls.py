@@ -33,7 +33,7 @@ def context_for(
             context.load_verify_locations(cadata=data.decode("ascii", errors="ignore"))
         except (ssl.SSLError, ValueError) as error:
             raise KubeconfigError(
-                f"{_name(cluster)} holds no certificate that can be used: {error}"
+                f"{_name(cluster)} holds no PEM certificate that can be used: {error}"
             ) from None
     else:
         context.load_default_certs()

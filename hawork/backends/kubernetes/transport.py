@@ -24,6 +24,7 @@ from hawork.backends.kubernetes.proxies import Proxy
 from hawork.backends.kubernetes.settings import KubernetesSettings
 from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.errors import StoreUnavailableError
+from hawork.core.tls_failures import Trouble, trouble_of
 from hawork.ha.bounded_calls import BoundedCalls, CallHangsError, NoThreadError
 
 _NOT_CONNECTED = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
@@ -203,7 +204,19 @@ class Transport:
             ) from None
         except urllib3.exceptions.SSLError as error:
             if isinstance(error.args[0], ssl.SSLCertVerificationError):
-                raise self._untrusted(error) from None
+                raise self._untrusted(error.args[0]) from None
+            trouble = trouble_of(error.args[0])
+            if trouble is Trouble.PLAIN:
+                raise StoreUnavailableError(
+                    f"what listens at {server} does not speak TLS ({_last(error)}): correct server "
+                    f"in {self._settings.where}"
+                ) from None
+            if trouble is Trouble.OURS:
+                # It ended the handshake, or what follows it: no request of ours was looked at.
+                raise AccessDeniedError(
+                    f"{server} wants a client certificate that it trusts ({_last(error)}): set, or "
+                    f"renew, client-certificate and client-key in {self._settings.where}"
+                ) from None
             # A server that goes down, say; it may be while the answer is on its way.
             raise OutcomeUnknownError(
                 f"{server} broke off the connection ({_last(error)})"
@@ -218,10 +231,19 @@ class Transport:
         finally:
             _request.reset(token)
 
-    def _untrusted(self, error: Exception) -> AccessDeniedError:
+    def _untrusted(self, error: ssl.SSLCertVerificationError) -> AccessDeniedError:
+        where, trouble = self._settings.where, trouble_of(error)
+        if trouble is Trouble.NAME:
+            fix = f"correct server in {where}, or set tls-server-name there to a name that it has"
+        elif trouble is Trouble.DATE:
+            fix = "have it renewed, or set the clock of this machine"
+        else:
+            fix = f"correct certificate-authority in {where}"
+            if trouble is Trouble.CHAIN:
+                fix += ", or have the server send the certificates in between"
+        said = _last(error).rstrip(".")
         return AccessDeniedError(
-            f"the certificate of {self.server} cannot be trusted ({_last(error)}): "
-            f"correct certificate-authority in {self._settings.where}"
+            f"the certificate of {self.server} cannot be trusted ({said}): {fix}"
         )
 
 

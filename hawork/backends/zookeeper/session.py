@@ -22,6 +22,7 @@ from hawork.core.connection import ConnectionState
 from hawork.core.errors import ConfigurationError, HighAvailabilityError, StoreUnavailableError
 from hawork.core.events import EventKind, EventSink
 from hawork.core.forks import when_forked
+from hawork.core.tls_failures import Trouble, trouble_of
 
 Send = Callable[[zk.ZooKeeperClient], Any]
 """Starts one request and returns kazoo's asynchronous result."""
@@ -42,6 +43,20 @@ _LOOK_AGAIN = 0.05
 """Seconds between looks for a first answer."""
 _LOGIN = options.ZK_AUTHORIZATION.key
 _SASL_OPTIONS = f"{options.ZK_SASL_MECHANISM.key}, or what goes with it"
+
+
+_TRUST = f"name a PEM file of what signed it in option {options.ZK_SSL_CA_FILE.key}"
+_TLS_FIXES: dict[Trouble | None, str] = {
+    Trouble.NAME: "name the servers in the quorum as their certificates do, or set option "
+    f"{options.ZK_SSL_VERIFY_HOSTNAME.key} to false",
+    Trouble.DATE: "have the servers' certificates renewed, or set the clock of this machine",
+    Trouble.CHAIN: f"{_TRUST}, or have the servers send the certificates in between",
+    Trouble.AUTHORITY: _TRUST,
+    Trouble.PLAIN: f"set option {options.ZK_SSL_ENABLED.key} to false, or name the servers' secure "
+    "port in the quorum",
+    Trouble.OURS: f"name a certificate that the servers trust in option "
+    f"{options.ZK_SSL_CERT_FILE.key}, and its key in {options.ZK_SSL_KEY_FILE.key}",
+}
 
 
 class OutcomeUnknownError(HighAvailabilityError):
@@ -173,7 +188,8 @@ class ZooKeeperSession:
         except NotConnectedError:
             return None
         except OutcomeUnknownError:
-            self._client.note_silence(server)
+            if self.settings.sasl is None:  # else it may be the login that hangs, which says so
+                self._client.note_silence(server)
             return None
         return found is not None
 
@@ -411,9 +427,11 @@ class ZooKeeperSession:
         else:
             reason = str(self._client.last_failure or "")
         reason = f" ({reason})" if reason else ""
+        last = self._client.last_failure
+        fix = f"see that the servers run, or correct option {options.ZK_QUORUM.key}"
         return StoreUnavailableError(
             f"no ZooKeeper server of {self.settings.quorum} {did_not}{reason}: "
-            f"see that the servers run, or correct option {options.ZK_QUORUM.key}"
+            f"{_TLS_FIXES.get(None if last is None else trouble_of(last), fix)}"
         )
 
     def absence(self) -> str:
