@@ -25,6 +25,7 @@ from hawork.inspect.tar import TarStorage, is_tar
 
 __all__ = [
     "DirectoryStorage",
+    "FileStorage",
     "FsspecStorage",
     "UnionStorage",
     "ZipStorage",
@@ -148,6 +149,24 @@ class DirectoryStorage(Listed):
         if not path.startswith(self._below):
             raise StoreUnavailableError(f"{name} is a link that leads out: it is not followed")
         return os.open(path, flags)
+
+
+class FileStorage(Listed):
+    """One file, under its own name."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def listing(self) -> Sequence[StoredFile]:
+        self.begin()
+        status = self._path.stat()
+        return [StoredFile(self._path.name, status.st_size, status.st_mtime)]
+
+    def open(self, name: str) -> BinaryIO:
+        if name != self._path.name:
+            raise StoreUnavailableError(f"{name} is not {self._path}")
+        return self._path.open("rb")
 
 
 class ZipStorage(Listed):

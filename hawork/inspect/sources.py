@@ -15,23 +15,25 @@ from typing import Final
 from hawork.backends.embedded.layout import DATABASE
 from hawork.core.configuration import Configuration
 from hawork.core.errors import ConfigurationError, HaworkError, StoreUnavailableError
-from hawork.inspect.archive import ZipStorage, open_storage
+from hawork.inspect.archive import FileStorage, ZipStorage, open_storage
 from hawork.inspect.cluster import Cluster, LeaderAddress, Leadership, Moment
 from hawork.inspect.configmap_keys import read_config_maps
 from hawork.inspect.configmaps import MAX_BYTES, Dump, parse_configmaps, read_configmaps
 from hawork.inspect.embedded import EmbeddedStore, read_embedded_store
 from hawork.inspect.entries import Entry
+from hawork.inspect.errors import UndecodableError
 from hawork.inspect.finding import Object
 from hawork.inspect.live import live_storage, read_live_store
 from hawork.inspect.probes import probe
 from hawork.inspect.settings import Settings, parse_settings, read_settings
 from hawork.inspect.storage import Storage, StoredFile, read_file
 from hawork.inspect.stored_files import StoredFiles, comparable_url
+from hawork.inspect.tar import is_tar
 from hawork.inspect.znode_tree import read_znodes
 from hawork.inspect.znodes import ZNode, ZooKeeperTree
-from hawork.inspect.zookeeper_data import read_zookeeper_data
+from hawork.inspect.zookeeper_data import is_server_file, read_zookeeper_data
 from hawork.inspect.zookeeper_dumps import read_zookeeper_dump
-from hawork.story.packed_files import read_unpacked
+from hawork.story.packed_files import DAMAGED, open_unpacked, read_unpacked
 
 __all__ = [
     "FORMAT", "STORAGE", "Raw", "Repairable", "Sources", "cluster_of", "read_sources", "read_store",
@@ -45,6 +47,7 @@ Repairable = Dump | ZooKeeperTree
 FORMAT: Final = 1
 """Of a saved case."""
 _MOST: Final = 10_000
+_HEAD: Final = 1 << 12
 STORAGE: Final = "storage/"
 """Where in it the files of storageDir are."""
 
@@ -117,14 +120,44 @@ def read_store(sources: Sources) -> Raw | None:
         found = read_case(Path(sources.case))
         return found.tree if found.tree is not None else Dump(found.maps)
     if sources.configmaps is not None:
-        return read_configmaps(sources.configmaps)
+        try:
+            return read_configmaps(sources.configmaps)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{error}{_meant_for(Path(sources.configmaps))}") from None
     if sources.zookeeper_dump is not None:
-        return read_zookeeper_dump(read_unpacked(Path(sources.zookeeper_dump), MAX_BYTES))
+        path = Path(sources.zookeeper_dump)
+        try:
+            return read_zookeeper_dump(read_unpacked(path, MAX_BYTES))
+        except UndecodableError as error:
+            raise ConfigurationError(f"{path}: {error}{_meant_for(path)}") from None
     if sources.zookeeper_data is not None:
-        return read_zookeeper_data(open_storage(str(sources.zookeeper_data)))
+        path = Path(sources.zookeeper_data)
+        try:
+            given = FileStorage(path) if is_server_file(path) else open_storage(str(path))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{error}{_meant_for(path)}") from None
+        return read_zookeeper_data(given)
     if sources.config is None or not sources.live:
         return None
     return read_live_store(sources.config)
+
+
+def _meant_for(path: Path) -> str:
+    """The end of a sentence on a file that was given with the wrong option; empty otherwise."""
+    try:
+        if is_server_file(path) or (path.is_file() and is_tar(path)):
+            return ". Is it a server's own data? Give it with --zookeeper-data"
+        if not path.is_file():
+            return ""
+        with open_unpacked(path) as file:
+            head = file.read(_HEAD).lstrip()
+    except (HaworkError, *DAMAGED):
+        return ""
+    if b"apiVersion" in head:
+        return ". It is what kubectl prints: give it with --configmaps"
+    if head.startswith((b"[", b"{")) and (b'"path"' in head or b'"/' in head):
+        return ". It is a dump of znodes: give it with --zookeeper-dump"
+    return ""
 
 
 def cluster_of(sources: Sources, raw: Raw | None, missed: str = "") -> Cluster:

@@ -13,6 +13,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import BinaryIO, Final, NoReturn
 
 from hawork.core.errors import ConfigurationError, StoreUnavailableError
@@ -21,18 +22,32 @@ from hawork.inspect.errors import UndecodableError
 from hawork.inspect.storage import LARGEST_FILE, Storage, archive_in
 from hawork.inspect.znodes import CONTAINER, DataTree, StoredNode, ZooKeeperTree
 
-__all__ = ["read_zookeeper_data"]
+__all__ = ["is_server_file", "read_zookeeper_data"]
 
 _SNAPSHOT_MAGIC, _LOG_MAGIC = b"ZKSN", b"ZKLG"
 _NAME: Final = re.compile(r"(snapshot|log)\.([0-9a-f]{1,16})(\.gz|\.snappy)?")
 _PERSISTED: Final = struct.Struct(">qqqqiiiqq")
 _HEADER: Final = struct.Struct(">qiqqi")
+_FIRST_ZXID: Final = struct.Struct(">40xq")  # behind a log's header, a checksum and a length
 _LONGEST: Final = 64 << 20
 """Bytes of one transaction; ``jute.maxbuffer`` is 1 MB unless it was raised."""
 
 _CREATE, _DELETE, _SET_DATA, _SET_ACL, _CHECK, _MULTI, _CREATE2 = 1, 2, 5, 7, 13, 14, 15
 _RECONFIG, _CREATE_CONTAINER, _DELETE_CONTAINER, _CREATE_TTL = 16, 19, 20, 21
 _CREATE_SESSION, _CLOSE_SESSION, _ERROR = -10, -11, -1
+
+
+def is_server_file(path: Path) -> bool:
+    """Whether it is one file of a server by itself, as the command ``snapshot`` of its admin server
+    writes one, under any name.
+    """
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(4) in (_SNAPSHOT_MAGIC, _LOG_MAGIC) or bool(_NAME.fullmatch(path.name))
+    except OSError:
+        return False
 
 
 def read_zookeeper_data(storage: Storage) -> ZooKeeperTree:
@@ -46,6 +61,14 @@ def read_zookeeper_data(storage: Storage) -> ZooKeeperTree:
     of_snapshots: set[str] = set()
     of_logs: set[str] = set()
     listing = storage.listing()
+    if len(listing) == 1 and not _NAME.fullmatch(posixpath.basename(listing[0].name)):
+        name = listing[0].name
+        with storage.open(name) as opened:
+            head = opened.read(_FIRST_ZXID.size)
+        if head.startswith(_SNAPSHOT_MAGIC):
+            snapshots[0] = name
+        elif head.startswith(_LOG_MAGIC) and len(head) == _FIRST_ZXID.size:
+            logs[_FIRST_ZXID.unpack(head)[0]] = name
     for file in listing:
         folder, base = posixpath.split(file.name)
         match = _NAME.fullmatch(base)
@@ -90,6 +113,9 @@ class _Replay:
                     f"{first}: what was made before transaction {min(logs):#x} is not seen"
                 )
         self._zxid = begun or 0
+        if begun == 0:  # its name does not tell; that of a server's first one is right
+            changes = (max(node.mzxid, node.pzxid) for node in self._tree.znodes())
+            self._zxid = max(changes, default=0)
         if not logs:
             self._notes.append(
                 "there is no transaction log: what was written after "

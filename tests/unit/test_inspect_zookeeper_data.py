@@ -15,8 +15,9 @@ import pytest
 from hawork.core.errors import ConfigurationError
 from hawork.inspect.archive import open_storage
 from hawork.inspect.errors import UndecodableError
+from hawork.inspect.sources import Sources, read_store
 from hawork.inspect.znodes import ZooKeeperTree
-from hawork.inspect.zookeeper_data import read_zookeeper_data
+from hawork.inspect.zookeeper_data import is_server_file, read_zookeeper_data
 from hawork.inspect.zookeeper_dumps import read_zookeeper_dump, write_zookeeper_dump
 from tests.flink_vectors import FILTER, HERE, vector
 
@@ -101,6 +102,51 @@ def test_a_damaged_snapshot_is_passed_over_for_the_one_before(data: Path) -> Non
     tree = replayed(data)
     assert rows(tree) == LIVE
     assert "its checksum does not fit" in tree.notes[0]
+
+
+@pytest.mark.parametrize("name", ["snapshot", "own"])
+def test_a_snapshot_by_itself_is_read(data: Path, tmp_path: Path, name: str) -> None:
+    """As the command ``snapshot`` of the admin server sends it, under any name."""
+    newest = snapshots(data)[-1]
+    path = tmp_path / (newest.name if name == "own" else "backup-of-zk")
+    path.write_bytes(newest.read_bytes())
+    assert is_server_file(path)
+    tree = read_store(Sources(zookeeper_data=path))
+    assert isinstance(tree, ZooKeeperTree)
+    assert tree.zxid == int(newest.name.partition(".")[2], 16)
+    (note,) = tree.notes
+    assert note.startswith("there is no transaction log")
+    assert "/flink" in [each.path for each in tree.znodes]
+
+
+def test_a_log_by_itself_says_what_came_before_it(data: Path, tmp_path: Path) -> None:
+    for first in ("1", "1d"):
+        path = tmp_path / f"of-{first}"
+        path.write_bytes((data / f"log.{first}").read_bytes())
+        tree = read_store(Sources(zookeeper_data=path))
+        assert isinstance(tree, ZooKeeperTree)
+        notes = [each for each in tree.notes if "there is no snapshot: what was made" in each]
+        assert bool(notes) == (first != "1")
+    assert "before transaction 0x1d is not seen" in notes[0]
+
+
+def test_a_file_that_was_given_with_the_wrong_option_is_told_by_the_right_one(
+    data: Path, tmp_path: Path
+) -> None:
+    znodes, maps = tmp_path / "zk.json", tmp_path / "cm.yaml"
+    znodes.write_text(json.dumps([{"path": "/flink", "data": ""}]))
+    maps.write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x-config-map}\n")
+    log = data / "log.1d"
+    for sources, option in (
+        (Sources(configmaps=znodes), "--zookeeper-dump"),
+        (Sources(configmaps=log), "--zookeeper-data"),
+        (Sources(zookeeper_dump=log), "--zookeeper-data"),
+        (Sources(zookeeper_dump=maps), "--configmaps"),
+        (Sources(zookeeper_data=maps), "--configmaps"),
+        (Sources(zookeeper_data=znodes), "--zookeeper-dump"),
+    ):
+        with pytest.raises(ConfigurationError, match=f"ive it with {option}$"):
+            read_store(sources)
 
 
 def test_packed_snapshots_are_read_or_named(data: Path) -> None:
