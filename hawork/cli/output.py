@@ -30,6 +30,11 @@ def tell(text: str) -> None:
     show(f"{printable_lines(text)}\n", on_error=True)
 
 
+def say_line(text: str) -> None:
+    """One line that has foreign text in it: a line break in that is escaped, too."""
+    show(f"{printable(text)}\n")
+
+
 def complain(why: object) -> None:
     """Print one line on standard error: what went wrong, or may."""
     show(f"hawork: {printable(str(why))}\n", on_error=True)

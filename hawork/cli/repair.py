@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from hawork.cli.inspect import USAGE, add_sources, sources_of, version_of
-from hawork.cli.output import complain, say, say_json
+from hawork.cli.output import complain, say, say_json, say_line
 from hawork.core.errors import ConfigurationError, HaworkError
 from hawork.inspect.cluster import JobView
 from hawork.inspect.finding import CODES
@@ -67,14 +67,17 @@ def run(arguments: argparse.Namespace) -> int:
             _show(planned, arguments.json, applies)
         if not applies:
             return planned.before.exit_status
-        after = apply(planned, _backup_file(arguments.backup), _silent if arguments.json else say)
+        after = apply(
+            planned, _backup_file(arguments.backup), _silent if arguments.json else say_line
+        )
     except HaworkError as error:
         complain(error)
         return _REFUSED
     if arguments.json:
         say_json({**_written(planned), "after": _outcome(after)})
     else:
-        say(f"\nnow: {_sentence(after)}")
+        say("")
+        say_line(f"now: {_sentence(after)}")
     return after.exit_status
 
 
@@ -109,7 +112,8 @@ def _show(planned: RepairPlan, as_json: bool, applies: bool) -> None:
         lines.append("nothing to repair in what was looked at")
     for missed in planned.before.cluster.not_looked_at:
         lines.append(f"not looked at: {missed.what}: {missed.why}")
-    say("\n".join(lines))
+    for line in lines:
+        say_line(line)
 
 
 def _sentence(inspection: Inspection) -> str:

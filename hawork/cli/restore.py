@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hawork.cli.common import find_config
 from hawork.cli.inspect import USAGE
-from hawork.cli.output import complain, say
+from hawork.cli.output import complain, say, say_line
 from hawork.cli.repair import backup_file
 from hawork.core.errors import ConfigurationError, HaworkError
 from hawork.inspect.repair.backup import read_backup, write_backup
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
             complain(f"warning: {warning}")
         if arguments.dry_run or not changes:
             for line in map(str, changes or ("all is as in the backup",)):
-                say(line)
+                say_line(line)
             return 0
         raw = store_of(sources)
         kept = backup_file()
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         put_back = Repair("restore", "put everything back", tuple(changes))
         write_backup(kept, backup.backend, backup.cluster_id, image, [put_back])
         say(f"backup of what is there now: {kept}")
-        restore(sources, changes, say)
+        restore(sources, changes, say_line)
     except HaworkError as error:
         complain(error)
         return 2

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hawork.cli.common import add_config, find_config, read_config
-from hawork.cli.output import complain, say
+from hawork.cli.output import complain, say, say_line
 from hawork.core.configuration import Configuration
 from hawork.core.events import Event
 from hawork.core.private_files import write_private
@@ -92,7 +92,7 @@ class _News:
         newest = self._facts.news[-1] if self._facts.news else None
         if newest is not None and newest is not self._last:
             self._last = newest
-            say(f"{clock_time(newest[0])}  {newest[1]}")
+            say_line(f"{clock_time(newest[0])}  {newest[1]}")
 
 
 def _name_of(config: Configuration) -> str:

@@ -6,6 +6,7 @@ import copy
 import errno
 import os
 import shutil
+import tarfile
 import time
 import zipfile
 from pathlib import Path
@@ -192,6 +193,28 @@ def test_a_dump_is_planned_for_and_not_written_to(
     assert main([*command, "--apply"]) == 2
     assert "a dump cannot be repaired" in capsys.readouterr().err
     assert main([*command, "--only", "HA999"]) == 64
+
+
+def test_the_name_of_a_job_cannot_write_a_line_of_a_plan(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = ha_cases.unpack("k8s120-older-ha-file-missing", tmp_path)
+    with tarfile.open(case.storage) as tar:
+        tar.extractall(tmp_path / "files", **FILTER)
+    forged = b"x\n\nthen: 0 errors"
+    for file in (tmp_path / "files" / "ha").rglob("submittedJobGraph*"):
+        content = file.read_bytes()
+        for name in (b"orders-per-region", b"visits-per-user", b"clicks-per-session"):
+            content = content.replace(name, forged[: len(name)].ljust(len(name)))
+        file.write_bytes(content)
+    main([
+        "repair", f"--config={case.config}", f"--storage={tmp_path / 'files'}",
+        "--map=file:/srv/flink=.", f"--configmaps={case.store['configmaps']}",
+    ])  # fmt: skip
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("then:")] != []
+    assert not any("0 err" in line for line in lines if line.startswith("then: 0"))
+    assert any(r"x\n\nthen: 0" in line for line in lines)
 
 
 # --- backups ---------------------------------------------------------------------------------
