@@ -185,7 +185,7 @@ def test_of_a_packed_log_that_is_cut_off_the_rest_is_told(tmp_path: Path) -> Non
     (gzip.compress(FLINK.encode())[:12], "cannot be unpacked to its end"),
     (b"\x04\x22\x4d\x18abc", "is packed with lz4, which is not read here"),
     (b"total 7\ndrwxr-xr-x 2 root root 4096 Nov 29 ha\n", "is not a JobManager's log"),
-])  # fmt: skip
+], ids=["cut off", "lz4", "another file"])  # fmt: skip
 def test_a_file_of_which_nothing_is_read_is_not_passed_over(
     tmp_path: Path, content: bytes, reason: str
 ) -> None:

@@ -69,7 +69,7 @@ def test_a_device_is_not_an_archive() -> None:
     (bz2.compress(TEXT)[:30], 1 << 20, "Compressed file ended before"),
     (lzma.compress(TEXT)[:40] + b"\0" * 30, 1 << 20, "Corrupt input data"),
     (gzip.compress(b"\0" * (3 << 20)), 1 << 20, "has more than 1 MiB"),
-])  # fmt: skip
+], ids=["gz", "bz2", "xz", "huge"])  # fmt: skip
 def test_a_damaged_or_huge_file_is_one_sentence(
     tmp_path: Path, content: bytes, most: int, reason: str
 ) -> None:
