@@ -59,6 +59,7 @@ from hawork.ha.prompt_events import PromptEvents
 _JOIN_SECONDS = 5.0
 _SETTLING_SECONDS = 30.0
 """Longest time in which an API server that has just started reads the Roles; refuses till then."""
+_TICK = 2e-6  # seconds; the lock's times have microseconds
 _STAGGER = 0.1
 """Most seconds by which a standby waits for the others to go first: of many that see a lock
 released at the same moment, most then see it taken before they try."""
@@ -103,6 +104,7 @@ class KubernetesLeaderElectionDriver:
         # In which of our terms it was begun: one at a time, also when the lock was lost meanwhile.
         self._claiming: tuple[int, Future[None]] | None = None
         self._register: LeaderInformationRegister | None = None
+        self._stamped, self._ahead = "", 0.0
         self._told: tuple[str, bool] | None = None
         self._denied: tuple[float, bool] | None = None
         self._must_read = False
@@ -281,7 +283,7 @@ class KubernetesLeaderElectionDriver:
         def decide(found: ConfigMap | None) -> Change:
             lock = Lock.of(check_leads(found, self._session_id, "renewing the lock"))
             assert lock is not None
-            now = timestamp(self._clock.time())
+            now = self._stamp()
             text = written(
                 lock.holder, self._timeouts, lock.acquire_time, now, lock.transitions
             )  # fmt: skip
@@ -289,6 +291,17 @@ class KubernetesLeaderElectionDriver:
 
         left = deadline - self._clock.monotonic()
         self._hold(decide, min(self._timeouts.retry_period, left))
+
+    def _stamp(self) -> str:
+        """The wall clock's time, and never the same twice, also while the clock stands still: a
+        standby sees a renewal by what differs.
+        """
+        stamp = timestamp(self._clock.time() + self._ahead)
+        if stamp == self._stamped:
+            self._ahead += _TICK
+            stamp = timestamp(self._clock.time() + self._ahead)
+        self._stamped = stamp
+        return stamp
 
     def _hold(self, decide: Decide, timeout: float) -> None:
         """Write the lock in our name, and believe from before it was sent."""

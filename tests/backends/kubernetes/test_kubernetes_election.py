@@ -22,6 +22,7 @@ from hawork.ha.pointer_store import JOB_GRAPHS
 from hawork.testing import eventually
 from tests.backends.kubernetes.kubernetes_setup import (
     LEASE,
+    RETRY,
     ClusterUnderTest,
     SkewedClock,
 )
@@ -351,6 +352,25 @@ def test_clocks_that_disagree_decide_nothing(cluster: ClusterUnderTest) -> None:
         leader.driver.close()
         index = contenders.index(leader)
         contenders[index] = cluster.contender(SkewedClock(skews[index]), **lease)
+
+
+def test_a_wall_clock_that_stands_still_decides_nothing(
+    cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each renewal was what was there already, so that none was seen, and the next one led."""
+    monkeypatch.setattr(SkewedClock, "time", lambda _: 1_800_000_000.0)
+    first = cluster.contender(SkewedClock(0.0))
+    first.wait_for_grant()
+    second = cluster.contender(SkewedClock(0.0))
+    transitions, renewals = cluster.lock()["leaderTransitions"], set[str]()
+
+    def renewed_for_longer_than_a_lease() -> bool:
+        renewals.add(cluster.lock()["renewTime"])
+        return len(renewals) > 1.2 * LEASE / RETRY
+
+    eventually(renewed_for_longer_than_a_lease, timeout=20)
+    assert cluster.lock()["leaderTransitions"] == transitions
+    assert first.leads and not second.leads
 
 
 # --- broken networks -----------------------------------------------------------------------
