@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
         applies = arguments.apply and bool(planned.repairs)
         if not (applies and arguments.json):
-            _show(planned, arguments.json, applies)
+            _show(planned, arguments)
         if not applies:
             return planned.before.exit_status
         after = apply(
@@ -94,8 +94,8 @@ def _silent(_: str) -> None:
     """With ``--json`` one object is all that is printed."""
 
 
-def _show(planned: RepairPlan, as_json: bool, applies: bool) -> None:
-    if as_json:
+def _show(planned: RepairPlan, arguments: argparse.Namespace) -> None:
+    if arguments.json:
         say_json(_written(planned))
         return
     lines = [f"now: {_sentence(planned.before)}", ""]
@@ -106,10 +106,13 @@ def _show(planned: RepairPlan, as_json: bool, applies: bool) -> None:
         lines += [f"{finding.code}: left alone: {finding.title}", f"    {why}"]
     if planned.repairs:
         lines += ["", f"then: {_sentence(planned.after)}", ""]
-        if not applies:
+        if not arguments.apply:
             lines.append("nothing was written: call again with --apply, while no JobManager runs")
-    elif not planned.plan.left:
-        lines.append("nothing to repair in what was looked at")
+    else:
+        if not planned.plan.left:
+            lines.append("nothing to repair in what was looked at")
+        if arguments.apply:
+            lines.append("nothing was written")
     for missed in planned.before.cluster.not_looked_at:
         lines.append(f"not looked at: {missed.what}: {missed.why}")
     for line in lines:

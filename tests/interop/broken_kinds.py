@@ -345,6 +345,20 @@ def job_map_immutable(case: Case) -> None:
 
 
 @kind("kubernetes")
+def cluster_map_without_labels(case: Case) -> None:
+    """As written again by hand, or by a tool that keeps data and annotations only."""
+    assert isinstance(case.store, KubernetesStore)
+    case.store.remove_labels()
+
+
+@kind("kubernetes")
+def maps_without_labels(case: Case) -> None:
+    assert isinstance(case.store, KubernetesStore)
+    for job in (None, *case.jobs.values()):
+        case.store.remove_labels(job)
+
+
+@kind("kubernetes")
 def cluster_map_deleted_and_kept(case: Case) -> None:
     assert isinstance(case.store, KubernetesStore)
     case.store.delete_and_keep()

@@ -270,6 +270,11 @@ class KubernetesStore:
         place = f"{self._collection}/{self.map_name(job)}"
         self._admin.must("PATCH", place, {"immutable": True})
 
+    def remove_labels(self, job: str | None = None) -> None:
+        place = f"{self._collection}/{self.map_name(job)}"
+        labels = self._map(self.map_name(job))["metadata"]["labels"]
+        self._admin.must("PATCH", place, {"metadata": {"labels": dict.fromkeys(labels)}})
+
     def delete_and_keep(self, job: str | None = None) -> None:
         """Delete a ConfigMap that a finalizer keeps."""
         place = f"{self._collection}/{self.map_name(job)}"
@@ -286,8 +291,10 @@ class KubernetesStore:
         return f"{self._name}-{job}-config-map" if job else f"{self._name}-cluster-config-map"
 
     def read(self) -> Entries:
-        listed = self._admin.must("GET", f"{self._collection}?labelSelector=app%3D{self._name}")
-        return [{"apiVersion": "v1", "kind": "ConfigMap", **item} for item in listed["items"]]
+        """By their names: one may have lost its labels."""
+        items = self._admin.must("GET", self._collection)["items"]
+        return [{"apiVersion": "v1", "kind": "ConfigMap", **item} for item in items
+                if item["metadata"]["name"].startswith(f"{self._name}-")]  # fmt: skip
 
     def write(self, entries: Entries) -> None:
         wanted = {item["metadata"]["name"]: item for item in entries}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import errno
+import json
 import os
 import shutil
 import tarfile
@@ -193,6 +194,26 @@ def test_a_dump_is_planned_for_and_not_written_to(
     assert main([*command, "--apply"]) == 2
     assert "a dump cannot be repaired" in capsys.readouterr().err
     assert main([*command, "--only", "HA999"]) == 64
+
+
+def test_what_was_asked_for_and_not_done_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A lock that still lives is waited for: nothing is written, and how to go on is said."""
+    case = ha_cases.unpack("zk120-newest-ha-file-missing", tmp_path)
+    store = Path(case.store["zookeeper_dump"])
+    znodes = json.loads(store.read_text())
+    for lock in [each for each in znodes if each["path"].endswith("0000000000000000009/locks")]:
+        path = f"{lock['path']}/me"
+        znodes.append({**lock, "path": path, "ephemeralOwner": "0x7", "numChildren": 0})
+    store.write_text(json.dumps(znodes))
+    main([
+        "repair", "--apply", f"--config={case.config}", f"--storage={case.storage}",
+        "--map=file:/srv/flink=.", f"--zookeeper-dump={store}",
+    ])  # fmt: skip
+    said = capsys.readouterr().out
+    assert "is locked by a session that lives: stop it, wait for its timeout" in said
+    assert said.splitlines()[-1] == "nothing was written" or "\nnothing was written\n" in said
 
 
 def test_the_name_of_a_job_cannot_write_a_line_of_a_plan(

@@ -138,7 +138,7 @@ class _Planner:
         below = [each for each in self.image if each.kind == ZNODE and each.name.startswith(prefix)]
         if any(self.image[each].session for each in below):
             raise _NotRepairableError(
-                f"{entry.name} is locked by a session that lives: wait for its end"
+                f"{entry.name} is locked by a session that lives: stop it, wait for its timeout"
             )
         ordered = sorted(below, key=lambda each: each.name, reverse=True)
         return [self.change(each, None) for each in (*ordered, entry.object)]
