@@ -50,6 +50,8 @@ class TcpProxy:
         self._wake_read.setblocking(False)
         self._lock = threading.Lock()
         self._refusing = False
+        self._severed = 0
+        """How many ``severed`` last."""
         self._cutting = False
         self._broken = threading.Event()
         """Set when connections that were to break are broken."""
@@ -82,21 +84,23 @@ class TcpProxy:
 
     @contextlib.contextmanager
     def severed(self) -> Iterator[None]:
-        """Break all connections and every new one for as long as this lasts; then as before.
+        """Break all connections and every new one for as long as this lasts, whatever else is done.
 
-        What passes nothing on is silent already, and stays so.
+        Where nothing comes from the server it is silent already, and stays so.
         """
-        before = self._refusing
-        if self._blocked:
+        if self._upstream("downstream") in self._blocked:
             yield
             return
-        self._broken.clear()
-        self._set(refusing=True, cutting=True)
+        with self._lock:
+            self._severed += 1
         try:
+            self._broken.clear()
+            self._set(cutting=True)
             self._broken.wait(_LONGEST_ROUND)  # the thread may have ended
             yield
         finally:
-            self._set(refusing=before)
+            with self._lock:
+                self._severed -= 1
 
     def blackhole(self) -> None:
         """Pass nothing on in either direction; connections stay open and silent."""
@@ -196,7 +200,7 @@ class TcpProxy:
             client, _ = self._listener.accept()
         except OSError:
             return
-        if self._refusing:
+        if self._refusing or self._severed:
             client.close()
             return
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -111,6 +112,35 @@ def test_severed_lets_nothing_through_and_is_then_as_before(proxy: TcpProxy) -> 
         pass
     with connect(proxy) as still_cut:
         assert still_cut.recv(1) == b""
+
+
+def test_two_that_sever_at_once_leave_it_as_it_was(proxy: TcpProxy) -> None:
+    first, second = proxy.severed(), proxy.severed()
+    with contextlib.ExitStack() as other:
+        with first:
+            other.enter_context(second)
+        with connect(proxy) as during:
+            assert during.recv(1) == b""
+    with connect(proxy) as after:
+        assert ask(after, b"b") == b"b"
+
+
+def test_what_is_done_meanwhile_stays(proxy: TcpProxy) -> None:
+    with proxy.severed():
+        proxy.heal()
+        with connect(proxy) as during:
+            assert during.recv(1) == b""
+        proxy.cut()
+    with connect(proxy) as still_cut:
+        assert still_cut.recv(1) == b""
+
+
+def test_severed_breaks_what_only_the_client_hears_on(proxy: TcpProxy) -> None:
+    with connect(proxy) as connection:
+        ask(connection, b"a")
+        proxy.one_way(blocked="upstream")
+        with proxy.severed():
+            assert connection.recv(1) == b""
 
 
 def test_severed_tells_a_client_nothing_that_hears_nothing(proxy: TcpProxy) -> None:
