@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import signal
 import sqlite3
 import subprocess
@@ -19,13 +18,17 @@ from hawork.lab.drills import DrillSetup
 from hawork.lab.nemesis.plan import Seed
 
 FAULTS = {"embedded": 10, "zookeeper": 5, "kubernetes": 4}
+SEED = "421964"
+"""A leader on Kubernetes could neither write nor ask for a while, and led on: what the
+submissions had left that it refused stayed there.
+"""
 DRILL = [sys.executable, "-P", "-m", "hawork.cli.main", "drill"]
 
 
 @pytest.mark.slow
 def test_random_faults_break_no_promise_on_any_backend() -> None:
-    """Side by side: they wait more than they work. ``HAWORK_SEED`` repeats one."""
-    seed = os.environ.get("HAWORK_SEED") or str(secrets.randbelow(1_000_000))
+    """Side by side: they wait more than they work. ``make bench`` draws its seeds."""
+    seed = os.environ.get("HAWORK_SEED", SEED)
     drills = {
         ha: subprocess.Popen(
             [*DRILL, "--ha", ha, "--seed", seed, "--faults", str(faults), "--json"],
