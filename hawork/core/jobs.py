@@ -126,7 +126,8 @@ class JobGraph:
     ``artifact`` points to the zip in the blob store that holds ``entry_point``
     (``module:function``); ``config`` is the JSON object handed to that function.
     ``checkpoint_interval`` and ``checkpoint_timeout`` are in seconds, ``submitted_at`` in
-    milliseconds since 1970.
+    milliseconds since 1970. ``request`` is a digest of what the client sent, without what the
+    JobManager's own options added to it; empty where it is not known.
     """
 
     job_id: JobID
@@ -140,6 +141,7 @@ class JobGraph:
     retained_checkpoints: int = 1
     restart_strategy: RestartStrategy = field(default_factory=RestartStrategy)
     submitted_at: int = 0
+    request: str = ""
 
     def to_json(self) -> JsonObject:
         data: JsonObject = {name: getattr(self, name) for name in self.__slots__}
@@ -148,9 +150,26 @@ class JobGraph:
         return data
 
     def digest(self) -> str:
-        """The same for the same submission, whenever it comes and wherever it is stored."""
+        """The same for the same job, whenever it is submitted and wherever it is stored."""
         own = {**self.to_json(), "artifact": self.artifact.sha256, "submitted_at": None}
+        del own["request"]
         return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def submission(self) -> str:
+        """By what the submission is known again when the job has ended."""
+        return self.request or self.digest()
+
+    def is_of(self, submission: str) -> bool:
+        """Whether it comes of the same submission, by which a client asks again for its answer.
+
+        A leader with other defaults may have made another job of it.
+        """
+        return submission in (self.request, self.digest())
+
+    def is_submitted_again(self, again: JobGraph) -> bool:
+        """Whether ``again`` is the same submission, or that of the same job."""
+        return self.is_of(again.submission) or self.digest() == again.digest()
 
     @classmethod
     def from_json(cls, data: object) -> JobGraph:
@@ -175,6 +194,7 @@ class JobGraph:
             ),
             restart_strategy=RestartStrategy.from_json(fields.object("restart_strategy", {})),
             submitted_at=fields.whole("submitted_at", 0),
+            request=fields.text("request", ""),
         )
 
 

@@ -160,7 +160,7 @@ class JobCleanup:
             graph = self._job_graphs.recover(job_id)
         except CorruptStateError:
             return None
-        return None if graph is None else graph.digest()
+        return None if graph is None else graph.submission
 
     def _reached(self, step: str, job_id: JobID) -> None:
         self._steps.reached(step, session_id=self._session_id, job_id=job_id)

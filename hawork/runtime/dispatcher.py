@@ -207,7 +207,7 @@ class Dispatcher:
         return job_id
 
     def _acknowledge_again(self, known: JobGraph, again: JobGraph) -> JobID:
-        if known.digest() != again.digest():
+        if not known.is_submitted_again(again):
             raise DuplicateJobSubmissionError(
                 f"job id {known.job_id} belongs to another job ({known.name!r}): "
                 "submit under another job id"
@@ -223,8 +223,9 @@ class Dispatcher:
         if known is None:  # its cleanup has not begun, or it is not remembered
             with contextlib.suppress(CorruptStateError):
                 stored = stores.job_graphs.recover(job_id)
-                known = None if stored is None else stored.digest()
-        if known != graph.digest():
+                if stored is not None and stored.is_submitted_again(graph):
+                    return True
+        if known is None or not graph.is_of(known):
             raise DuplicateJobSubmissionError(
                 f"job {job_id} has ended before: submit it under another job id"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -43,11 +44,15 @@ def graph_of_request(
     module, _ = parse_entry_point(entry_point)
     _check_module(artifact, module, artifact_limit)
     restart = fields.get("restart_strategy", dict, None)
+    sha256, job_id = (
+        hashlib.sha256(artifact).hexdigest(),
+        JobID(fields.text("job_id", JobID.random())),
+    )
     graph = JobGraph(
-        job_id=JobID(fields.text("job_id", JobID.random())),
+        job_id=job_id,
         name=fields.text("name", entry_point),
         entry_point=entry_point,
-        artifact=StateHandle("", len(artifact), hashlib.sha256(artifact).hexdigest()),
+        artifact=StateHandle("", len(artifact), sha256),
         config=fields.get("config", dict, {}),
         parallelism=fields.whole(
             "parallelism", config.get_option(options.PARALLELISM), least=1, most=MOST_SUBTASKS
@@ -67,9 +72,14 @@ def graph_of_request(
         ),
         restart_strategy=_restart_strategy(restart, config),
         submitted_at=int(time.time() * 1000),
+        request=_digest({**request, "job_id": job_id, "artifact": sha256}),
     )
     fields.refuse_unknown()
     return graph
+
+
+def _digest(request: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 
 def _check_module(artifact: bytes, module: str, limit: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hawork.core.configuration import Configuration
 from hawork.core.errors import (
     CorruptStateError,
     DuplicateJobSubmissionError,
@@ -23,7 +24,9 @@ from hawork.ha.job_result_json import encode_job_result
 from hawork.ha.local_storage import LocalStateStorage
 from hawork.ha.state_storage import StateStorage
 from hawork.ha.storage import open_storage
+from hawork.job.artifact import pack_artifact
 from hawork.runtime.dispatcher import Dispatcher
+from hawork.runtime.submission import graph_of_request
 from hawork.testing import InMemoryStorage, ManualClock
 from tests.unit.stores_setup import JOB, OTHER_JOB, World, graph, result
 
@@ -199,6 +202,40 @@ def test_a_submission_that_is_repeated_after_the_jobs_end_runs_once(
     refusal = f"job {JOB} has ended before: submit it under another job id"
     assert play(world, submission(name="another"), **values) == (refusal, 0)
     assert play(world, submission(sha256="y"), **values) == (refusal, 0)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_leader_with_other_defaults_knows_a_submission_again(ended: bool) -> None:
+    """Its client was told that the id belongs to another job, and to take another one."""
+    artifact = pack_artifact({"flights.py": "def delays(config): ..."})
+    request = {"job_id": JOB, "entry_point": "flights:delays"}
+    first, again, other = (
+        graph_of_request(values, artifact, Configuration({"parallelism.default": number}), 1 << 20)
+        for values, number in ((request, 1), (request, 2), ({**request, "name": "another"}, 1))
+    )
+    assert (first.parallelism, again.parallelism) == (1, 2)
+    world = World()
+    stores = world.lead(**REMEMBER)
+    handle = stores.blobs.put(JOB, artifact)
+    stores.job_graphs.put(replace(first, artifact=handle))
+    if ended:
+        stores.job_results.create_dirty(result())
+        stores.cleanup.run(result())
+
+    async def story() -> None:
+        with ThreadPoolExecutor(2) as io:
+            dispatcher = Dispatcher(world.term(io, **REMEMBER))
+            await dispatcher.recover()
+            dispatcher.restore_jobs()
+            try:
+                assert await dispatcher.submit(again, artifact) == JOB
+                assert [job.parallelism for job in dispatcher.jobs()] == ([] if ended else [1])
+                with pytest.raises(DuplicateJobSubmissionError):
+                    await dispatcher.submit(other, artifact)
+            finally:
+                await dispatcher.close()
+
+    asyncio.run(story())
 
 
 def test_a_job_whose_cleanup_has_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
