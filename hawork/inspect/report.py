@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from hawork.core.printable import printable
-from hawork.inspect.cluster import JobView
+from hawork.inspect.cluster import Cluster, JobView
 from hawork.inspect.questions.facts import age, several
 from hawork.inspect.questions.table import NOT_ASKED
 
@@ -95,6 +95,19 @@ def _is_absent(inspection: Inspection) -> bool:
     return bool(cluster.others) and not there
 
 
+def _others(cluster: Cluster) -> tuple[list[str], str]:
+    """The clusters that there are, as an option would name them, and which options do."""
+    if cluster.backend != "zookeeper":
+        return sorted(other.cluster_id for other in cluster.others), "kubernetes.cluster-id"
+    root = (cluster.settings.get("high-availability.zookeeper.path.root") or "/flink").strip("/")
+    below = f"/{root}/" if root else "/"
+    paths = sorted(other.objects[0].name for other in cluster.others)
+    options = "high-availability.cluster-id"
+    if not all(path.startswith(below) for path in paths):
+        return paths, f"high-availability.zookeeper.path.root and {options}"
+    return [path.removeprefix(below) for path in paths], options
+
+
 def verdict(inspection: Inspection) -> str:
     """The sentence after the headline."""
     recovery = inspection.recovery
@@ -105,12 +118,11 @@ def verdict(inspection: Inspection) -> str:
     if recovery.jobmanager in ("never-leads", "unknown"):
         return f"{recovery.because[:1].upper()}{recovery.because[1:]}."
     if _is_absent(inspection):
-        there = sorted(other.cluster_id for other in inspection.cluster.others)
-        key = "kubernetes" if inspection.cluster.backend == "kubernetes" else "high-availability"
+        there, options = _others(inspection.cluster)
         return (
             f"The HA store has nothing of it, and it has {', '.join(there[:3])}"
-            f"{f' and {len(there) - 3:,} more' if len(there) > 3 else ''}: see {key}.cluster-id; "
-            "or no JobManager ever ran."
+            f"{f' and {len(there) - 3:,} more' if len(there) > 3 else ''}: see {options}; or no "
+            "JobManager ever ran."
         )
     alarms = dict.fromkeys(f"{each.code} ({each.severity})" for each in inspection.alarms)
     see = f"; see {', '.join(list(alarms)[:3])}" if alarms else ""

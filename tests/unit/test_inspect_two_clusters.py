@@ -118,3 +118,12 @@ def test_a_cluster_of_which_the_store_has_nothing_is_not_said_to_start(cluster: 
     (missed,) = [each.why for each in found.cluster.not_looked_at if each.what == "HA store"]
     there = missed.partition("; there ")[2]
     assert there in ("is /flink/flights-prod", "are those of flights-prod")
+
+
+def test_a_root_that_is_wrong_is_told_with_the_path_that_there_is() -> None:
+    """Its name alone had been told, which the configuration had already."""
+    made = copy.deepcopy(CLUSTERS["zk120"])
+    made.config["high-availability.zookeeper.path.root"] = "/prod"
+    said = verdict(made.look())
+    assert "it has /flink/flights-prod: see" in said
+    assert "high-availability.zookeeper.path.root and high-availability.cluster-id" in said
