@@ -73,8 +73,29 @@ def _store_times(cluster: Cluster) -> Iterator[float]:
             yield job.counter.entry.changed
 
 
+def _written(cluster: Cluster) -> Iterator[tuple[float, FlinkVersions, str]]:
+    """When what was written, as far as that is known (else 0), and by which releases."""
+    for job in cluster.jobs.values():
+        for graph in job.graphs:
+            time = graph.entry.changed or graph.entry.created or 0.0
+            if graph.content is not None:
+                yield time, graph.content.flink_versions, f"job graph of {job.job_id}"
+            elif graph.plan:
+                yield time, FlinkVersions("2.0"), "execution plans"
+    for job in cluster.jobs.values():
+        for checkpoint in job.checkpoints:
+            content = checkpoint.content
+            if content is not None:
+                time = content.completion_timestamp / 1000
+                yield time, content.flink_versions, f"checkpoint of {job.job_id}"
+
+
 def find_versions(cluster: Cluster) -> tuple[FlinkVersions, list[str]]:
-    """The releases that may have run the cluster, and why."""
+    """The releases that may have run the cluster, and why.
+
+    Where data of two releases lies side by side, as after an upgrade that was broken off, the one
+    that wrote last ran it last.
+    """
     found = FlinkVersions("1.13")
     because: list[str] = []
 
@@ -84,17 +105,11 @@ def find_versions(cluster: Cluster) -> tuple[FlinkVersions, list[str]]:
         if narrower != found:
             found = narrower
             because.append(f"{why}: Flink {versions}")
+        elif not found.overlaps(versions):
+            because.append(f"but {why}: Flink {versions}, and older")
 
-    for job in cluster.jobs.values():
-        for graph in job.graphs:
-            if graph.content is not None:
-                narrow(graph.content.flink_versions, f"job graph of {job.job_id}")
-            elif graph.plan:
-                narrow(FlinkVersions("2.0"), "execution plans")
-    for job in cluster.jobs.values():
-        for checkpoint in job.checkpoints:
-            if checkpoint.content is not None:
-                narrow(checkpoint.content.flink_versions, f"checkpoint of {job.job_id}")
+    for _, versions, why in sorted(_written(cluster), key=lambda each: -each[0]):
+        narrow(versions, why)
     if any(file.kind == "execution plan" for file in cluster.loose):
         narrow(FlinkVersions("2.0"), "files of execution plans")
     settings = cluster.settings

@@ -33,19 +33,25 @@ class FlinkVersions:
         number = _number(version)
         return _number(self.first) <= number and (self.last is None or number <= _number(self.last))
 
+    def overlaps(self, other: FlinkVersions) -> bool:
+        """Whether a release is in both."""
+        return _before(self.first, other.last) and _before(other.first, self.last)
+
     def __and__(self, other: FlinkVersions) -> FlinkVersions:
         """The releases that are in both; ``self`` when there are none: that is a contradiction."""
         first = max(self.first, other.first, key=_number)
         lasts = [last for last in (self.last, other.last) if last is not None]
         last = min(lasts, key=_number, default=None)
-        if last is not None and _number(last) < _number(first):
-            return self
-        return FlinkVersions(first, last)
+        return FlinkVersions(first, last) if self.overlaps(other) else self
 
     def __str__(self) -> str:
         if self.last is None:
             return f"{self.first} or later"
         return self.first if self.first == self.last else f"{self.first} to {self.last}"
+
+
+def _before(first: str, last: str | None) -> bool:
+    return last is None or _number(first) <= _number(last)
 
 
 @cache

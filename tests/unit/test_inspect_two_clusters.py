@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import base64
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from ha_cases.made import Made, clusters
 
+from hawork.inspect.checkpoints import decode_completed_checkpoint
+from hawork.inspect.cluster import Checkpoint, Cluster
+from hawork.inspect.entries import Entry
 from hawork.inspect.errors import UndecodableError
+from hawork.inspect.evidence import find_versions
 from hawork.inspect.pointers import FlinkPointer, Service, decode_pointer, encode_pointer
 from hawork.inspect.report import as_text, headline, verdict
+from hawork.inspect.versions import FlinkVersions
+from tests.flink_vectors import vector
 
 CLUSTERS = clusters()
 SIMILAR = ("flights", "flights-prod-2", "prod")
@@ -127,3 +134,26 @@ def test_a_root_that_is_wrong_is_told_with_the_path_that_there_is() -> None:
     said = verdict(made.look())
     assert "it has /flink/flights-prod: see" in said
     assert "high-availability.zookeeper.path.root and high-availability.cluster-id" in said
+
+
+def test_of_two_releases_the_one_that_wrote_last_is_taken() -> None:
+    """An upgrade that was broken off leaves data of both: the job that came first had decided."""
+    contents = {release: decode_completed_checkpoint(vector(f"{release}.completedCheckpoint"))
+                for release in ("1.18.1", "2.1.1")}  # fmt: skip
+    for newest in contents:
+        cluster = Cluster()
+        for number, (release, content) in enumerate(contents.items()):
+            pointer = Checkpoint(Entry("zookeeper", f"/{number}", b""), checkpoint_id=number)
+            moment = 2_000_000 if release == newest else 1_000_000
+            pointer.content = replace(content, completion_timestamp=moment)
+            cluster.job(f"{number:032x}").checkpoints.append(pointer)
+        versions, because = find_versions(cluster)
+        assert newest in versions
+        assert because[-1].startswith("but checkpoint of ")
+
+
+def test_overlapping_releases() -> None:
+    middle = FlinkVersions("1.18", "1.20")
+    assert middle.overlaps(FlinkVersions("1.20")) and middle.overlaps(FlinkVersions(last="1.18"))
+    assert not middle.overlaps(FlinkVersions("2.0")) and not FlinkVersions("2.0").overlaps(middle)
+    assert middle & FlinkVersions("2.0") == middle
