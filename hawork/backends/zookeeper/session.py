@@ -41,6 +41,8 @@ _SHARE_OF_SILENCE = 0.6
 """Part of the time without an answer for one connection; the rest is for another server."""
 _LOOK_AGAIN = 0.05
 """Seconds between looks for a first answer."""
+_UNOPENED = 0.5
+"""Seconds for closing a session that did not open: silent servers are not waited for once more."""
 _LOGIN = options.ZK_AUTHORIZATION.key
 _SASL_OPTIONS = f"{options.ZK_SASL_MECHANISM.key}, or what goes with it"
 
@@ -159,7 +161,8 @@ class ZooKeeperSession:
                 if self._client.refused_for >= refused:
                     raise self._unreachable("takes a connection")
                 if self._clock.monotonic() >= until:
-                    self.close()  # so that a login that is still under way says how it ended
+                    if self.settings.sasl is not None:
+                        self.close()  # so that a login that is still under way says how it ended
                     raise self._unreachable(f"answered within {seconds:g} s")
                 time.sleep(_LOOK_AGAIN)  # connections come and go while a login is refused
             if not root:
@@ -168,7 +171,7 @@ class ZooKeeperSession:
                     f"exist: create it (zkCli.sh create {self.settings.chroot}) or correct it"
                 )
         except BaseException:
-            self.close()
+            self._close(min(self.settings.close_wait, _UNOPENED))  # it holds nothing yet
             raise
 
     def _first_answer(self, until: float, seconds: float, briefly: bool) -> bool | None:
@@ -199,6 +202,9 @@ class ZooKeeperSession:
         Waits no longer than the option ``max-close-wait`` says. When no server can be told,
         the session ends by its timeout.
         """
+        self._close(self.settings.close_wait)
+
+    def _close(self, wait: float) -> None:
         with self._lock:
             if self._closed:
                 return
@@ -208,7 +214,7 @@ class ZooKeeperSession:
         # kazoo's stop has no bound: it waits for its threads.
         stopper = threading.Thread(target=self._stop, name="zookeeper-stop", daemon=True)
         stopper.start()
-        stopper.join(self.settings.close_wait)
+        stopper.join(wait)
 
     def _let_go(self) -> None:
         self._closed = True
