@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from hawork.backends.embedded.database import Database
 from hawork.backends.embedded.layout import create_database
+from hawork.core.errors import PossibleInconsistentStateError
 from hawork.inspect.embedded import read_embedded_store
 
 
@@ -55,6 +57,23 @@ def test_the_log_of_a_file_that_was_removed_is_not_that_of_the_next_one(tmp_path
     assert kept.read_bytes() == left
     create_database(path, "c")
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_a_write_into_a_file_that_is_there_no_more_is_in_doubt(tmp_path: Path, how: str) -> None:
+    """It was acknowledged, and gone with the file."""
+    database = Database(tmp_path, "c", 1.0)
+    with (
+        pytest.raises(PossibleInconsistentStateError, match="removed or replaced"),
+        database.writing() as connection,
+    ):
+        connection.execute("INSERT INTO pointer VALUES ('jobgraphs', 'job', 1, x'00')")
+        if how == "removed":
+            (tmp_path / "ha.db").unlink()
+        else:
+            create_database(tmp_path / "other", "c")
+            (tmp_path / "other").rename(tmp_path / "ha.db")
+    database.close()
 
 
 @pytest.mark.parametrize(

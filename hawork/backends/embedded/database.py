@@ -166,6 +166,19 @@ class Database:
                 f"it is unknown whether a write to {self._path} landed ({error}): "
                 "check the disk, then restart this process"
             ) from error
+        if self._durable and self._is_another():
+            raise PossibleInconsistentStateError(
+                f"it is unknown whether a write to {self._path} landed: the file was removed or "
+                "replaced meanwhile"
+            )
+
+    def _is_another(self) -> bool:
+        """Whether what is at the path now is not the file that this connection has open."""
+        try:
+            status = os.stat(self._name)
+        except OSError:
+            return True
+        return (status.st_dev, status.st_ino) != self._file
 
     def _current(self) -> sqlite3.Connection:
         """A connection to the file that is at the path *now*.
