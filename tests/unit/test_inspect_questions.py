@@ -246,3 +246,19 @@ def test_an_immutable_map_of_the_cluster_ends_each_jobmanager_that_leads() -> No
         else:
             assert (found.recovery.jobmanager, finding.severity) == ("starts", "stuck")
             assert found.recovery.jobs == whole.recovery.jobs
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_map_that_a_dump_lacks_may_have_lost_its_labels(live: bool) -> None:
+    """Real Flink 1.20.5 restores jobs from such; ``kubectl -l`` does not list them."""
+    made = copy.deepcopy(CLUSTERS["k8s120"])
+    job = made.jobs["inlined"]
+    for place in [name for name in made.store if name.endswith("-cluster-config-map")]:
+        del made.store[place]
+    for place in [name for name in made.store if job in name]:
+        del made.store[place]
+    cluster = made.look().cluster
+    cluster.live = live
+    told = [each for each in judge(cluster, 1795980000.0).findings if each.code == "HA206"]
+    assert len(told) == 1
+    assert ("labels (-l)" in str(told[0].evidence)) is not live

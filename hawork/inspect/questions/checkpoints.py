@@ -14,6 +14,7 @@ from hawork.inspect.questions.facts import (
     loose_checkpoints,
     named,
     on_kubernetes,
+    perhaps_unlabelled,
     several,
 )
 
@@ -380,6 +381,8 @@ def checkpoints_lost(facts: Facts) -> Iterator[Finding]:
         if unseen:
             evidence.append("storageDir was not looked at: a checkpoint may never have completed")
         assert job.place is not None
+        if not job.place_exists:
+            evidence += perhaps_unlabelled(facts.cluster, job.place)
         nothing = "from nothing"
         if job.savepoint is not None:
             nothing = f"from the savepoint it was first started from, {job.savepoint.url}"

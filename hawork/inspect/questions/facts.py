@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from hawork.inspect.cluster import Cluster, JobView, LooseFile, StoredPointer
-from hawork.inspect.finding import Finding
+from hawork.inspect.finding import Finding, Object
 from hawork.inspect.outcomes import Recovery
 from hawork.inspect.recovery import Fate, fate_of
 from hawork.inspect.versions import FlinkVersions
 
-__all__ = ["Check", "Facts", "age", "job_name", "named", "on_kubernetes", "several", "short"]
+__all__ = [
+    "Check", "Facts", "age", "job_name", "named", "on_kubernetes", "perhaps_unlabelled", "several",
+    "short",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,19 @@ Check: TypeAlias = Callable[[Facts], Iterable[Finding]]
 
 def on_kubernetes(facts: Facts) -> bool:
     return facts.cluster.backend == "kubernetes"
+
+
+def perhaps_unlabelled(cluster: Cluster, place: Object) -> tuple[str, ...]:
+    """What to make sure of before a ConfigMap that is not in a dump is taken for deleted.
+
+    Flink 1.20.5 finds its ConfigMaps by their names: it restores jobs from such without labels.
+    """
+    if cluster.live or place.kind != "configmap":
+        return ()
+    return (
+        "a dump by labels (-l) lacks a ConfigMap that lost them, and Flink finds it all the same: "
+        f"look with 'kubectl get configmap {place.name}'",
+    )
 
 
 def short(job_id: str) -> str:

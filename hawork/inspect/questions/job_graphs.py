@@ -12,6 +12,7 @@ from hawork.inspect.questions.facts import (
     job_name,
     named,
     on_kubernetes,
+    perhaps_unlabelled,
     several,
 )
 from hawork.inspect.recovery import reads_plans
@@ -203,6 +204,8 @@ def _all_lost(facts: Facts, lost: list[JobView]) -> Iterator[Finding]:
     what = "ConfigMap of the cluster" if on_kubernetes(facts) else "parent of the job graphs"
     there = "empty" if cluster.graphs_place_exists else "not there"
     evidence = [f"{what} {place.name} is {there}"]
+    if not cluster.graphs_place_exists:
+        evidence += perhaps_unlabelled(cluster, place)
     if kept := [job for job in lost if not job.lost]:
         have = "has" if len(kept) == 1 else "have"
         evidence.append(f"{several(len(kept), 'job')} still {have} checkpoints")
