@@ -41,6 +41,7 @@ class LocalStateStorage:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._was_there = False
         self._unflushed = UnflushedDirectories()
 
     def __repr__(self) -> str:
@@ -169,13 +170,21 @@ class LocalStateStorage:
 
     def _make_directory(self, directory: Path) -> None:
         if directory.is_dir():
+            self._was_there = True
             return
+        if self._was_there and not self._root.exists():
+            # Made anew below the place where it was mounted, it would hide when that is mended.
+            raise StoreUnavailableError(
+                f"{self._root} is not there any more: mount its file system again, or make it if "
+                "it was removed on purpose"
+            )
         missing = [directory]
         while not missing[-1].parent.is_dir():
             missing.append(missing[-1].parent)
         for folder in reversed(missing):
             with self._unflushed.changing(folder.parent), contextlib.suppress(FileExistsError):
                 folder.mkdir(mode=0o700)
+        self._was_there = True
 
     def _remove_empty_parents(self, path: Path) -> None:
         """Directories are there for their files only, as on an object store."""

@@ -14,7 +14,7 @@ from hawork import open_ha_services
 from hawork.backends.embedded import crash_lock
 from hawork.backends.embedded.crash_lock import CrashLock
 from hawork.backends.embedded.layout import create_database
-from hawork.core.errors import ConfigurationError
+from hawork.core.errors import ConfigurationError, StoreUnavailableError
 from hawork.core.flushing import flush_directory
 from hawork.ha.local_storage import LocalStateStorage
 
@@ -82,6 +82,25 @@ def test_a_file_that_cannot_be_renamed_while_it_is_open(
     storage.write("jobs/a/graph", b"1234", fresh=True)
     assert storage.read("jobs/a/graph") == b"1234"
     assert storage.list("jobs/a", unfinished=True) == ["graph"]
+
+
+def test_a_storage_dir_that_is_unmounted_is_not_made_anew_below_its_mount_point(
+    tmp_path: Path,
+) -> None:
+    """A job was acknowledged, and its files were hidden as soon as it was mounted again."""
+    mount, away = tmp_path / "mnt", tmp_path / "away"
+    storage = LocalStateStorage(mount / "ha" / "default")
+    storage.write("jobs/a/graph", b"1234")
+    mount.rename(away)
+    mount.mkdir()
+    for path in ("jobs/a/checkpoint", "b"):
+        with pytest.raises(StoreUnavailableError, match="is not there any more: mount"):
+            storage.write(path, b"5678", fresh=True)
+    assert not list(mount.iterdir())
+    mount.rmdir()
+    away.rename(mount)
+    storage.write("jobs/a/checkpoint", b"5678")
+    assert storage.read("jobs/a/graph") == b"1234"
 
 
 def test_a_leader_on_a_file_system_whose_directories_cannot_be_flushed(
