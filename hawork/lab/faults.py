@@ -280,8 +280,12 @@ class Faults:
         return self._harm("clear_scratch", name, self._stored.prepared_clearing(name))
 
     # --- a store that is a server --------------------------------------------------------
-    def expire_session(self, target: str = "leader") -> Event:
+    def expire_session(self, target: str = "leader", connected: bool = False) -> Event:
         """Close a JobManager's session with the store, as a timeout there would.
+
+        A timeout ends a session whose client is away, so that its connections are broken first.
+        With ``connected`` they are not, as when an administrator closes a session by hand: real
+        Flink 1.20.5 may never notice then.
 
         >>> lab.expire_session("leader")                                   # doctest: +SKIP
         """
@@ -292,8 +296,8 @@ class Faults:
         sessions = [session for session, owner in connections.items() if owner == name]
         if not sessions:
             raise LabError(f"{name} has no session with the store: choose a JobManager")
-        event = self._record("expire_session", name)
-        self._store.expire_session(name, self._config, sessions[-1])
+        event = self._record("expire_session", name, **({"how": "connected"} if connected else {}))
+        self._store.expire_session(name, self._config, sessions[-1], connected=connected)
         return event
 
     def partition(self, target: str = "leader", how: str = "cut") -> Event:

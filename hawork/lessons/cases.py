@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from hawork.core.events import EventKind
-from hawork.lessons.check import Check, answer, answers_of, safe
+from hawork.lessons.check import Check, Point, answer, answers_of, safe
 
 if TYPE_CHECKING:
     from hawork.lab.flink.cluster import FlinkCluster
@@ -56,26 +57,67 @@ def check_repair(lab: FlinkCluster) -> Check:
             started |= ended and event.facts["target"].startswith("jm")
         elif event.kind is EventKind.LEADERSHIP_CONFIRMED:
             leads = started
-    halves = _halves(lab.directory / "storage" / "job-result-store")
+    folder = lab.directory / "storage" / "job-result-store"
+    halves = _halves(folder)
+    kept = _Evidence.of(folder).looked_at(halves)
     return Check(
         (
             (f"every job result is a whole file{_but_for(halves)}", not halves),
+            *kept,
             ("a JobManager was started after the last one had ended", started),
             ("and a leader is there", leads),
         )
     )
 
 
-def _halves(folder: Path) -> list[str]:
-    """The names of the files that hold no JSON."""
+def _halves(folder: Path) -> list[Path]:
+    """The files that hold no JSON."""
     found = []
     for path in sorted(folder.rglob("*.json")):
         try:
             json.loads(path.read_bytes())
         except ValueError:
-            found.append(path.name)
+            found.append(path)
     return found
 
 
-def _but_for(names: list[str]) -> str:
-    return f", but for {', '.join(names)}" if names else ""
+def _but_for(halves: list[Path]) -> str:
+    return f", but for {', '.join(path.name for path in halves)}" if halves else ""
+
+
+class _Evidence:
+    """The damaged files that a check has seen, held open: where they are now, and if they are.
+
+    A file that is moved within its file system keeps its name somewhere; one that is deleted, or
+    moved to another file system, has none. Of what was never seen nothing is said.
+    """
+
+    _known: ClassVar[dict[Path, _Evidence]] = {}
+
+    def __init__(self) -> None:
+        self._files: dict[Path, tuple[BinaryIO, bytes]] = {}
+
+    @classmethod
+    def of(cls, folder: Path) -> _Evidence:
+        return cls._known.setdefault(folder, cls())
+
+    def looked_at(self, halves: list[Path]) -> list[Point]:
+        """A point for each file that was seen damaged before and is not there any more."""
+        for path in halves:
+            if path in self._files:
+                self._files.pop(path)[0].close()
+            file = path.open("rb")
+            self._files[path] = file, file.read()
+        gone = {path: seen for path, seen in self._files.items() if path not in halves}
+        return [_kept(path, *seen) for path, seen in gone.items()]
+
+
+def _kept(path: Path, file: BinaryIO, content: bytes) -> Point:
+    wish = f"{path.name} is kept, so that an operator can find out how it came about"
+    if os.fstat(file.fileno()).st_nlink == 0:
+        deleted = "it was deleted, or moved to another file system; damage it again, and move it"
+        return f"{wish}: {deleted} within this one", False
+    file.seek(0)
+    if file.read() != content:
+        return f"{wish}: it was written over; damage it again, and move it", False
+    return wish, True

@@ -75,6 +75,18 @@ def test_no_link_is_dead_and_nothing_comes_from_a_network(site: Path) -> None:
     assert dead == []
 
 
+def test_next_at_the_foot_of_a_lesson_leads_where_the_lesson_does(site: Path) -> None:
+    wrong = {}
+    for name in LESSONS:
+        page = (site / "notebooks" / f"{name}.html").read_text(encoding="utf-8")
+        text = (ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8")
+        said = re.findall(r"\bNext: \[[^\]]+\]\((\w+)\.ipynb\)", text)
+        (foot,) = re.findall(r'<a class="next-page" href="([^"]+)"', page)
+        if said and foot != f"{said[-1]}.html":
+            wrong[name] = foot
+    assert wrong == {}
+
+
 def test_every_public_name_has_its_docstring_on_a_page(site: Path) -> None:
     import hawork
     import hawork.lab

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +23,6 @@ from hawork.lessons import (
     check_fencing,
     check_incident,
     check_lock,
-    check_repair,
     check_restart,
     check_results,
     check_retrieval,
@@ -253,22 +251,6 @@ def no_second_try(config_map: TinyConfigMap, me: str) -> bool:
     return holder is None and config_map.replace(version, me)
 
 
-def dead_cluster() -> Story:
-    return Story().started(0, "jm-1").leads(0.5, "jm-1").died(2, "jm-1")
-
-
-def repair(story: Story, content: str = "{}") -> Callable[[Path], Check]:
-    def ask(folder: Path) -> Check:
-        results = folder / "storage" / "job-result-store" / "lab"
-        results.mkdir(parents=True)
-        (results / "b_DIRTY.json").write_text(content)
-        lab = lab_of(story)
-        lab.directory = folder
-        return check_repair(lab)
-
-    return ask
-
-
 def also(change: str, value: Any = 0) -> dict[str, Any]:
     return {**ANSWERS, change: value}
 
@@ -436,25 +418,6 @@ def test_a_wrong_answer_is_refused_with_a_sentence(check: Any, ask: Asked, said:
     assert not told.passed, str(told)
     refused = "\n".join(f"✗ {sentence}" for sentence, good in told.points if not good)
     assert said in refused, str(told)
-
-
-NO_REPAIR = [
-    (repair(dead_cluster(), '{"result":{"id":'), "a whole file, but for b_DIRTY.json"),
-    (repair(dead_cluster(), ""), "a whole file, but for b_DIRTY.json"),
-    (repair(dead_cluster()), "✗ a JobManager was started after the last one had ended"),
-    (repair(dead_cluster().fault(4, "restart", "jm-1")), "✗ and a leader is there"),
-    (repair(dead_cluster().fault(4, "restart", "tm-1").leads(7, "jm-1")), "✗ a JobManager was st"),
-    (repair(dead_cluster().fault(4, "restart", "jm-1").leads(7, "jm-1").died(8, "jm-1")),
-     "✗ a JobManager was started"),
-    (repair(Story()), "✗ and a leader is there"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("ask", "said"), NO_REPAIR)
-def test_what_is_not_a_repair(tmp_path: Path, ask: Callable[[Path], Check], said: str) -> None:
-    told = ask(tmp_path)
-    assert not told.passed
-    assert said in str(told), str(told)
 
 
 def test_every_check_has_a_table() -> None:

@@ -47,7 +47,9 @@ class GivenStore:
     def heal(self) -> PreparedFault:
         raise LabError(f"heal {self._why}")
 
-    def expire_session(self, process: str, config: Configuration, session: str) -> None:
+    def expire_session(
+        self, process: str, config: Configuration, session: str, *, connected: bool = False
+    ) -> None:
         raise LabError(self.no_sessions)
 
     def server_data(self) -> Sequence[Path]:

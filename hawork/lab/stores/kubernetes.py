@@ -102,7 +102,9 @@ class KubernetesStore:
         self.control_plane.resume()
         self.control_plane.restart()
 
-    def expire_session(self, process: str, config: Configuration, session: str) -> None:
+    def expire_session(
+        self, process: str, config: Configuration, session: str, *, connected: bool = False
+    ) -> None:
         raise LabError(self.no_sessions)
 
     def server_data(self) -> Sequence[Path]:

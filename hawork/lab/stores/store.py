@@ -52,7 +52,10 @@ class LabStore(Protocol):
     def heal(self) -> PreparedFault:
         """End every partition and outage."""
 
-    def expire_session(self, process: str, config: Configuration, session: str) -> None: ...
+    def expire_session(
+        self, process: str, config: Configuration, session: str, *, connected: bool = False
+    ) -> None:
+        """Close a process's session, on its connection or, unless ``connected``, without one."""
 
     def server_data(self) -> Sequence[Path]:
         """Where each ZooKeeper server of the lab's own keeps its transactions; else none."""

@@ -113,15 +113,17 @@ class ZooKeeperStore:
             self._servers.resume()
             self._servers.restart()
 
-    def expire_session(self, process: str, config: Configuration, session: str) -> None:
+    def expire_session(
+        self, process: str, config: Configuration, session: str, *, connected: bool = False
+    ) -> None:
         from hawork.backends.zookeeper.supervision import release_leadership
         from hawork.servers.zookeeper.sessions import session_ticket
 
         # A session ends by its timeout while its client is away, and never on an open connection:
-        # that would tell the client that its znodes go before it hears of the end, and a follower
-        # would go on answering its pings.
+        # that tells the client that its znodes go before it hears of the end, and a follower may
+        # go on answering its pings.
         with contextlib.ExitStack() as away:
-            for proxy in self._proxies.get(process, ()):
+            for proxy in () if connected else self._proxies.get(process, ()):
                 away.enter_context(proxy.severed())
             release_leadership(config, session_ticket(int(session, 16)))
 
