@@ -170,6 +170,23 @@ def test_a_cluster_map_is_never_made_without_a_lock(tmp_path: Path) -> None:
     assert plan.after.recovery.jobmanager == "starts"
 
 
+def test_what_the_api_server_would_refuse_is_not_planned(tmp_path: Path) -> None:
+    """No key of an immutable ConfigMap changes; its annotations do."""
+    case = ha_cases.unpack("k8s120-older-ha-file-missing", tmp_path)
+    file = Path(case.store["configmaps"])
+    listing = yaml.safe_load(file.read_text())
+    for item in listing["items"]:
+        item["immutable"] = True
+    file.write_text(yaml.safe_dump(listing))
+    plan = plan_repair(
+        Sources(config=case.config, storage=case.storage, mapping=MAPPING, **case.store)
+    )
+    assert plan.repairs == ()
+    why = {finding.code: why for finding, why in plan.plan.left}
+    assert why["HA101"].endswith("-config-map is immutable: see HA607 first")
+    assert "create it again from the backup without immutable" in why["HA607"]
+
+
 def test_a_storage_that_is_not_mounted_is_not_a_damage(tmp_path: Path) -> None:
     case = ha_cases.unpack("zk120-healthy", tmp_path)
     empty = tmp_path / "files"

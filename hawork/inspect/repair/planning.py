@@ -31,17 +31,11 @@ from hawork.inspect.pointers import FlinkPointer, encode_counter, encode_pointer
 from hawork.inspect.recovery import reads_plans, running_versions
 from hawork.inspect.repair.changes import ANNOTATION, CONFIGMAP, FILE, KEY, ZNODE, Change, Repair
 from hawork.inspect.repair.image import Image
-from hawork.inspect.repair.plans import Plan
+from hawork.inspect.repair.plans import ASKED, Plan
 from hawork.inspect.repair.released_lock import released_lock
 from hawork.inspect.stored_files import comparable_url
 
-__all__ = ["ASKED", "plan"]
-
-ASKED: Final = {
-    "HA303": "the result says that the job is done: if it should run all the same, name HA303 with "
-    "--only, which moves the result away",
-}
-"""Repairs that are made only when they are asked for, and why."""
+__all__ = ["plan"]
 
 _ALL_GONE: Final = (
     "none of the files that the pointers name is in the storage: mount it, or map it, first"
@@ -88,7 +82,11 @@ class _Planner:
         if action is None:
             raise _NotRepairableError(f"no single change mends it: {finding.safe}")
         repairs = []
+        fixed = {each.name for each in self.cluster.maps if each.immutable}
         for why, changes in action(self, finding):
+            if held := [each for each in changes if each.object.kind == KEY
+                        and each.object.name in fixed]:  # fmt: skip
+                raise _NotRepairableError(f"{held[0].object.name} is immutable: see HA607 first")
             fresh = tuple(each for each in changes if each.object not in self._touched)
             if fresh:
                 self._touched.update(each.object for each in fresh)

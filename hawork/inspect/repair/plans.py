@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from hawork.inspect.finding import Finding
 from hawork.inspect.repair.changes import Change, Repair
 
-__all__ = ["Plan"]
+__all__ = ["ASKED", "Plan"]
+
+ASKED: Final = {
+    "HA303": "the result says that the job is done: if it should run all the same, name HA303 with "
+    "--only, which moves the result away",
+}
+"""Repairs that are made only when they are asked for, and why."""
 
 
 @dataclass(frozen=True)
