@@ -45,6 +45,7 @@ _BACKENDS: Final = {
 
 
 _FILES: Final = ("config.yaml", "flink-conf.yaml")
+_RESULTS: Final = "job-result-store.storage-path"
 _IDS: Final = (
     ("kubernetes.cluster-id", "name"), ("high-availability.cluster-id", "name"),
     ("kubernetes.namespace", "namespace"),
@@ -210,8 +211,9 @@ def _of_kubernetes(thing: Mapping[str, Any], name: str) -> Settings:
     """What ``kubectl get -o yaml`` prints of what holds a configuration: its ConfigMap, or the
     ``FlinkDeployment`` of the Flink Kubernetes Operator.
 
-    Source: ``FlinkConfMountDecorator``, which names the file; ``FlinkConfigBuilder`` and
-    ``KubernetesClusterDescriptor``, which set the ids.
+    Source: ``FlinkConfMountDecorator``, which names the file; ``FlinkConfigBuilder``,
+    ``ApplicationReconciler`` and ``KubernetesClusterDescriptor``, which set the ids; and the folder
+    of results, a new one for each start.
     """
     found = []
     for item in _items(thing):
@@ -222,9 +224,18 @@ def _of_kubernetes(thing: Mapping[str, Any], name: str) -> Settings:
                 break
         else:
             if item.get("kind") == "FlinkDeployment":
-                ids = {key: str(metadata[each]) for key, each in _IDS if each in metadata}
-                values = ids | _flat(_map(spec, "flinkConfiguration"))
-                found.append(Settings(values, name, tuple(_problems(values))))
+                values = {key: str(metadata[each]) for key, each in _IDS if each in metadata}
+                job = _map(_map(item, "status"), "jobStatus").get("jobId")
+                if isinstance(job, str) and "job" in spec:
+                    values["$internal.pipeline.job-id"] = job
+                values |= _flat(_map(spec, "flinkConfiguration"))
+                problems = _problems(values)
+                if "job" in spec and _RESULTS not in values:
+                    problems.append(
+                        f"results of jobs lie where the operator chose, by {_RESULTS} in the "
+                        f"ConfigMap flink-config-{metadata.get('name', '')}: give that"
+                    )
+                found.append(Settings(values, name, tuple(problems)))
     if len(found) == 1:
         return found[0]
     amount = f"{len(found)} configurations" if found else "no configuration"

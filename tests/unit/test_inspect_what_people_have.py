@@ -4,6 +4,7 @@ ConfigMaps in a folder, a backup of Velero's; and files that are none of these.
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import tarfile
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from hawork.core.errors import ConfigurationError
+from hawork.inspect.applications import is_of_application
 from hawork.inspect.configmaps import read_configmaps
 from hawork.inspect.settings import parse_settings, read_settings
 from hawork.inspect.sources import Sources, cluster_of
@@ -61,6 +63,22 @@ def test_the_operator_sets_the_ids_that_its_resource_does_not() -> None:
     settings = parse_settings(yaml.safe_dump(DEPLOYMENT), "deployment.yaml")
     assert settings.cluster_id == "orders"
     assert settings.get("kubernetes.namespace") == "other"
+
+
+def test_of_an_application_the_operator_knows_more_than_its_resource_says() -> None:
+    """It sets the id of the job, and a folder of results with a random name at each start."""
+    job = "62f6a8b83a1b44313a74d89f6e50b70c"
+    deployment: dict[str, Any] = copy.deepcopy(DEPLOYMENT)
+    deployment["spec"]["job"] = {"jarURI": "local:///a.jar"}
+    deployment["status"] = {"jobStatus": {"jobId": job}}
+    settings = parse_settings(yaml.safe_dump(deployment), "deployment.yaml")
+    assert is_of_application(job, settings)
+    assert not is_of_application(job[::-1], settings)
+    (problem,) = settings.problems
+    assert "in the ConfigMap flink-config-orders: give that" in problem
+    options = deployment["spec"]["flinkConfiguration"]
+    options["job-result-store.storage-path"] = "s3://prod/flink/results"
+    assert parse_settings(yaml.safe_dump(deployment), "deployment.yaml").problems == ()
 
 
 @pytest.mark.parametrize(("text", "reason"), [
