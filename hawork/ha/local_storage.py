@@ -21,6 +21,7 @@ from hawork.ha.state_storage import checked_path
 from hawork.ha.unflushed import UnflushedDirectories
 
 _TRIES = 20
+_MOST_FOUND = 10_000
 
 _OF_THE_FILE = frozenset(
     {errno.EACCES, errno.EPERM, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO,
@@ -42,6 +43,8 @@ class LocalStateStorage:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._was_there = False
+        self._found: set[Path] = set()
+        """Directories whose own names are on the disk, or are remembered as unflushed."""
         self._unflushed = UnflushedDirectories()
 
     def __repr__(self) -> str:
@@ -171,6 +174,7 @@ class LocalStateStorage:
     def _make_directory(self, directory: Path) -> None:
         if directory.is_dir():
             self._was_there = True
+            self._trust_no_name_of(directory)
             return
         if self._was_there and not self._root.exists():
             # Made anew below the place where it was mounted, it would hide when that is mended.
@@ -185,6 +189,19 @@ class LocalStateStorage:
             with self._unflushed.changing(folder.parent), contextlib.suppress(FileExistsError):
                 folder.mkdir(mode=0o700)
         self._was_there = True
+        self._trust_no_name_of(directory)
+
+    def _trust_no_name_of(self, directory: Path) -> None:
+        """Another process may have made it, and died before it flushed the directory above it."""
+        if directory in self._found:
+            return
+        if len(self._found) > _MOST_FOUND:
+            self._found.clear()
+        for each in (directory, *directory.parents):
+            if each in self._found or not each.is_relative_to(self._root) or each == self._root:
+                return
+            self._unflushed.add(each.parent)
+            self._found.add(each)
 
     def _remove_empty_parents(self, path: Path) -> None:
         """Directories are there for their files only, as on an object store."""
@@ -194,9 +211,10 @@ class LocalStateStorage:
             try:
                 parent.rmdir()
             except FileNotFoundError:
-                continue
+                pass
             except OSError:
                 return
+            self._found.discard(parent)  # another process may make it anew
 
 
 def _write_file(target: Path, data: bytes, fresh: bool) -> None:

@@ -96,7 +96,7 @@ def test_a_submission_waits_for_its_bytes_and_for_each_directory_once(
     stores.job_graphs.put(graph())
     waited = disk.taken()
     assert waited[0] == "file"
-    assert sorted(waited[1:]) == ["jobs", FOLDER, f"{FOLDER}/blob"]
+    assert sorted(waited[1:]) == [".", "jobs", FOLDER, f"{FOLDER}/blob"]
 
 
 def test_a_checkpoint_waits_for_its_bytes_and_its_directory(on_disk: World, disk: Disk) -> None:
@@ -177,6 +177,17 @@ def test_what_changes_while_the_disk_is_busy_is_flushed_again(
     for _ in range(3):
         directories.flush(tmp_path / "a" / "b")
     assert flushed.count(tmp_path / "a") == 2
+
+
+def test_a_folder_that_another_process_made_and_did_not_flush(disk: Disk) -> None:
+    """It was killed in the middle of a submission, and this one goes on in its folder."""
+    LocalStateStorage(disk.root).write("jobs/a/mark", b"", flush=False)
+    assert disk.taken() == []
+    storage = LocalStateStorage(disk.root)
+    storage.write("jobs/a/graph", b"1")
+    assert sorted(disk.taken()) == [".", "file", "jobs", "jobs/a"]
+    storage.write("jobs/a/again", b"1")
+    assert sorted(disk.taken()) == ["file", "jobs/a"]
 
 
 @pytest.mark.parametrize("what", ["folder", "file"])
