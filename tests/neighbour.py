@@ -41,7 +41,7 @@ def as_neighbour(code: str, given: Any = None) -> Any:
     """What ``code`` tells, as another user, of what it is ``given``. Its imports came before."""
     done = subprocess.run(
         [sys.executable, "-c", _BECOME + code],
-        input=json.dumps(given), capture_output=True, text=True, timeout=60, check=False,
+        input=json.dumps(given), capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout) if done.stdout else None

@@ -49,13 +49,13 @@ def test_library_use_takes_a_dozen_lines_and_hands_over(tmp_path: Path) -> None:
     retriever = hawork.LeaderRetriever()
     with hawork.open_ha_services(config) as ha, running(program) as first:
         ha.leader_retrieval("my-service", retriever)
-        leader = retriever.wait_for_leader(30)
+        leader = retriever.wait_for_leader(60)
         assert leader.address == "http://127.0.0.1:8081"
         with running(program) as second:
-            eventually(lambda: len(list(tmp_path.rglob("*.lock"))) == 2, timeout=30)
-            first.communicate("\n", timeout=30)
+            eventually(lambda: len(list(tmp_path.rglob("*.lock"))) == 2)
+            first.communicate("\n", timeout=120)
             assert first.returncode == 0
-            successor = retriever.wait_for_leader(30, different_from=leader.session_id)
+            successor = retriever.wait_for_leader(60, different_from=leader.session_id)
             assert successor.session_id != leader.session_id
             os.kill(second.pid, signal.SIGKILL)
 

@@ -10,11 +10,11 @@ T = TypeVar("T")
 
 
 def eventually(
-    predicate: Callable[[], T | None], timeout: float = 10.0, interval: float = 0.005
+    predicate: Callable[[], T | None], timeout: float = 60.0, interval: float = 0.005
 ) -> T:
     """The first true value of ``predicate``; ``AssertionError`` after ``timeout`` seconds.
 
-    Polls, because it waits for things that cannot notify. An ``AssertionError`` inside the
+    Polls, because it waits for things that cannot notify; the end only keeps a test from hanging. An ``AssertionError`` inside the
     predicate counts as false and is shown when time is up.
     """
     deadline = time.monotonic() + timeout

@@ -68,7 +68,7 @@ class RecordingContender:
         return [value for kind, value in self.calls if kind == "error"]
 
     def wait_for_grant(
-        self, timeout: float = 10.0, different_from: LeaderSessionID | None = None
+        self, timeout: float = 60.0, different_from: LeaderSessionID | None = None
     ) -> LeaderSessionID:
         """The present session id, once there is one that is not ``different_from``."""
         granted = lambda: self.session_id not in (None, different_from)  # noqa: E731
@@ -77,7 +77,7 @@ class RecordingContender:
                 raise AssertionError(f"leadership was not granted within {timeout:g} s")
             return self.session_id
 
-    def wait_for_revoke(self, timeout: float = 10.0) -> None:
+    def wait_for_revoke(self, timeout: float = 60.0) -> None:
         """Return once the contender does not lead."""
         with self._changed:
             if not self._changed.wait_for(lambda: self.session_id is None, timeout):

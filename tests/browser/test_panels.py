@@ -383,7 +383,7 @@ def test_a_restarted_kernel_leaves_views_that_say_so_and_no_process(
     page.locator(".jp-Dialog").get_by_role("button", name="Confirm").click()
     expect(page.locator("[data-life=orphaned]")).to_have_count(1, timeout=30_000)
     expect(page.locator(".hw-trouble")).to_contain_text("The kernel has ended")
-    eventually(lambda: not any(each.is_running() for each in of_the_lab), timeout=10.0)
+    eventually(lambda: not any(each.is_running() for each in of_the_lab))
     wait_until_idle(page)
 
 

@@ -39,7 +39,7 @@ def test_the_tour_runs(page: Page, jupyter: JupyterLab, complaints: list[str]) -
 
 
 @pytest.mark.browser
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_what_is_printed_breaks_between_words_also_without_a_panel(
     page: Page, jupyter: JupyterLab
 ) -> None:

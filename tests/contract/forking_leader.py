@@ -36,7 +36,7 @@ def main(values: dict[str, Any], what: str, seconds: float) -> None:
     with hawork.open_ha_services(values) as ha:
         election = ha.leader_election("service")
         election.start(contender)
-        session_id = contender.wait_for_grant(30)
+        session_id = contender.wait_for_grant()
         election.confirm_leadership(session_id, "http://127.0.0.1:1").result(30)
         stores = ha.stores(session_id)
 

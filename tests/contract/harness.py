@@ -14,7 +14,7 @@ from hawork.ha.leader_election import LeaderElectionDriver
 from hawork.ha.leader_retrieval import LeaderRetrievalDriver
 from hawork.ha.pointer_store import Namespace, PointerStore
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 """Seconds after which something that should have happened counts as not happening."""
 
 

@@ -32,7 +32,7 @@ def main(directory: Path) -> None:
     with LabCluster(2, 1, directory=directory / "lab", options=options, slots=4, keep=True) as lab:
         scenario = Scenario(lab, directory)
         running = scenario.submit("counts", end=6000, rate=2000, parallelism=1)
-        eventually(lambda: running.details.checkpoints > 0, timeout=20)
+        eventually(lambda: running.details.checkpoints > 0)
         filler = fill(storage)
         try:
             refused = scenario.submit("counts", parallelism=1)

@@ -66,13 +66,13 @@ class Scenario:
 
     def check_exact(self, job: Job, end: int = 3000, output: Path | None = None) -> None:
         """The job finished, and its output is that of a run without any fault."""
-        details = job.wait(timeout=60)
+        details = job.wait(timeout=120)
         assert details.status is JobStatus.FINISHED, details.failure
         self.check_exact_files(output or Path(job.config["output"]), end)
 
     def check_exact_copies(self, job: Job, end: int) -> None:
         """The job finished, and every number came out exactly once."""
-        details = job.wait(timeout=60)
+        details = job.wait(timeout=120)
         assert details.status is JobStatus.FINISHED, details.failure
         found = sorted(row["number"] for row in read_output(Path(job.config["output"])))
         assert found == list(range(end))
@@ -91,9 +91,9 @@ class Scenario:
     def check_no_ha_data_left(self, job: Job) -> None:
         """The result is stored once and clean; nothing else of the job is left in HA data."""
         job_id = job.job_id
-        eventually(lambda: self._result_files(job_id) == [f"{job_id}.json"], timeout=20)
-        eventually(lambda: not self._job_directory(job_id).exists(), timeout=20)
-        eventually(lambda: not self._rows_of(job_id), timeout=20)
+        eventually(lambda: self._result_files(job_id) == [f"{job_id}.json"])
+        eventually(lambda: not self._job_directory(job_id).exists())
+        eventually(lambda: not self._rows_of(job_id))
 
     def check_verdict(self) -> None:
         """Leaders, writes, jobs and checkpoints were as they must be, by the event log."""
@@ -135,6 +135,6 @@ def wait_for_event(lab: LabCluster, kind: EventKind, since: float = 0.0, **wante
                 return event
         return None
 
-    event = eventually(found, timeout=30)
+    event = eventually(found)
     assert event is not None
     return event

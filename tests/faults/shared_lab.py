@@ -91,7 +91,7 @@ def mend(lab: LabCluster) -> None:
         if not state.alive:
             lab.restart(name)
     lab.leader()
-    eventually(lambda: len(lab.client.taskmanagers()) == TASK_MANAGERS, timeout=30)
+    eventually(lambda: len(lab.client.taskmanagers()) == TASK_MANAGERS)
 
 
 def passed(request: pytest.FixtureRequest) -> bool:

@@ -77,8 +77,8 @@ def _run(scenario: Scenario, source: random.Random, faults: int, mean_pause: flo
         load.top_up()
     chaos.end()
     load.check()
-    eventually(lambda: not task_processes(), timeout=20)
-    eventually(lambda: len(lab.client.taskmanagers()) == TASK_MANAGERS, timeout=20)
+    eventually(lambda: not task_processes())
+    eventually(lambda: len(lab.client.taskmanagers()) == TASK_MANAGERS)
     scenario.check_verdict()
     _check_nothing_but_results(lab.directory / "storage")
     check_every_death_was_wanted(lab.event_list())
@@ -132,7 +132,7 @@ def check_no_process_is_left(before: list[psutil.Process]) -> None:
     def processes() -> list[psutil.Process]:
         return [each for each in psutil.Process().children(recursive=True) if each not in before]
 
-    eventually(lambda: not processes(), timeout=10)
+    eventually(lambda: not processes())
 
 
 def _print_figures(events: list[Event], chaos: Chaos, load: Load, writes: int) -> None:

@@ -33,7 +33,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenario]:
         yield scenario
         assert good.details.status is JobStatus.RUNNING, "however long the others took"
         good.cancel()
-        assert good.wait(timeout=30).restarts == 0, "the good job did not notice anything"
+        assert good.wait(timeout=60).restarts == 0, "the good job did not notice anything"
         found = sorted(row["number"] for row in read_output(Path(good.config["output"])))
         assert found and found == list(range(len(found)))
 
@@ -52,7 +52,7 @@ def test_user_code_that_fails_fails_its_job_only(
     shared: Scenario, function: str, reason: str
 ) -> None:
     job = shared.submit(function, parallelism=1, restart_strategy=ONCE)
-    details = job.wait(timeout=30)
+    details = job.wait(timeout=120)
     assert details.status is JobStatus.FAILED
     assert details.failure is not None
     assert reason in details.failure
@@ -69,7 +69,7 @@ def test_user_code_that_hangs_is_ended_by_the_checkpoint_timeout(shared: Scenari
         restart_strategy=ONCE,
     )
     job_id = shared.lab.client.submit(submission)
-    details = shared.lab.client.wait(job_id, timeout=30)
+    details = shared.lab.client.wait(job_id, timeout=120)
     assert details.status is JobStatus.FAILED
     assert "its user code may hang" in str(details.failure)
 
@@ -84,7 +84,7 @@ def test_user_code_that_cannot_be_imported(shared: Scenario) -> None:
         submission = JobSubmission(
             pack_artifact({"broken.py": source}), "broken:build", restart_strategy=ONCE
         )
-        details = shared.lab.client.wait(shared.lab.client.submit(submission), timeout=30)
+        details = shared.lab.client.wait(shared.lab.client.submit(submission), timeout=120)
         assert details.status is JobStatus.FAILED
         assert reason in str(details.failure).lower()
 
@@ -95,7 +95,7 @@ def test_more_parallelism_than_slots_waits_says_why_and_fails(shared: Scenario) 
         time.sleep(0.02)
     assert "needs 4 slots" in failure
     assert "of 3 are free" in failure
-    details = job.wait(timeout=30)
+    details = job.wait(timeout=120)
     assert details.status is JobStatus.FAILED
     assert "no slots in 1 s" in str(details.failure)
 
@@ -145,7 +145,7 @@ def test_a_job_id_is_used_once(shared: Scenario) -> None:
     other = JobSubmission(GOOD, "good:build", job_id=job_id)
     with pytest.raises(JobSubmissionError, match=job_id):
         shared.lab.client.submit(other)
-    shared.lab.client.wait(job_id, timeout=30)
+    shared.lab.client.wait(job_id, timeout=120)
     assert shared.lab.client.submit(submission) == job_id, "its end is the answer"
     assert shared.lab.client.job(job_id).status is JobStatus.FINISHED
     shared.check_exact_files(Path(config["output"]), 100)
@@ -168,7 +168,7 @@ def test_a_second_run_into_the_same_output_is_refused(shared: Scenario) -> None:
         submission = JobSubmission(
             pack_artifact(JOBS), "counting:counts", config=config, restart_strategy=ONCE
         )
-        return shared.lab.client.wait(shared.lab.client.submit(submission), timeout=30)
+        return shared.lab.client.wait(shared.lab.client.submit(submission), timeout=120)
 
     assert run().status is JobStatus.FINISHED
     second = run()
@@ -182,15 +182,15 @@ def test_of_two_jobs_with_one_output_the_second_is_refused(shared: Scenario) -> 
     output = Path(first.config["output"])
     link = shared.directory / "another-way"
     link.symlink_to(output)
-    eventually(lambda: first.details.checkpoints > 0, timeout=30)
+    eventually(lambda: first.details.checkpoints > 0)
     config = {**first.config, "output": str(link)}
     second = shared.lab.submit(f"{JOBS}:endless", config=config, parallelism=1)
-    details = second.wait(timeout=30)
+    details = second.wait(timeout=120)
     assert details.status is JobStatus.FAILED
     assert f"belongs to job {first.job_id}" in str(details.failure)
     assert first.details.status is JobStatus.RUNNING
     first.cancel()
-    assert first.wait(timeout=30).restarts == 0
+    assert first.wait(timeout=60).restarts == 0
     found = sorted(row["number"] for row in read_output(output))
     assert found and found == list(range(len(found)))
 

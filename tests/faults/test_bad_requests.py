@@ -46,7 +46,7 @@ def ask(
     headers: dict[str, str] | None = None,
 ) -> tuple[int, Any, http.client.HTTPResponse]:
     url = urllib.parse.urlsplit(address)
-    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=10)
+    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=60)
     try:
         connection.request(method, path, body, headers or {})
         response = connection.getresponse()
@@ -124,7 +124,7 @@ def test_a_taskmanager_that_proves_nothing_is_hung_up_on(lab: LabCluster, first:
 
 def test_a_request_that_is_too_large(lab: LabCluster) -> None:
     url = urllib.parse.urlsplit(leader(lab))
-    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=10)
+    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=60)
     connection.putrequest("POST", "/v1/jobs")
     for name, value in with_token(lab, **{"Content-Length": str(10 * LIMIT)}).items():
         connection.putheader(name, value)
@@ -274,7 +274,7 @@ def start_jobmanager(lab: LabCluster, directory: Path, line: str) -> str:
         [sys.executable, "-m", "hawork.runtime", "jobmanager", "--config", path, "--name", "jm-x"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 1

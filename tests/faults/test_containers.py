@@ -62,14 +62,14 @@ def test_containers_with_the_same_process_ids_share_an_embedded_store(tmp_path: 
     with contextlib.ExitStack() as running:
         leader = running.enter_context(container("jobmanager", path, tmp_path / "jm-1.log"))
         client = running.enter_context(ClusterClient(config))
-        first = client.leader(timeout=30).address
+        first = client.leader(timeout=60).address
         for role, name in (
             ("jobmanager", "jm-2"),
             ("taskmanager", "tm-1"),
             ("taskmanager", "tm-2"),
         ):
             running.enter_context(container(role, path, tmp_path / f"{name}.log"))
-        eventually(lambda: len(client.taskmanagers()) == 2, timeout=30)
+        eventually(lambda: len(client.taskmanagers()) == 2)
         job_id = client.submit(
             make_submission(
                 f"{JOBS}:counts",
@@ -78,7 +78,7 @@ def test_containers_with_the_same_process_ids_share_an_embedded_store(tmp_path: 
                 checkpoint_interval="100 ms",
             )
         )
-        eventually(lambda: client.job(job_id).checkpoints > 0, timeout=30)
+        eventually(lambda: client.job(job_id).checkpoints > 0)
         names = {each["id"] for each in client.taskmanagers()}
         leader.kill()
         # The file lock tells the standby, although the lease has ten minutes to go.

@@ -91,7 +91,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
 ) -> None:
     """The output stays exact, although the newest checkpoint had committed some of it."""
     job = patient.submit("copies", end=4000, rate=1500, checkpoint_interval="300 ms")
-    eventually(lambda: len(checkpoint_files(patient, job.job_id)) >= 2, timeout=20)
+    eventually(lambda: len(checkpoint_files(patient, job.job_id)) >= 2)
     leader = patient.lab.leader()
     patient.lab.pause(leader)
     (older, _), (newest, path) = checkpoint_files(patient, job.job_id)[-2:]
@@ -112,7 +112,7 @@ def test_a_job_none_of_whose_checkpoints_is_readable_waits_and_loses_nothing(
     """Starting anew would repeat output, failing would delete what can be repaired."""
     job = patient.submit("copies", end=4000, rate=1500, checkpoint_interval="300 ms")
     other = patient.submit("counts", end=3000, rate=3000)
-    eventually(lambda: checkpoint_files(patient, job.job_id), timeout=20)
+    eventually(lambda: checkpoint_files(patient, job.job_id))
     leader = patient.lab.leader()
     patient.lab.pause(leader)
     damaged = [path for _, path in checkpoint_files(patient, job.job_id)]
@@ -123,7 +123,7 @@ def test_a_job_none_of_whose_checkpoints_is_readable_waits_and_loses_nothing(
         truncate(path)
     patient.lab.kill(leader)
     patient.check_exact(other)
-    details = eventually(lambda: job.details if job.details.failure else None, timeout=20)
+    details = eventually(lambda: job.details if job.details.failure else None)
     assert details is not None
     assert not details.status.globally_terminal
     assert "checkpoints is readable" in str(details.failure)
@@ -214,7 +214,7 @@ def test_a_dirty_result_written_by_flink_is_cleaned_up(shared: Scenario) -> None
         '"accumulator-results":{},"net-runtime":42},"version":1}'
     )
     shared.lab.kill("leader")
-    eventually(lambda: (directory / f"{job_id}.json").exists(), timeout=20)
+    eventually(lambda: (directory / f"{job_id}.json").exists())
     details = shared.lab.client.job(job_id)
     assert (details.status, details.duration) == (JobStatus.FINISHED, 42)
 
@@ -227,11 +227,11 @@ def test_a_damaged_artifact_keeps_its_job_from_running_and_no_other(scenario: Sc
     alter(blob)
     for name in ("tm-1", "tm-2"):
         scenario.lab.restart(name)
-    eventually(lambda: "the artifact cannot be read" in str(job.details.failure), timeout=30)
+    eventually(lambda: "the artifact cannot be read" in str(job.details.failure))
     assert blob.name[:12] in str(job.details.failure)
     # Before the other one: its TaskManagers will have a good copy of the same artifact.
     job.cancel()
-    assert job.wait(timeout=20).status is JobStatus.CANCELED
+    assert job.wait(timeout=120).status is JobStatus.CANCELED
     scenario.check_exact(scenario.submit("counts"))
 
 
@@ -252,7 +252,7 @@ def start_jobmanager(directory: Path, **values: str) -> str:
     path.write_text("".join(f"{key}: {value}\n" for key, value in lines.items() if value))
     done = subprocess.run(
         [sys.executable, "-m", "hawork.runtime", "jobmanager", "--config", path, "--name", "jm"],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr

@@ -17,7 +17,7 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path) -> None:
         namespace += ["--user", "--map-root-user"]
     story = [sys.executable, "-m", "tests.faults.full_disk_story", str(tmp_path)]
     done = subprocess.run(
-        [*namespace, *story], cwd=ROOT, capture_output=True, text=True, timeout=110, check=False
+        [*namespace, *story], cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     refused, went_on = done.stdout.splitlines()[-2:]

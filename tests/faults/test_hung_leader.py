@@ -23,5 +23,5 @@ def test_a_taskmanager_that_meets_a_stopped_leader_goes_to_the_next(scenario: Sc
     first = lab.leader()
     lab.pause(first)
     lab.restart("tm-1")
-    assert lab.wait_for_leader(other_than=first, timeout=20).wait() != first
-    eventually(lambda: len(lab.client.taskmanagers()) == 2, timeout=15)
+    assert lab.wait_for_leader(other_than=first, timeout=60).wait() != first
+    eventually(lambda: len(lab.client.taskmanagers()) == 2)

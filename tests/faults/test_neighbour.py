@@ -342,7 +342,7 @@ def test_a_forged_leader_gets_no_token(tmp_path: Path) -> None:
             paths = ZNodePaths.of(lab.config)
             for component in (RESOURCE_MANAGER, "rest_server"):
                 zookeeper.set(paths.connection_info(component), encode_leader_information(forged))
-            eventually(lambda: b"/v1/taskmanagers/connection" in forger.seen, timeout=30)
+            eventually(lambda: b"/v1/taskmanagers/connection" in forger.seen)
             told = lambda: [  # noqa: E731
                 event
                 for event in lab.event_list()
@@ -351,7 +351,7 @@ def test_a_forged_leader_gets_no_token(tmp_path: Path) -> None:
             eventually(lambda: any(str(forger.port) in str(each.facts) for each in told()))
             lab.resume(leader)
             lab.wait_for_leader().wait()
-            eventually(lambda: len(lab.client.taskmanagers()) == 1, timeout=30)
+            eventually(lambda: len(lab.client.taskmanagers()) == 1)
     finally:
         forger.close()
         zookeeper.stop()
@@ -393,7 +393,7 @@ def test_a_standby_sends_on_to_a_proved_leader_only(tmp_path: Path, forged: bool
                 eventually(lambda: lab.client.current_leader() == information)
 
             def asked() -> tuple[int, str | None]:
-                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
                 headers = {"Authorization": f"Bearer {token}"}
                 connection.request("GET", "/v1/jobs/overview", headers=headers)
                 response = connection.getresponse()

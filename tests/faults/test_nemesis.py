@@ -36,7 +36,7 @@ def test_random_faults_break_no_promise_on_any_backend() -> None:
         )
         for ha, faults in FAULTS.items()
     }  # fmt: skip
-    told = {ha: (*drill.communicate(timeout=110), drill.returncode) for ha, drill in drills.items()}
+    told = {ha: (*drill.communicate(timeout=280), drill.returncode) for ha, drill in drills.items()}
     for ha, (output, story, status) in told.items():
         print(ha, story, sep="\n")
         assert status == 0, ha
@@ -59,7 +59,7 @@ def test_a_drill_that_is_interrupted_heals_what_it_broke(tmp_path: Path) -> None
         below = psutil.Process(drill.pid).children(recursive=True)
         assert len(below) > 3
         drill.send_signal(signal.SIGTERM)
-        drill.communicate(timeout=60)
+        drill.communicate(timeout=120)
     assert drill.returncode == 130
     assert not [each for each in below if each.is_running()]
     assert not (tmp_path / "lab" / "put-aside").exists()

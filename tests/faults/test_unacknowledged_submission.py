@@ -48,7 +48,7 @@ def ask_once(scenario: Scenario, submission: JobSubmission) -> None:
         "Authorization": f"Bearer {read_token(scenario.lab.config)}",
         "Content-Type": "multipart/form-data; boundary=x",
     }
-    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=20)
+    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=60)
     try:
         connection.request("POST", "/v1/jobs", body + b"--x--\r\n", headers)
         with pytest.raises((OSError, http.client.HTTPException)):
@@ -90,5 +90,5 @@ def test_a_job_that_was_not_acknowledged_is_absent_or_complete(
     else:
         with pytest.raises(JobNotFoundError):
             scenario.lab.client.job(job_id)
-        eventually(lambda: not everything_of(scenario, job_id), timeout=20)
+        eventually(lambda: not everything_of(scenario, job_id))
         assert not output.exists()

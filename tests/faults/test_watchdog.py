@@ -57,9 +57,9 @@ def test_a_leader_that_hangs_costs_the_watchdog(ha: str, tmp_path: Path) -> None
     with lab_on(ha, tmp_path / "lab", 3) as lab:
         stopped = lab.leader()
         lab.pause(stopped)
-        blocked = lab.wait_for_leader(other_than=stopped, timeout=30).wait()
+        blocked = lab.wait_for_leader(other_than=stopped, timeout=60).wait()
         lab.block(blocked)  # and its renewals go on
-        last = lab.wait_for_leader(other_than=blocked, timeout=30).wait()
+        last = lab.wait_for_leader(other_than=blocked, timeout=60).wait()
         assert len({stopped, blocked, last}) == 3
         first, second = hung(lab)
         assert first.facts["of"] == stopped
@@ -87,10 +87,10 @@ def test_what_does_not_hang_is_left_alone(tmp_path: Path) -> None:
         )
         armed.reached().wait()
         lab.block(others[0])
-        eventually(lambda: [each.facts["of"] for each in hung(lab)] == others[:1], timeout=30)
+        eventually(lambda: [each.facts["of"] for each in hung(lab)] == others[:1])
         assert lab.leader() == leader
         lab.proceed()
-        job.acknowledged(timeout=30).wait()
+        job.acknowledged(timeout=60).wait()
 
         # Nothing is asked for twice the watchdog, and everything answers when it goes on.
         supervisor = lab._started().control.pid
@@ -99,14 +99,14 @@ def test_what_does_not_hang_is_left_alone(tmp_path: Path) -> None:
         eventually(lambda: time.monotonic() > away, timeout=4 * WATCHDOG)
         os.kill(supervisor, signal.SIGCONT)
         lab.block(others[1])
-        eventually(lambda: [each.facts["of"] for each in hung(lab)] == others[:2], timeout=30)
+        eventually(lambda: [each.facts["of"] for each in hung(lab)] == others[:2])
         assert lab.leader() == leader
 
         if sys.platform == "linux":
             with held_by_a_debugger(lab.processes[leader].pid):
-                eventually(lambda: "a debugger, process" in told(lab), timeout=30)
+                eventually(lambda: "a debugger, process" in told(lab))
             lab.block(others[2])
-            eventually(lambda: [each.facts["of"] for each in hung(lab)] == others, timeout=30)
+            eventually(lambda: [each.facts["of"] for each in hung(lab)] == others)
         assert lab.leader() == leader
 
 

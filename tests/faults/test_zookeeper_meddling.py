@@ -42,7 +42,7 @@ def test_damaged_pointers_are_set_aside(scenario: Scenario, kazoo: KazooClient) 
     job = scenario.submit("copies", end=6000, rate=1500, checkpoint_interval="300 ms")
     root = f"{ZNodePaths.of(lab.config).cluster}/hawork"
     stored = f"{root}/jobs/{job.job_id}/checkpoints"
-    eventually(lambda: kazoo.exists(stored) and len(kazoo.get_children(stored)) > 1, timeout=20)
+    eventually(lambda: kazoo.exists(stored) and len(kazoo.get_children(stored)) > 1)
     leader = lab.leader()
     lab.pause(leader)
     *_, older, newest = sorted(kazoo.get_children(stored))

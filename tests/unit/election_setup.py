@@ -16,7 +16,7 @@ from hawork.ha.leader_election_service import DefaultLeaderElectionService
 from hawork.ha.leader_information_corrector import LeaderInformationCorrector
 from hawork.testing import RecordingContender, TestingLeaderElectionDriver
 
-TIMEOUT = 10
+TIMEOUT = 60
 
 
 class Setup:

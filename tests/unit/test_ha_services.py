@@ -21,7 +21,7 @@ from hawork.ha.leader_retrieval_service import LeaderRetriever
 from hawork.ha.services import HighAvailabilityServices
 from hawork.testing import InMemoryCluster, RecordingContender, eventually
 
-TIMEOUT = 10
+TIMEOUT = 60
 
 
 @pytest.fixture

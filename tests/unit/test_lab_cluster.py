@@ -123,7 +123,7 @@ def test_the_timeline_says_where_the_time_to_progress_goes(lab: LabCluster, tmp_
         rows = [each for each in lab.timeline().recovery() if each.job_id == job.job_id]
         return rows[0] if rows and rows[0].total > 0 else None  # nan, until a record was seen
 
-    found = eventually(row, timeout=30)
+    found = eventually(row)
     assert found is not None
     assert (found.process, found.cause) == (lab.leader(), "kill")
     assert found.total == pytest.approx(sum(found.phases))

@@ -74,7 +74,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Closed]:
     yield Closed(lab, finished, pending, never)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 def test_before_the_start_everything_says_so_at_once(tmp_path: Path) -> None:
     lab = LabCluster(1, 0, directory=tmp_path / "lab")
     try:
@@ -92,7 +92,7 @@ def test_before_the_start_everything_says_so_at_once(tmp_path: Path) -> None:
         lab.close()
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(25)
 @pytest.mark.parametrize("ha", ["zookeeper", "kubernetes"])
 def test_nobody_waits_for_servers_that_the_lab_has_not(ha: str, tmp_path: Path) -> None:
     lab = LabCluster(1, 0, ha=ha, directory=tmp_path / "lab")
@@ -103,7 +103,7 @@ def test_nobody_waits_for_servers_that_the_lab_has_not(ha: str, tmp_path: Path) 
         lab.store_rows()
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 def test_after_the_end_everything_says_so_at_once(closed: Closed) -> None:
     lab, told = closed.lab, len(closed.lab.event_list())
     for name, call in {**ACTIONS, "arm": lambda lab: lab.arm("result.dirty")}.items():
@@ -125,7 +125,7 @@ def test_after_the_end_everything_says_so_at_once(closed: Closed) -> None:
     assert not lab.directory.exists(), "and leaves no file"
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 def test_jobs_of_a_closed_lab_say_so_and_show_what_was_known(closed: Closed) -> None:
     for job in (closed.finished, closed.pending):
         for call in (lambda job=job: job.status, job.cancel, job.wait, job.checkpoints):

@@ -16,7 +16,7 @@ from hawork.testing import RecordingListener, TestingRetrievalDriver, eventually
 
 A = LeaderInformation(uuid.UUID(int=1), "http://a")
 B = LeaderInformation(uuid.UUID(int=2), "http://b")
-TIMEOUT = 10
+TIMEOUT = 60
 
 
 def watch(

@@ -88,7 +88,7 @@ def until(said: Callable[[], Any]) -> None:
         except (KeyError, IndexError):
             return None  # the section is not there yet
 
-    eventually(found, timeout=20, interval=0.05)
+    eventually(found, interval=0.05)
 
 
 def ask(view: AttachedCluster, **request: str) -> None:

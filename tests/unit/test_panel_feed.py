@@ -142,9 +142,9 @@ def test_what_a_button_asks_for_is_done_on_another_thread_and_answered() -> None
     try:
         busy.enqueue({"do": "kill"})
         assert asked.wait(10)
-        eventually(lambda: transport.keyframes, timeout=10)  # it goes on looking meanwhile
+        eventually(lambda: transport.keyframes)  # it goes on looking meanwhile
         held.set()
-        eventually(lambda: answers(transport)[-1:] == ["lab.kill()"], timeout=10)
+        eventually(lambda: answers(transport)[-1:] == ["lab.kill()"])
     finally:
         held.set()
         busy.close()
@@ -198,10 +198,9 @@ def test_an_odd_error_is_said_and_the_panels_go_on(what: str) -> None:
     try:
         eventually(
             lambda: said in [each.get("patch", {}).get("trouble") for each in transport.deltas],
-            timeout=10,
         )
         odd.clear()
-        eventually(told, timeout=10)
+        eventually(told)
     finally:
         busy.close()
 
@@ -245,7 +244,7 @@ def test_a_request_that_is_sent_again_is_done_once_and_said_to_be_taken() -> Non
     try:
         for number in ("a", "a", "b", "a"):
             busy.enqueue({"do": "kill", "target": "jm-1", "id": number})
-        eventually(lambda: len(answers(transport)) > 0 and len(done) == 2, timeout=10)
+        eventually(lambda: len(answers(transport)) > 0 and len(done) == 2)
     finally:
         busy.close()
     assert done == ["a", "b"]

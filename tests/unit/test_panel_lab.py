@@ -47,7 +47,7 @@ def until(look: Callable[[], Any]) -> Any:
         except (KeyError, IndexError, TypeError):
             return None  # the section is not there yet
 
-    eventually(found, timeout=20, interval=0.05)
+    eventually(found, interval=0.05)
     return look()
 
 

@@ -428,12 +428,12 @@ def test_a_busy_process_says_what_its_threads_do_and_lives_on(tmp_path: Path) ->
     log = tmp_path / "log"
     child = start_process("jm-1", python(BUSY), {}, log=log)
     try:
-        eventually(lambda: BEGUN in (child.read() or ()), timeout=30)
+        eventually(lambda: BEGUN in (child.read() or ()))
         for question in range(1, 301):
             child.ask(question, threads=True)
         last = {"alive": "", "question": 300}
-        eventually(lambda: last in (child.read() or ()), timeout=30)
-        eventually(lambda: log.read_text().count("in work") > 300, timeout=30)
+        eventually(lambda: last in (child.read() or ()))
+        eventually(lambda: log.read_text().count("in work") > 300)
     finally:
         child.process.kill()
         child.reaped(os.waitpid(child.pid, 0)[1])
@@ -450,10 +450,10 @@ def test_a_log_that_takes_nothing_keeps_no_question_waiting() -> None:
     log = Path(f"/proc/self/fd/{write}")
     child = start_process("jm-1", python(BUSY), {}, log=log)
     try:
-        eventually(lambda: BEGUN in (child.read() or ()), timeout=30)
+        eventually(lambda: BEGUN in (child.read() or ()))
         child.ask(1, threads=True)
         child.ask(2)
-        eventually(lambda: {"alive": "", "question": 2} in (child.read() or ()), timeout=30)
+        eventually(lambda: {"alive": "", "question": 2} in (child.read() or ()))
     finally:
         os.close(full)
         child.process.kill()

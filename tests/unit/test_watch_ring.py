@@ -365,25 +365,23 @@ def test_a_cluster_is_recorded_and_looked_at(
         now = time.strftime("%Y-%m-%d %H:%M:%S")
         log.write_text(f"{now},001 ERROR x [] - Fatal error occurred in the cluster\n")
         trouble = record(ring, logs=[log])
-        eventually(lambda: len(discovery._listeners) == 3, timeout=20)
+        eventually(lambda: len(discovery._listeners) == 3)
         session = discovery.publish(manager)
 
         def seen() -> bool:
             return any(each.kind is EventKind.JOB_STATUS for each in open_bundle(ring).event_list())
 
-        eventually(lambda: rings.segments(ring), timeout=20)
-        eventually(lambda: _or_false(seen), timeout=20)
-        said = eventually(lambda: trouble, timeout=20)
+        eventually(lambda: rings.segments(ring))
+        eventually(lambda: _or_false(seen))
+        said = eventually(lambda: trouble)
         assert "a case of the HA data cannot be kept now" in " ".join(said)
         eventually(
             lambda: "log.line" in {str(each.kind) for each in open_bundle(ring).event_list()},
-            timeout=20,
         )
     finally:
         manager.close()
     eventually(
         lambda: "rest.silent" in {str(each.kind) for each in open_bundle(ring).event_list()},
-        timeout=20,
     )
     assert main(["report", str(ring)]) == 1, "it ends in silence"
     told = capsys.readouterr().out
@@ -410,7 +408,7 @@ def test_a_folder_of_another_is_refused(tmp_path: Path, record: Callable[..., li
         record(strange)
     ring = tmp_path / "ring"
     record(ring)
-    eventually(lambda: rings.segments(ring), timeout=20)
+    eventually(lambda: rings.segments(ring))
     with pytest.raises(LabError, match="is written by another 'hawork watch'"):
         record(ring)
     other = tmp_path / "other"
@@ -458,7 +456,7 @@ def test_a_wrong_option_ends_it_and_a_store_that_is_away_does_not(
     thread = threading.Thread(target=recorder.run, args=(done,))
     thread.start()
     said = "the HA store cannot be watched: no server answers"
-    eventually(lambda: said in trouble, timeout=20)
+    eventually(lambda: said in trouble)
     done.set()
     thread.join(20)
     told = [str(event.kind) for event in open_bundle(tmp_path / "ring").event_list()]

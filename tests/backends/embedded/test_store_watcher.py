@@ -26,7 +26,7 @@ from hawork.testing import eventually
 
 CLUSTER = "/watched"
 LEASE = LeaseRow("me", "00000000-0000-0000-0000-000000000001", 0, 1, "", 9.0, 9.0, 9.0)
-PATIENCE = 20.0  # seconds; ends a hang
+PATIENCE = 60.0  # seconds; ends a hang
 
 
 class Watched:

@@ -180,7 +180,7 @@ def test_a_missing_right_is_waited_for_where_the_server_does_not_say_whether_it_
                 cluster.contender(K8S_CONFIG_FILE=config_file)
             return "does not tell us whether it has read its roles (403)" in str(caught.value)
 
-        eventually(says, timeout=30.0)
+        eventually(says)
         with pytest.raises(StoreUnavailableError):
             cluster.contender(K8S_CONFIG_FILE=config_file)
     finally:

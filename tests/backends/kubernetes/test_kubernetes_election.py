@@ -209,7 +209,7 @@ def test_the_lock_is_renewed_while_the_jobs_are_claimed(
         lock = eventually(lambda: cluster.get() and cluster.lock())
         second = cluster.contender()
         held = timestamp(time.time() + 2 * LEASE)
-        eventually(lambda: cluster.lock()["renewTime"] > held, timeout=30)
+        eventually(lambda: cluster.lock()["renewTime"] > held)
         assert not (first.leads or second.leads)
     finally:
         go_on.set()
@@ -226,7 +226,7 @@ def test_a_lock_that_is_lost_while_the_jobs_are_claimed_grants_nothing(
         eventually(lambda: cluster.get() is not None)
         other = {**cluster.lock(), "holderIdentity": "flink", "leaderTransitions": 1}
         cluster.patch(annotations={LOCK: json.dumps(other)})
-        eventually(lambda: cluster.lock()["holderIdentity"] != "flink", timeout=30)
+        eventually(lambda: cluster.lock()["holderIdentity"] != "flink")
         assert not contender.of("grant")
     finally:
         go_on.set()
@@ -339,9 +339,7 @@ def test_clocks_that_disagree_decide_nothing(cluster: ClusterUnderTest) -> None:
     lease = {"K8S_LEASE_DURATION": "10 s", "K8S_RENEW_DEADLINE": "8 s"}  # less than the skew
     contenders = [cluster.contender(SkewedClock(seconds), **lease) for seconds in skews]
     for _ in range(4):
-        leader = eventually(
-            lambda: next((each for each in contenders if each.leads), None), timeout=30
-        )
+        leader = eventually(lambda: next((each for each in contenders if each.leads), None))
         assert leader is not None
         # Several renewals, which to the others' clocks are long ago or yet to come.
         transitions, renewals = cluster.lock()["leaderTransitions"], set()
@@ -368,7 +366,7 @@ def test_a_wall_clock_that_stands_still_decides_nothing(
         renewals.add(cluster.lock()["renewTime"])
         return len(renewals) > 1.2 * LEASE / RETRY
 
-    eventually(renewed_for_longer_than_a_lease, timeout=20)
+    eventually(renewed_for_longer_than_a_lease)
     assert cluster.lock()["leaderTransitions"] == transitions
     assert first.leads and not second.leads
 
@@ -407,12 +405,12 @@ def test_a_standby_that_is_cut_off_takes_nothing(cluster: ClusterUnderTest) -> N
     leader = cluster.contender()
     leader.wait_for_grant()
     standby = cluster.proxied("jm-2")
-    eventually(lambda: standby.backend._watch.live, timeout=30)
+    eventually(lambda: standby.backend._watch.live)
     proxy = cluster.control_plane.proxy("jm-2")
     proxy.blackhole()
     try:
         later = timestamp(time.time() + 1.5 * LEASE)
-        eventually(lambda: cluster.lock()["renewTime"] > later, timeout=30)
+        eventually(lambda: cluster.lock()["renewTime"] > later)
         assert not standby.of("grant")
     finally:
         proxy.heal()

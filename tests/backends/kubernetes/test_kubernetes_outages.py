@@ -25,7 +25,7 @@ from tests.contract.harness import Observer
 
 
 def leads(contenders: list[Contender]) -> Contender:
-    found = eventually(lambda: next((each for each in contenders if each.leads), None), timeout=30)
+    found = eventually(lambda: next((each for each in contenders if each.leads), None))
     assert found is not None
     return found
 
@@ -112,7 +112,7 @@ def test_an_api_server_that_comes_back_within_the_lease(own_cluster: ClusterUnde
     control_plane.kill(API)
     control_plane.restart(API)
     lock = own_cluster.lock()
-    eventually(lambda: own_cluster.lock()["renewTime"] > lock["renewTime"], timeout=30)
+    eventually(lambda: own_cluster.lock()["renewTime"] > lock["renewTime"])
     assert leader.driver.has_leadership(session_id)
     assert not leader.of("revoke")
     observer = Observer()
@@ -132,10 +132,10 @@ def test_a_standby_whose_watch_was_outdated_leads_at_once(own_cluster: ClusterUn
     leader = own_cluster.contender(**lease)
     session_id = leader.wait_for_grant()
     standby = own_cluster.contender(**lease)
-    eventually(lambda: standby.backend._watch.live, timeout=30)
+    eventually(lambda: standby.backend._watch.live)
     own_cluster.control_plane.outdate_watches()
     lock = own_cluster.lock()
-    eventually(lambda: own_cluster.lock()["renewTime"] > lock["renewTime"], timeout=30)
+    eventually(lambda: own_cluster.lock()["renewTime"] > lock["renewTime"])
     assert leader.driver.has_leadership(session_id)
     leader.driver.close()
     standby.wait_for_grant()
@@ -153,7 +153,7 @@ def test_an_outdated_watch_lists_again(own_cluster: ClusterUnderTest) -> None:
     observer.wait_for(first)
     own_cluster.control_plane.outdate_watches()
     second = LeaderInformation(session_id, "http://here:2")
-    eventually(lambda: publish(leader, second), timeout=30)
+    eventually(lambda: publish(leader, second))
     observer.wait_for(second)
     driver.close()
 
@@ -196,7 +196,7 @@ def test_nobody_leading_is_no_outage(own_cluster: ClusterUnderTest) -> None:
     information = LeaderInformation(session_id, "http://here:1")
     leader.driver.publish_leader_information(DISPATCHER, information)
     # The lock can be written, and leadership granted, before the first watch is open.
-    eventually(lambda: states(own_cluster) == ["CONNECTED"], timeout=30)
+    eventually(lambda: states(own_cluster) == ["CONNECTED"])
     lock = own_cluster.lock_text()
     leader.driver.close()
     leader.backend.close()
@@ -208,7 +208,7 @@ def test_nobody_leading_is_no_outage(own_cluster: ClusterUnderTest) -> None:
     observer.wait_for(information)
     observer.wait_for(None)
     told = len(observer.calls)
-    eventually(lambda: len(observer.calls) >= told + 4, timeout=30)  # two silences more
+    eventually(lambda: len(observer.calls) >= told + 4)  # two silences more
     late = Observer()
     second = backend.retrieval_driver(DISPATCHER, late)
     late.wait_for(None)
@@ -216,10 +216,10 @@ def test_nobody_leading_is_no_outage(own_cluster: ClusterUnderTest) -> None:
     assert states(own_cluster) == ["CONNECTED"] * 2  # the leader's process, and this one
     own_cluster.control_plane.pause()
     try:
-        eventually(lambda: not backend._watch.live, timeout=30)
+        eventually(lambda: not backend._watch.live)
     finally:
         own_cluster.control_plane.resume()
-    eventually(lambda: states(own_cluster)[2:] == ["SUSPENDED", "RECONNECTED"], timeout=30)
+    eventually(lambda: states(own_cluster)[2:] == ["SUSPENDED", "RECONNECTED"])
     assert backend._watch.live
     second.close()
     driver.close()

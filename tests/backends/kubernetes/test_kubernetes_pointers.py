@@ -217,7 +217,7 @@ def test_a_map_that_was_made_too_late_goes_with_the_next_takeover(
     second = cluster.contender()
     first.driver.close()
     second.wait_for_grant()
-    eventually(lambda: cluster.get(late) is None, timeout=20)
+    eventually(lambda: cluster.get(late) is None)
     assert cluster.get(of_flink) is not None
     assert (cluster.get(cluster.names.job_map(JOB)) is not None) is jobs
 

@@ -132,7 +132,7 @@ def test_states_of_a_connection(cluster: ClusterUnderTest) -> None:
     proxy.cut()
     eventually(lambda: states[2:] == [ConnectionState.SUSPENDED, ConnectionState.LOST])
     proxy.heal()
-    eventually(lambda: states[4:] == [ConnectionState.RECONNECTED], timeout=20)
+    eventually(lambda: states[4:] == [ConnectionState.RECONNECTED])
     assert opened.identity is not None
 
 
@@ -213,7 +213,7 @@ def test_an_outage_is_a_clear_error_and_not_a_hang(own_cluster: ClusterUnderTest
         except StoreUnavailableError:
             return False
 
-    eventually(serves, timeout=20)
+    eventually(serves)
 
 
 def test_a_stopped_server_is_noticed_even_while_requests_are_sent(
@@ -256,7 +256,7 @@ def test_kazoos_internals_are_those_we_build_on(cluster: ClusterUnderTest) -> No
         states: list[str] = []
         client.add_listener(states.append)
         client.drop_connection()
-        eventually(lambda: states == ["SUSPENDED", "CONNECTED"], timeout=20)
+        eventually(lambda: states == ["SUSPENDED", "CONNECTED"])
     finally:
         client.stop()
         client.close()
@@ -272,7 +272,7 @@ def test_what_was_asked_of_a_connection_that_broke_is_not_sent_on_the_next_one(
 
     def just_after_the_break(client: ZooKeeperClient) -> object:
         proxy.cut()
-        eventually(lambda: not opened.state.usable, timeout=20)
+        eventually(lambda: not opened.state.usable)
         return client.create_async(path, b"")
 
     with pytest.raises(OutcomeUnknownError, match="no answer"):

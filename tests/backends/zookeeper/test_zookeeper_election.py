@@ -197,7 +197,7 @@ def test_belief_ends_before_another_one_leads(cluster: ClusterUnderTest, break_i
     assert revoked_at <= second.time_of("grant", new)
     assert revoked_at - broken_at < SESSION_TIMEOUT
     proxy.heal()
-    eventually(lambda: len(cluster.latch()) == 2, timeout=20)
+    eventually(lambda: len(cluster.latch()) == 2)
     assert second.leads
 
 
@@ -244,7 +244,7 @@ def test_a_session_in_which_only_we_can_speak_ends(cluster: ClusterUnderTest) ->
     first.revoked()
     new = second.granted()
     proxy.heal()
-    eventually(lambda: len(cluster.latch()) == 2, timeout=20)
+    eventually(lambda: len(cluster.latch()) == 2)
     assert second.driver.has_leadership(new)
 
 
@@ -282,7 +282,6 @@ def test_znodes_deleted_under_a_running_cluster_come_back(cluster: ClusterUnderT
     # Until its watch has told it, the old leader believes.
     (leader,) = eventually(
         lambda: [each for each in contenders if each.leads and str(each.session_id) not in before],
-        timeout=20,
     )
     session_id = leader.granted()
     leader.driver.publish_leader_information(
@@ -290,7 +289,7 @@ def test_znodes_deleted_under_a_running_cluster_come_back(cluster: ClusterUnderT
     )
     leader.driver.close()
     others = [each for each in contenders if each is not leader]
-    eventually(lambda: any(each.leads for each in others), timeout=20)
+    eventually(lambda: any(each.leads for each in others))
 
 
 def test_closing_without_a_connection_gives_up_the_turn_later(cluster: ClusterUnderTest) -> None:

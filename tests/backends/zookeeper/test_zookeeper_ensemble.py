@@ -40,7 +40,7 @@ def leader_of(contenders: list[Contender]) -> Contender:
         assert len(leaders) <= 1
         return leaders
 
-    return eventually(leading, timeout=30)[0]
+    return eventually(leading)[0]
 
 
 @pytest.mark.slow
@@ -79,7 +79,7 @@ def test_without_a_quorum_nobody_leads_and_then_somebody_does(
     leader.revoked()
     eventually(lambda: not any(each.leads for each in contenders))
     with pytest.raises(LabError, match="no ZooKeeper server leads"):
-        eventually(lambda: servers.leader() is None, timeout=10)
+        eventually(lambda: servers.leader() is None)
     servers.restart()
     assert leader_of(contenders).granted() != old
 
@@ -138,11 +138,11 @@ def test_a_store_that_forgets_acknowledged_writes_is_caught(
     """What a client sees when the ensemble goes back to an earlier state (ZOOKEEPER-4643)."""
     canary = Canary(own_cluster.config())
     canary.start()
-    eventually(lambda: canary.version >= 0, timeout=30)
+    eventually(lambda: canary.version >= 0)
     own_cluster.servers.kill()
     own_cluster.servers.restart()
     seen = canary.version
-    eventually(lambda: canary.version >= seen + 10, timeout=30)
+    eventually(lambda: canary.version >= seen + 10)
     assert canary.lost == []
     transaction = own_cluster.kazoo.transaction()
     transaction.delete(PATH)
@@ -151,7 +151,7 @@ def test_a_store_that_forgets_acknowledged_writes_is_caught(
         for _ in range(back_to):
             transaction.set_data(PATH, b"")
     assert not any(isinstance(each, Exception) for each in transaction.commit())
-    eventually(lambda: canary.lost, timeout=30)
+    eventually(lambda: canary.lost)
     canary.end()
     (lost,) = canary.lost
     assert lost.endswith(f"its version is {-1 if back_to is None else back_to + 1}")

@@ -114,7 +114,7 @@ def test_a_foreign_change_is_corrected(
     with HighAvailabilityServices(config, cluster.open(), SYSTEM_CLOCK) as ha:
         election = ha.leader_election(COMPONENT)
         election.start(contender)
-        session_id = contender.wait_for_grant(20)
+        session_id = contender.wait_for_grant()
         election.confirm_leadership(session_id, "http://here:1").result()
         path = cluster.paths.connection_info(COMPONENT)
         original, before = cluster.kazoo.get(path)

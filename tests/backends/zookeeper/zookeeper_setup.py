@@ -65,7 +65,7 @@ class Contender:
             self.session_id = session_id
             self._told.notify_all()
 
-    def wait(self, what: Callable[[Contender], bool], timeout: float = 20.0) -> None:
+    def wait(self, what: Callable[[Contender], bool], timeout: float = 60.0) -> None:
         with self._told:
             assert self._told.wait_for(lambda: what(self), timeout), self.calls
 
@@ -103,7 +103,7 @@ class Observer:
         self.errors.append(error)
 
     def wait_for(self, information: LeaderInformation | None) -> None:
-        eventually(lambda: self.seen and self.seen[-1] == information, timeout=20)
+        eventually(lambda: self.seen and self.seen[-1] == information)
 
 
 class ClusterUnderTest:
@@ -146,7 +146,7 @@ class ClusterUnderTest:
         contender.driver = backend.election_driver(contender)
         self._closing.append(contender.driver.close)
         if wait:
-            eventually(lambda: len(self.latch()) > before, timeout=20)
+            eventually(lambda: len(self.latch()) > before)
         return contender
 
     def proxy(self, name: str | None = None) -> TcpProxy:
