@@ -14,8 +14,9 @@ def eventually(
 ) -> T:
     """The first true value of ``predicate``; ``AssertionError`` after ``timeout`` seconds.
 
-    Polls, because it waits for things that cannot notify; the end only keeps a test from hanging. An ``AssertionError`` inside the
-    predicate counts as false and is shown when time is up.
+    Polls, because it waits for things that cannot notify. ``timeout`` ends a test that hangs, on a
+    busy machine, too. An ``AssertionError`` inside the predicate counts as false and is shown when
+    time is up.
     """
     deadline = time.monotonic() + timeout
     reason: AssertionError | None = None

@@ -14,8 +14,10 @@ from hawork.lab.nemesis.config_maps import ConfigMapHistory
 from hawork.lab.nemesis.znodes import check_history
 from tests.contract.kubernetes_server import shared_control_plane
 from tests.contract.zookeeper_harness import shared_servers
-from tests.faults.scenario import FAST
+from tests.faults.scenario import FAST, PATIENT
 from tests.faults.witness import StoreWitness
+
+_LEASE = "high-availability.embedded.leader-election"
 
 
 def store_options() -> tuple[str, dict[str, str]]:
@@ -26,9 +28,23 @@ def store_options() -> tuple[str, dict[str, str]]:
 
 
 def chosen_store() -> tuple[str, dict[str, str]]:
-    """The same, with the short times of most scenarios."""
+    """The same, with leases short enough to wait for their end, and long enough to be renewed.
+
+    Who is to stand still at a step of a job has to lead until it comes to that step.
+    """
     ha, store = store_options()
-    return ha, {**FAST, **store}
+    return ha, {
+        **FAST,
+        f"{_LEASE}.lease-duration": "2 s",
+        f"{_LEASE}.renew-deadline": "1600 ms",
+        **store,
+    }
+
+
+def patient_store() -> tuple[str, dict[str, str]]:
+    """The same, with leases that do not end: by a kill alone is a leader replaced."""
+    ha, store = store_options()
+    return ha, {**store, **PATIENT}
 
 
 def on_shared_zookeeper() -> dict[str, str]:

@@ -1,7 +1,9 @@
-"""A crash at every step of the protocol, once, twice in a row, and as a long pause.
+"""A crash at every step of the protocol, once and twice in a row.
 
 Whatever happens: an acknowledged job finishes with the exact output, its result is stored
-once and ends clean, and nothing else of the job is left in the store or in storageDir.
+once and ends clean, and nothing else of the job is left in the store or in storageDir. Leases do
+not end here: a death is noticed by itself, and on a busy machine the leader that is armed must lead
+until it comes to its step.
 """
 
 from __future__ import annotations
@@ -13,11 +15,11 @@ from hawork.core.steps import STEPS
 from tests.faults.crashes import JOB, REVOCATION, TAKEOVER, TASK, run
 from tests.faults.scenario import Scenario
 from tests.faults.shared_lab import scenario, shared_lab_on
-from tests.faults.stores import chosen_store
+from tests.faults.stores import patient_store
 
 __all__ = ["scenario", "shared_lab"]
 
-shared_lab = shared_lab_on(chosen_store)
+shared_lab = shared_lab_on(patient_store)
 
 
 def test_the_steps_are_all_here() -> None:
@@ -58,21 +60,3 @@ def test_two_crashes_in_a_row(scenario: Scenario, step: str) -> None:
     run(scenario)
     scenario.check_reached(step, "crash")
     scenario.check_reached("takeover.graphs_recovered", "crash")
-
-
-@pytest.mark.parametrize("step", JOB)
-def test_pause_past_the_lease_at_a_step_of_a_job(scenario: Scenario, step: str) -> None:
-    """The leader stands still until another has taken over and finished; then it wakes up."""
-    first = scenario.lab.leader()
-    deposed = scenario.lab.leader_information()
-    scenario.lab.arm(step, "pause", process=first)
-    job = scenario.submit()
-    scenario.check_exact(job)
-    scenario.check_reached(step, "pause")
-    scenario.lab.wait_for_leader(other_than=first).wait()
-    scenario.lab.resume(first)
-    scenario.wait_for_event(EventKind.LEADERSHIP_REVOKED, process=first)
-    scenario.check_exact(job)
-    scenario.check_nothing_left(job)
-    scenario.check_verdict()
-    assert scenario.lab.leader_information() != deposed

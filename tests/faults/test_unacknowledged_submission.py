@@ -17,11 +17,11 @@ from hawork.job import pack_artifact
 from hawork.testing import eventually
 from tests.faults.scenario import JOBS, Scenario
 from tests.faults.shared_lab import scenario, shared_lab_on
-from tests.faults.stores import chosen_store
+from tests.faults.stores import patient_store
 
 __all__ = ["scenario", "shared_lab"]
 
-shared_lab = shared_lab_on(chosen_store)
+shared_lab = shared_lab_on(patient_store)
 
 STORED_AT = {
     "submit.artifact_stored": False,

@@ -13,7 +13,7 @@ from hawork.core.events import EventKind
 from hawork.lab import LabCluster
 from hawork.testing import eventually
 from tests.contract.zookeeper_harness import delete_tree, shared_servers
-from tests.faults.scenario import FAST, Scenario, wait_for_event
+from tests.faults.scenario import PATIENT, Scenario, wait_for_event
 from tests.faults.stores import on_shared_zookeeper
 
 GARBAGE = b"\xac\xed\x00\x05garbage"
@@ -21,7 +21,9 @@ GARBAGE = b"\xac\xed\x00\x05garbage"
 
 @pytest.fixture
 def scenario(tmp_path: Path) -> Iterator[Scenario]:
-    options = {**FAST, **on_shared_zookeeper()}
+    # Neither is the leader that stands still to be replaced before its znodes are damaged, nor
+    # the one whose znodes are deleted.
+    options = {**on_shared_zookeeper(), **PATIENT}
     with LabCluster(2, 2, ha="zookeeper", directory=tmp_path / "lab", options=options) as lab:
         yield Scenario(lab, tmp_path)
 
@@ -38,8 +40,8 @@ def kazoo() -> Iterator[KazooClient]:
 def test_damaged_pointers_are_set_aside(scenario: Scenario, kazoo: KazooClient) -> None:
     """Of one job the graph, of another the newest checkpoint and the counter, and a result."""
     lab = scenario.lab
-    lost = scenario.submit("copies", end=4000, rate=2000)
-    job = scenario.submit("copies", end=6000, rate=1500, checkpoint_interval="300 ms")
+    lost = scenario.submit("copies", end=90_000, rate=2000)  # it must not end before
+    job = scenario.submit("copies", end=9000, rate=1500, checkpoint_interval="300 ms")
     root = f"{ZNodePaths.of(lab.config).cluster}/hawork"
     stored = f"{root}/jobs/{job.job_id}/checkpoints"
     eventually(lambda: kazoo.exists(stored) and len(kazoo.get_children(stored)) > 1)
@@ -58,7 +60,7 @@ def test_damaged_pointers_are_set_aside(scenario: Scenario, kazoo: KazooClient) 
     assert restored.facts["checkpoint_id"] == int(older)
     (said,) = restored.facts["skipped"]
     assert f"checkpoint {int(newest)}" in said
-    scenario.check_exact_copies(job, 6000)
+    scenario.check_exact_copies(job, 9000)
     wait_for_event(
         lab, EventKind.STATE_SET_ASIDE, what=f"checkpoint id counter of job {job.job_id}"
     )
