@@ -230,6 +230,10 @@ class SimulatedDatabase(Database):
     def _disconnect(self) -> None:
         self._connection = None
 
+    def _is_another(self) -> bool:
+        """The simulated file has no path: it is neither removed nor replaced."""
+        return False
+
     def header_reader(self) -> Callable[[], bytes]:
         file = self._simulated
         return lambda: file.commits.to_bytes(8)
