@@ -188,10 +188,12 @@ def test_a_server_that_is_busy_is_asked_again_when_it_wants_it(
     assert all(later - before >= 0.01 for before, later in itertools.pairwise(times))
 
 
-@pytest.mark.parametrize("asks", ["1", "0", formatdate(time.time() + 1, usegmt=True)])
+@pytest.mark.parametrize("asks", ["1", "0", "a date"])
 def test_a_write_that_was_not_taken_on_is_sent_again(
     api: Api, asking: KubernetesClient, asks: str
 ) -> None:
+    if asks == "a date":  # not in the name of the test, which is the same in every worker
+        asks = formatdate(time.time() + 1, usegmt=True)
     api.answers["patch"] = [(429, {"Retry-After": asks}, {}), (200, {}, config_map(8))]
     assert asking.patch(ConfigMap("m", "u", "7"), {"a": "b"}).resource_version == "8"
     assert api.count("patch") == 2
