@@ -35,6 +35,13 @@ class _Loader(yaml.BaseLoader):
             return super().scan_plain_spaces(indent, start_mark)
         return [blanks]
 
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """An anchor that is given again stands for the later node from there on."""
+        if not self.check_event(yaml.AliasEvent):
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+            self.anchors.pop(event.anchor, None)
+        return super().compose_node(parent, index)
+
 
 class _Dumper(yaml.SafeDumper):
     """Quotes what ``_Loader`` would take for a number, a boolean or null, and nothing more."""
@@ -93,6 +100,7 @@ def _unquoted(text: str) -> str:
     return _QUOTED.sub(lambda found: found[0] if _HARMLESS.fullmatch(found[0]) else "...", text)
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _HARMLESS = re.compile(r".(?:.|\\.|<[a-z ]+>).")
 
@@ -151,7 +159,7 @@ class _Reading:
 
 
 def _scalar(node: Any, path: str) -> Any:
-    text = node.value
+    text = _whole(node.value, path)
     kind = node.tag.removeprefix(_TAG)
     try:
         match kind:
@@ -169,6 +177,16 @@ def _scalar(node: Any, path: str) -> Any:
     except ValueError:
         pass
     raise _unknown_tag(node, path)
+
+
+def _whole(text: str, path: str) -> str:
+    """With the characters that JSON writes as two escapes put together."""
+    if not _SURROGATE.search(text):
+        return text
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path or 'a key'} holds half a character: write both escapes") from None
 
 
 def _unknown_tag(node: Any, path: str) -> ValueError:
