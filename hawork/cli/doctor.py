@@ -11,14 +11,14 @@ import shutil
 import socket
 import sqlite3
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hawork.backends.embedded.directory import file_system_of, is_network_file_system
 from hawork.cli.output import say, say_json
-from hawork.core.errors import LabError
+from hawork.core.errors import ConfigurationError, LabError
+from hawork.core.user_files import temporary_directory
 from hawork.lab.hosted import hosted_notebook
 from hawork.servers.java import find_java, java_version
 from hawork.servers.kubernetes.program import FIX, KubernetesPrograms
@@ -100,7 +100,7 @@ def system() -> Diagnosis:
             "processes by signals, which Windows does not have", needed=True,
         )  # fmt: skip
     if name == "Linux" and "microsoft" in release.lower():
-        on_windows = str(Path(tempfile.gettempdir()).resolve()).startswith("/mnt/")
+        on_windows = str(temporary_directory().resolve()).startswith("/mnt/")
         return Diagnosis(
             "system", not on_windows, f"WSL ({found}): works as on Linux",
             "set TMPDIR to a directory of WSL itself: file locks on a disk of Windows are slow "
@@ -163,7 +163,11 @@ def sqlite() -> Diagnosis:
 
 
 def disk() -> Diagnosis:
-    directory = tempfile.gettempdir()
+    try:
+        directory = temporary_directory()
+    except ConfigurationError as error:
+        found, _, fix = str(error).partition(": ")
+        return Diagnosis("disk", False, found, fix, needed=True)
     free = shutil.disk_usage(directory).free
     return Diagnosis(
         "disk", free >= SPACE, f"{free >> 20:,} MB free in {directory}",
@@ -173,7 +177,10 @@ def disk() -> Diagnosis:
 
 def network_disk() -> Diagnosis:
     """Neither SQLite's locks nor file locks can be relied upon there."""
-    directory = Path(tempfile.gettempdir())
+    try:
+        directory = temporary_directory()
+    except ConfigurationError:
+        return Diagnosis("temporary files", False, "nowhere", "see disk", needed=True)
     try:
         kind = file_system_of(directory)
     except ImportError:

@@ -12,6 +12,7 @@ from hawork.core.configuration import Configuration
 from hawork.core.events import EventLog, EventSink, NullEventSink
 from hawork.core.library_path import module_command
 from hawork.core.private_files import private_directory, write_private
+from hawork.core.user_files import temporary_directory
 from hawork.ha.configuration_file import configuration_text
 
 
@@ -40,7 +41,9 @@ def run_process(role: str, arguments: argparse.Namespace) -> int:
         events = EventLog(
             f"supervisor-{name}", Path(directory) / "events" / f"supervisor-{name}.jsonl"
         )
-    with tempfile.TemporaryDirectory(prefix="hawork-options-") as scratch:
+    with tempfile.TemporaryDirectory(
+        prefix="hawork-options-", dir=temporary_directory()
+    ) as scratch:
         argv = module_command(
             "hawork.runtime", role,
             "--config", str(_options_file(arguments, config, Path(scratch))), "--name", name,

@@ -17,6 +17,7 @@ from hawork.core.configuration import Configuration
 from hawork.core.events import Event
 from hawork.core.private_files import write_private
 from hawork.core.units import format_duration, parse_duration, parse_size
+from hawork.core.user_files import temporary_directory
 from hawork.ha.configuration_file import configuration_text
 from hawork.ha.layout import cluster_name
 from hawork.story.display import clock_time
@@ -62,7 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
     done = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: done.set())
-    with tempfile.TemporaryDirectory(prefix="hawork-options-") as scratch:
+    with tempfile.TemporaryDirectory(
+        prefix="hawork-options-", dir=temporary_directory()
+    ) as scratch:
         file = find_config(arguments.config)
         if arguments.options:
             file = Path(scratch) / "config.yaml"

@@ -8,6 +8,8 @@ import stat
 import tempfile
 from pathlib import Path
 
+from hawork.core.errors import ConfigurationError
+
 NOTHING_THERE = "there is no such file"
 
 
@@ -80,12 +82,28 @@ def is_writable(directory: Path) -> bool:
 _EFFECTIVE = os.access in os.supports_effective_ids
 
 
+def temporary_directory() -> Path:
+    """Where temporary files go: ``TMPDIR``, or what else can be written.
+
+    ``ConfigurationError`` where nothing can, as in a container whose root is read-only.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        named = os.environ.get("TMPDIR")
+        tried = f"TMPDIR={named}, /tmp, /var/tmp" if named else "/tmp, /var/tmp"
+        raise ConfigurationError(
+            f"no directory for temporary files can be written ({tried}): set TMPDIR to one that "
+            "can, such as a volume of the container"
+        ) from None
+
+
 def fallback_directory() -> Path:
     """A directory for what would be kept in the home, among the temporary files.
 
     It is this user's alone, and the same one next time, unless another process has taken its name.
     """
-    place = Path(tempfile.gettempdir()) / f"hawork-{os.geteuid()}"
+    place = temporary_directory() / f"hawork-{os.geteuid()}"
     try:
         place.mkdir(mode=0o700, exist_ok=True)
         found = place.lstat()

@@ -24,10 +24,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from hawork.core.errors import LabError, UntrustedPathError
+from hawork.core.errors import ConfigurationError, LabError, UntrustedPathError
 from hawork.core.private_files import private_directory, write_private
 from hawork.core.steps import disarm
-from hawork.core.user_files import expanded
+from hawork.core.user_files import expanded, temporary_directory
 from hawork.ha.configuration_file import configuration_text
 
 PREFIX = "hawork-lab-"
@@ -52,9 +52,14 @@ class RunDirectory:
     def __init__(self, directory: Path | str | None = None, *, keep: bool = False) -> None:
         self.temporary = directory is None and not keep
         if directory is None:
+            try:
+                place = temporary_directory()
+            except ConfigurationError as error:
+                raise LabError(str(error)) from None
             if not keep:
-                remove_abandoned(Path(tempfile.gettempdir()))
-            self.path = Path(tempfile.mkdtemp(prefix=PREFIX if not keep else "hawork-kept-"))
+                remove_abandoned(place)
+            prefix = PREFIX if not keep else "hawork-kept-"
+            self.path = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
         else:
             self.path = expanded(directory).absolute()
         try:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hawork.core.calls import checked
 from hawork.core.errors import LabError
+from hawork.core.user_files import temporary_directory
 from hawork.inspect.inspector import ShownInspection, inspect
 from hawork.inspect.repair.repairing import plan_repair
 from hawork.inspect.sources import Sources, read_store
@@ -430,7 +431,7 @@ def _pointer(stored: Any) -> str:
 
 def unpacked(name: str, archive: Path) -> HaData:
     """A new copy of what lies in ``archive``. ``LabError`` when it is missing or damaged."""
-    directory = Path(tempfile.mkdtemp(prefix="hawork-case-"))
+    directory = Path(tempfile.mkdtemp(prefix="hawork-case-", dir=temporary_directory()))
     try:
         with tarfile.open(fileobj=io.BytesIO(archive.read_bytes())) as tar:
             for member in tar:

@@ -6,6 +6,7 @@ import os
 import pwd
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -15,11 +16,17 @@ from hawork.backends.embedded.directory import file_system_of
 from hawork.cli import doctor, lab
 from hawork.cli.doctor import java, service, system
 from hawork.cli.main import sentence_of
-from hawork.core.errors import LabError
-from hawork.core.user_files import expanded, fallback_directory, home_directory
+from hawork.core.errors import ConfigurationError, LabError
+from hawork.core.user_files import (
+    expanded,
+    fallback_directory,
+    home_directory,
+    temporary_directory,
+)
 from hawork.lab import hosted
 from hawork.lab.flights import cache_directory
 from hawork.lab.flink.distribution import check_java
+from hawork.lab.run_directory import RunDirectory
 from hawork.servers.java import java_version
 from hawork.servers.machine import available
 
@@ -215,3 +222,28 @@ def test_one_check_of_the_doctor_keeps_no_other_from_it(
     found = {each.what: each for each in doctor.examine()}
     assert found["refused"].found == "not known (/dev/shm: Permission denied)"
     assert "memory" in found and "browser" in found
+
+
+def test_a_root_that_is_read_only_has_no_place_for_temporary_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """cloudnative-pg 5420: a pod with ``readOnlyRootFilesystem``, and no volume at ``/tmp``.
+
+    The doctor had called the machine ready, and a lab ended in a traceback.
+    """
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc"])
+    monkeypatch.setenv("TMPDIR", "/nowhere")
+    said = r"no directory for temporary files can be written \(TMPDIR=/nowhere, /tmp, /var/tmp\)"
+    for check in (doctor.disk, doctor.network_disk):
+        assert check().needed and not check().ok
+    assert doctor.disk().fix.startswith("set TMPDIR to one that can")
+    with pytest.raises(LabError, match=f"{said}: set TMPDIR"):
+        RunDirectory()
+    with pytest.raises(ConfigurationError, match=said):
+        temporary_directory()
+    (tmp_path / "volume").mkdir()
+    monkeypatch.setattr(
+        tempfile, "_candidate_tempdir_list", lambda: ["/proc", str(tmp_path / "volume")]
+    )
+    assert temporary_directory() == tmp_path / "volume"

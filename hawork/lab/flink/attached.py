@@ -29,6 +29,7 @@ from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.configuration import Configuration, flatten
 from hawork.core.errors import LabError, RestError
 from hawork.core.types import JobID, LeaderInformation
+from hawork.core.user_files import temporary_directory
 from hawork.ha.configuration_file import load_configuration
 from hawork.ha.layout import storage_dir
 from hawork.ha.storage import local_path
@@ -127,7 +128,9 @@ class AttachedCluster(ClusterView):
         if self.config is not None:
             self.trust = RestTrust(self.config)
         self._client: FlinkClient | None = None
-        self._directory = tempfile.TemporaryDirectory(prefix="hawork-attached-")
+        self._directory = tempfile.TemporaryDirectory(
+            prefix="hawork-attached-", dir=temporary_directory()
+        )
         directory = Path(self._directory.name)
         super().__init__(directory, CLIENT)
         self._attached_at = time.monotonic()
