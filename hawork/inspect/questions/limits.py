@@ -99,8 +99,8 @@ def retained(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "more-than-retained", "info", (13,),
             tuple(each.entry.object for job in over for each in job.checkpoints),
-            f"{several(len(over), 'job')} retain more than {several(most, 'checkpoint')}, which "
-            "is configured",
+            f"{several(len(over), 'job retains', 'jobs retain')} more than "
+            f"{several(most, 'checkpoint')}, which is configured",
             tuple(f"job {job.job_id}: {len(job.checkpoints)}" for job in over[:5]),
             "the option was changed, or a job sets its own: the surplus goes at the next "
             "checkpoint; until then every one must be readable for recovery",
