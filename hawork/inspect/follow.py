@@ -50,7 +50,9 @@ _PREFIXES: Final[dict[str, Literal["job graph", "execution plan", "completed che
 }
 _RESULT: Final = re.compile(r"([0-9a-f]{32})(_DIRTY)?\.json")
 _CHK: Final = re.compile(r"(?:.*/)?([0-9a-f]{32})/chk-(\d{1,19})/_metadata", re.DOTALL)
-_JOB_FOLDER: Final = re.compile(r"(.+?)/[0-9a-f]{32}/(?:chk-\d+|shared|taskowned)/.*", re.DOTALL)
+_JOB_FOLDER: Final = re.compile(
+    r"(.+?)/(?:[0-9a-f]{32}|savepoint-[0-9a-f]{6}-[0-9a-f]{12})/.*", re.DOTALL
+)
 Progress = Callable[[str, int, int], None]
 
 
@@ -272,7 +274,9 @@ def missing_state(
 
 
 def _checkpoint_dir(name: str) -> str:
-    """The folder that has those of the jobs; ``""``: that of the storage itself."""
+    """The folder that has those of the jobs, of checkpoints as of a changelog, or the savepoints;
+    ``""``: that of the storage itself.
+    """
     match = _JOB_FOLDER.fullmatch(name)
     return match[1] if match else ""
 

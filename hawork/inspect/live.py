@@ -27,7 +27,10 @@ _DIRECTORIES = (
     "state.checkpoints.dir",
     "execution.checkpointing.savepoint-dir",
     "state.savepoints.dir",
+    "state.changelog.dstl.dfs.base-path",
+    "dstl.dfs.base-path",
 )
+"""Where a cluster has files that its HA data lead to; the last but one is so called since 1.20."""
 
 
 def read_live_store(given: Path | str | Configuration) -> Dump | ZooKeeperTree | EmbeddedStore:

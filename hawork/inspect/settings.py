@@ -55,6 +55,7 @@ _PREFIXES: Final = (
     "rest.", "kubernetes.", "job-result-store.", "parallelism.", "env.", "fs.", "s3.", "security.",
     "metrics.", "akka.", "pekko.", "blob.", "web.", "cluster.", "restart-strategy", "io.", "table.",
     "pipeline.", "yarn.", "zookeeper.", "heartbeat.", "hawork.", "slotmanager.", "classloader.",
+    "dstl.", "historyserver.", "containerized.", "jobstore.", "resourcemanager.", "client.",
 )  # fmt: skip
 """How the options begin that any JobManager's configuration has some of."""
 

@@ -9,6 +9,8 @@ import pytest
 
 from hawork.backends.zookeeper.client import _Refusals
 from hawork.ha.configuration_file import configuration_text
+from hawork.inspect.live import live_storage
+from hawork.inspect.settings import parse_settings
 from hawork.inspect.sources import Sources, read_sources
 
 
@@ -88,3 +90,15 @@ def test_a_server_that_comes_up_or_is_slow_has_the_whole_connection_timeout() ->
     assert refusals.lasted() == 0.0
     refusals.expect([two])
     assert refusals.lasted() > 0.0
+
+
+@pytest.mark.parametrize("key", ["dstl.dfs.base-path", "state.changelog.dstl.dfs.base-path"])
+def test_the_folder_of_a_changelog_is_looked_at(tmp_path: Path, key: str) -> None:
+    """Each checkpoint names files of it; they had been below no URL that is mapped."""
+    (tmp_path / "changes" / "job" / "dstl").mkdir(parents=True)
+    (tmp_path / "changes" / "job" / "dstl" / "a").write_bytes(b"x")
+    settings = parse_settings(f"{key}: file://{tmp_path}/changes", "config.yaml")
+    storage, mapping, problems = live_storage(settings)
+    assert list(mapping) == [f"file:{tmp_path}/changes"]
+    assert [each.name.rpartition("changes/")[2] for each in storage.listing()] == ["job/dstl/a"]
+    assert problems == []

@@ -16,10 +16,15 @@ from ha_cases.made import Made, clusters
 from hawork.cli.inspect import version_of
 from hawork.core.errors import ConfigurationError
 from hawork.inspect.case import save_case
+from hawork.inspect.cluster import Cluster
+from hawork.inspect.follow import missing_state
+from hawork.inspect.handles import StateHandle
 from hawork.inspect.inspection import Inspection
 from hawork.inspect.inspector import inspect
 from hawork.inspect.report import headline
 from hawork.inspect.sources import Sources
+from hawork.inspect.storage import StoredFile
+from hawork.inspect.stored_files import StoredFiles
 
 CLUSTERS = clusters()
 MAPPING = {"file:/srv/flink": "."}
@@ -337,3 +342,24 @@ def test_an_archive_in_the_folder_that_was_given_is_named(archive: str, tmp_path
     nothing_is_told(look(found, storage), f"If it is packed in {archive}, name that itself.")
     with pytest.raises(ConfigurationError, match=f"packed in {archive}"):
         inspect(Sources(zookeeper_data=storage))
+
+
+JOB = "62f6a8b83a1b44313a74d89f6e50b70c"
+
+
+@pytest.mark.parametrize("name", [
+    f"checkpoints/{JOB}/chk-7/a", f"checkpoints/{JOB}/shared/a", f"dstl/{JOB}/dstl/a",
+    f"forst/{JOB}/op_1/db/a", "savepoints/savepoint-62f6a8-0123456789ab/a",
+])  # fmt: skip
+def test_a_folder_that_was_not_handed_over_has_no_missing_files(name: str) -> None:
+    """With that of a changelog left out every job was said to restart for ever."""
+    handle = StateHandle("file", f"file:/srv/flink/{name}", 3)
+    folder = name.partition("/")[0]
+    for beside, looked in (("ha/b", False), (f"{folder}/{JOB[::-1]}/b", True)):
+        cluster = Cluster()
+        listing = [StoredFile("ha/a", 1), StoredFile(beside, 1)]
+        files = StoredFiles(listing, lambda _: b"", {"file:/srv/flink": "."})
+        seen, missing = missing_state(cluster, files, [handle])
+        assert (seen, [each.name for each in missing]) == (looked, [name] * looked)
+        told = [each.what for each in cluster.not_looked_at]
+        assert told == [f"file:/srv/flink/{folder}"] * (not looked)
