@@ -193,6 +193,8 @@ def _guesses(notebook: Any) -> Iterator[str]:
     """A guess is left to the reader, and what was observed comes from the run."""
     for cell in code_cells(notebook):
         for node in ast.walk(parsed(cell)):
+            if isinstance(node, ast.For) and "predict(" in ast.unparse(node):
+                yield f"cell {cell.id} asks for guesses in a loop, and each question has its own"
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
                 continue
             given = node.args[1] if len(node.args) > 1 else None
@@ -226,7 +228,7 @@ def _announces(cell: Any) -> bool:
         return False
     last = cell.source.rstrip().rpartition("\n\n")[2]
     headings = re.findall(r"^## (.*)$", cell.source, re.MULTILINE)
-    return last.startswith("**") or (headings[-1:] == ["Your turn"])
+    return last.startswith(("**", "## ")) or (headings[-1:] == ["Your turn"])
 
 
 def _exercises(notebook: Any) -> Iterator[str]:

@@ -101,6 +101,13 @@ def test_an_exercise_without_solution_is_noticed() -> None:
     assert any("is not collapsed" in rule for rule in broken_rules(notebook))
 
 
+def test_questions_that_can_get_one_guess_only_are_noticed() -> None:
+    looped = "for each in (1, 2):\n    lab.predict(f'question {each}', ...)"
+    assert any("guesses in a loop" in rule for rule in broken_rules(notebook_of(looped)))
+    apart = "lab.predict('question 1', ...)\nlab.predict('question 2', ...)"
+    assert not any("in a loop" in rule for rule in broken_rules(notebook_of(apart)))
+
+
 def texts_of(*texts: str) -> str:
     """What is said against a notebook with these texts, and a run after the last one."""
     notebook = notebook_of("1")
@@ -113,6 +120,7 @@ def test_a_text_that_is_parted_from_its_run_is_noticed() -> None:
     assert "announces a run" in texts_of("Look at it:", box)
     assert "parts" in texts_of("It ended.\n\n**Predict:** will it end?", box)
     assert "parts" in texts_of("## Explain\n\nSo.\n\n## Your turn\n\nDo it.", box)
+    assert "parts" in texts_of("So it is.\n\n## Compare", box)
     assert "comes after the link" in texts_of("Next: [B](b.ipynb)", box)
     for text in ("It is over.", "## Your turn\n\nDo it.\n\n## Explain\n\nSo."):
         assert "parts" not in texts_of(text, box)
