@@ -26,6 +26,21 @@ from hawork.story.ring import case_of, is_ring
 USAGE: Final = 64
 
 
+class _Once(argparse.Action):
+    """An option of one value; a second one would silently take the place of the first."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            raise argparse.ArgumentError(self, "given twice: put what you have into one folder")
+        setattr(namespace, self.dest, values)
+
+
 def add_sources(parser: argparse.ArgumentParser) -> None:
     """What says where to look."""
     parser.add_argument(
@@ -34,19 +49,28 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
         "--at the newest before that)",
     )  # fmt: skip
     parser.add_argument(
-        "--config", metavar="FILE", help="the JobManager's config.yaml or flink-conf.yaml"
+        "--config",
+        metavar="FILE",
+        action=_Once,
+        help="the JobManager's config.yaml or flink-conf.yaml",
     )
     parser.add_argument(
         "--configmaps",
         metavar="FILE|DIR|TAR",
+        action=_Once,
         help="what 'kubectl get configmap -o yaml' (or json) prints, or several such files",
     )
-    parser.add_argument("--zookeeper-dump", metavar="FILE", help="a dump of the znodes, as JSON")
     parser.add_argument(
-        "--zookeeper-data", metavar="DIR|TAR", help="a ZooKeeper server's dataDir (version-2)"
+        "--zookeeper-dump", metavar="FILE", action=_Once, help="a dump of the znodes, as JSON"
     )
     parser.add_argument(
-        "--storage", metavar="DIR|TAR|ZIP",
+        "--zookeeper-data",
+        metavar="DIR|TAR",
+        action=_Once,
+        help="a ZooKeeper server's dataDir (version-2)",
+    )
+    parser.add_argument(
+        "--storage", metavar="DIR|TAR|ZIP", action=_Once,
         help="the files: storageDir and checkpoints, as a folder, a tar (gz, xz), a zip or a URL",
     )  # fmt: skip
     parser.add_argument(

@@ -334,3 +334,16 @@ def test_a_mistake_of_its_own_is_not_told_as_findings(
     assert answer["could_not_look"].startswith("ZeroDivisionError: somewhere (this is a mistake")
     monkeypatch.setattr("hawork.cli.repair.plan_repair", fail)
     assert main(["repair", "--configmaps", str(case.config)]) == 2
+
+
+@pytest.mark.parametrize("option", [
+    "--config", "--configmaps", "--zookeeper-dump", "--zookeeper-data", "--storage",
+])  # fmt: skip
+def test_an_option_that_is_given_twice_is_refused(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second archive of a storage had silently taken the place of the first."""
+    for command in ("inspect", "repair"):
+        assert main([command, option, "a", option, "b"]) == 64
+        said = capsys.readouterr().err
+        assert f"argument {option}: given twice: put what you have into one folder" in said
