@@ -36,14 +36,16 @@ def rest_address(address: str) -> RestAddress:
     """
     try:
         url = urllib.parse.urlsplit(address)
-        port = url.port or _PORTS[url.scheme]
-        if not url.hostname:
-            raise ValueError("no host")
+        port = _PORTS[url.scheme] if url.port is None else url.port
+        if not url.hostname or not port:
+            raise ValueError("no host, or the port 0, at which nothing listens")
     except (KeyError, ValueError):  # a port that is not a number, or none that can be
         raise RestError(
             f"{address} is not an address of a REST endpoint: write http://host:port, or https://"
         ) from None
-    return RestAddress(url.scheme, url.hostname, port, url.path.rstrip("/"))
+    # The zone of a link-local IPv6 address stands behind %25 in a URL (RFC 6874), or behind %.
+    host = url.hostname.replace("%25", "%") if ":" in url.hostname else url.hostname
+    return RestAddress(url.scheme, host, port, url.path.rstrip("/"))
 
 
 def in_brackets(host: str) -> str:

@@ -97,6 +97,17 @@ def test_an_ipv6_address_keeps_its_brackets(address: str) -> None:
     assert isinstance(SYSTEM_TRUST.connection(address, 1), http.client.HTTPConnection)
 
 
-def test_what_is_no_address_is_one_sentence() -> None:
+@pytest.mark.parametrize("written", ["%25eth0", "%eth0"])
+def test_the_zone_of_a_link_local_address(written: str) -> None:
+    """RFC 6874; the resolver had been asked for an address that holds ``%25``."""
+    known = rest_address(f"http://[fe80::5{written}]:8081")
+    assert known.host == "fe80::5%eth0" and rest_address(known.url) == known
+    assert SYSTEM_TRUST.connection(known.url, 1).host == "fe80::5%eth0"
+
+
+@pytest.mark.parametrize(
+    "address", ["gateway:8081", "http://gateway:0", "http://::1:8081", "http://"]
+)
+def test_what_is_no_address_is_one_sentence(address: str) -> None:
     with pytest.raises(RestError, match="write http://host:port"):
-        rest_address("gateway:8081")
+        rest_address(address)
