@@ -21,7 +21,7 @@ class BlobStore:
 
     def __init__(self, storage: StateStorage, session_id: LeaderSessionID) -> None:
         self._storage = storage
-        self._suffix = _suffix(session_id)
+        self._suffix = _suffix(str(session_id))
 
     def put(self, job_id: JobID, data: bytes) -> StateHandle:
         """Store ``data``; storing the same bytes again changes nothing.
@@ -39,10 +39,10 @@ class BlobStore:
         return JobFiles(self._storage, job_id).read(BLOB_FILE, handle)
 
 
-def is_stored_under(path: str, session_id: LeaderSessionID) -> bool:
+def is_stored_under(path: str, session_id: str) -> bool:
     """Whether the blob of this path has the name of one that was stored under the leadership."""
     return path.endswith(_suffix(session_id))
 
 
-def _suffix(session_id: LeaderSessionID) -> str:
-    return f"-{session_id.hex[:12]}"
+def _suffix(session_id: str) -> str:
+    return f"-{session_id.replace('-', '')[:12]}"

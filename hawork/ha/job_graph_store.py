@@ -34,6 +34,7 @@ from hawork.ha.layout import (
     JOB_GRAPH,
     JOBS,
     SUBMITTING,
+    job_directory,
     submitting_marker,
 )
 from hawork.ha.state_handle_store import StateHandleStore, StoredState
@@ -87,6 +88,7 @@ class JobGraphStore:
         # A job is submitted, or what is left of an earlier try is swept: not both at a time.
         self._sweeping = threading.Lock()
         self._announced: set[JobID] = set()
+        self._marked: set[JobID] = set()
         self._doubted: set[JobID] = set()
         """Jobs of which a graph of ours may be stored or not."""
 
@@ -112,9 +114,10 @@ class JobGraphStore:
         if not self._put_over_existing(graph.job_id, payload):
             self._put_new(graph, payload)
         self._known.add(graph.job_id)
-        # It is stored: a mark that stays is of no meaning any more, and goes with the directory.
-        with contextlib.suppress(StoreUnavailableError):
+        try:
             self._storage.delete(submitting_marker(graph.job_id, self._session_id))
+        except StoreUnavailableError:  # it is stored all the same
+            self._marked.add(graph.job_id)
 
     def take_back(self, job_id: JobID) -> None:
         """Remove what a submission of this leadership left that was refused, unless it was stored.
@@ -159,6 +162,24 @@ class JobGraphStore:
                 self._report(name, f"job graph {in_words(name)}", str(error))
         return RecoveredJobGraphs(tuple(graphs), tuple(set_aside))
 
+    def is_marked(self, job_id: JobID) -> bool:
+        """Whether the mark of a submission to this leader stays beside the job that is stored."""
+        return job_id in self._marked
+
+    def remove_marks(self, job_id: JobID) -> None:
+        """Take every mark of a submission from a job that is stored.
+
+        One stays where it could not be removed, or was written late by a deposed leader. If the
+        pointer is gone some day, by another hand, it gives away what else is there.
+        """
+        files = JobFiles(self._storage, job_id)
+        marks = [name for name in files.names() if name.startswith(SUBMITTING)]
+        if marks:
+            self.check_leads()  # none of those that the next leader makes
+        for name in marks:
+            self._storage.delete(f"{job_directory(job_id)}/{name}")
+        self._marked.discard(job_id)
+
     def job_ids(self) -> Sequence[JobID]:
         """The ids of all stored job graphs; names that are not job ids are left out."""
         found = (_job_id(name) for name in self._handles.names())
@@ -177,11 +198,11 @@ class JobGraphStore:
         leadership already.
 
         A job's directory without pointer and without marker is in doubt, and so is one that
-        holds more than a submission writes: it is reported and kept, unless the job has a
-        result, whose cleanup will remove it, or is known to be over: then a deposed leader wrote
-        late, and died before it could take that back. What cannot be swept now keeps nothing else
-        from being swept; only ``LeadershipLostError`` ends it, and a storageDir that cannot be
-        listed.
+        holds more than the submissions write whose markers are there: it is reported and kept,
+        unless the job has a result, whose cleanup will remove it, or is known to be over: then a
+        deposed leader wrote late, and died before it could take that back. What cannot be swept
+        now keeps nothing else from being swept; only ``LeadershipLostError`` ends it, and a
+        storageDir that cannot be listed.
         """
         stored = frozenset(self._handles.names() if stored is None else stored)
         removed: list[JobID] = []
@@ -215,10 +236,12 @@ class JobGraphStore:
             if swept := bool(left) and not self._has_result(job_id):
                 # Nothing but files in the making: a process died before it wrote the marker.
                 beyond = [name for name in names if not _written_by_submission(name)]
+                beyond += _of_other_leaders(left, names)
                 unmarked = names and not any(name.startswith(SUBMITTING) for name in names)
                 if (beyond or unmarked) and not self._has_ended(job_id):
                     raise CorruptStateError(
-                        f"no job graph points to it and it holds {in_words(', '.join(names[:5]))}"
+                        "no job graph points to it and it holds "
+                        f"{in_words(', '.join([*names[:5], *beyond][:8]))}"
                     )
                 # Fenced, though nothing is there to be removed: a deposed leader stops here.
                 self._handles.remove(job_id)
@@ -279,7 +302,7 @@ class JobGraphStore:
         """
         job_id, artifact = graph.job_id, graph.artifact.path
         files = JobFiles(self._storage, job_id)
-        is_ours = is_stored_under(artifact, self._session_id)
+        is_ours = is_stored_under(artifact, str(self._session_id))
         if is_ours and job_id not in self._doubted and not self._handles.has(job_id):
             files.discard(BLOB_FILE, artifact)
         marker = submitting_marker(job_id, self._session_id)
@@ -307,6 +330,21 @@ def _job_id(name: str) -> JobID | None:
     except ConfigurationError:
         return None
     return job_id if job_id == name else None
+
+
+def _of_other_leaders(paths: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The artifacts that no leader stored whose marker is there.
+
+    A marker may lie beside a job that was stored and acknowledged: that of a leader that was
+    deposed and wrote it late.
+    """
+    marks = [name.removeprefix(SUBMITTING) for name in names if name.startswith(SUBMITTING)]
+    blobs = [path.rpartition(f"/{BLOBS}/")[2] for path in paths if f"/{BLOBS}/" in path]
+    return [
+        blob
+        for blob in blobs
+        if not blob.startswith(".") and not any(is_stored_under(blob, mark) for mark in marks)
+    ]
 
 
 def _written_by_submission(file: str) -> bool:

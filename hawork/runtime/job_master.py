@@ -199,6 +199,8 @@ class JobMaster:
             if interrupted is not None:
                 return interrupted
         self.restored = recovered.checkpoint
+        if recovered.checkpoint is None:
+            await self._remove_marks()
         if recovered.checkpoint is None and not recovered.skipped and not self._recovered:
             return None
         checkpoint_id = recovered.checkpoint.checkpoint_id if recovered.checkpoint else None
@@ -223,6 +225,17 @@ class JobMaster:
         )
         self._recovered = False
         return None
+
+    async def _remove_marks(self) -> None:
+        """What has no checkpoint is told from an unfinished submission by its mark."""
+        graphs, job_id = self._term.stores.job_graphs, self.job_id
+        if self._recovered or graphs.is_marked(job_id):
+            try:
+                await self._term.run_io(lambda: graphs.remove_marks(job_id))
+            except LeadershipLostError:
+                raise
+            except HaworkError:
+                return  # tried again by the next leader, or there is a checkpoint by then
 
     async def _run_attempt(self) -> AttemptEnd:
         slots = await self._acquire_slots()

@@ -18,6 +18,7 @@ from hawork.core.errors import (
 )
 from hawork.core.events import EventKind
 from hawork.core.types import JobID
+from hawork.ha.leader_stores import LeaderStores
 from hawork.ha.pointer_store import JOB_GRAPHS
 
 
@@ -299,6 +300,50 @@ def test_a_marker_does_not_give_away_checkpoints(world: World) -> None:
     stores.job_graphs.announce(JOB)
     swept = world.lead().job_graphs.sweep_unacknowledged()
     assert swept.removed == () and len(swept.set_aside) == 1
+    assert len(job_files(world)) == 2
+
+
+def pointer_taken_away(world: World) -> LeaderStores:
+    """By another hand, before this leader took over; it may be put back."""
+    stores = world.lead()
+    world.cluster.backend().pointers(JOB_GRAPHS).delete(JOB, stores.session_id)
+    return stores
+
+
+def test_a_late_mark_of_a_deposed_leader_gives_no_stored_job_away(world: World) -> None:
+    """It had been acknowledged, and its files were gone when its pointer came back."""
+    deposed, stores = world.lead(), world.lead()
+    stores.job_graphs.announce(JOB)
+    artifact = stores.blobs.put(JOB, b"artifact")
+    stores.job_graphs.put(dataclasses.replace(graph(), artifact=artifact))
+    deposed.job_graphs.announce(JOB)
+    before = dict(world.files.files)
+    swept = pointer_taken_away(world).job_graphs.sweep_unacknowledged()
+    assert [name for name, _ in swept.set_aside] == [JOB]
+    assert world.files.files == before
+
+
+def test_a_mark_that_stayed_is_removed_when_that_can_be_done(world: World) -> None:
+    stores = world.lead()
+    stores.job_graphs.announce(JOB)
+    artifact = stores.blobs.put(JOB, b"artifact")
+    world.failures.fail("delete", StoreUnavailableError("not now"))
+    stores.job_graphs.put(dataclasses.replace(graph(), artifact=artifact))
+    assert stores.job_graphs.is_marked(JOB)
+    stores.job_graphs.remove_marks(JOB)
+    assert not stores.job_graphs.is_marked(JOB)
+    before = dict(world.files.files)
+    swept = pointer_taken_away(world).job_graphs.sweep_unacknowledged()
+    assert [name for name, _ in swept.set_aside] == [JOB]
+    assert world.files.files == before
+
+
+def test_a_deposed_leader_removes_no_mark(world: World) -> None:
+    stores = world.lead()
+    stores.job_graphs.announce(JOB)
+    world.lead().job_graphs.announce(JOB)
+    with pytest.raises(LeadershipLostError):
+        stores.job_graphs.remove_marks(JOB)
     assert len(job_files(world)) == 2
 
 
