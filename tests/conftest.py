@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 
 from hawork.cli.jupyter import UNUSED
-from tests.contract.embedded_harness import EmbeddedHarness
+from tests.contract.embedded_harness import PATIENT, EmbeddedHarness
 from tests.contract.harness import BackendHarness
 from tests.contract.in_memory_harness import InMemoryHarness
 from tests.contract.kubernetes_harness import KubernetesHarness
@@ -66,7 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 HARNESSES: dict[str, Callable[[Path], BackendHarness]] = {
-    "embedded": EmbeddedHarness,
+    "embedded": lambda directory: EmbeddedHarness(directory, PATIENT),
     "in-memory": InMemoryHarness,
     "kubernetes": KubernetesHarness,
     "simulated-embedded": SimulatedEmbeddedHarness,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import uuid
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +15,6 @@ from hawork.core.events import EventLog
 from hawork.core.options import checked
 from hawork.ha.backend import Backend
 from hawork.ha.leader_election import LeaderElectionDriver, LeaderElectionListener
-from hawork.testing import eventually
 
 _ELECTION = "high-availability.embedded.leader-election"
 FAST = {
@@ -25,6 +23,7 @@ FAST = {
     f"{_ELECTION}.retry-period": "100 ms",
 }
 """Timeouts long enough for a busy machine and short enough to wait for."""
+PATIENT = {f"{_ELECTION}.lease-duration": "60 s", f"{_ELECTION}.renew-deadline": "60 s"}
 LONG = {f"{_ELECTION}.lease-duration": "1 h", f"{_ELECTION}.renew-deadline": "1 h"}
 
 
@@ -56,16 +55,14 @@ class EmbeddedHarness:
         return _Remembering(backend, self._drivers)
 
     def expire_leadership(self) -> None:
-        """Keep the store locked until the leader gives up, and let the row go meanwhile."""
-        path = self.directory / "ha.db"
-        with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            row = connection.execute("SELECT session_id FROM lease").fetchone()
-            if row is not None:
-                session_id = uuid.UUID(row[0])
-                eventually(lambda: not any(one.has_leadership(session_id) for one in self._drivers))
-            connection.execute("DELETE FROM lease")
-            connection.execute("COMMIT")
+        """Remove the lease under the leader's feet."""
+        self.execute("DELETE FROM lease")
+
+    def renewals(self) -> int:
+        """How often the present leader has renewed its lease."""
+        ((count,),) = self.execute("SELECT renewals FROM lease")
+        assert isinstance(count, int)
+        return count
 
     def execute(self, statement: str, *values: object) -> list[tuple[object, ...]]:
         """Do something behind the backend's back."""

@@ -19,7 +19,10 @@ TIMEOUT = 60.0
 
 
 class BackendHarness(Protocol):
-    """One cluster on one backend. Each ``backend()`` stands for another process."""
+    """One cluster on one backend. Each ``backend()`` stands for another process.
+
+    A leadership does not end here by itself, however busy the machine is.
+    """
 
     def backend(self) -> Backend: ...
 

@@ -22,8 +22,8 @@ class KubernetesHarness:
         self.config = checked(
             {
                 "high-availability.type": "kubernetes",
-                "high-availability.kubernetes.leader-election.lease-duration": "4 s",
-                "high-availability.kubernetes.leader-election.renew-deadline": "3 s",
+                "high-availability.kubernetes.leader-election.lease-duration": "60 s",
+                "high-availability.kubernetes.leader-election.renew-deadline": "50 s",
                 "high-availability.kubernetes.leader-election.retry-period": "500 ms",
                 "kubernetes.cluster-id": f"contract-{uuid.uuid4().hex[:12]}",
                 "kubernetes.config.file": str(shared_control_plane().kubeconfig("jm-1")),

@@ -14,17 +14,26 @@ from typing import Any
 import pytest
 
 from hawork.backends.embedded.crash_lock import is_dead
+from hawork.core.options import checked
 from hawork.testing import eventually
 from tests.conftest import HARNESSES
 from tests.contract.embedded_harness import EmbeddedHarness
 from tests.contract.harness import Contender
 
-LONGER_THAN_A_LEASE = {"embedded": 2.5, "kubernetes": 3.5, "zookeeper": 4.5}
+_EMBEDDED = "high-availability.embedded.leader-election"
+_KUBERNETES = "high-availability.kubernetes.leader-election"
+SHORT: dict[str, dict[str, str]] = {
+    "embedded": {f"{_EMBEDDED}.lease-duration": "4 s", f"{_EMBEDDED}.renew-deadline": "4 s"},
+    "kubernetes": {f"{_KUBERNETES}.lease-duration": "4 s", f"{_KUBERNETES}.renew-deadline": "3 s"},
+    "zookeeper": {"high-availability.zookeeper.client.session-timeout": "4 s"},
+}
+LONGER_THAN_A_LEASE = {"embedded": 4.5, "kubernetes": 3.5, "zookeeper": 4.5}
 
 
 @pytest.fixture(params=LONGER_THAN_A_LEASE)
 def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     harness: Any = HARNESSES[request.param](tmp_path)
+    harness.config = checked({**dict(harness.config.items()), **SHORT[request.param]})
     harness.values = {
         **dict(harness.config.items()),
         "high-availability.storageDir": f"file:{tmp_path}/storage",

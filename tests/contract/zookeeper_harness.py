@@ -57,7 +57,7 @@ class ZooKeeperHarness:
                 "high-availability.type": "zookeeper",
                 "high-availability.zookeeper.quorum": shared_servers().quorum,
                 "high-availability.cluster-id": f"/contract-{uuid.uuid4().hex[:12]}",
-                "high-availability.zookeeper.client.session-timeout": "4 s",
+                "high-availability.zookeeper.client.session-timeout": "40 s",
                 "high-availability.zookeeper.client.ensemble-tracker": "false",
             }
         )

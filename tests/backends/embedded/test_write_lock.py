@@ -18,7 +18,7 @@ from hawork.core.types import DISPATCHER
 from hawork.ha.pointer_store import JOB_GRAPHS
 from hawork.testing import eventually
 from tests.backends.embedded.processes import contender_process
-from tests.contract.embedded_harness import EmbeddedHarness
+from tests.contract.embedded_harness import LONG, EmbeddedHarness
 from tests.contract.harness import Leader, Retrieval
 
 IMPATIENT = {"high-availability.embedded.busy-timeout": "100 ms"}
@@ -55,6 +55,7 @@ def test_without_a_store_nobody_holds_the_lock(embedded: EmbeddedHarness) -> Non
     assert write_lock_holder(embedded.config) is None
 
 
+@pytest.mark.parametrize("embedded", [LONG], indirect=True)
 def test_a_lease_is_renewed_while_pointers_are_written_without_a_pause(
     embedded: EmbeddedHarness,
 ) -> None:
@@ -70,11 +71,13 @@ def test_a_lease_is_renewed_while_pointers_are_written_without_a_pause(
     threads = [threading.Thread(target=hammer, args=(number,)) for number in range(3)]
     for thread in threads:
         thread.start()
-    # Twice the renew deadline: without renewals the leadership would be over.
-    enough.wait(4.0)
-    enough.set()
-    for thread in threads:
-        thread.join()
+    try:
+        before = embedded.renewals()
+        eventually(lambda: embedded.renewals() >= before + 10)
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join()
     assert leader.contender.driver.has_leadership(leader.session_id)
     assert not leader.contender.listener.of("revoke")
 
