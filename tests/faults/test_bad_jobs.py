@@ -26,7 +26,7 @@ ONCE = RestartStrategy("fixed-delay", attempts=1, delay=0.05)
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenario]:
     """One cluster for all of these: nothing they do may harm it."""
     directory = tmp_path_factory.mktemp("bad-jobs")
-    options = {**PATIENT, "slot.request.timeout": "1 s"}
+    options = {**PATIENT, "slot.request.timeout": "5 s"}
     with LabCluster(1, 1, directory=directory / "lab", options=options, slots=3, keep=True) as lab:
         scenario = Scenario(lab, directory)
         good = scenario.submit("endless", rate=500, parallelism=1)
@@ -97,7 +97,7 @@ def test_more_parallelism_than_slots_waits_says_why_and_fails(shared: Scenario) 
     assert "of 3 are free" in failure
     details = job.wait(timeout=120)
     assert details.status is JobStatus.FAILED
-    assert "no slots in 1 s" in str(details.failure)
+    assert "no slots in 5 s" in str(details.failure)
 
 
 GOOD = pack_artifact({"good.py": "def build(config): ..."})

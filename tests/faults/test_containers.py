@@ -51,7 +51,7 @@ def test_containers_with_the_same_process_ids_share_an_embedded_store(tmp_path: 
             f"{lease}.lease-duration": LONG,
             f"{lease}.renew-deadline": "9 min",
             "heartbeat.interval": "200 ms",
-            "heartbeat.timeout": "2 s",
+            "heartbeat.timeout": "20 s",
         }
     )
     path = tmp_path / "config.yaml"

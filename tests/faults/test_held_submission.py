@@ -6,24 +6,20 @@ from dataclasses import replace
 
 import pytest
 
+from hawork.client.cluster_client import ClusterClient
 from hawork.client.submission import make_submission
 from hawork.core.errors import JobSubmissionError, RestError
 from hawork.core.jobs import JobStatus
-from tests.faults.scenario import JOBS, PATIENT, Scenario
+from hawork.testing import eventually
+from tests.faults.scenario import JOBS, Scenario
 from tests.faults.shared_lab import scenario, shared_lab_on
-from tests.faults.stores import store_options
+from tests.faults.stores import patient_store
 
 __all__ = ["scenario", "shared_lab"]
 
-IMPATIENT = {**PATIENT, "rest.connection-timeout": "1500 ms", "rest.await-leader-timeout": "4 s"}
+IMPATIENT = {"rest.connection-timeout": "1500 ms", "rest.await-leader-timeout": "4 s"}
 
-
-def impatient() -> tuple[str, dict[str, str]]:
-    ha, store = store_options()
-    return ha, {**store, **IMPATIENT}
-
-
-shared_lab = shared_lab_on(impatient)
+shared_lab = shared_lab_on(patient_store)
 
 
 @pytest.mark.parametrize("step", ["submit.graph_written", "submit.acknowledged"])
@@ -32,9 +28,12 @@ def test_the_same_job_can_be_submitted_again(scenario: Scenario, step: str) -> N
     config = {"end": 100, "rate": 1000, "output": str(scenario.directory / "output")}
     submission = make_submission(f"{JOBS}:counts", config, 1, "100 ms")
     lab.arm(step, "hold")
-    with pytest.raises(RestError, match="no answer"):
-        lab.client.submit(submission)  # tries twice, and the second try waits for the first
-    assert [held.step for held in lab.held()] == [step]
+    with (
+        ClusterClient(lab.config.with_values(IMPATIENT)) as impatient,
+        pytest.raises(RestError, match="no answer"),
+    ):
+        impatient.submit(submission)  # tries twice, and the second try waits for the first
+    eventually(lambda: [held.step for held in lab.held()] == [step])
     lab.proceed()
     assert lab.client.submit(submission, again=True) == submission.job_id
     assert lab.client.wait(submission.job_id, timeout=60).status is JobStatus.FINISHED

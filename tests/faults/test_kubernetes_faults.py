@@ -6,7 +6,9 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from hawork.core.errors import LabError
 from hawork.core.events import Event, EventKind
 from hawork.lab import LabCluster
 from hawork.lab.job import Job
+from hawork.testing import eventually
 from tests.contract.kubernetes_server import shared_control_plane
 from tests.faults.scenario import FAST, Scenario, wait_for_event
 from tests.faults.stores import on_shared_kubernetes
@@ -169,15 +172,18 @@ def test_outdated_watches_list_again(scenario: Scenario) -> None:
 
 def test_what_lies_in_the_config_maps_can_be_read(scenario: Scenario) -> None:
     lab = scenario.lab
-    leader, information = lab.leader(), lab.leader_information()
-    assert information is not None
-    rows = lab.store_rows()
-    assert set(rows.table) == {"lab-cluster-config-map"}
-    values = dict(zip(rows.name, rows.value, strict=True))
-    lock = values["control-plane.alpha.kubernetes.io/leader"]
-    assert lock.startswith(f"{leader}; ")
-    assert json.loads(lock.partition("; ")[2])["holderIdentity"] == str(information.session_id)
-    assert values["org.apache.flink.k8s.leader.restserver"].endswith(information.address)
+
+    def can_be_read() -> bool:
+        leader, information = lab.leader(), lab.leader_information()
+        assert information is not None
+        rows = lab.store_rows()
+        assert set(rows.table) == {"lab-cluster-config-map"}
+        values = dict(zip(rows.name, rows.value, strict=True))
+        holder, lock = lock_of(lab)
+        assert (holder, lock["holderIdentity"]) == (leader, str(information.session_id))
+        return values["org.apache.flink.k8s.leader.restserver"].endswith(information.address)
+
+    eventually(can_be_read)  # on a busy machine another one may begin to lead meanwhile
 
 
 def test_what_cannot_be_done_is_refused_with_the_reason(scenario: Scenario) -> None:
@@ -213,11 +219,12 @@ def test_without_a_supervisor_the_lease_decides(tmp_path: Path) -> None:
     ) as lab:
         scenario = Scenario(lab, tmp_path)
         job = running_job(scenario)
+        renewed_at = renewal(lab)
         fault = lab.kill("leader")
         lab.wait_for_leader(other_than=fault).wait()
         granted = [e for e in lab.event_list() if e.kind is EventKind.LEADERSHIP_GRANTED]
-        # Not before the lease of the dead leader ran out, which it renewed at most 250 ms ago.
-        assert granted[-1].monotonic - fault.monotonic > LEASE / 2
+        # Not before the lease of the dead leader ran out, which it renewed then, or later.
+        assert granted[-1].wall - renewed_at > LEASE
         check(scenario, job)
         for verb in (lab.partition, lab.store_outage, lab.heal):
             with pytest.raises(LabError, match="not for a cluster that was given"):
@@ -226,6 +233,19 @@ def test_without_a_supervisor_the_lease_decides(tmp_path: Path) -> None:
             lab.outdate_watches()
         assert maps_of(lab)
     assert not maps_of(lab)
+
+
+def renewal(lab: LabCluster) -> float:
+    """When the leader renewed its lease last, by the wall clock."""
+    return datetime.fromisoformat(lock_of(lab)[1]["renewTime"]).timestamp()
+
+
+def lock_of(lab: LabCluster) -> tuple[str, dict[str, Any]]:
+    """Who holds the lock, and its record."""
+    rows = lab.store_rows()
+    values = dict(zip(rows.name, rows.value, strict=True))
+    name, _, record = values["control-plane.alpha.kubernetes.io/leader"].partition("; ")
+    return name, json.loads(record)
 
 
 def maps_of(lab: LabCluster) -> str:

@@ -28,6 +28,9 @@ from tests.backends.kubernetes.kubernetes_setup import (
 )
 from tests.contract.harness import Observer
 
+LONGER_LEASE = 6.0
+LONGER = {"K8S_LEASE_DURATION": f"{LONGER_LEASE:g} s", "K8S_RENEW_DEADLINE": "5 s"}
+"""For a leader that has to renew its lease in time, however busy the machine is."""
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
 
 
@@ -205,10 +208,10 @@ def test_the_lock_is_renewed_while_the_jobs_are_claimed(
 ) -> None:
     """With many jobs, or a slow server, that takes longer than a lease lasts."""
     try:
-        first = cluster.contender()
+        first = cluster.contender(**LONGER)
         lock = eventually(lambda: cluster.get() and cluster.lock())
-        second = cluster.contender()
-        held = timestamp(time.time() + 2 * LEASE)
+        second = cluster.contender(**LONGER)
+        held = timestamp(time.time() + 1.5 * LONGER_LEASE)
         eventually(lambda: cluster.lock()["renewTime"] > held)
         assert not (first.leads or second.leads)
     finally:
@@ -357,14 +360,14 @@ def test_a_wall_clock_that_stands_still_decides_nothing(
 ) -> None:
     """Each renewal was what was there already, so that none was seen, and the next one led."""
     monkeypatch.setattr(SkewedClock, "time", lambda _: 1_800_000_000.0)
-    first = cluster.contender(SkewedClock(0.0))
+    first = cluster.contender(SkewedClock(0.0), **LONGER)
     first.wait_for_grant()
-    second = cluster.contender(SkewedClock(0.0))
+    second = cluster.contender(SkewedClock(0.0), **LONGER)
     transitions, renewals = cluster.lock()["leaderTransitions"], set[str]()
 
     def renewed_for_longer_than_a_lease() -> bool:
         renewals.add(cluster.lock()["renewTime"])
-        return len(renewals) > 1.2 * LEASE / RETRY
+        return len(renewals) > 1.2 * LONGER_LEASE / RETRY
 
     eventually(renewed_for_longer_than_a_lease)
     assert cluster.lock()["leaderTransitions"] == transitions
@@ -417,7 +420,7 @@ def test_a_standby_that_is_cut_off_takes_nothing(cluster: ClusterUnderTest) -> N
 
 
 def test_a_short_break_costs_nothing(cluster: ClusterUnderTest) -> None:
-    contender = cluster.proxied("jm-2")
+    contender = cluster.proxied("jm-2", **LONGER)
     session_id = contender.wait_for_grant()
     lock = cluster.lock()
     cluster.control_plane.proxy("jm-2").drop()
