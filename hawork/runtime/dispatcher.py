@@ -118,6 +118,8 @@ class Dispatcher:
             job_id = JobID(name)
         except ConfigurationError:
             return  # no job can have such a name
+        with contextlib.suppress(HaworkError):  # by its mark it would pass for unfinished
+            await self._term.run_io(lambda: graphs.remove_marks(job_id))
         while True:
             await asyncio.sleep(pause.next())
             try:

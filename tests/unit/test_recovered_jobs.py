@@ -1,0 +1,158 @@
+"""Jobs that a new leader has recovered: each runs once, and nothing gives their files away."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from hawork.core.errors import StoreUnavailableError
+from hawork.core.jobs import JobStatus
+from hawork.core.types import JobID
+from hawork.ha.pointer_store import RESULTS
+from hawork.runtime import dispatcher
+from tests.unit.stores_setup import JOB, World
+from tests.unit.test_dispatcher import ARTIFACT, Stage, io, play, submission
+
+__all__ = ["io"]
+
+
+def stored_before(world: World) -> None:
+    stores = world.lead()
+    handle = stores.blobs.put(JOB, ARTIFACT)
+    stores.job_graphs.put(replace(submission(), artifact=handle))
+
+
+async def canceled_and_cleaned_up(stage: Stage) -> None:
+    await stage.dispatcher.cancel(JOB)
+    while stage.stored() or stage.world.pointers(RESULTS):
+        await asyncio.sleep(0.01)
+
+
+def statuses(stage: Stage) -> list[JobStatus]:
+    return [job.status for job in stage.dispatcher.jobs()]
+
+
+@pytest.mark.parametrize("shown", [1000, 0])
+def test_a_recovered_job_that_ends_before_it_is_restored_does_not_run_again(
+    io: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, shown: int
+) -> None:
+    """The address is published: its client has submitted it again, and so it ran already."""
+    monkeypatch.setattr(dispatcher, "_KEEP_FINISHED", shown)
+    world = World()
+    stored_before(world)
+
+    async def story(stage: Stage) -> None:
+        await stage.dispatcher.recover()
+        assert await stage.dispatcher.submit(submission(), ARTIFACT) == JOB
+        await canceled_and_cleaned_up(stage)
+        stage.dispatcher.restore_jobs()
+        assert statuses(stage) == [JobStatus.CANCELED][:shown]
+
+    play(io, story, world)
+
+
+def test_a_job_that_ends_while_it_is_submitted_again_does_not_run_again(
+    io: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The submission found it stored, and was slow; meanwhile the job was restored and ended."""
+    world = World()
+    stored_before(world)
+
+    async def story(stage: Stage) -> None:
+        found, ended = threading.Event(), threading.Event()
+
+        def slow() -> None:
+            found.set()
+            assert ended.wait(20.0)
+
+        await stage.dispatcher.recover()
+        monkeypatch.setattr(stage.dispatcher.term.stores.job_graphs, "check_leads", slow)
+        again = asyncio.create_task(stage.dispatcher.submit(submission(), ARTIFACT))
+        while not found.is_set():
+            await asyncio.sleep(0.001)
+        stage.dispatcher.restore_jobs()
+        await canceled_and_cleaned_up(stage)
+        ended.set()
+        assert await again == JOB
+        assert statuses(stage) == [JobStatus.CANCELED]
+
+    play(io, story, world)
+
+
+def test_a_recovered_job_can_be_canceled_before_it_is_restored(io: ThreadPoolExecutor) -> None:
+    """The client was told that it is, and the job ran on."""
+    world = World()
+    stored_before(world)
+
+    async def story(stage: Stage) -> None:
+        await stage.dispatcher.recover()
+        await canceled_and_cleaned_up(stage)
+        stage.dispatcher.restore_jobs()
+        assert statuses(stage) == [JobStatus.CANCELED]
+
+    play(io, story, world)
+
+
+def test_what_a_job_that_runs_already_has_in_store_is_not_read_ahead(
+    io: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be asked for at its next restart, and the answer be older than its checkpoints."""
+    world = World()
+    stored_before(world)
+    expected: list[JobID] = []
+
+    async def story(stage: Stage) -> None:
+        monkeypatch.setattr(stage.dispatcher.term.stores, "expect_recovery", expected.extend)
+        await stage.dispatcher.recover()
+        await stage.dispatcher.submit(submission(), ARTIFACT)
+        stage.dispatcher.restore_jobs()
+        assert expected == []
+
+    play(io, story, world)
+
+
+def test_a_stored_job_that_cannot_be_read_keeps_no_mark_of_its_submission(
+    io: ThreadPoolExecutor,
+) -> None:
+    """n3-73004: its files were given away when its pointer was gone for a while."""
+    world = World()
+    stores = world.lead()
+    stores.job_graphs.announce(JOB)
+    handle = stores.blobs.put(JOB, ARTIFACT)
+    world.failures.fail("delete", StoreUnavailableError("too many open files"))
+    stores.job_graphs.put(replace(submission(), artifact=handle))
+    (path,) = (p for p in world.files.files if "submittedJobGraph" in p)
+    del world.files.files[path]
+
+    async def story(stage: Stage) -> None:
+        await stage.dispatcher.recover()
+        stage.dispatcher.restore_jobs()
+        while any("_SUBMITTING" in each for each in world.files.files):
+            await asyncio.sleep(0.01)
+        assert list(world.files.files) == [handle.path]
+
+    play(io, story, world)
+
+
+def test_a_recovered_job_without_a_checkpoint_keeps_no_mark_of_its_submission(
+    io: ThreadPoolExecutor,
+) -> None:
+    world = World()
+    stores = world.lead()
+    stores.job_graphs.announce(JOB)
+    handle = stores.blobs.put(JOB, ARTIFACT)
+    world.failures.fail("delete", StoreUnavailableError("too many open files"))
+    stores.job_graphs.put(replace(submission(), artifact=handle))
+
+    async def story(stage: Stage) -> None:
+        await stage.dispatcher.recover()
+        stage.dispatcher.restore_jobs()
+        while any("_SUBMITTING" in each for each in world.files.files):
+            await asyncio.sleep(0.01)
+        assert stage.stored() == [JOB]
+
+    play(io, story, world)
