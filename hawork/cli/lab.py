@@ -13,6 +13,7 @@ from hawork.cli.notebooks import (
     TOUR,
     bring_along,
     installed_notebooks,
+    is_new,
     place_for_notebooks,
 )
 from hawork.cli.output import complain, flush
@@ -31,7 +32,9 @@ a checkout does not."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--notebooks", metavar="DIR", help="where the notebooks are (default: found)"
+        "--notebooks",
+        metavar="DIR",
+        help="where the notebooks are (default: found), or a new folder to copy them to",
     )
     parser.add_argument(
         "jupyter", nargs="*", metavar="-- ARGUMENT", help="passed on to 'jupyter lab'"
@@ -93,9 +96,7 @@ def find_notebooks(given: str | None) -> Path:
     An installed hawork copies its notebooks to a folder, and says which on standard error.
     """
     if given is not None:
-        if not is_there(Path(given) / TOUR):
-            raise LabError(f"directory {given} holds no {TOUR}: name hawork's notebooks directory")
-        return Path(given).absolute()
+        return _named(Path(given).absolute())
     here = Path.cwd()
     checkout = Path(__file__).resolve().parents[2]
     for place in (here, *here.parents, checkout):
@@ -109,6 +110,23 @@ def find_notebooks(given: str | None) -> Path:
             "--notebooks DIR"
         )
     folder = here if is_there(here / DELIVERED) else place_for_notebooks()
+    return _brought(source, folder)
+
+
+def _named(folder: Path) -> Path:
+    """A folder that was given: hawork's notebooks are there, or are copied to it if it is new."""
+    source = installed_notebooks()
+    if source is not None and (is_there(folder / DELIVERED) or is_new(folder)):
+        return _brought(source, folder)
+    if not is_there(folder / TOUR):
+        fix = "name hawork's notebooks directory"
+        if source is not None:
+            fix += ", or a new one, to which they are copied"
+        raise LabError(f"directory {folder} holds no {TOUR}: {fix}")
+    return folder
+
+
+def _brought(source: Path, folder: Path) -> Path:
     for sentence in bring_along(source, folder):
         complain(sentence)
     return folder

@@ -15,7 +15,13 @@ from pathlib import Path
 
 import hawork
 from hawork.core.errors import LabError
-from hawork.core.user_files import fallback_directory, home_directory, is_there, is_writable
+from hawork.core.user_files import (
+    fallback_directory,
+    home_directory,
+    is_directory,
+    is_there,
+    is_writable,
+)
 
 TOUR = "00_tour.ipynb"
 FOLDER = "hawork-notebooks"
@@ -45,15 +51,20 @@ def place_for_notebooks() -> Path:
     return fallback_directory() / FOLDER
 
 
+def is_new(folder: Path) -> bool:
+    """Whether there is no such folder, or nothing in it."""
+    return not is_there(folder) or (is_directory(folder) and not any(folder.iterdir()))
+
+
 def bring_along(source: Path, folder: Path) -> Iterator[str]:
     """Copy what is new to ``folder``; yields a sentence for each thing that a learner should know.
 
     A notebook that was changed stays as it is, and its newer version comes beside it. One that
-    was removed stays away. ``LabError`` when the folder cannot be written.
+    was removed stays away, unless none is left. ``LabError`` when the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        known = _delivered(folder)
+        known = _delivered(folder) if any(folder.glob("*.ipynb")) else {}
         first = not known
         if first:
             yield f"The notebooks are in {folder}: change them as you like, they stay yours."

@@ -105,6 +105,36 @@ def test_the_working_directory_gets_the_folder(
     assert not (work / FOLDER / FOLDER).exists()
 
 
+def test_a_new_folder_that_is_named_gets_them(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the sentence about a folder that cannot be written says; it had been refused."""
+    monkeypatch.setattr(lab, "installed_notebooks", lambda: source)
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "new" / "a b", tmp_path / "empty"):
+        assert lab.find_notebooks(str(folder)) == folder
+        assert read(folder) == read(source)
+    (source / "02_new.ipynb").write_text("new in 0.2")
+    lab.find_notebooks(str(tmp_path / "empty"))
+    assert "02_new.ipynb" in read(tmp_path / "empty")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").touch()
+    with pytest.raises(LabError, match="name hawork's notebooks directory, or a new one"):
+        lab.find_notebooks(str(tmp_path / "other"))
+    monkeypatch.setattr(lab, "installed_notebooks", lambda: None)
+    with pytest.raises(LabError, match=r"name hawork's notebooks directory$"):
+        lab.find_notebooks(str(tmp_path / "nowhere"))
+
+
+def test_who_has_removed_all_gets_all(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / FOLDER
+    list(bring_along(source, folder))
+    for notebook in folder.glob("*.ipynb"):
+        notebook.unlink()
+    assert str(folder) in next(iter(list(bring_along(source, folder))))
+    assert read(folder) == read(source)
+
+
 def test_jupyterlab_starts_without_parsers_that_it_never_uses() -> None:
     python, *command = module_command("hawork.cli.jupyter", "--version")
     done = subprocess.run(
