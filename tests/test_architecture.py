@@ -318,6 +318,24 @@ def test_nothing_sleeps_in_the_lower_layers() -> None:
     assert not found
 
 
+def test_the_name_of_a_test_holds_neither_time_nor_chance() -> None:
+    """Workers collect for themselves: where their names differ, the whole run ends."""
+    found = [
+        f"{path.relative_to(ROOT)}:{each.lineno}: {ast.unparse(each)}"
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        for decorator in node.decorator_list
+        if ast.unparse(decorator).startswith("pytest.mark.parametrize(")
+        for each in ast.walk(decorator)
+        if isinstance(each, ast.Attribute)
+        and ast.unparse(each).startswith(
+            ("time.", "uuid.uuid", "random.", "secrets.", "datetime.now")
+        )
+    ]
+    assert not found
+
+
 def calls(node: ast.AST, name: str) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
 

@@ -116,7 +116,7 @@ class ClusterUnderTest:
             options.ZK_QUORUM.key: servers.quorum,
             options.CLUSTER_ID.key: f"/test-{uuid.uuid4().hex[:12]}",
             options.ZK_SESSION_TIMEOUT.key: f"{SESSION_TIMEOUT:g} s",
-            options.ZK_CONNECTION_TIMEOUT.key: "8 s",
+            options.ZK_CONNECTION_TIMEOUT.key: "60 s",
             options.ZK_RETRY_WAIT.key: "500 ms",
             options.ZK_ENSEMBLE_TRACKER.key: "false",
         }
