@@ -54,6 +54,27 @@ def deposed_writes(run: RunBundle) -> None:
     assert states["writes by the leader only"] == "not judged"
 
 
+def closed_session(run: RunBundle) -> None:
+    """It waits in the thread that would tell it, and ends for an error of its own."""
+    (unaware,), (thread,), (end,) = (noted(run, what) for what in ("unaware", "thread", "end"))
+    old, new = unaware["process"], unaware["next_leader"]
+    answered = {each["process"]: each["status"] for each in noted(run, "rest")}
+    assert answered[new] == 200 and answered[old] in (200, 503)
+    assert "has expired" in noted(run, "log")[0]["line"]
+    frames = " ".join(thread["frames"])
+    assert "ZooKeeperLeaderElectionDriver.handleRemovedLeaderInformation" in frames
+    assert "Thread.sleep" in frames and "RetryLoop.callWithRetry" in frames
+    assert 10 < end["seconds_after_the_next_was_granted"] < 120
+    assert end["status"] != 0 and "Session expired" in end["words"]
+    after = [
+        event
+        for event in run.event_list()
+        if event.process == old and event.kind is EventKind.LEADERSHIP_REVOKED
+    ]
+    faults = [event for event in run.event_list() if event.kind is EventKind.FAULT]
+    assert not [event for event in after if event.monotonic > faults[-1].monotonic]
+
+
 def standby_rest(run: RunBundle) -> None:
     answers = {(a["role"], a["path"]): a for a in noted(run, "rest")}
     leader, standby = (answers[role, "/v1/jobs/overview"] for role in ("leader", "standby"))
@@ -183,7 +204,8 @@ def upgrade_refused(run: RunBundle) -> None:
 SHOWN: dict[str, Callable[[RunBundle], None]] = {
     each.__name__.replace("_", "-"): each
     for each in (
-        crash_zookeeper, crash_kubernetes, deposed_writes, standby_rest, half_submission,
+        crash_zookeeper, crash_kubernetes, deposed_writes, closed_session, standby_rest,
+        half_submission,
         damaged_checkpoint, stale_result, cut_off_zookeeper, cut_off_kubernetes, standby_requests,
         failover_signals, upgrade_kubernetes, upgrade_refused,
     )

@@ -46,9 +46,11 @@ FLIGHTS = 20_000
 @contextmanager
 def cluster_of(
     place: Path, ha: str, more: Mapping[str, str] | None = None, task_managers: int = 1,
-    job_managers: int = 2,
+    job_managers: int = 2, store_servers: int = 1,
 ) -> Iterator[FlinkCluster]:  # fmt: skip
-    with FlinkCluster(job_managers, task_managers, ha, place / "run", more) as lab:
+    with FlinkCluster(
+        job_managers, task_managers, ha, place / "run", more, store_servers=store_servers
+    ) as lab:
         eventually(lambda: lab.leader_information(), timeout=60)
         yield lab
 

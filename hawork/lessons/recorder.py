@@ -45,6 +45,9 @@ __all__ = ["MOST_BYTES", "SCENARIOS", "perform", "record"]
 MOST_BYTES = 100_000
 _SETTLED = 5.0
 _TRIES = 5
+_CLOSINGS = 40
+_UNAWARE = 8.0
+"""Seconds after which a leader that was not revoked has not heard of it: others do within one."""
 _AT_ONCE = 0.0005
 """Seconds between looks for a file whose pointer follows within milliseconds."""
 
@@ -138,6 +141,65 @@ def deposed_writes(place: Path, target: Path) -> None:
             note(lab, "checkpoint", process=old, checkpoint_id=number,
                   seconds_after_the_next_was_granted=seconds)  # fmt: skip
         lab.export_bundle(target)
+
+
+def closed_session(place: Path, target: Path) -> None:
+    """The leader's session is closed while it is connected, until it does not hear of its end."""
+    with cluster_of(place, "zookeeper", task_managers=0, store_servers=3) as lab:
+        old, granted, closings = _unaware(lab)
+        new = str(granted.process)
+        note(lab, "unaware", process=old, closings=closings, next_leader=new,
+              seconds_after_the_next_was_granted=_UNAWARE)  # fmt: skip
+        for name in (old, new):
+            status, body = rest_answer(lab, name, "/v1/jobs/overview")
+            note(lab, "rest", process=name, status=status, body=body)
+        said = log_of(lab, old)
+        expired = [line for line in said.splitlines() if "Unable to reconnect" in line]
+        note(lab, "log", process=old, line=expired[-1].partition(" ")[2].strip())
+        os.kill(lab.processes[old].pid, signal.SIGQUIT)  # Java prints its threads
+        note(lab, "thread", process=old, frames=eventually(lambda: _frames(log_of(lab, old))))
+        _wait_for_end(lab, old)
+        seconds = round(_ended_at(lab, old) - granted.monotonic, 1)
+        note(lab, "end", process=old, words=lab.last_words(old), status=lab.processes[old].status,
+              seconds_after_the_next_was_granted=seconds)  # fmt: skip
+        lab.export_bundle(target)
+
+
+def _unaware(lab: FlinkCluster) -> tuple[str, Event, int]:
+    """A leader that does not hear of it, the grant of the next one, and how many were closed."""
+    for closings in range(1, _CLOSINGS + 1):
+        old = lab.leader(LONG)
+        published(lab)
+        fault = lab.expire_session(old, connected=True)
+        granted = lab.wait_for_event("leadership.granted", after=fault, timeout=60).wait()
+        try:
+            lab.wait_for_event("leadership.revoked", old, after=fault, timeout=_UNAWARE).wait()
+        except LabError:
+            return old, granted, closings
+        _settle()  # it has to stand in the latch again
+    raise LabError(f"in {_CLOSINGS} tries each leader heard of the end: make it again")
+
+
+def _frames(log: str) -> list[str]:
+    """What ZooKeeper's event thread is at, the innermost call first: of Flink, and its wait."""
+    _, _, dumped = log.rpartition('"main-EventThread"')
+    stack = re.findall(r"^\tat (\S+)\(", dumped.partition("\n\n")[0], re.MULTILINE)
+    told = [each for each in stack if re.search(r"flink\.runtime|Thread\.sleep|RetryLoop\.", each)]
+    return [".".join(each.split(".")[-2:]) for each in told]
+
+
+def _wait_for_end(lab: FlinkCluster, name: str) -> None:
+    eventually(lambda: not lab.processes[name].alive, timeout=LONG)
+
+
+def _ended_at(lab: FlinkCluster, name: str) -> float:
+    return eventually(
+        lambda: [
+            event.monotonic
+            for event in lab.event_list()
+            if event.kind is EventKind.PROCESS_EXITED and event.facts["of"] == name
+        ]
+    )[-1]
 
 
 def half_submission(place: Path, target: Path) -> None:
@@ -250,7 +312,8 @@ def standby_requests(place: Path, target: Path) -> None:
 SCENARIOS: Mapping[str, Callable[[Path, Path], None]] = {
     each.__name__.replace("_", "-"): each
     for each in (
-        crash_zookeeper, crash_kubernetes, deposed_writes, standby_rest, half_submission,
+        crash_zookeeper, crash_kubernetes, deposed_writes, closed_session, standby_rest,
+        half_submission,
         damaged_checkpoint, stale_result, cut_off_zookeeper, cut_off_kubernetes, standby_requests,
         failover_signals, upgrade_kubernetes, upgrade_refused,
     )

@@ -25,6 +25,7 @@ RECORDED: Mapping[str, str] = {
     "crash-zookeeper": "the leader is killed, with Flink's default timeouts, on ZooKeeper",
     "crash-kubernetes": "the leader is killed, with Flink's default timeouts, on Kubernetes",
     "deposed-writes": "a deposed leader completes a checkpoint, and publishes its address again",
+    "closed-session": "the leader's session is closed by hand, and the leader does not hear of it",
     "standby-rest": "a standby is asked over REST, before and while there is no leader",
     "half-submission": "a leader dies between the file of a job graph and the pointer to it",
     "damaged-checkpoint": "the newest checkpoint's file is damaged, and the leader is killed",
