@@ -127,7 +127,8 @@ class JobGraphStore:
         now; ``CorruptStateError`` when there is more than a submission writes, which is kept, too.
         """
         with self._sweeping:
-            if job_id not in self._announced or job_id in self._doubted:
+            # Of one that a later try has stored all stays, also when its pointer is gone since.
+            if job_id in self._known or job_id in self._doubted or job_id not in self._announced:
                 return
             self._announced.discard(job_id)
         try:

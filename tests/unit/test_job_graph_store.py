@@ -382,3 +382,17 @@ class Crash(BaseException):
 
 def crash() -> None:
     raise Crash
+
+
+def test_what_a_later_try_has_stored_is_not_taken_back(world: World) -> None:
+    """Its pointer was taken away by another hand, and is put back: the job was acknowledged."""
+    stores = world.lead()
+    stores.job_graphs.announce(JOB)
+    world.failures.fail("create", StoreUnavailableError("not now"))
+    with pytest.raises(StoreUnavailableError):
+        stores.job_graphs.put(graph())
+    stores.job_graphs.put(graph())
+    kept = dict(world.files.files)
+    world.cluster.backend().pointers(JOB_GRAPHS).delete(JOB, stores.session_id)
+    stores.job_graphs.take_back(JOB)
+    assert world.files.files == kept
