@@ -10,6 +10,7 @@ import re
 import shutil
 import socket
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ LEAST = {
 SPACE = 500 << 20
 MEMORY = 1 << 30
 """What a lab of three JobManagers, a notebook and JupyterLab take together."""
+_PATIENCE = 20.0  # seconds
 SHARED_MEMORY = 32 << 20
 
 
@@ -271,7 +273,23 @@ def kubernetes_control_plane() -> Diagnosis:
     except LabError as error:
         found = str(error).removesuffix(f": {FIX}")
         return Diagnosis("Kubernetes", False, found, f"{FIX} (only --ha kubernetes needs it)")
+    for program in (programs.kube_apiserver, programs.etcd):
+        if reason := _why_not_run(program):
+            return Diagnosis("Kubernetes", False, f"{program} does not run ({reason})", FIX)
     return Diagnosis("Kubernetes", True, f"{programs.kube_apiserver}, {programs.etcd}")
+
+
+def _why_not_run(program: str) -> str | None:
+    """What is there may be cut off, or of another kind of machine."""
+    try:
+        subprocess.run([program, "--version"], capture_output=True, timeout=_PATIENCE, check=True)
+    except OSError as error:
+        return error.strerror or str(error)
+    except subprocess.TimeoutExpired:
+        return f"it gave no version within {_PATIENCE:g} s"
+    except subprocess.CalledProcessError as error:
+        return f"status {error.returncode}"
+    return None
 
 
 def browser() -> Diagnosis:

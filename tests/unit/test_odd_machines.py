@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import subprocess
 import sys
 import tempfile
@@ -247,3 +248,27 @@ def test_a_root_that_is_read_only_has_no_place_for_temporary_files(
         tempfile, "_candidate_tempdir_list", lambda: ["/proc", str(tmp_path / "volume")]
     )
     assert temporary_directory() == tmp_path / "volume"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\x7fELF of another machine", "Exec format error"),
+        (b"#!/bin/sh\nexit 3\n", "status 3"),
+        (b"#!/bin/sh\nsleep 9\n", r"no version within 0\.2 s"),
+        (b"#!/nowhere/sh\n", "No such file"),
+    ],
+)
+def test_a_control_plane_that_does_not_run_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes, said: str
+) -> None:
+    """kubernetes-sigs/controller-runtime: assets of envtest for another architecture."""
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
+    monkeypatch.setattr(doctor, "_PATIENCE", 0.2 if b"sleep" in content else 20.0)
+    for name in ("kube-apiserver", "etcd"):
+        (tmp_path / name).write_bytes(b"#!/bin/sh\n" if name == "kube-apiserver" else content)
+        (tmp_path / name).chmod(0o755)
+    found = doctor.kubernetes_control_plane()
+    assert not found.ok and re.search(rf"{tmp_path}/etcd does not run \(.*{said}", found.found)
+    (tmp_path / "etcd").write_text("#!/bin/sh\n")
+    assert doctor.kubernetes_control_plane().ok
