@@ -223,13 +223,15 @@ class Cluster:
     def _wrote_late(self) -> bool:
         """Whether a process that had stood still could not take back what it had just written.
 
+        One whose write was refused, and heard no answer, keeps the file: it is in doubt.
         One that was told to end goes on with what it had begun, and its stores are closed.
         """
         stood: set[str] = set()
         ending: set[str] = set()
         for each in self.world.faults.struck:
             dies = each.kind in ("crash", "crash-after")
-            if (dies or each.label == "storage.delete") and each.process in stood:
+            kept = dies or each.kind == "lost" or each.label == "storage.delete"
+            if kept and each.process in stood:
                 return True
             if not dies:
                 (ending if each.kind == "stop" else stood).add(each.process)

@@ -138,6 +138,14 @@ def test_a_deposed_leader_leaves_no_artifact_behind(seed: str) -> None:
     assert outcome.ok, str(outcome)
 
 
+def test_a_file_in_doubt_is_kept_until_the_next_takeover() -> None:
+    """A deposed leader heard no answer to the write that was to point to its checkpoint."""
+    orders = "+crash@result.decided+long-pause@kubernetes.patch/checkpoint.written"
+    orders += "+lost@kubernetes.patch/leadership.revoked"
+    outcome = run(Seed.parse(f"00000000:kubernetes:80100000{orders}", any_version=True))
+    assert outcome.ok, str(outcome)
+
+
 def test_a_leader_that_stands_back_from_a_disk_that_hangs_is_waited_for() -> None:
     """All else was over, and the other one had just died: no one led for some seconds more."""
     assert (outcome := run(Seed("kubernetes", 1_000_837))).ok, str(outcome)
