@@ -224,10 +224,13 @@ def test_a_client_that_died_is_replaced(lab: FlinkCluster, tmp_path: Path) -> No
             lab.submit("INSERT INTO nowhere SELECT 1")
     gateway = lab._sql._process
     assert gateway is not None
+    # The planner, 40 MB; in the system's folder each client would have left its own.
+    (planner,) = lab._sql.directory.rglob("flink-table-planner_*.jar")
     gateway.kill()
     gateway.wait()
     job = lab.submit(script)
     assert job.name == "forever"
+    assert not planner.parent.exists()
     job.cancel()
     job.wait(SECONDS, progress=False)
 

@@ -12,6 +12,7 @@ import os
 import re
 import select
 import subprocess
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,6 +58,7 @@ class FlinkClient:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._gateway: Any = None
+        self._unpacked: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def config_file(self) -> Path:
@@ -112,15 +114,17 @@ class FlinkClient:
         self, *arguments: str, memory: Sequence[str] = ("-Xmx96m",), **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Flink's own ``flink`` command, to its end."""
-        argv = self.flink.command(_CLIENT, *arguments, memory=memory, conf=self._conf)
-        return subprocess.run(
-            argv,
-            env={**os.environ, "FLINK_CONF_DIR": str(self._conf), **environment},
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-        )
+        with self._temporary_files() as folder:
+            memory = (*memory, f"-Djava.io.tmpdir={folder}")
+            argv = self.flink.command(_CLIENT, *arguments, memory=memory, conf=self._conf)
+            return subprocess.run(
+                argv,
+                env={**os.environ, "FLINK_CONF_DIR": str(self._conf), **environment},
+                capture_output=True,
+                text=True,
+                timeout=_SECONDS,
+                check=False,
+            )
 
     def close(self) -> None:
         """End the gateway; repeatable. A submission that is under way fails."""
@@ -135,6 +139,17 @@ class FlinkClient:
             if process.stdin is not None:
                 process.stdin.close()
             self._process = None  # only now: an interrupt must not lose it
+        if self._unpacked is not None:
+            self._unpacked.cleanup()
+
+    def _temporary_files(self) -> tempfile.TemporaryDirectory[str]:
+        """A folder for what a client unpacks, such as the planner, a jar of 40 MB.
+
+        It removes that itself only when its JVM ends by itself.
+        """
+        return tempfile.TemporaryDirectory(
+            prefix="client-", dir=self.directory, ignore_cleanup_errors=True
+        )
 
     @property
     def _log(self) -> Path:
@@ -164,9 +179,11 @@ class FlinkClient:
 
     def _start(self) -> tuple[int, str]:
         """Start the gateway; its port and its password."""
+        self._unpacked = self._temporary_files()
         argv = self.flink.command(
             _GATEWAY, "--die-on-broken-pipe", "--enable-auth", "0",
-            memory=CLIENT_JVM, conf=self._conf, python=True,
+            memory=(*CLIENT_JVM, f"-Djava.io.tmpdir={self._unpacked.name}"),
+            conf=self._conf, python=True,
         )  # fmt: skip
         with self._log.open("ab") as log:
             process = self._process = subprocess.Popen(
