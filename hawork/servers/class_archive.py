@@ -21,6 +21,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,8 @@ _ARCHIVE, _FAILED, _LISTED, _LOADING = "classes.jsa", "failed", ".listed", ".loa
 _FREE = 1 << 30
 """Bytes of memory that have to be free for an archive to be made."""
 _SECONDS = 300
+_AGAIN = 24 * 3600
+"""Seconds after which a Java that could not make an archive is asked again."""
 _WAITING = 4
 """Lists of one program that are not in an archive yet; no more of them are needed."""
 _numbers = itertools.count()
@@ -80,7 +83,7 @@ class ArchiveMaker:
     def start(self) -> None:
         """Start it if programs have listed classes that are in no archive; they go on listing."""
         place = _place(*self._arguments)
-        if self.process is not None or place is None or (place / _FAILED).exists():
+        if self.process is not None or place is None or _has_failed(place):
             return
         wanted = list(place.glob(f"*{_LOADING}")) or not _is_complete(place)
         if not wanted or available().free < _FREE:
@@ -126,9 +129,11 @@ def build(java: str, class_path: str) -> Path | None:
                     stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=True,
                     preexec_fn=die_with_creator,
                 )  # fmt: skip
-            except subprocess.CalledProcessError:
-                (place / _FAILED).touch()  # this Java cannot: it is not asked again
+            except subprocess.CalledProcessError as error:
+                if error.returncode > 0:  # else it was killed, as where memory is short
+                    (place / _FAILED).write_bytes((error.stderr + error.stdout)[-2000:])
                 raise
+            (place / _FAILED).unlink(missing_ok=True)
             archive.replace(place / _ARCHIVE)  # a JVM that has the old one mapped keeps it
         _forget(place)
     return place / _ARCHIVE
@@ -154,6 +159,15 @@ def _place(java: str, class_path: str) -> Path | None:
     except (OSError, UntrustedPathError):
         return None
     return place
+
+
+def _has_failed(place: Path) -> bool:
+    """Whether this Java could not make one, and was asked not long ago."""
+    try:
+        failed = (place / _FAILED).stat().st_mtime
+    except FileNotFoundError:
+        return False
+    return time.time() - failed < _AGAIN
 
 
 def _is_complete(place: Path) -> bool:

@@ -128,13 +128,17 @@ def test_a_maker_works_in_the_background_and_ends_when_it_is_told(
     assert not [each for each in left.rglob("*.jsa") if each.parent.parent != left]
 
 
-def test_a_java_that_cannot_make_archives_is_asked_once(
+def without_archives(zookeeper: ZooKeeperProgram, java: Path, end: str) -> ZooKeeperProgram:
+    """A Java that ends with ``end`` when it is to make an archive."""
+    java.write_text(f'#!/bin/sh\n[ "$1" != -Xshare:dump ] && exec {zookeeper.java} "$@"\n{end}\n')
+    java.chmod(0o755)
+    return replace(zookeeper, java=str(java))
+
+
+def test_a_java_that_cannot_make_archives_is_asked_once_a_day(
     zookeeper: ZooKeeperProgram, tmp_path: Path
 ) -> None:
-    java = tmp_path / "java"
-    java.write_text(f'#!/bin/sh\n[ "$1" != -Xshare:dump ] && exec {zookeeper.java} "$@"\n')
-    java.chmod(0o755)
-    program = replace(zookeeper, java=str(java))
+    program = without_archives(zookeeper, tmp_path / "java", "echo no archives >&2; exit 1")
     run(program)
     with pytest.raises(subprocess.CalledProcessError):
         build(program.java, program.class_path)
@@ -142,6 +146,24 @@ def test_a_java_that_cannot_make_archives_is_asked_once(
     maker.start()
     assert maker.process is None
     assert not from_the_archive(program)
+    (failed,) = (tmp_path / "home").rglob("failed")
+    assert failed.read_text() == "no archives\n"
+    yesterday = failed.stat().st_mtime - 25 * 3600
+    os.utime(failed, (yesterday, yesterday))
+    maker.start()
+    assert maker.process is not None
+    maker.stop()
+
+
+def test_a_java_that_is_killed_as_it_makes_an_archive_is_asked_again(
+    zookeeper: ZooKeeperProgram, tmp_path: Path
+) -> None:
+    """As the system does where memory is short."""
+    program = without_archives(zookeeper, tmp_path / "java", "kill -9 $$")
+    run(program)
+    with pytest.raises(subprocess.CalledProcessError):
+        build(program.java, program.class_path)
+    assert not list((tmp_path / "home").rglob("failed"))
 
 
 def test_nothing_is_kept_where_there_is_no_place(
