@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kazoo.exceptions import NoNodeError
+from kazoo.security import OPEN_ACL_UNSAFE
 
 from hawork.servers.zookeeper.ensemble import ZooKeeperServers
 from tests.backends.zookeeper.zookeeper_setup import ClusterUnderTest
@@ -17,7 +20,16 @@ def cluster() -> Iterator[ClusterUnderTest]:
     """On the server that all tests share, for those that leave it alone."""
     cluster = ClusterUnderTest(shared_servers())
     yield cluster
+    open_again(cluster)
     cluster.close()
+
+
+def open_again(cluster: ClusterUnderTest) -> None:
+    """What a test has closed off would stand in the way of one that looks at all clusters."""
+    kazoo = cluster.kazoo
+    kazoo.add_auth("digest", "somebody:else")
+    with contextlib.suppress(NoNodeError):
+        kazoo.set_acls(cluster.paths.cluster, OPEN_ACL_UNSAFE)
 
 
 @pytest.fixture
