@@ -323,8 +323,8 @@ def test_somebody_elses_cluster_is_looked_at(lab: FlinkCluster, tmp_path: Path) 
         assert "size verified" in [row[6] for row in on_panel.values()]
         fault = lab.kill("leader")
         silent = view.wait_for_event("rest.silent", first, after=fault, timeout=SECONDS).wait()
-        assert silent.monotonic - fault.monotonic < 3.0, "not only when the store forgets it"
-        view.wait_for_event("leadership.granted", after=fault, timeout=SECONDS).wait()
+        granted = view.wait_for_event("leadership.granted", after=fault, timeout=SECONDS).wait()
+        assert silent.monotonic < granted.monotonic, "not only when the store forgets it"
         address = eventually(view.leader_information, timeout=SECONDS)
         assert address is not None and address != information
         view.wait_for_event("job.restored", after=fault, timeout=SECONDS).wait()
