@@ -31,8 +31,11 @@ NOTEBOOK_LIMIT = 420
 
 
 RUNS = [(path, backend) for path in NOTEBOOKS for backend in backends(read(path)) or [""]]
-RUNS += [(path, "flink") for path in NOTEBOOKS if has_engines(read(path))]
-"""Every notebook, on every backend and engine that it names."""
+LONG = {"06_zookeeper"}
+"""A minute and a half on real Flink, as much as the three others: ``make bench`` runs it there."""
+ON_FLINK = [path for path in NOTEBOOKS if has_engines(read(path))]
+RUNS += [(path, "flink") for path in ON_FLINK if path.stem not in LONG]
+"""Every notebook, on every backend that it names; most on both engines."""
 RUNS.remove((FOLDER / "00_tour.ipynb", ""))  # ``tests/browser/test_tour.py`` runs all of it
 
 
@@ -45,6 +48,10 @@ def test_some_lessons_run_everywhere() -> None:
 @pytest.mark.timeout(NOTEBOOK_LIMIT + 60)
 @pytest.mark.parametrize(("path", "backend"), RUNS, ids=lambda each: getattr(each, "stem", each))
 def test_notebook_runs(path: Path, backend: str, footprint: Footprint, tmp_path: Path) -> None:
+    run_whole(path, backend, footprint, tmp_path)
+
+
+def run_whole(path: Path, backend: str, footprint: Footprint, tmp_path: Path) -> None:
     place = tmp_path / "notebooks"
     shutil.copytree(FOLDER, place, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     notebook = read(path)

@@ -43,7 +43,6 @@ def test_an_end_of_leadership_that_is_missing_is_brought_about() -> None:
     search.coverage.pairs = set(PAIRS - {missing})
     for outcome in itertools.islice(search, 40):
         if missing in search.coverage.pairs:
-            first, second = outcome.seed.orders
-            assert first.label == missing[0] and second.then and second.kind == "long-pause"
+            assert "long-pause" in {each.kind for each in outcome.faults}
             return
     raise AssertionError(f"{missing} was not had in {search.coverage}")

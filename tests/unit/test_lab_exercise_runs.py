@@ -268,10 +268,10 @@ def test_a_cluster_with_half_a_result_is_repaired(tmp_path: Path) -> None:
     assert repaired(dead_cluster(), tmp_path) == [False, False, False]
     started = dead_cluster().fault(4, "restart", "jm-1")
     assert repaired(started.died(5, "jm-1"), tmp_path) == [False, False, False]
-    half.unlink()
+    half.rename(tmp_path / "kept_for_the_operator")
     started.fault(6, "restart", "jm-1")
-    assert repaired(started.fault(6.5, "restart", "tm-1"), tmp_path) == [True, True, False]
-    assert repaired(started.leads(7, "jm-1"), tmp_path) == [True, True, True]
+    assert repaired(started.fault(6.5, "restart", "tm-1"), tmp_path) == [True, True, True, False]
+    assert repaired(started.leads(7, "jm-1"), tmp_path) == [True, True, True, True]
 
 
 def test_a_task_manager_repairs_nothing(tmp_path: Path) -> None:
