@@ -38,10 +38,10 @@ def test_a_second_fault_strikes_in_the_takeover_that_the_first_one_brought_about
 
 def test_an_end_of_leadership_that_is_missing_is_brought_about() -> None:
     """The leader that follows gives its leadership up only where it stands still itself."""
-    missing = ("submit.pointer_added", "leadership.revoked")
+    missing = ("checkpoint.pointer_added", "leadership.revoked")
     search = GuidedSearch("kubernetes", 6_000_000)
     search.coverage.pairs = set(PAIRS - {missing})
-    for outcome in itertools.islice(search, 40):
+    for outcome in itertools.islice(search, 20):
         if missing in search.coverage.pairs:
             assert "long-pause" in {each.kind for each in outcome.faults}
             return
