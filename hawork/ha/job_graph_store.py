@@ -85,10 +85,13 @@ class JobGraphStore:
         self._steps = steps
         self._report = set_aside.tell
         self._known: set[JobID] = set()
+        """Jobs that this store has put or recovered."""
         # A job is submitted, or what is left of an earlier try is swept: not both at a time.
         self._sweeping = threading.Lock()
         self._announced: set[JobID] = set()
+        """Jobs whose submission has begun here, whatever came of it."""
         self._marked: set[JobID] = set()
+        """Jobs that are stored and whose mark could not be removed."""
         self._doubted: set[JobID] = set()
         """Jobs of which a graph of ours may be stored or not."""
 
@@ -126,19 +129,15 @@ class JobGraphStore:
         a try of the same job is under way. ``StoreUnavailableError`` when it could not be done
         now; ``CorruptStateError`` when there is more than a submission writes, which is kept, too.
         """
-        with self._sweeping:
-            # Of one that a later try has stored all stays, also when its pointer is gone since.
-            if job_id in self._known or job_id in self._doubted or job_id not in self._announced:
-                return
-            self._announced.discard(job_id)
+        # Of one that a later try has stored all stays, also when its pointer is gone since.
+        if job_id in self._known or job_id in self._doubted or job_id not in self._announced:
+            return
         try:
-            self._sweep(job_id)
+            self._sweep(job_id, refused=True)
         except CorruptStateError as error:
             self._report(job_id, f"{JOBS}/{job_id}", str(error))
             raise
-        except HaworkError:
-            self._announced.add(job_id)
-            raise
+        self._announced.discard(job_id)
 
     def check_leads(self) -> None:
         """``LeadershipLostError`` in a deposed leader. What it reads may be the next one's."""
@@ -227,11 +226,15 @@ class JobGraphStore:
                 failed.append((name, str(error)))
         return SweptSubmissions(tuple(removed), tuple(set_aside), tuple(failed))
 
-    def _sweep(self, job_id: JobID) -> bool:
-        """Remove an unfinished submission; whether there was one. ``CorruptStateError``: doubt."""
+    def _sweep(self, job_id: JobID, *, refused: bool = False) -> bool:
+        """Remove an unfinished submission; whether there was one. ``CorruptStateError``: doubt.
+
+        One that was announced to this store is left alone, unless it was ``refused``.
+        """
         files = JobFiles(self._storage, job_id)
         with self._sweeping:
-            if job_id in self._announced or self._handles.has(job_id):
+            under_way = job_id in self._announced and not refused
+            if under_way or self._handles.has(job_id):
                 return False  # submitted since the names were read
             left, names = files.all(), [n for n in files.names() if not n.startswith(".")]
             if swept := bool(left) and not self._has_result(job_id):

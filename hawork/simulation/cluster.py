@@ -21,7 +21,7 @@ from hawork.core.types import REST_SERVER, JobID, LeaderInformation
 from hawork.ha import services
 from hawork.simulation import job_manager
 from hawork.simulation.audit import AuditedBackend, Grants
-from hawork.simulation.faults import Faults
+from hawork.simulation.faults import WRITES, Faults
 from hawork.simulation.job_manager import JobManager
 from hawork.simulation.scheduler import Scheduler, SimulatedProcess
 from hawork.simulation.storage import SimulatedStorage
@@ -223,14 +223,15 @@ class Cluster:
     def _wrote_late(self) -> bool:
         """Whether a process that had stood still could not take back what it had just written.
 
-        One whose write was refused, and heard no answer, keeps the file: it is in doubt.
+        One that heard no answer to a write keeps the file: it is in doubt.
         One that was told to end goes on with what it had begun, and its stores are closed.
         """
         stood: set[str] = set()
         ending: set[str] = set()
         for each in self.world.faults.struck:
             dies = each.kind in ("crash", "crash-after")
-            kept = dies or each.kind == "lost" or each.label == "storage.delete"
+            in_doubt = each.kind == "lost" and each.label.endswith(WRITES)
+            kept = dies or in_doubt or each.label == "storage.delete"
             if kept and each.process in stood:
                 return True
             if not dies:

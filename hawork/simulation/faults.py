@@ -28,6 +28,10 @@ pause there.
 _WEIGHTS = (4, 3, 1, 4, 1, 3, 2, 5, 2, 2, 1, 2, 1)
 _AT_STEPS = ("crash", "long-pause", "pause", "stop", "no-tasks")
 _ORDER = re.compile(r"(>?)([a-z-]+)@([a-z]+[.a-z_]*)(?:/([a-z]+\.[a-z_]+))?(?:#([0-9]{1,4}))?")
+WRITES = (
+    ".lock", ".create", ".patch", ".delete", ".transaction", ".commit", ".write", ".rename",
+)  # fmt: skip
+"""How the labels of requests end that change something."""
 REQUEST = "request"
 """The label of an order that means each request, to the HA store and to storageDir."""
 

@@ -22,15 +22,14 @@ from random import Random
 
 from hawork.core.steps import STEPS
 from hawork.simulation.cluster import SIZES, TWO_JOBS
-from hawork.simulation.faults import JOB_MANAGER_STEPS, KINDS, REQUEST, Order
+from hawork.simulation.faults import JOB_MANAGER_STEPS, KINDS, REQUEST, WRITES, Order
 from hawork.simulation.schedule import Outcome, run
 from hawork.simulation.seed import Seed
 
 _Point = tuple[str, str | None]
 
-_FENCED = (".lock", ".create", ".patch", ".delete", ".transaction", ".write", ".rename")
-_WRITES = (*_FENCED, ".commit")
-"""How the requests end that change something; before the first of them it is decided what."""
+_FENCED = tuple(each for each in WRITES if each != ".commit")
+"""How the requests end before the first of which it is decided what is to be written."""
 _MOST_ORDERS = 3
 _AT_STEPS = ("no-tasks", "crash", "long-pause")
 _AT_WRITES = ("refused", "lost", "crash-after", "crash", "long-pause-after", "no-tasks")
@@ -215,7 +214,7 @@ class GuidedSearch:
         hard: tuple[str, ...] = _AT_READS
         if label in STEPS:
             hard = _AT_STEPS
-        elif label.endswith(_WRITES):
+        elif label.endswith(WRITES):
             hard = _AT_WRITES
         if label.startswith("storage."):
             hard = (*hard, "hang")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.notebooks.conftest import footprint  # noqa: F401
-from tests.notebooks.leftovers import Footprint
+from tests.notebooks.leftovers import footprint_in
 from tests.notebooks.test_run import LONG, NOTEBOOK_LIMIT, ON_FLINK, run_whole
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(NOTEBOOK_LIMIT + 60)
 @pytest.mark.parametrize("path", [path for path in ON_FLINK if path.stem in LONG])
-def test_a_lesson_on_real_flink(path: Path, footprint: Footprint, tmp_path: Path) -> None:  # noqa: F811
-    run_whole(path, "flink", footprint, tmp_path)
+def test_a_lesson_on_real_flink(path: Path, tmp_path: Path) -> None:
+    with footprint_in(tmp_path / "tmp") as footprint:
+        run_whole(path, "flink", footprint, tmp_path)

@@ -7,14 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from .leftovers import Footprint
+from .leftovers import Footprint, footprint_in
 
 
 @pytest.fixture
 def footprint(tmp_path: Path) -> Iterator[Footprint]:
     """Where the kernels of a test run; what is left of them is ended after it."""
-    directory = tmp_path / "tmp"
-    directory.mkdir()
-    found = Footprint(directory)
-    yield found
-    found.kill()
+    with footprint_in(tmp_path / "tmp") as found:
+        yield found

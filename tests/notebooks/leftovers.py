@@ -90,6 +90,17 @@ class Footprint:
                 continue
 
 
+@contextmanager
+def footprint_in(directory: Path) -> Iterator[Footprint]:
+    """Make a directory for the labs of a test; what is left of them is ended after it."""
+    directory.mkdir()
+    found = Footprint(directory)
+    try:
+        yield found
+    finally:
+        found.kill()
+
+
 def describe(process: psutil.Process) -> str:
     try:
         return f"{process.pid} {process.status()} {' '.join(process.cmdline())}"

@@ -57,7 +57,7 @@ DEFECTS = (
            "        self._backend.drop(checkpoints(job_id), self._session_id)\n"),
     # --- job graphs, checkpoints --------------------------------------------------------------
     Defect("what is being submitted is swept", f"{_GRAPHS}._sweep",
-           "            if job_id in self._announced or self._handles.has(job_id):\n",
+           "            if under_way or self._handles.has(job_id):\n",
            "            if False:\n"),
     Defect("a pointer goes before its file", f"{_HANDLES}._write",
            "        handle = files.write(self._kind, payload)\n",

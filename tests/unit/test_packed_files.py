@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from hawork.cli.main import main
 from hawork.core.errors import ConfigurationError
@@ -112,7 +113,6 @@ def test_zstd_without_its_package_names_it(tmp_path: Path, read: Callable[[Path]
 
 
 def test_zstd_with_its_package(tmp_path: Path) -> None:
-    zstandard = pytest.importorskip("zstandard")
     path = tmp_path / "cm.yaml.zst"
     packed = zstandard.ZstdCompressor().compress(TEXT)
     path.write_bytes(packed + packed)

@@ -115,25 +115,35 @@ def test_what_a_job_that_runs_already_has_in_store_is_not_read_ahead(
     play(io, story, world)
 
 
-def test_a_stored_job_that_cannot_be_read_keeps_no_mark_of_its_submission(
-    io: ThreadPoolExecutor,
-) -> None:
-    """n3-73004: its files were given away when its pointer was gone for a while."""
-    world = World()
+def stored_with_its_mark(world: World) -> str:
+    """Submit a job whose mark cannot be removed; the path of its artifact."""
     stores = world.lead()
     stores.job_graphs.announce(JOB)
     handle = stores.blobs.put(JOB, ARTIFACT)
     world.failures.fail("delete", StoreUnavailableError("too many open files"))
     stores.job_graphs.put(replace(submission(), artifact=handle))
+    return handle.path
+
+
+async def mark_is_gone(world: World) -> None:
+    while any("_SUBMITTING" in each for each in world.files.files):
+        await asyncio.sleep(0.01)
+
+
+def test_a_stored_job_that_cannot_be_read_keeps_no_mark_of_its_submission(
+    io: ThreadPoolExecutor,
+) -> None:
+    """n3-73004: its files were given away when its pointer was gone for a while."""
+    world = World()
+    artifact = stored_with_its_mark(world)
     (path,) = (p for p in world.files.files if "submittedJobGraph" in p)
     del world.files.files[path]
 
     async def story(stage: Stage) -> None:
         await stage.dispatcher.recover()
         stage.dispatcher.restore_jobs()
-        while any("_SUBMITTING" in each for each in world.files.files):
-            await asyncio.sleep(0.01)
-        assert list(world.files.files) == [handle.path]
+        await mark_is_gone(world)
+        assert list(world.files.files) == [artifact]
 
     play(io, story, world)
 
@@ -142,17 +152,12 @@ def test_a_recovered_job_without_a_checkpoint_keeps_no_mark_of_its_submission(
     io: ThreadPoolExecutor,
 ) -> None:
     world = World()
-    stores = world.lead()
-    stores.job_graphs.announce(JOB)
-    handle = stores.blobs.put(JOB, ARTIFACT)
-    world.failures.fail("delete", StoreUnavailableError("too many open files"))
-    stores.job_graphs.put(replace(submission(), artifact=handle))
+    stored_with_its_mark(world)
 
     async def story(stage: Stage) -> None:
         await stage.dispatcher.recover()
         stage.dispatcher.restore_jobs()
-        while any("_SUBMITTING" in each for each in world.files.files):
-            await asyncio.sleep(0.01)
+        await mark_is_gone(world)
         assert stage.stored() == [JOB]
 
     play(io, story, world)

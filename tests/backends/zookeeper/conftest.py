@@ -27,7 +27,7 @@ def cluster() -> Iterator[ClusterUnderTest]:
 def open_again(cluster: ClusterUnderTest) -> None:
     """What a test has closed off would stand in the way of one that looks at all clusters."""
     kazoo = cluster.kazoo
-    kazoo.add_auth("digest", "somebody:else")
+    kazoo.add_auth("digest", "operator:own")
     with contextlib.suppress(NoNodeError):
         kazoo.set_acls(cluster.paths.cluster, OPEN_ACL_UNSAFE)
 

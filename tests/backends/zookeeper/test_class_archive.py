@@ -128,20 +128,21 @@ def test_a_maker_works_in_the_background_and_ends_when_it_is_told(
     assert not [each for each in left.rglob("*.jsa") if each.parent.parent != left]
 
 
-def without_archives(zookeeper: ZooKeeperProgram, java: Path, end: str) -> ZooKeeperProgram:
-    """A Java that ends with ``end`` when it is to make an archive."""
+def without_archive(zookeeper: ZooKeeperProgram, java: Path, end: str) -> ZooKeeperProgram:
+    """A program whose Java has just ended with ``end`` when it was to make an archive."""
     java.write_text(f'#!/bin/sh\n[ "$1" != -Xshare:dump ] && exec {zookeeper.java} "$@"\n{end}\n')
     java.chmod(0o755)
-    return replace(zookeeper, java=str(java))
+    program = replace(zookeeper, java=str(java))
+    run(program)
+    with pytest.raises(subprocess.CalledProcessError):
+        build(program.java, program.class_path)
+    return program
 
 
 def test_a_java_that_cannot_make_archives_is_asked_once_a_day(
     zookeeper: ZooKeeperProgram, tmp_path: Path
 ) -> None:
-    program = without_archives(zookeeper, tmp_path / "java", "echo no archives >&2; exit 1")
-    run(program)
-    with pytest.raises(subprocess.CalledProcessError):
-        build(program.java, program.class_path)
+    program = without_archive(zookeeper, tmp_path / "java", "echo no archives >&2; exit 1")
     maker = ArchiveMaker(program.java, program.class_path)
     maker.start()
     assert maker.process is None
@@ -159,10 +160,7 @@ def test_a_java_that_is_killed_as_it_makes_an_archive_is_asked_again(
     zookeeper: ZooKeeperProgram, tmp_path: Path
 ) -> None:
     """As the system does where memory is short."""
-    program = without_archives(zookeeper, tmp_path / "java", "kill -9 $$")
-    run(program)
-    with pytest.raises(subprocess.CalledProcessError):
-        build(program.java, program.class_path)
+    without_archive(zookeeper, tmp_path / "java", "kill -9 $$")
     assert not list((tmp_path / "home").rglob("failed"))
 
 

@@ -73,7 +73,7 @@ def test_no_rights_on_what_tells_the_leader(
 ) -> None:
     path = cluster.paths.connection_info("rest_server")
     cluster.kazoo.create(path, b"", makepath=True)
-    cluster.kazoo.set_acls(path, [make_digest_acl("somebody", "else", all=True)])
+    cluster.kazoo.set_acls(path, [make_digest_acl("operator", "own", all=True)])
     line = one_sentence(capsys, "leader", "--config", str(config))
     assert f"no rights on {path}" in line
     assert options.ZK_AUTHORIZATION.key in line
@@ -91,17 +91,17 @@ def test_no_rights_where_no_leader_is_published_yet(
     """ZooKeeper says of what a closed znode lacks that it is not there: it was *no leader*."""
     path = cluster.paths.cluster + closed
     cluster.kazoo.create(path, b"", makepath=True)
-    cluster.kazoo.set_acls(path, [make_digest_acl("somebody", "else", all=True)])
+    cluster.kazoo.set_acls(path, [make_digest_acl("operator", "own", all=True)])
     wait = f"-D{options.REST_AWAIT_LEADER.key}=100 ms"
     more = ["--wait", "0.1"] if command == "leader" else []
     line = one_sentence(capsys, command, "--config", str(config), wait, *more)
     assert f"within 0.1 s: ZooKeeper gives us no rights on {path} (NoAuthError; we have" in line
     assert options.ZK_AUTHORIZATION.key in line
     # With the wrong password, which ZooKeeper takes, and gives no rights for.
-    login = f"-D{options.ZK_AUTHORIZATION.key}=digest:somebody:wrong"
+    login = f"-D{options.ZK_AUTHORIZATION.key}=digest:operator:wrong"
     line = one_sentence(capsys, command, "--config", str(config), wait, login, *more)
     assert f"no rights on {path} (NoAuthError; scheme digest: a wrong password" in line
-    right = f"-D{options.ZK_AUTHORIZATION.key}=digest:somebody:else"
+    right = f"-D{options.ZK_AUTHORIZATION.key}=digest:operator:own"
     line = one_sentence(capsys, command, "--config", str(config), wait, right, *more)
     assert "is running" in line
 
@@ -110,7 +110,7 @@ def test_a_closed_root_without_the_cluster(
     cluster: ClusterUnderTest, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = f"{cluster.paths.cluster}-root".replace("/flink", "")
-    cluster.kazoo.create(root, b"", acl=[make_digest_acl("somebody", "else", all=True)])
+    cluster.kazoo.create(root, b"", acl=[make_digest_acl("operator", "own", all=True)])
     elsewhere = f"-D{options.ZK_ROOT.key}={root}"
     line = one_sentence(capsys, "leader", "--wait", "0.1", "--config", str(config), elsewhere)
     assert f"no rights on {root} (" in line
@@ -180,13 +180,13 @@ def run_job_manager(config: Path, *changes: str) -> subprocess.Popen[str]:
     return subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("whose", ["a file of somebody else", "without rights"])
+@pytest.mark.parametrize("whose", ["a file of another user", "without rights"])
 def test_a_job_manager_on_a_root_that_is_not_ours(
     cluster: ClusterUnderTest, config: Path, whose: str
 ) -> None:
     root = f"{cluster.paths.cluster}-root".replace("/flink", "")
     if whose == "without rights":
-        acl = [make_digest_acl("somebody", "else", all=True)]
+        acl = [make_digest_acl("operator", "own", all=True)]
         cluster.kazoo.create(root, b"", acl=acl)
         wanted = f"ZooKeeper gives us no rights on {root}"
     else:

@@ -70,7 +70,7 @@ def test_missing_rights_on_one_znode_refuse_that_write(cluster: ClusterUnderTest
     contender = cluster.contend(backend)
     session_id = contender.granted()
     parent = f"{cluster.paths.cluster}/hawork/jobgraphs"
-    readers = [make_digest_acl("somebody", "else", read=True)]
+    readers = [make_digest_acl("operator", "own", read=True)]
     cluster.kazoo.ensure_path(parent)
     cluster.kazoo.set_acls(parent, readers)
     with pytest.raises(StoreUnavailableError, match=f"no rights on {parent}/job"):
