@@ -166,7 +166,7 @@ def faults_and_idleness(
             if contestant is not WATCHED:
                 add(FAULTS[fault], "s", seconds)
             if fault == "pause" and contestant is not HAWORK:
-                add(f"the same, with a watchdog of {WATCHDOG:g} s", "s", seconds)
+                add(f"{FAULTS[fault]}, with a watchdog of {WATCHDOG:g} s", "s", seconds)
             if fault == "kill":
                 add("requests of the one that takes over", "", [float(asked) for _, asked in found])
         if contestant in (UNSUPERVISED, WATCHED):

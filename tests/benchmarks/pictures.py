@@ -37,6 +37,8 @@ class Ratio:
     def in_words(self) -> str:
         if self.median == 0:
             return "none at all"
+        if 0.95 < self.median < 1.05:
+            return "as much"
         if self.median < 1:
             return f"{_rounded(1 / self.median)} times less"
         return f"{_rounded(self.median)} times as much"
@@ -73,7 +75,7 @@ def draw_ratios(title: str, figures: Comparison, ours: str, other: str, theirs: 
     left = _lower_end([ratio for ratio in ratios.values() if ratio.least > 0])
     for place, what in enumerate(order):
         ratio = ratios[what]
-        colour = LESS if ratio.median < 1 else MORE
+        colour = LESS if ratio.median <= 1 else MORE
         shown = max(ratio.median, left)
         axes.plot(
             [shown, 1],
@@ -203,9 +205,7 @@ def main() -> None:
     text = PAGE.read_text(encoding="utf-8")
     supervised, alone, flink = "hawork, supervisor", "hawork, no supervisor", "Flink 1.20.5"
     for ha, title in (("zookeeper", "ZooKeeper"), ("kubernetes", "Kubernetes")):
-        figures = {**comparison(text, f"side by side: {ha}")}
-        if ha == "zookeeper":
-            figures |= comparison(text, "side by side: zookeeper, since")
+        figures = comparison(text, f"side by side: {ha}")
         picture = draw_ratios(title, figures, supervised, alone, flink)
         _save(picture, f"side-by-side-{ha}")
     for name in re.findall(r"<!-- scale: ([^>]+) -->", text):

@@ -30,6 +30,7 @@ def test_the_spread_of_a_ratio_is_what_the_samples_leave_open() -> None:
     assert ratio == Ratio(0.2, 0.05, 0.5)
     assert ratio.in_words() == "5.0 times less"
     assert Ratio(13, 12, 14).in_words() == "13 times as much"
+    assert Ratio(0.97, 0.9, 1.1).in_words() == Ratio(1, 1, 1).in_words() == "as much"
     assert Ratio(0, 0, 0).in_words() == "none at all"
 
 
