@@ -50,6 +50,7 @@ def refused(status: int, message: str, verb: str = "create") -> Exception | None
             'ConfigMap "a" is invalid: data: Forbidden: field is immutable when `immutable` is set',
             "can be changed",
         ),
+        (500, "etcdserver: mvcc: database space exceeded", "compact and defragment etcd"),
     ],
 )
 def test_no_role_is_asked_for_where_none_helps(status: int, message: str, fix: str) -> None:

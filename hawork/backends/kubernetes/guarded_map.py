@@ -166,6 +166,7 @@ class GuardedMap:
             found = self.known
             fresh = False
             doubtful: list[Change] = []
+            last: HighAvailabilityError | None = None
             for _ in range(self._max_retries + 1):
                 if found is None and not fresh:
                     found, fresh = self.read(left()), True
@@ -180,11 +181,12 @@ class GuardedMap:
                 if change is not None:
                     try:
                         return self._send(found, change, left())
-                    except ConflictError:
-                        pass
-                    except AbsentError:
-                        self.vanished = found
-                    except OutcomeUnknownError:
+                    except ConflictError as error:
+                        last = error
+                    except AbsentError as error:
+                        last, self.vanished = error, found
+                    except OutcomeUnknownError as error:
+                        last = error
                         doubtful.append(change)
                     except StoreUnavailableError as error:
                         raise self._in_doubt(error) if doubtful else error from None
@@ -193,7 +195,8 @@ class GuardedMap:
                     return found
             refused = StoreUnavailableError(
                 f"ConfigMap {self.name} was changed by others, or did not answer, "
-                f"{self._max_retries + 1} times while we wrote: find out who else writes it"
+                f"{self._max_retries + 1} times while we wrote (at last: {last}): find out who "
+                "else writes it"
             )
             # What was not there when we read may have been on its way, and valid still.
             raise self._in_doubt(refused) if doubtful else refused

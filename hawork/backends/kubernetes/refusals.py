@@ -2,25 +2,29 @@
 
 Status 403 has more reasons than a missing right: a quota, an admission webhook or policy, and a
 namespace that is being removed answer with it, too, and no Role helps there. Webhooks may choose
-any other status.
+any other status. And an etcd whose room is used up refuses what any client writes, with status
+500, until its administrator has made room.
 
 Source: ``ForbiddenMessage`` of the API server's ``responsewriters``; its admission plug-ins
-``resourcequota``, ``lifecycle`` and ``webhook``, and the validation of ConfigMaps.
+``resourcequota``, ``lifecycle`` and ``webhook``, and the validation of ConfigMaps; ``ErrNoSpace``
+of etcd, which it answers before it proposes a write, or in place of carrying it out.
 """
 
 from __future__ import annotations
 
 from hawork.backends.kubernetes.answers import AccessDeniedError, ForbiddenError
+from hawork.core.errors import StoreUnavailableError
 
 _NOBODY = "system:anonymous"
 _QUOTA = ("exceeded quota", "failed quota", "status unknown for quota")
+_ETCD_IS_FULL = "database space exceeded"
 _LONGEST = 300  # characters of what the server says
 
 
 def refusal(
     status: int, message: str, *, server: str, verb: str, path: str, namespace: str, where: str
-) -> AccessDeniedError | None:
-    """The error for a request that was refused for good; ``None`` for any other answer.
+) -> StoreUnavailableError | None:
+    """The error for a request that surely changed nothing; ``None`` for any other answer.
 
     ``path`` is that of the request, ``where`` says whence our credentials are.
     """
@@ -41,6 +45,12 @@ def refusal(
         return AccessDeniedError(
             f"{server} does not let us {verb} {what} in namespace {namespace} ({said}): except "
             "hawork's ConfigMaps from that rule; no Role helps"
+        )
+    if _ETCD_IS_FULL in said:
+        return StoreUnavailableError(
+            f"{server} could not {verb} {what}, nor write anything else: the room of its etcd is "
+            f"used up ({said}); have its administrator compact and defragment etcd, and end the "
+            "alarm with 'etcdctl alarm disarm'"
         )
     if status != 403:
         return None

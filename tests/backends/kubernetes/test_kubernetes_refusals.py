@@ -65,3 +65,19 @@ def test_a_map_that_was_made_immutable(own_cluster: ClusterUnderTest, namespace:
     information = LeaderInformation(session_id, "http://127.0.0.1:1")
     with pytest.raises(StoreUnavailableError, match=f"ConfigMap {name} .* is immutable"):
         next_one.driver.publish_leader_information(DISPATCHER, information)
+
+
+def test_an_etcd_that_is_full(own_cluster: ClusterUnderTest, namespace: str) -> None:
+    """Known at once to have changed nothing; with room again the same leader goes on."""
+    admin = str(own_cluster.control_plane.kubeconfig())
+    leader = own_cluster.contender(
+        K8S_CONFIG_FILE=admin, K8S_NAMESPACE=namespace,
+        K8S_LEASE_DURATION="60 s", K8S_RENEW_DEADLINE="60 s", K8S_RETRY_PERIOD="5 s",
+    )  # fmt: skip
+    session_id = leader.wait_for_grant()
+    information = LeaderInformation(session_id, "http://127.0.0.1:1")
+    refused = pytest.raises(StoreUnavailableError, match=r"etcd is used up .*etcdctl alarm disarm")
+    with own_cluster.control_plane.full(), refused:
+        leader.driver.publish_leader_information(DISPATCHER, information)
+    leader.driver.publish_leader_information(DISPATCHER, information)
+    assert leader.leads and not leader.of("revoke")
