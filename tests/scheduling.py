@@ -21,7 +21,11 @@ from xdist.workermanage import WorkerController
 
 ROOT = Path(__file__).resolve().parent.parent
 
-ONE_BY_ONE = ("tests/notebooks/test_run.py", "tests/interop/test_under_fire.py")
+ONE_BY_ONE = (
+    "tests/notebooks/test_run.py",
+    "tests/interop/test_under_fire.py",
+    "tests/simulation/test_many.py",
+)
 """Files of a few long tests that have nothing in common: else one worker would do them all."""
 
 TOGETHER = {
@@ -96,7 +100,8 @@ def choose(units: Iterable[str], *, filler: bool = False, waiter: bool = False) 
 @functools.cache
 def computes(unit: str) -> bool:
     """Whether a unit waits for no process: its file says so."""
-    return unit.startswith(COMPUTING) and not _STARTS.search((ROOT / unit).read_text("utf-8"))
+    file = ROOT / unit.partition("::")[0]
+    return unit.startswith(COMPUTING) and not _STARTS.search(file.read_text("utf-8"))
 
 
 def _rank(unit: str) -> int:

@@ -13,6 +13,7 @@ from tests.scheduling import (
     TOGETHER,
     WAITING,
     choose,
+    computes,
     is_filler,
     is_waiter,
     unit_of,
@@ -61,6 +62,8 @@ def test_what_goes_to_one_worker() -> None:
     assert unit_of(f"{first}::test_a[x::y]") == unit_of(f"{second}::test_b")
     run = f"{ONE_BY_ONE[0]}::test_notebook_runs[01-embedded]"
     assert unit_of(run) == run
+    search = "tests/simulation/test_many.py::test_random_schedules_come_out_right[embedded]"
+    assert unit_of(search) == search and computes(search)
     assert unit_of("tests/unit/test_units.py::TestA::test_b") == "tests/unit/test_units.py"
 
 
