@@ -148,6 +148,17 @@ class JobGraphStore:
         state = self._handles.get(job_id)
         return None if state is None else self._decode(job_id, state)
 
+    def existing(self, job_id: JobID) -> JobGraph | None:
+        """``recover``, for a job that is about to be submitted.
+
+        ``AlreadyExistsError`` when there is one that cannot be read: nothing is to be stored
+        beside it.
+        """
+        try:
+            return self.recover(job_id)
+        except CorruptStateError as error:
+            raise _damaged(job_id, error) from error
+
     def recover_all(self) -> RecoveredJobGraphs:
         """Every job graph. An unreadable one is reported and kept, not fatal."""
         graphs: list[JobGraph] = []
@@ -258,10 +269,7 @@ class JobGraphStore:
         try:
             existing = self._handles.get(job_id)
         except CorruptStateError as error:
-            raise AlreadyExistsError(
-                f"job {job_id} is stored already and its job graph is damaged: remove it or "
-                f"choose another job id ({error})"
-            ) from error
+            raise _damaged(job_id, error) from error
         if existing is None:
             return False
         if existing.payload == payload:
@@ -334,6 +342,13 @@ def _job_id(name: str) -> JobID | None:
     except ConfigurationError:
         return None
     return job_id if job_id == name else None
+
+
+def _damaged(job_id: JobID, error: CorruptStateError) -> AlreadyExistsError:
+    return AlreadyExistsError(
+        f"job {job_id} is stored already and its job graph is damaged: remove it or choose another "
+        f"job id ({error})"
+    )
 
 
 def _of_other_leaders(paths: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -94,6 +94,7 @@ class LocalStateStorage:
                 with self._directory(path.split("/")[:-1]) as directory:
                     os.unlink(target.name, dir_fd=directory)
             except (FileNotFoundError, NotADirectoryError):
+                self._check_there()
                 there = False
             except (IsADirectoryError, PermissionError):
                 if not target.is_dir() or target.is_symlink():
@@ -111,6 +112,7 @@ class LocalStateStorage:
                 with self._directory(path.split("/") if path else []) as directory:
                     names = os.listdir(directory)
             except (FileNotFoundError, NotADirectoryError):
+                self._check_there()
                 return []
         return sorted(name for name in names if unfinished or not name.startswith("."))
 
@@ -152,6 +154,7 @@ class LocalStateStorage:
             if done in ("read", "renamed") and isinstance(
                 error, (FileNotFoundError, NotADirectoryError)
             ):
+                self._check_there()
                 raise NotExistError(f"file {target} does not exist in storageDir") from error
             reason = f"file {target} could not be {done}: {error.strerror or error}"
             if done == "read" and error.errno in _OF_THE_FILE and self._others_are_there(target):
@@ -171,17 +174,21 @@ class LocalStateStorage:
             return False
         return True
 
+    def _check_there(self) -> None:
+        """``StoreUnavailableError`` when the root is gone: what was in it is away, not removed."""
+        if self._was_there and not os.path.exists(self._root):  # noqa: PTH110 - raises nothing
+            raise StoreUnavailableError(
+                f"{self._root} is not there any more: mount its file system again, or make it if "
+                "it was removed on purpose"
+            )
+
     def _make_directory(self, directory: Path) -> None:
         if directory.is_dir():
             self._was_there = True
             self._trust_no_name_of(directory)
             return
-        if self._was_there and not self._root.exists():
-            # Made anew below the place where it was mounted, it would hide when that is mended.
-            raise StoreUnavailableError(
-                f"{self._root} is not there any more: mount its file system again, or make it if "
-                "it was removed on purpose"
-            )
+        # Made anew below the place where it was mounted, it would hide when that is mended.
+        self._check_there()
         missing = [directory]
         while not missing[-1].parent.is_dir():
             missing.append(missing[-1].parent)
@@ -198,7 +205,9 @@ class LocalStateStorage:
         if len(self._found) > _MOST_FOUND:
             self._found.clear()
         for each in (directory, *directory.parents):
-            if each in self._found or not each.is_relative_to(self._root) or each == self._root:
+            if each in self._found:
+                return
+            if self._root not in each.parents and not _may_be_ours(each):
                 return
             self._unflushed.add(each.parent)
             self._found.add(each)
@@ -215,6 +224,12 @@ class LocalStateStorage:
             except OSError:
                 return
             self._found.discard(parent)  # another process may make it anew
+
+
+def _may_be_ours(directory: Path) -> bool:
+    """Whether hawork could have made it: it is not mounted there, nor made by another user."""
+    mounted = os.path.ismount(directory)
+    return not mounted and os.access(directory.parent, os.R_OK | os.W_OK | os.X_OK)
 
 
 def _write_file(target: Path, data: bytes, fresh: bool) -> None:

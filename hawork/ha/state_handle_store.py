@@ -196,7 +196,14 @@ class StateHandleStore:
     def get(self, name: str) -> StoredState | None:
         """The entry, verified. ``CorruptStateError`` when pointer or file is damaged."""
         entry = self._pointers.read(name)
-        return None if entry is None else self._load(name, entry)
+        while entry is not None:
+            try:
+                return self._load(name, entry)
+            except CorruptStateError:
+                before, entry = entry, self._pointers.read(name)
+                if entry == before:
+                    raise  # else it was removed or replaced, and its file after it
+        return None
 
     def load_all(
         self, *, backwards: bool = False

@@ -54,8 +54,8 @@ class Dispatcher:
         self._recovered: list[JobGraph] = []
         self._set_aside: dict[str, str] = {}
         self._submissions = Submissions(term, self._spawn)
-        self._ended_meanwhile: set[JobID] = set()
-        """Of those that are being submitted again: it has run and ended since that began."""
+        self._ended_meanwhile: dict[JobID, JobGraph] = {}
+        """Of those that are being submitted again: what has run and ended since that began."""
         self._background: set[asyncio.Task[None]] = set()
         self._cleaning: set[JobID] = set()
         self._closed = False
@@ -158,7 +158,7 @@ class Dispatcher:
             known = self._jobs.get(job_id)
             if known is not None:
                 return self._acknowledge_again(known.graph, graph)
-            self._ended_meanwhile.discard(job_id)
+            self._ended_meanwhile.pop(job_id, None)
             try:
                 return await self._store_and_start(graph, artifact)
             except LeadershipLostError:
@@ -174,12 +174,15 @@ class Dispatcher:
             if self._has_ended_before(graph):
                 return None
             # Of a try that ended in doubt and did land, or not started yet in this term.
-            with contextlib.suppress(CorruptStateError):  # which put explains
-                if (there := stores.job_graphs.recover(job_id)) is not None:
-                    self._acknowledge_again(there, graph)
-                    # Stored by the next leader, perhaps, which alone can start it.
-                    stores.job_graphs.check_leads()
-                    return there, True
+            if (there := stores.job_graphs.existing(job_id)) is not None:
+                self._acknowledge_again(there, graph)
+                # Stored by the next leader, perhaps, which alone can start it.
+                stores.job_graphs.check_leads()
+                return there, True
+            if (ended := self._ended_meanwhile.get(job_id)) is not None:
+                # Restored, run and cleaned up since we looked whether it has ended.
+                self._acknowledge_again(ended, graph)
+                return None
             stores.job_graphs.announce(job_id)
             handle = stores.blobs.put(job_id, artifact)
             self._term.steps.reached(
@@ -252,16 +255,17 @@ class Dispatcher:
         decided = await self._decide(result)
         job.show_end(status)
         self._remember(_details_of(job) if decided == result else JobDetails.of_result(decided))
-        self._ran(job.job_id)
+        self._ran(job.graph)
         self._spawn(self._clean_up(decided))
 
-    def _ran(self, job_id: JobID) -> None:
+    def _ran(self, graph: JobGraph) -> None:
         """Whatever was going to run this job does not: a graph that was read is an old one now."""
+        job_id = graph.job_id
         del self._jobs[job_id]
-        self._recovered = [graph for graph in self._recovered if graph.job_id != job_id]
+        self._recovered = [each for each in self._recovered if each.job_id != job_id]
         self._set_aside.pop(job_id, None)
         if self._submissions.is_under_way(job_id):
-            self._ended_meanwhile.add(job_id)
+            self._ended_meanwhile[job_id] = graph
 
     async def _decide(self, result: JobResult) -> JobResult:
         """Store a result, for as long as that takes; the one that is stored."""

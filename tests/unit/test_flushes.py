@@ -47,7 +47,7 @@ class Disk:
 
     def fsync(self, descriptor: int) -> None:
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
-        name = str(path.relative_to(self.root))
+        name = os.path.relpath(path, self.root)
         if self.broken and name.endswith(self.broken):
             raise OSError(5, "Input/output error")
         is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
@@ -65,6 +65,7 @@ class Disk:
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     disk = Disk(tmp_path)
     monkeypatch.setattr(os, "fsync", disk.fsync)
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == tmp_path)
     return disk
 
 
@@ -188,6 +189,28 @@ def test_a_folder_that_another_process_made_and_did_not_flush(disk: Disk) -> Non
     assert sorted(disk.taken()) == [".", "file", "jobs", "jobs/a"]
     storage.write("jobs/a/again", b"1")
     assert sorted(disk.taken()) == ["file", "jobs/a"]
+
+
+def test_a_storage_dir_that_another_process_made_and_did_not_flush(disk: Disk) -> None:
+    """It was killed as it started, and with its name all would go that is in it."""
+    root = disk.root / "ha" / "default"
+    root.mkdir(parents=True)
+    storage = LocalStateStorage(root)
+    storage.write("graph", b"1")
+    assert sorted(disk.taken()) == [".", "file", "ha", "ha/default"]
+    storage.write("graph", b"2")
+    assert disk.taken() == ["file", "ha/default"]
+
+
+def test_what_this_user_may_not_write_is_not_flushed(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not be opened, perhaps, and another user made what is in it."""
+    root = disk.root / "home" / "us" / "ha"
+    root.mkdir(parents=True)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != disk.root / "home")
+    LocalStateStorage(root).write("graph", b"1")
+    assert sorted(disk.taken()) == ["file", "home/us", "home/us/ha"]
 
 
 @pytest.mark.parametrize("what", ["folder", "file"])

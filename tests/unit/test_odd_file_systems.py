@@ -14,10 +14,15 @@ from hawork import open_ha_services
 from hawork.backends.embedded import crash_lock
 from hawork.backends.embedded.crash_lock import CrashLock
 from hawork.backends.embedded.layout import create_database
+from hawork.core.clock import SYSTEM_CLOCK
 from hawork.core.errors import ConfigurationError, StoreUnavailableError
 from hawork.core.flushing import flush_directory
+from hawork.core.types import JobID
+from hawork.ha.ended_jobs import EndedJobs
 from hawork.ha.local_storage import LocalStateStorage
+from hawork.ha.storage import check_storage
 
+AWAY = "is not there any more: mount"
 Fail = Callable[..., None]
 
 
@@ -94,13 +99,51 @@ def test_a_storage_dir_that_is_unmounted_is_not_made_anew_below_its_mount_point(
     mount.rename(away)
     mount.mkdir()
     for path in ("jobs/a/checkpoint", "b"):
-        with pytest.raises(StoreUnavailableError, match="is not there any more: mount"):
+        with pytest.raises(StoreUnavailableError, match=AWAY):
             storage.write(path, b"5678", fresh=True)
     assert not list(mount.iterdir())
     mount.rmdir()
     away.rename(mount)
     storage.write("jobs/a/checkpoint", b"5678")
     assert storage.read("jobs/a/graph") == b"1234"
+
+
+def test_what_is_in_a_storage_dir_that_is_unmounted_is_not_taken_for_absent(
+    tmp_path: Path,
+) -> None:
+    """A checkpoint counted as damaged, a mark as removed, and an ended job as one not known."""
+    mount = tmp_path / "mnt"
+    storage = LocalStateStorage(mount / "ha" / "default")
+    storage.write("jobs/a/graph", b"1234")
+    mount.rename(tmp_path / "away")
+    mount.mkdir()
+    accesses: list[Callable[[], object]] = [
+        lambda: storage.read("jobs/a/graph"),
+        lambda: storage.list("jobs"),
+        lambda: storage.delete("jobs/a/graph"),
+        lambda: storage.rename("jobs/a/graph", "jobs/a/b"),
+    ]
+    for access in accesses:
+        with pytest.raises(StoreUnavailableError, match=AWAY):
+            access()
+    never_used = LocalStateStorage(mount / "ha" / "default")
+    assert never_used.list("jobs") == []
+
+
+def test_a_job_that_ended_is_known_when_its_storage_dir_is_mounted_again(tmp_path: Path) -> None:
+    """What had ended was looked up while it was away, once for the whole leadership."""
+    mount, away = tmp_path / "mnt", tmp_path / "away"
+    job_id, root = JobID.random(), mount / "job-result-store" / "default"
+    EndedJobs(LocalStateStorage(root), 3600.0, SYSTEM_CLOCK).add(job_id, b"{}", "its digest")
+    storage = LocalStateStorage(root)
+    check_storage(storage, str(root))
+    ended = EndedJobs(storage, 3600.0, SYSTEM_CLOCK)
+    mount.rename(away)
+    with pytest.raises(StoreUnavailableError, match=AWAY):
+        assert job_id in ended
+    away.rename(mount)
+    assert job_id in ended
+    assert ended.submission(job_id) == "its digest"
 
 
 def test_a_leader_on_a_file_system_whose_directories_cannot_be_flushed(

@@ -9,7 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from hawork.core.errors import StoreUnavailableError
+from hawork.core.errors import (
+    AlreadyExistsError,
+    DuplicateJobSubmissionError,
+    StoreUnavailableError,
+)  # fmt: skip
 from hawork.core.jobs import JobStatus
 from hawork.core.types import JobID
 from hawork.ha.pointer_store import RESULTS
@@ -79,6 +83,62 @@ def test_a_job_that_ends_while_it_is_submitted_again_does_not_run_again(
         ended.set()
         assert await again == JOB
         assert statuses(stage) == [JobStatus.CANCELED]
+
+    play(io, story, world)
+
+
+@pytest.mark.parametrize("name", ["flights", "another"])
+def test_a_job_that_is_cleaned_up_while_it_is_submitted_again_does_not_run_again(
+    io: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The submission saw no result, and was slow: when it looked for the job that was gone."""
+    world = World()
+    stored_before(world)
+
+    async def story(stage: Stage) -> None:
+        looked, ended = threading.Event(), threading.Event()
+        results = stage.dispatcher.term.stores.job_results
+        has_entry = results.has_entry
+
+        def slow(job_id: JobID) -> bool:
+            monkeypatch.undo()
+            found = has_entry(job_id)
+            looked.set()
+            assert ended.wait(20.0)
+            return found
+
+        await stage.dispatcher.recover()
+        monkeypatch.setattr(results, "has_entry", slow)
+        again = asyncio.create_task(stage.dispatcher.submit(submission(name=name), ARTIFACT))
+        while not looked.is_set():
+            await asyncio.sleep(0.001)
+        stage.dispatcher.restore_jobs()
+        await canceled_and_cleaned_up(stage)
+        ended.set()
+        if name == "flights":
+            assert await again == JOB
+        else:
+            with pytest.raises(DuplicateJobSubmissionError, match="belongs to another job"):
+                await again
+        assert statuses(stage) == [JobStatus.CANCELED]
+        assert stage.stored() == []
+
+    play(io, story, world)
+
+
+def test_nothing_is_stored_beside_a_job_that_cannot_be_read(io: ThreadPoolExecutor) -> None:
+    """Its client submits it again; the mark of that would stay, and speak for its files."""
+    world = World()
+    stored_before(world)
+    (path,) = (p for p in world.files.files if "submittedJobGraph" in p)
+    world.damage(path)
+    before = dict(world.files.files)
+
+    async def story(stage: Stage) -> None:
+        await stage.dispatcher.recover()
+        with pytest.raises(AlreadyExistsError, match="damaged: remove it"):
+            await stage.dispatcher.submit(submission(), ARTIFACT)
+        assert world.files.files == before
 
     play(io, story, world)
 

@@ -19,7 +19,7 @@ from hawork.core.errors import (
     VersionMismatchError,
 )
 from hawork.core.events import EventKind, EventLog
-from hawork.core.types import NO_LEADERSHIP, JobID, LeaderSessionID, StateHandle
+from hawork.core.types import NO_LEADERSHIP, JobID, LeaderSessionID, StateHandle, Versioned
 from hawork.ha.pointer_store import checkpoints
 from hawork.ha.state_handle_store import (
     StateHandleStore,
@@ -227,6 +227,28 @@ def test_a_file_that_cannot_be_deleted_does_not_bring_the_pointer_back(setup: Se
 
 def test_get_of_an_absent_entry_is_none(setup: Setup) -> None:
     assert setup.store().get("x") is None
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_an_entry_that_goes_while_it_is_read_is_not_damaged(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, replaced: bool
+) -> None:
+    """Its pointer was read, then both were removed by another thread, and its file was missing."""
+    store = setup.store()
+    store.add("1", b"first")
+    read = setup.pointers.read
+
+    def slow(name: str) -> Versioned[bytes] | None:
+        monkeypatch.undo()
+        found = read(name)
+        store.remove(name)
+        if replaced:
+            store.add(name, b"second")
+        return found
+
+    monkeypatch.setattr(setup.pointers, "read", slow)
+    found = store.get("1")
+    assert (found and found.payload) == (b"second" if replaced else None)
 
 
 def test_names_are_sorted_and_include_damaged_entries(setup: Setup) -> None:
