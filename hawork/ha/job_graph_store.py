@@ -64,6 +64,20 @@ class SweptSubmissions:
     """What could not be swept now, and why."""
 
 
+@dataclass(slots=True)
+class _Job:
+    """What this leader knows of a job id. Several threads set its flags, each flag for itself."""
+
+    announced: bool = False
+    """A submission to this leader has begun, whatever came of it."""
+    stored: bool = False
+    """It was put or recovered by this leader, and not removed since."""
+    marked: bool = False
+    """It is stored, and the mark of its submission could not be removed."""
+    doubted: bool = False
+    """A graph of ours may be stored or not."""
+
+
 class JobGraphStore:
     """Job graphs by job id, written under one leadership."""
 
@@ -84,16 +98,9 @@ class JobGraphStore:
         self._has_ended = has_ended
         self._steps = steps
         self._report = set_aside.tell
-        self._known: set[JobID] = set()
-        """Jobs that this store has put or recovered."""
+        self._jobs: dict[JobID, _Job] = {}
         # A job is submitted, or what is left of an earlier try is swept: not both at a time.
         self._sweeping = threading.Lock()
-        self._announced: set[JobID] = set()
-        """Jobs whose submission has begun here, whatever came of it."""
-        self._marked: set[JobID] = set()
-        """Jobs that are stored and whose mark could not be removed."""
-        self._doubted: set[JobID] = set()
-        """Jobs of which a graph of ours may be stored or not."""
 
     def announce(self, job_id: JobID) -> None:
         """Mark the job's directory as that of a submission under way.
@@ -101,7 +108,7 @@ class JobGraphStore:
         To be called before the job's artifact is stored; ``put`` takes the mark away.
         """
         with self._sweeping:
-            self._announced.add(job_id)
+            self._of(job_id).announced = True
         # Flushed with what it marks: no power cut keeps the one and takes the other.
         self._storage.write(submitting_marker(job_id, self._session_id), b"", flush=False)
 
@@ -116,28 +123,45 @@ class JobGraphStore:
         payload = encode_json(graph.to_json())
         if not self._put_over_existing(graph.job_id, payload):
             self._put_new(graph, payload)
-        self._known.add(graph.job_id)
+        job = self._of(graph.job_id)
+        job.stored = True
         try:
             self._storage.delete(submitting_marker(graph.job_id, self._session_id))
         except StoreUnavailableError:  # it is stored all the same
-            self._marked.add(graph.job_id)
+            job.marked = True
 
-    def take_back(self, job_id: JobID) -> None:
-        """Remove what a submission of this leadership left that was refused, unless it was stored.
+    def clear_up(self, job_id: JobID) -> None:
+        """Remove what a refused submission to this leader left, or the marks of a stored job.
 
-        Of one that is in doubt all is kept for the next leader: its graph may land yet. Not while
-        a try of the same job is under way. ``StoreUnavailableError`` when it could not be done
-        now; ``CorruptStateError`` when there is more than a submission writes, which is kept, too.
+        Of one that is in doubt all is kept for the next leader: its graph may land yet; and so is
+        what a later try has stored, also when its pointer is gone since. Not while a try of the
+        same job is under way. ``StoreUnavailableError`` when it could not be done now;
+        ``CorruptStateError`` when there is more than a submission writes, which is kept, too.
         """
-        # Of one that a later try has stored all stays, also when its pointer is gone since.
-        if job_id in self._known or job_id in self._doubted or job_id not in self._announced:
-            return
-        try:
-            self._sweep(job_id, refused=True)
-        except CorruptStateError as error:
-            self._report(job_id, f"{JOBS}/{job_id}", str(error))
-            raise
-        self._announced.discard(job_id)
+        job = self._of(job_id)
+        if job.stored or self._handles.has(job_id):
+            self._remove_marks(job_id)
+            job.marked = False
+        elif job.announced and not job.doubted:
+            try:
+                self._sweep(job_id, refused=True)
+            except CorruptStateError as error:
+                self._report(job_id, f"{JOBS}/{job_id}", str(error))
+                raise
+            job.announced = False
+
+    def _remove_marks(self, job_id: JobID) -> None:
+        """Take every mark of a submission from a job that is stored.
+
+        One stays where it could not be removed, or was written late by a deposed leader. If the
+        pointer is gone some day, by another hand, it gives away what else is there.
+        """
+        names = JobFiles(self._storage, job_id).names()
+        marks = [name for name in names if name.startswith(SUBMITTING)]
+        if marks:
+            self.check_leads()  # none of those that the next leader makes
+        for name in marks:
+            self._storage.delete(f"{job_directory(job_id)}/{name}")
 
     def check_leads(self) -> None:
         """``LeadershipLostError`` in a deposed leader. What it reads may be the next one's."""
@@ -175,21 +199,7 @@ class JobGraphStore:
 
     def is_marked(self, job_id: JobID) -> bool:
         """Whether the mark of a submission to this leader stays beside the job that is stored."""
-        return job_id in self._marked
-
-    def remove_marks(self, job_id: JobID) -> None:
-        """Take every mark of a submission from a job that is stored.
-
-        One stays where it could not be removed, or was written late by a deposed leader. If the
-        pointer is gone some day, by another hand, it gives away what else is there.
-        """
-        files = JobFiles(self._storage, job_id)
-        marks = [name for name in files.names() if name.startswith(SUBMITTING)]
-        if marks:
-            self.check_leads()  # none of those that the next leader makes
-        for name in marks:
-            self._storage.delete(f"{job_directory(job_id)}/{name}")
-        self._marked.discard(job_id)
+        return self._of(job_id).marked
 
     def job_ids(self) -> Sequence[JobID]:
         """The ids of all stored job graphs; names that are not job ids are left out."""
@@ -199,7 +209,7 @@ class JobGraphStore:
     def remove(self, job_id: JobID) -> bool:
         """Remove pointer, then file; whether there was one. May be repeated."""
         removed = self._handles.remove(job_id)
-        self._known.discard(job_id)
+        self._of(job_id).stored = False
         return removed
 
     def sweep_unacknowledged(self, stored: Collection[str] | None = None) -> SweptSubmissions:
@@ -244,7 +254,7 @@ class JobGraphStore:
         """
         files = JobFiles(self._storage, job_id)
         with self._sweeping:
-            under_way = job_id in self._announced and not refused
+            under_way = self._of(job_id).announced and not refused
             if under_way or self._handles.has(job_id):
                 return False  # submitted since the names were read
             left, names = files.all(), [n for n in files.names() if not n.startswith(".")]
@@ -274,7 +284,7 @@ class JobGraphStore:
             return False
         if existing.payload == payload:
             return True
-        if job_id not in self._known:
+        if not self._of(job_id).stored:
             raise AlreadyExistsError(
                 f"job {job_id} is stored already with another job graph: choose another job id"
             )
@@ -295,7 +305,7 @@ class JobGraphStore:
                 lambda _: self._reached("submit.graph_written", job_id),
             )
         except PossibleInconsistentStateError:
-            self._doubted.add(job_id)
+            self._of(job_id).doubted = True
             raise
         except LeadershipLostError:
             with contextlib.suppress(StoreUnavailableError):  # the next leader sweeps it then
@@ -315,7 +325,7 @@ class JobGraphStore:
         job_id, artifact = graph.job_id, graph.artifact.path
         files = JobFiles(self._storage, job_id)
         is_ours = is_stored_under(artifact, str(self._session_id))
-        if is_ours and job_id not in self._doubted and not self._handles.has(job_id):
+        if is_ours and not self._of(job_id).doubted and not self._handles.has(job_id):
             files.discard(BLOB_FILE, artifact)
         marker = submitting_marker(job_id, self._session_id)
         if list(files.all()) == [marker]:
@@ -329,8 +339,11 @@ class JobGraphStore:
                 f"job graph {state.handle.path} is that of job {graph.job_id}, not of {job_id}"
             )
         JobFiles(self._storage, job_id).check(BLOB_FILE, graph.artifact.path)
-        self._known.add(job_id)
+        self._of(job_id).stored = True
         return graph
+
+    def _of(self, job_id: JobID) -> _Job:
+        return self._jobs.setdefault(job_id, _Job())
 
     def _reached(self, step: str, job_id: JobID) -> None:
         self._steps.reached(step, session_id=self._session_id, job_id=job_id)

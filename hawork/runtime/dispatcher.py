@@ -118,8 +118,7 @@ class Dispatcher:
             job_id = JobID(name)
         except ConfigurationError:
             return  # no job can have such a name
-        with contextlib.suppress(HaworkError):  # by its mark it would pass for unfinished
-            await self._term.run_io(lambda: graphs.remove_marks(job_id))
+        self._submissions.clear_up(job_id)
         while True:
             await asyncio.sleep(pause.next())
             try:
@@ -164,7 +163,7 @@ class Dispatcher:
             except LeadershipLostError:
                 raise  # what is left is the next leader's
             except Exception:
-                self._submissions.refused(job_id)
+                self._submissions.clear_up(job_id)
                 raise
 
     async def _store_and_start(self, graph: JobGraph, artifact: bytes) -> JobID:
@@ -202,6 +201,8 @@ class Dispatcher:
         if recovered and job_id in self._ended_meanwhile:
             return job_id  # found before it ended: its result is the answer
         self._start(stored, recovered=recovered)
+        if stores.job_graphs.is_marked(job_id):
+            self._submissions.clear_up(job_id)
         await self._term.step("submit.acknowledged", job_id=job_id)
         self._term.events.emit(
             EventKind.JOB_ACKNOWLEDGED,
@@ -239,7 +240,7 @@ class Dispatcher:
     def _start(self, graph: JobGraph, *, recovered: bool) -> None:
         if graph.job_id not in self._jobs and not self._closed:
             self._jobs[graph.job_id] = JobMaster(
-                graph, self._term, self._conclude, recovered=recovered
+                graph, self._term, self._conclude, self._submissions.clear_up, recovered=recovered
             )
 
     # --- the end of a job --------------------------------------------------------------
@@ -397,6 +398,9 @@ class Dispatcher:
             self._ended.popitem(last=False)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._closed:
+            work.close()
+            return
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._ended_in_background)

@@ -38,7 +38,7 @@ class JobMaster:
 
     ``conclude`` is awaited once when the job has reached a globally terminal outcome; it
     must make that durable before the job shows the status, so that a client is not told an end
-    that a crash could take back.
+    that a crash could take back. ``has_no_checkpoint`` is told when a recovered job has none.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class JobMaster:
         graph: JobGraph,
         term: Term,
         conclude: Callable[[JobMaster, JobStatus], Awaitable[None]],
+        has_no_checkpoint: Callable[[JobID], None],
         *,
         recovered: bool,
     ) -> None:
@@ -58,6 +59,7 @@ class JobMaster:
         self.attempt: ExecutionAttempt | None = None
         self._term = term
         self._conclude = conclude
+        self._has_no_checkpoint = has_no_checkpoint
         self._recovered = recovered
         self._backoff = RestartBackoff(graph.restart_strategy)
         self._store = term.stores.completed_checkpoints(graph.job_id, graph.retained_checkpoints)
@@ -199,8 +201,8 @@ class JobMaster:
             if interrupted is not None:
                 return interrupted
         self.restored = recovered.checkpoint
-        if recovered.checkpoint is None:
-            await self._remove_marks()
+        if recovered.checkpoint is None and self._recovered:
+            self._has_no_checkpoint(self.job_id)
         if recovered.checkpoint is None and not recovered.skipped and not self._recovered:
             return None
         checkpoint_id = recovered.checkpoint.checkpoint_id if recovered.checkpoint else None
@@ -225,17 +227,6 @@ class JobMaster:
         )
         self._recovered = False
         return None
-
-    async def _remove_marks(self) -> None:
-        """What has no checkpoint is told from an unfinished submission by its mark."""
-        graphs, job_id = self._term.stores.job_graphs, self.job_id
-        if self._recovered or graphs.is_marked(job_id):
-            try:
-                await self._term.run_io(lambda: graphs.remove_marks(job_id))
-            except LeadershipLostError:
-                raise
-            except HaworkError:
-                return  # tried again by the next leader, or there is a checkpoint by then
 
     async def _run_attempt(self) -> AttemptEnd:
         slots = await self._acquire_slots()

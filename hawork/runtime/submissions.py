@@ -1,4 +1,4 @@
-"""Submissions under one leadership: one at a time for a job, and what refused ones left behind."""
+"""Submissions under one leadership: one at a time for a job, and what is left of each behind it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _LONGEST_PAUSE = 30.0  # seconds between tries of what nothing waits for
 
 
 class Submissions:
-    """Keeps the tries to submit one job apart, and removes what those left that were refused.
+    """Keeps the tries to submit one job apart, and removes what they left: the files of a refused
+    one, and the mark of one that was stored.
 
     ``spawn`` runs a coroutine in the background for as long as the leadership lasts.
     """
@@ -27,11 +28,11 @@ class Submissions:
         self._term = term
         self._spawn = spawn
         self._under_way: dict[JobID, asyncio.Event] = {}
-        self._refused: set[JobID] = set()
-        """Jobs whose refused submission may have left something in storageDir."""
+        self._left: dict[JobID, None] = {}
+        """Jobs beside which a submission may have left something in storageDir, in turn."""
 
     def is_under_way(self, job_id: JobID) -> bool:
-        """Whether the job is being submitted, or what an earlier try left is taken back."""
+        """Whether the job is being submitted, or what an earlier try left is removed."""
         return job_id in self._under_way
 
     @contextlib.asynccontextmanager
@@ -46,16 +47,17 @@ class Submissions:
             del self._under_way[job_id]
             ended.set()
 
-    def refused(self, job_id: JobID) -> None:
-        """Take back what this try has stored, as soon as the store lets us.
+    def clear_up(self, job_id: JobID) -> None:
+        """Remove what this try or an earlier one has left, as soon as the store lets us.
 
-        Not at once: its client waits for the answer, and what refused the submission would
-        mostly refuse this, too.
+        Not at once: its client may wait for the answer, and what refused the submission would
+        mostly refuse this, too. A job that is stored has its marks removed, for by one of them it
+        would pass for unfinished if its pointer were gone; where it has a checkpoint it would not.
         """
-        begin = not self._refused
-        self._refused.add(job_id)
+        begin = not self._left
+        self._left[job_id] = None
         if begin:
-            self._spawn(self._take_back())
+            self._spawn(self._clear_up())
 
     async def sweep(self, stored: Collection[str]) -> None:
         """Remove what submissions of earlier leaders left, all but those of the ``stored`` jobs.
@@ -76,28 +78,31 @@ class Submissions:
             self._tell(failed[0])
             await asyncio.sleep(pause.next())
 
-    async def _take_back(self) -> None:
-        """Of each refused job, until nothing is left to be done; a new try goes before."""
+    async def _clear_up(self) -> None:
+        """Of each job, until nothing is left to be done; a new try goes before."""
         pause = RetryPause(longest=_LONGEST_PAUSE)
-        while self._refused:
+        while self._left:
             await asyncio.sleep(pause.next())
-            for job_id in sorted(self._refused):
+            for job_id in list(self._left):
                 try:
-                    await self._take_back_one(job_id)
+                    await self._clear_up_one(job_id)
                 except LeadershipLostError:
                     raise
                 except Exception as error:  # noqa: BLE001 - it costs nothing but this
                     self._tell(f"job {job_id}: {in_words(error)}")
-                    break  # the store is away: the others would wait for it in vain
+                    # The store is away, and the others would wait in vain; or it is this job, and
+                    # it is the last one next time.
+                    self._left[job_id] = self._left.pop(job_id)
+                    break
                 pause.over()
 
-    async def _take_back_one(self, job_id: JobID) -> None:
+    async def _clear_up_one(self, job_id: JobID) -> None:
         graphs = self._term.stores.job_graphs
         async with self.alone(job_id):
             # More than a submission writes: that was told, and what is in doubt is kept.
             with contextlib.suppress(CorruptStateError):
-                await self._term.run_io(lambda: graphs.take_back(job_id))
-            self._refused.discard(job_id)
+                await self._term.run_io(lambda: graphs.clear_up(job_id))
+            del self._left[job_id]
 
     def _tell(self, reason: str) -> None:
         self._term.events.emit(

@@ -374,3 +374,45 @@ def test_what_a_refused_submission_left_goes_under_the_same_leader(
         assert stage.stored() == [JOB]
 
     play(io, story, world)
+
+
+def test_what_is_left_of_one_job_and_cannot_be_removed_keeps_no_other_there(
+    io: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submissions, "RetryPause", lambda *_, **__: RetryPause(0.01, 0.05))
+
+    async def story(stage: Stage) -> None:
+        graphs = stage.dispatcher.term.stores.job_graphs
+        clear_up = graphs.clear_up
+
+        def not_that_of_the_first(job_id: JobID) -> None:
+            if job_id == JOB:
+                raise StoreUnavailableError("its directory is read-only")
+            clear_up(job_id)
+
+        monkeypatch.setattr(graphs, "clear_up", not_that_of_the_first)
+        for each in (JOB, OTHER_JOB):
+            stage.world.failures.fail("create", StoreUnavailableError("not now"))
+            with pytest.raises(StoreUnavailableError):
+                await stage.dispatcher.submit(replace(submission(), job_id=each), ARTIFACT)
+        while any(OTHER_JOB in path for path in stage.world.files.files):
+            await asyncio.sleep(0.01)
+        assert any(JOB in path for path in stage.world.files.files)
+
+    play(io, story)
+
+
+def test_a_mark_that_cannot_be_removed_is_removed_under_the_same_leader(
+    io: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submissions, "RetryPause", lambda *_, **__: RetryPause(0.01, 0.05))
+
+    async def story(stage: Stage) -> None:
+        for _ in range(3):
+            stage.world.failures.fail("delete", StoreUnavailableError("too many open files"))
+        assert await stage.dispatcher.submit(submission(), ARTIFACT) == JOB
+        while any("_SUBMITTING-" in path for path in stage.world.files.files):
+            await asyncio.sleep(0.01)
+        assert stage.stored() == [JOB]
+
+    play(io, story)

@@ -330,7 +330,7 @@ def test_a_mark_that_stayed_is_removed_when_that_can_be_done(world: World) -> No
     world.failures.fail("delete", StoreUnavailableError("not now"))
     stores.job_graphs.put(dataclasses.replace(graph(), artifact=artifact))
     assert stores.job_graphs.is_marked(JOB)
-    stores.job_graphs.remove_marks(JOB)
+    stores.job_graphs.clear_up(JOB)
     assert not stores.job_graphs.is_marked(JOB)
     before = dict(world.files.files)
     swept = pointer_taken_away(world).job_graphs.sweep_unacknowledged()
@@ -340,11 +340,27 @@ def test_a_mark_that_stayed_is_removed_when_that_can_be_done(world: World) -> No
 
 def test_a_deposed_leader_removes_no_mark(world: World) -> None:
     stores = world.lead()
-    stores.job_graphs.announce(JOB)
-    world.lead().job_graphs.announce(JOB)
+    stores.job_graphs.put(graph())
+    next_leader = world.lead()
+    next_leader.job_graphs.remove(JOB)
+    next_leader.job_graphs.announce(JOB)
     with pytest.raises(LeadershipLostError):
-        stores.job_graphs.remove_marks(JOB)
-    assert len(job_files(world)) == 2
+        stores.job_graphs.clear_up(JOB)
+    assert any("_SUBMITTING-" in path for path in world.files.files)
+
+
+def test_the_mark_beside_a_job_that_cannot_be_read_is_removed(world: World) -> None:
+    """That of a submission which was refused for that, and of a leader that wrote it late."""
+    deposed, stores = world.lead(), world.lead()
+    stores.job_graphs.put(graph())
+    for path in list(world.files.files):
+        world.damage(path)
+    kept = dict(world.files.files)
+    stores = world.lead()
+    for each in (deposed, stores):
+        each.job_graphs.announce(JOB)
+    stores.job_graphs.clear_up(JOB)
+    assert world.files.files == kept
 
 
 def test_a_finished_jobs_directory_is_left_to_its_cleanup(world: World) -> None:
@@ -394,5 +410,5 @@ def test_what_a_later_try_has_stored_is_not_taken_back(world: World) -> None:
     stores.job_graphs.put(graph())
     kept = dict(world.files.files)
     world.cluster.backend().pointers(JOB_GRAPHS).delete(JOB, stores.session_id)
-    stores.job_graphs.take_back(JOB)
+    stores.job_graphs.clear_up(JOB)
     assert world.files.files == kept

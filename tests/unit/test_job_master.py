@@ -99,7 +99,7 @@ def play(
 
         restart = strategy or RestartStrategy(initial_backoff=0.001, max_backoff=0.001)
         job_graph = replace(graph(), restart_strategy=restart, **more)
-        job = JobMaster(job_graph, term, end, recovered=recovered)
+        job = JobMaster(job_graph, term, end, lambda _: None, recovered=recovered)
         try:
             async with asyncio.timeout(20.0):
                 await story(Stage(world, term, job, ended))
