@@ -20,13 +20,20 @@ from typing import IO, Any, BinaryIO, Final, cast
 
 from hawork.core.errors import ConfigurationError, StoreUnavailableError
 from hawork.core.user_files import NOTHING_THERE, why_not_there
-from hawork.inspect.storage import MOST_FILES, Listed, Storage, StoredFile, inside
+from hawork.inspect.remote_storage import FsspecStorage
+from hawork.inspect.storage import (
+    MOST_FILES,
+    Listed,
+    SilentStorageError,
+    Storage,
+    StoredFile,
+    inside,
+)
 from hawork.inspect.tar import TarStorage, is_tar
 
 __all__ = [
     "DirectoryStorage",
     "FileStorage",
-    "FsspecStorage",
     "UnionStorage",
     "ZipStorage",
     "open_storage",
@@ -249,67 +256,6 @@ def _zip_time(member: zipfile.ZipInfo) -> float | None:
         return None
 
 
-class FsspecStorage(Listed):
-    """Whatever fsspec knows: S3, GCS, HDFS, HTTP; fsspec is imported here, when it is needed."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self._url = url
-        try:
-            from fsspec.core import url_to_fs
-
-            self._fs, root = url_to_fs(url)
-        except ImportError as error:
-            raise ConfigurationError(
-                f"{url} needs a package that is not installed ({error}): install "
-                "'hawork[storage]' and fsspec's driver for it, such as s3fs or gcsfs"
-            ) from None
-        except ValueError as error:
-            raise ConfigurationError(f"{url} cannot be opened: {error}") from None
-        except Exception as error:  # some drivers connect here, and each has exceptions of its own
-            raise StoreUnavailableError(
-                f"{url} cannot be opened: {error or type(error).__name__}"
-            ) from error
-        self._root = str(root).rstrip("/")
-
-    def listing(self) -> Sequence[StoredFile]:
-        try:
-            found: dict[str, dict[str, Any]] = self._fs.find(self._root, detail=True)
-        except Exception as error:  # every driver of fsspec has exceptions of its own
-            raise StoreUnavailableError(
-                f"{self._url} cannot be listed: {error or type(error).__name__}"
-            ) from error
-        files = []
-        for path, facts in found.items():
-            name = str(path).removeprefix(self._root).strip("/")
-            size = facts.get("size")
-            if facts.get("type") == "file" and name and isinstance(size, int):
-                files.append(StoredFile(name, size, _modified(facts)))
-        return files
-
-    def open(self, name: str) -> BinaryIO:
-        if inside(name) is None:
-            raise StoreUnavailableError(f"{name} leads out of {self._url}: it is not opened")
-        try:
-            file: BinaryIO = self._fs.open(f"{self._root}/{name}", "rb")
-        except Exception as error:  # every driver of fsspec has exceptions of its own
-            raise StoreUnavailableError(
-                f"{name} of {self._url} cannot be read: {error or type(error).__name__}"
-            ) from error
-        return file
-
-
-def _modified(facts: dict[str, Any]) -> float | None:
-    """The drivers of fsspec name and write the time in different ways."""
-    for key in ("mtime", "LastModified", "last_modified", "updated", "modificationTime"):
-        found = facts.get(key)
-        if isinstance(found, int | float):
-            return found / 1000 if found > 1e11 else float(found)
-        if isinstance(found, datetime.datetime):
-            return found.timestamp()
-    return None
-
-
 class UnionStorage(Listed):
     """Several storages as one; the names of each begin with its prefix."""
 
@@ -321,12 +267,20 @@ class UnionStorage(Listed):
         """What can be listed; a part that cannot be is named in ``notes``."""
         self.begin()
         found: list[StoredFile] = []
+        silent: set[str] = set()
         for prefix, part in self._parts.items():
+            scheme = part.scheme if isinstance(part, FsspecStorage) else ""
+            if scheme in silent:  # each of them would be waited for again
+                self.pass_over(prefix, f"was not asked for: {scheme} does not answer")
+                continue
             try:
                 listed = part.listing()
             except StoreUnavailableError as error:
+                if isinstance(error, SilentStorageError):
+                    silent.add(scheme)
                 self.pass_over(prefix, f"cannot be listed: {error}")
                 continue
+            self.folders.add(prefix)  # it is there, and may be empty
             self.take_in(part, prefix)
             found += [
                 StoredFile(f"{prefix}/{file.name}", file.size, file.modified) for file in listed

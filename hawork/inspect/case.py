@@ -40,7 +40,7 @@ from hawork.inspect.job_graph_json import job_graph_to_json, read_job_graph
 from hawork.inspect.own import own_digests
 from hawork.inspect.report_html import as_page
 from hawork.inspect.results import decode_own_pointer
-from hawork.inspect.sources import FORMAT, STORAGE
+from hawork.inspect.sources import FORMAT, member_of
 from hawork.inspect.stored_files import StoredFiles
 from hawork.inspect.zookeeper_dumps import write_zookeeper_dump
 
@@ -69,6 +69,7 @@ def _write_case(inspection: Inspection, path: Path) -> None:
         "format": FORMAT,
         "hawork": __version__,
         "taken_at": [cluster.moment.earliest, cluster.moment.latest],
+        "store_read": cluster.store_read,
         "files": None,
     }
     if cluster.files is not None:
@@ -96,19 +97,9 @@ def _write_case(inspection: Inspection, path: Path) -> None:
             ]
             file.writestr("zookeeper.json", write_zookeeper_dump(znodes))
         for name, content in _contents(cluster, redaction):
-            if _is_text(name):  # as names in a zip are: of any other it is listed only
-                file.writestr(STORAGE + name, content)
+            file.writestr(member_of(name), content)
         file.writestr("inspection.json", json.dumps(redaction.value(inspection.to_json())))
         file.writestr("inspection.html", redaction.text(as_page(inspection)))
-
-
-def _is_text(name: str) -> bool:
-    """Whether a file's name is text, and not bytes of another encoding."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _one_line(value: str) -> str:

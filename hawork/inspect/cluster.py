@@ -191,6 +191,10 @@ class JobView:
     place_exists: bool = False
     dirty: ResultFile | None = None
     clean: ResultFile | None = None
+    torn: bool = False
+    """Its checkpoint pointers were replaced while they were dumped (``moments``)."""
+    never_pointed: bool = False
+    """The store never had a checkpoint pointer of it: its first one was under way (``moments``)."""
     replaced_by: int | None = None
     """The newest checkpoint in a storage that was dumped after the store (``moments``)."""
     name_in_files: str = ""
@@ -357,6 +361,8 @@ class Cluster:
     tree: ZooKeeperTree | None = None
     store_moment: float | None = None
     """When the store was looked at, at the earliest: storageDir is dumped before or after it."""
+    store_read: float | None = None
+    """When the store was read, or its dump was written: at the latest."""
     moment: Moment = field(default_factory=Moment)
     live: bool = False
     versions: FlinkVersions = field(default_factory=FlinkVersions)

@@ -64,6 +64,7 @@ def read_config_maps(cluster: Cluster, maps: Iterable[ConfigMap], *, whole: bool
             cluster.others.append(_other(name, group))
     group = groups.get(chosen, [])
     by_name = {each.name: each for each in group}
+    cluster.maps = tuple(each for each in cluster.maps if by_name.get(each.name, each) is each)
     for each in group:
         cluster.sizes[each.name] = each.size
     cluster_map = by_name.pop(f"{chosen}{CLUSTER_MAP}", None)
@@ -99,6 +100,8 @@ def _groups(maps: Iterable[ConfigMap], cluster: Cluster) -> dict[str, list[Confi
     namespaces: dict[str, set[str]] = {}
     seen: set[tuple[str, str]] = set()
     wanted = cluster.settings.get("kubernetes.namespace")
+    if wanted is None and cluster.settings.source is not None:
+        wanted = "default"  # Flink's own
     for each in maps:
         if each.name.endswith(CLUSTER_MAP):
             name = each.name.removesuffix(CLUSTER_MAP)
@@ -115,7 +118,13 @@ def _groups(maps: Iterable[ConfigMap], cluster: Cluster) -> dict[str, list[Confi
     for name, spaces in namespaces.items():
         if len(spaces) > 1:  # clusters of one name in two namespaces are two clusters
             space = wanted if wanted in spaces else sorted(spaces)[0]
-            found[name] = [each for each in found[name] if each.namespace == space]
+            whole = found[name]
+            found[name] = [each for each in whole if each.namespace == space]
+            if space == wanted:
+                for other in sorted(spaces - {space}):
+                    group = [each for each in whole if each.namespace == other]
+                    cluster.others.append(_other(f"{name} in namespace {other}", group))
+                continue
             others = ", ".join(sorted(spaces - {space}))
             cluster.miss(
                 f"cluster {name} in namespace {others}",

@@ -35,7 +35,7 @@ from hawork.inspect.metadata import decode_metadata
 from hawork.inspect.moments import mark_moments
 from hawork.inspect.own import follow_own
 from hawork.inspect.results import decode_result
-from hawork.inspect.storage import archive_in
+from hawork.inspect.storage import SilentStorageError, archive_in
 from hawork.inspect.stored_files import StoredFile, StoredFiles, comparable_url
 
 __all__ = ["covered", "follow", "follow_pointer", "missing_state", "not_mapped", "read_whole"]
@@ -49,9 +49,10 @@ _PREFIXES: Final[dict[str, Literal["job graph", "execution plan", "completed che
     "completedCheckpoint": "completed checkpoint",
 }
 _RESULT: Final = re.compile(r"([0-9a-f]{32})(_DIRTY)?\.json")
-_CHK: Final = re.compile(r"(?:.*/)?([0-9a-f]{32})/chk-(\d{1,19})/_metadata", re.DOTALL)
+_CHK: Final = re.compile(r"(?:(.*)/)?chk-(\d{1,19})/_metadata", re.DOTALL)
 _JOB_FOLDER: Final = re.compile(
-    r"(.+?)/(?:[0-9a-f]{32}|savepoint-[0-9a-f]{6}-[0-9a-f]{12})/.*", re.DOTALL
+    r"(.+?)/(?:[0-9a-f]{32}|savepoint-[0-9a-f]{6}-[0-9a-f]{12}|chk-\d+|shared|taskowned)/.*",
+    re.DOTALL,
 )
 Progress = Callable[[str, int, int], None]
 
@@ -90,17 +91,35 @@ def follow(cluster: Cluster, progress: Progress | None = None) -> None:
     folders = _ha_folders(cluster, files)
     _results(cluster, files, folders)
     _loose(cluster, files, folders)
-    ids: dict[str, list[int]] = {}
-    for file in files:
-        if file.name.endswith("_metadata") and (match := _CHK.fullmatch(file.name)):
-            ids.setdefault(match[1], []).append(int(match[2]))
-    cluster.checkpoint_folders = {job_id: sorted(found) for job_id, found in ids.items()}
+    cluster.checkpoint_folders = _checkpoint_folders(cluster, files)
     find_lost_jobs(cluster)
     for loose in cluster.loose:
         if loose.job_id in cluster.jobs:
             job = cluster.jobs[loose.job_id]
             job.name_in_files = job.name_in_files or loose.job_name
     mark_moments(cluster)
+
+
+def _checkpoint_folders(cluster: Cluster, files: StoredFiles) -> dict[str, list[int]]:
+    """Ids of a job's checkpoints that have a ``_metadata``, by job.
+
+    Their folder has the job's id, but for ``state.checkpoints.create-subdir: false``: then its
+    checkpoints say themselves where they lie.
+    """
+    owners: dict[str, str] = {}
+    for job in cluster.jobs.values():
+        for each in job.checkpoints:
+            if each.content is not None and each.content.job_id == job.job_id:
+                name = files.name_of(each.content.external_pointer.rstrip("/"))
+                if name is not None:
+                    owners[posixpath.dirname(name)] = job.job_id
+    ids: dict[str, list[int]] = {}
+    for file in files:
+        if file.name.endswith("_metadata") and (match := _CHK.fullmatch(file.name)):
+            folder = match[1] or ""
+            owner = owners.get(folder) or posixpath.basename(folder)
+            ids.setdefault(owner, []).append(int(match[2]))
+    return {job_id: sorted(found) for job_id, found in ids.items()}
 
 
 def follow_pointer(
@@ -161,10 +180,17 @@ def _read_pointed(
         stored.file.error, stored.file.offset = str(error), error.offset
     except (OSError, HaworkError) as error:
         stored.file.looked = False
-        cluster.miss(f"file {name}", str(error))
+        _miss_file(cluster, name, error)
     if isinstance(stored, Checkpoint) and stored.content is not None:
         _state_files(cluster, files, stored, stored.content)
-        _metadata(files, stored, stored.content, compare=newest or bool(stored.missing))
+        compare = newest or bool(stored.missing)
+        _metadata(cluster, files, stored, stored.content, compare=compare)
+
+
+def _miss_file(cluster: Cluster, name: str, error: Exception) -> None:
+    """Of a storage that has fallen silent one sentence, however many files are in it."""
+    silent = isinstance(error, SilentStorageError)
+    cluster.miss("storage" if silent else f"file {name}", str(error))
 
 
 def _artifacts(
@@ -182,7 +208,7 @@ def _artifacts(
                     artifact.error = f"the SHA-1 of {name} is another than its name says"
             except (OSError, HaworkError) as error:
                 artifact.looked = False
-                cluster.miss(f"file {name}", str(error))
+                _miss_file(cluster, name, error)
         yield artifact
 
 
@@ -282,7 +308,12 @@ def _checkpoint_dir(name: str) -> str:
 
 
 def _metadata(
-    files: StoredFiles, checkpoint: Checkpoint, content: CompletedCheckpoint, *, compare: bool
+    cluster: Cluster,
+    files: StoredFiles,
+    checkpoint: Checkpoint,
+    content: CompletedCheckpoint,
+    *,
+    compare: bool,
 ) -> None:
     path = content.metadata_path or f"{content.external_pointer.rstrip('/')}/_metadata"
     name = files.name_of(path)
@@ -305,8 +336,9 @@ def _metadata(
     except UndecodableError as error:
         checkpoint.metadata_error = str(error)
         return
-    except (OSError, HaworkError):
+    except (OSError, HaworkError) as error:
         checkpoint.metadata = "not looked"
+        _miss_file(cluster, name, error)
         return
     if metadata.checkpoint_id != content.checkpoint_id:
         checkpoint.metadata_differs = (
@@ -390,10 +422,10 @@ def _results(cluster: Cluster, files: StoredFiles, ha_folders: set[str]) -> None
     for place in sorted(places):
         for file in sorted(files.folder(place), key=lambda file: file.name):
             if match := _RESULT.fullmatch(posixpath.basename(file.name)):
-                result = _result(files, file, match[1], bool(match[2]))
+                result = _result(cluster, files, file, match[1], bool(match[2]))
             elif file.name.endswith("_DIRTY.json"):
                 # Flink parses it whatever it is called.
-                result = _result(files, file, "", True)
+                result = _result(cluster, files, file, "", True)
             else:
                 continue
             cluster.results.append(result)
@@ -406,12 +438,16 @@ def _results(cluster: Cluster, files: StoredFiles, ha_folders: set[str]) -> None
                     cluster.job(result.job_id).clean = result
 
 
-def _result(files: StoredFiles, file: StoredFile, job_id: str, dirty: bool) -> ResultFile:
+def _result(
+    cluster: Cluster, files: StoredFiles, file: StoredFile, job_id: str, dirty: bool
+) -> ResultFile:
     result = ResultFile(file.name, job_id, dirty, modified=file.modified)
     try:
         decoded = decode_result(read_whole(files, file))
-    except (OSError, HaworkError) as error:
+    except UndecodableError as error:
         result.error = str(error)
+    except (OSError, HaworkError) as error:  # Flink may be able to read it
+        _miss_file(cluster, file.name, error)
     else:
         result.content_id, result.status = decoded.job_id, decoded.application_status.value
     return result
@@ -437,8 +473,11 @@ def _loose(cluster: Cluster, files: StoredFiles, folders: set[str]) -> None:
             else:
                 graph = read_job_graph(data)
                 loose.job_id, loose.job_name = graph.job_id, graph.name or ""
-        except (OSError, HaworkError) as error:
+        except UndecodableError as error:
             loose.error = str(error)
+        except (OSError, HaworkError) as error:
+            _miss_file(cluster, file.name, error)
+            continue
         cluster.loose.append(loose)
 
 

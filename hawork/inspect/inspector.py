@@ -17,7 +17,7 @@ from hawork.inspect.evidence import find_moment, find_store_moment, find_version
 from hawork.inspect.finding import Object
 from hawork.inspect.follow import Progress, follow
 from hawork.inspect.inspection import Inspection
-from hawork.inspect.moments import files_are_missing
+from hawork.inspect.moments import files_are_missing, mark_tears
 from hawork.inspect.questions.facts import Facts
 from hawork.inspect.questions.table import answers, ask
 from hawork.inspect.recovery import predict, running_versions
@@ -114,6 +114,16 @@ def _gone(cluster: Cluster) -> set[Object]:
     }
 
 
+def _miss_what_was_torn(cluster: Cluster) -> None:
+    """Checkpoints of which neither the store nor the files tell the newest."""
+    for job in cluster.jobs.values():
+        if job.torn and job.replaced_by is None:
+            cluster.miss(
+                f"checkpoints of job {job.job_id}",
+                "a leader replaced them while they were dumped: dump the store again",
+            )
+
+
 def judge(
     cluster: Cluster,
     latest: float,
@@ -121,7 +131,11 @@ def judge(
     progress: Progress | None = None,
 ) -> ShownInspection:
     """Follow the pointers of a cluster, and say what follows; it was taken before ``latest``."""
+    if cluster.store_read is None:
+        cluster.store_read = latest
+    mark_tears(cluster)
     follow(cluster, progress)
+    _miss_what_was_torn(cluster)
     follow_savepoints(cluster)
     if cluster.moment.earliest is None:
         cluster.moment = find_moment(cluster, latest)

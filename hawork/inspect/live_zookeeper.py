@@ -8,7 +8,7 @@ from hawork.backends.zookeeper.session import ZooKeeperSession
 from hawork.core.clock import SYSTEM_CLOCK, Clock
 from hawork.core.configuration import Configuration
 from hawork.inspect.znode_tree import MARKS
-from hawork.inspect.znodes import ZNode, ZooKeeperTree
+from hawork.inspect.znodes import ZNode, ZooKeeperTree, kind_of
 from hawork.inspect.zookeeper_session import open_to_look
 
 __all__ = ["read_live_zookeeper"]
@@ -94,9 +94,8 @@ def _denied(what: str, path: str) -> str:
 
 
 def _znode(path: str, data: bytes | None, stat: Stat) -> ZNode:
-    owner = stat.ephemeral_owner or None
+    kind, owner = kind_of(stat.ephemeral_owner)
     return ZNode(
         path, data, owner, stat.version, stat.cversion, stat.aversion, stat.czxid, stat.mzxid,
-        stat.pzxid, stat.ctime, stat.mtime, stat.num_children,
-        "persistent" if owner is None else "ephemeral",
+        stat.pzxid, stat.ctime, stat.mtime, stat.num_children, kind,
     )  # fmt: skip

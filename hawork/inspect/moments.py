@@ -8,10 +8,14 @@ older than the storage; and the reverse. Only where a leader was there at all.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from hawork.inspect.cluster import Checkpoint, Cluster, JobView
 
-__all__ = ["files_are_missing", "mark_moments"]
+__all__ = ["files_are_missing", "mark_moments", "mark_tears"]
+
+_UNDER_WAY: Final = 2.0
+"""Seconds from a checkpoint's file to its pointer, and for the clocks of those who wrote them."""
 
 
 def mark_moments(cluster: Cluster) -> None:
@@ -25,8 +29,40 @@ def mark_moments(cluster: Cluster) -> None:
             _of_job(cluster, job, pointers, went_on=went_on)
         elif job.counter is not None and job.counter.value is not None:
             known = _known(cluster, job)
-            if known and min(known) >= job.counter.value:
+            # The one before the next id may have been under way.
+            first = job.counter.value - 1 if _was_under_way(cluster, job) else job.counter.value
+            if known and (job.torn or min(known) >= first):
                 job.replaced_by = max(known)
+
+
+def mark_tears(cluster: Cluster) -> None:
+    """Say of jobs without checkpoint pointers what the znode of their checkpoints tells.
+
+    It counts its children, and how often one came or went. A tree is dumped a znode after the
+    other: a leader may have replaced all that were listed before they were read. Where these
+    numbers are not told, as in dumps of zk-shell, nothing is known.
+    """
+    without = {
+        f"{cluster.place_of(job.job_id).name}/checkpoints": job
+        for job in cluster.jobs.values()
+        if job.graphs and not job.checkpoints
+    }
+    led = _led(cluster)
+    for node in cluster.tree.znodes if cluster.tree is not None and without else ():
+        if node.path in without and node.czxid > 0:
+            without[node.path].never_pointed = node.cversion == 0
+            without[node.path].torn = led and node.num_children > 0
+
+
+def _was_under_way(cluster: Cluster, job: JobView) -> bool:
+    """Whether its checkpoint files may be younger than what the store says of it."""
+    if job.never_pointed:
+        return True
+    written = cluster.store_read
+    times = [file.modified for file in cluster.loose_of(job.job_id, graphs=False)]
+    return written is not None and all(
+        time is not None and time >= written - _UNDER_WAY for time in times
+    )
 
 
 def _led(cluster: Cluster) -> bool:

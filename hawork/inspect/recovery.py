@@ -336,6 +336,11 @@ class _Machine:
                 job.job_id, "restored", job.replaced_by, decided_by=job.place,
                 because="the storage was dumped after the store, when it had newer checkpoints",
             )  # fmt: skip
+        if not readable and job.torn:
+            return JobRecovery(
+                job.job_id, "unknown", decided_by=job.place,
+                because="its checkpoints were replaced while they were dumped",
+            )  # fmt: skip
         if not readable:
             return self._without_checkpoint(job, graph, skipped)
         chosen = readable[-1]

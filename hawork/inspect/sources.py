@@ -30,14 +30,14 @@ from hawork.inspect.storage import Storage, StoredFile, read_file
 from hawork.inspect.stored_files import StoredFiles, comparable_url
 from hawork.inspect.tar import is_tar
 from hawork.inspect.znode_tree import read_znodes
-from hawork.inspect.znodes import ZNode, ZooKeeperTree
+from hawork.inspect.znodes import ZNode, ZooKeeperTree, session_text
 from hawork.inspect.zookeeper_data import is_server_file, read_zookeeper_data
 from hawork.inspect.zookeeper_dumps import read_zookeeper_dump
 from hawork.story.packed_files import DAMAGED, open_unpacked, read_unpacked
 
 __all__ = [
-    "FORMAT", "STORAGE", "Raw", "Repairable", "Sources", "cluster_of", "read_sources", "read_store",
-    "znodes_into",
+    "FORMAT", "Raw", "Repairable", "Sources", "cluster_of", "member_of", "read_sources",
+    "read_store", "znodes_into",
 ]  # fmt: skip
 
 Raw = Dump | ZooKeeperTree | EmbeddedStore
@@ -48,8 +48,21 @@ FORMAT: Final = 1
 """Of a saved case."""
 _MOST: Final = 10_000
 _HEAD: Final = 1 << 12
-STORAGE: Final = "storage/"
-"""Where in it the files of storageDir are."""
+_STORAGE: Final = "storage/"
+_BY_BYTES: Final = "storage-by-bytes/"
+
+
+def member_of(name: str) -> str:
+    """Where in a saved case a file of storageDir is. Names in a zip are text; others go by bytes.
+
+    >>> member_of("ha/x"), member_of("ha/\udcff")
+    ('storage/ha/x', 'storage-by-bytes/68612fff')
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return f"{_BY_BYTES}{name.encode('utf-8', 'surrogateescape').hex()}"
+    return f"{_STORAGE}{name}"
 
 
 @dataclass(frozen=True)
@@ -193,6 +206,7 @@ def cluster_of(sources: Sources, raw: Raw | None, missed: str = "") -> Cluster:
         cluster.live = True
         cluster.probes = probe(sources.config or "", _local_path(settings.storage_dir))
         cluster.store_moment = cluster.store_moment or time.time()
+        cluster.store_read = time.time()
     if sources.storage is not None:
         _storage(cluster, str(sources.storage), sources.mapping)
         if cluster.backend == "embedded" and not cluster.store_looked:
@@ -235,6 +249,7 @@ def read_case(path: Path, raw: Raw | None = None) -> Cluster:
         cluster = Cluster(settings=settings)
         earliest, latest = facts["taken_at"]
         cluster.moment = Moment(earliest, latest)
+        cluster.store_read = facts.get("store_read")
         if isinstance(raw, ZooKeeperTree):
             znodes_into(cluster, raw)
         elif isinstance(raw, Dump):
@@ -253,7 +268,7 @@ def read_case(path: Path, raw: Raw | None = None) -> Cluster:
                        for name, size, modified in facts["files"]]  # fmt: skip
             cluster.files = StoredFiles(
                 listing,
-                lambda name: read_file(case, STORAGE + name),
+                lambda name: read_file(case, member_of(name)),
                 dict(facts["mapping"]),
                 complete=bool(facts["complete"]),
                 unseen=frozenset(map(str, facts.get("unseen", ()))),
@@ -309,7 +324,7 @@ def _entry(node: ZNode, owners_known: bool) -> Entry:
         node.path,
         node.data,
         version=node.version,
-        owner=None if node.ephemeral_owner is None else f"0x{node.ephemeral_owner:x}",
+        owner=None if node.ephemeral_owner is None else session_text(node.ephemeral_owner),
         owner_known=owners_known,
         created=node.ctime / 1000 if node.ctime else None,
         changed=node.mtime / 1000 if node.mtime else None,

@@ -10,8 +10,8 @@ from typing import BinaryIO, Final, Protocol
 from hawork.core.errors import StoreUnavailableError
 
 __all__ = [
-    "LARGEST_FILE", "MOST_FILES", "Listed", "Storage", "StoredFile", "archive_in", "inside",
-    "read_file",
+    "LARGEST_FILE", "MOST_FILES", "Listed", "SilentStorageError", "Storage", "StoredFile",
+    "archive_in", "inside", "read_file",
 ]  # fmt: skip
 
 LARGEST_FILE: Final = 256 << 20
@@ -21,6 +21,10 @@ _PACKED: Final = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2", ".ta
 _MOST_NOTES: Final = 50
 _MOST_NAMED: Final = 100_000
 _AT_ONCE: Final = 1 << 16
+
+
+class SilentStorageError(StoreUnavailableError):
+    """A storage did not answer: no more of it is looked at, which is one sentence for all of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["CONTAINER", "DataTree", "StoredNode", "ZNode", "ZooKeeperTree", "is_ttl"]
+__all__ = [
+    "CONTAINER", "DataTree", "StoredNode", "ZNode", "ZooKeeperTree", "is_ttl", "kind_of",
+    "session_text",
+]  # fmt: skip
 
 CONTAINER = -(1 << 63)
 """Owner of a container node: the server removes it when its last child is gone."""
@@ -153,14 +156,30 @@ class DataTree:
         ]
 
 
+def kind_of(owner: int) -> tuple[str, int | None]:
+    """What ``Stat.ephemeralOwner`` means: the kind of a znode, and its session if it has one.
+
+    >>> kind_of(0), kind_of(CONTAINER), kind_of(7)
+    (('persistent', None), ('container', None), ('ephemeral', 7))
+    """
+    if owner == CONTAINER:
+        return "container", None
+    if is_ttl(owner):
+        return "ttl", None
+    return ("ephemeral", owner) if owner else ("persistent", None)
+
+
+def session_text(session: int) -> str:
+    """A session id as ZooKeeper writes it: hexadecimal, without a sign.
+
+    >>> session_text(-1), session_text(7)
+    ('0xffffffffffffffff', '0x7')
+    """
+    return f"0x{session & (1 << 64) - 1:x}"
+
+
 def _seen(path: str, node: StoredNode) -> ZNode:
-    kind, owner = "persistent", None
-    if node.owner == CONTAINER:
-        kind = "container"
-    elif node.owner and is_ttl(node.owner):
-        kind = "ttl"
-    elif node.owner:
-        kind, owner = "ephemeral", node.owner
+    kind, owner = kind_of(node.owner)
     count = len(node.children)
     return ZNode(
         path, node.data, owner, node.version,

@@ -10,6 +10,7 @@ from hawork.backends.zookeeper.session import ZooKeeperSession
 from hawork.core import options
 from hawork.core.configuration import Configuration
 from hawork.inspect.entries import Entry
+from hawork.inspect.znodes import kind_of, session_text
 from hawork.inspect.zookeeper_session import open_to_look
 
 
@@ -36,9 +37,10 @@ def _below(session: ZooKeeperSession, path: str) -> Iterator[Entry]:
     for name, found in zip(names, session.read_all(reads, path), strict=True):
         if found is not None:
             data, stat = found
+            _, owner = kind_of(stat.ephemeralOwner)
             yield Entry(
                 "zookeeper", f"{path}/{name}", data, version=stat.version,
-                owner=f"{stat.ephemeralOwner:#x}" if stat.ephemeralOwner else None,
+                owner=None if owner is None else session_text(owner),
                 created=stat.ctime / 1000, changed=stat.mtime / 1000,
             )  # fmt: skip
             if stat.numChildren:

@@ -6,6 +6,9 @@
     {"/flink": {"content": "<base64>", "acls": []}}                          zk-shell, ``mirror``
     {"path": "/", "value": "...", "children": [{"path": "flink", ...}]}      nested
 
+One znode a line is read as well, and facts that stand in a ``stat`` of their own, by ZooKeeper's
+names or kazoo's (``ephemeral_owner``).
+
 zk-shell says neither owners nor versions nor times: whether a znode is ephemeral is then not
 known, and ``owners_known`` of the tree says so.
 """
@@ -20,7 +23,7 @@ from typing import Any, Final
 
 from hawork.inspect.entries import readable
 from hawork.inspect.errors import UndecodableError
-from hawork.inspect.znodes import ZNode, ZooKeeperTree
+from hawork.inspect.znodes import ZNode, ZooKeeperTree, kind_of, session_text
 
 __all__ = ["read_zookeeper_dump", "write_zookeeper_dump"]
 
@@ -36,6 +39,8 @@ _NUMBERS: Final = {
     "mtime": "mtime",
     "numChildren": "num_children",
 }
+_OF_KAZOO: Final = {"ephemeral_owner": "ephemeralOwner", "owner_session_id": "ephemeralOwner",
+                    "numberOfChildren": "numChildren", "num_children": "numChildren"}  # fmt: skip
 _VALUES: Final = ("data", "content", "value")
 _DEEPEST: Final = 200
 _LARGEST: Final = 1 << 63
@@ -48,7 +53,7 @@ def read_zookeeper_dump(data: bytes) -> ZooKeeperTree:
     A znode that cannot be read is left out, and ``notes`` name it.
     """
     try:
-        dump = json.loads(data)
+        dump = _parsed(data)
     except json.JSONDecodeError as error:
         raise UndecodableError(_WHAT, f"it is not JSON ({error.msg})", offset=error.pos) from None
     except (UnicodeDecodeError, RecursionError) as error:
@@ -68,6 +73,20 @@ def read_zookeeper_dump(data: bytes) -> ZooKeeperTree:
     return _tree(rows)
 
 
+def _parsed(data: bytes) -> Any:
+    """The JSON in a file: one document, or one znode a line."""
+    try:
+        return json.loads(data)
+    except json.JSONDecodeError as error:
+        if error.msg != "Extra data":
+            raise
+        text = data.decode(json.detect_encoding(data))
+        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+        if not all(isinstance(row, dict) and "path" in row for row in rows):
+            raise
+        return rows
+
+
 def write_zookeeper_dump(znodes: Iterable[ZNode]) -> bytes:
     """The list form, one znode a line."""
     lines = [json.dumps(_row(znode), separators=(", ", ": ")) for znode in znodes]
@@ -82,7 +101,7 @@ def _tree(rows: Iterable[tuple[object, Any]]) -> ZooKeeperTree:
         if not isinstance(path, str) or not (path.startswith("/") or path == ""):
             notes.append(f"a znode has no path but {str(path)[:80]!r}: it is left out")
             continue
-        fields: Mapping[str, Any] = row if isinstance(row, dict) else {"value": row}
+        fields = _fields(row)
         owners = owners or "ephemeralOwner" in fields
         try:
             path = readable(path.rstrip("/") or "/")
@@ -101,6 +120,15 @@ def _tree(rows: Iterable[tuple[object, Any]]) -> ZooKeeperTree:
     )
 
 
+def _fields(row: Any) -> Mapping[str, Any]:
+    """The facts of a znode by ZooKeeper's names, wherever they stand."""
+    if not isinstance(row, dict):
+        return {"value": row}
+    stat = row.get("stat")
+    found = {**row, **stat} if isinstance(stat, dict) else row
+    return {_OF_KAZOO.get(key, key): value for key, value in found.items()}
+
+
 def _znode(path: str, fields: Mapping[str, Any]) -> ZNode:
     numbers = {
         name: fields[key]
@@ -110,19 +138,21 @@ def _znode(path: str, fields: Mapping[str, Any]) -> ZNode:
     for number in numbers.values():
         if not -_LARGEST <= number < _LARGEST:
             raise ValueError("a number of it is larger than ZooKeeper has any")
-    owner = _owner(fields.get("ephemeralOwner"))
+    kind, owner = kind_of(_owner(fields.get("ephemeralOwner")))
     value = next((fields[key] for key in _VALUES if key in fields), None)
     data = None if fields.get("null") is True or value is None else _bytes(value)
-    return ZNode(path, data, owner, **numbers, kind="persistent" if owner is None else "ephemeral")
+    return ZNode(path, data, owner, **numbers, kind=kind)
 
 
-def _owner(value: object) -> int | None:
-    """A session id: a number, hexadecimal text, or nothing."""
+def _owner(value: object) -> int:
+    """A session id: a number, hexadecimal text, or nothing, which is 0."""
     if isinstance(value, str) and value:
         value = int(value, 16)
-    if isinstance(value, int) and not -_LARGEST <= value < 2 * _LARGEST:
+    if not isinstance(value, int) or isinstance(value, bool):
+        return 0
+    if not -_LARGEST <= value < 2 * _LARGEST:
         raise ValueError("its owner is not a session id")
-    return value if isinstance(value, int) and value and not isinstance(value, bool) else None
+    return value - 2 * _LARGEST if value >= _LARGEST else value
 
 
 def _bytes(value: object) -> bytes:
@@ -153,7 +183,7 @@ def _row(znode: ZNode) -> dict[str, Any]:
         "path": znode.path,
         "data": base64.b64encode(znode.data or b"").decode(),
         "null": znode.data is None,
-        "ephemeralOwner": None if owner is None else f"{owner & (2**64 - 1):#x}",
+        "ephemeralOwner": None if owner is None else session_text(owner),
         **{key: getattr(znode, name) for key, name in _NUMBERS.items()},
         "dataLength": znode.data_length,
     }

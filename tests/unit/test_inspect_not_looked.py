@@ -363,3 +363,35 @@ def test_a_folder_that_was_not_handed_over_has_no_missing_files(name: str) -> No
         assert (seen, [each.name for each in missing]) == (looked, [name] * looked)
         told = [each.what for each in cluster.not_looked_at]
         assert told == [f"file:/srv/flink/{folder}"] * (not looked)
+
+
+def without_subfolders(made: Made, job: str) -> None:
+    """As with ``state.checkpoints.create-subdir: false``: no folder has the job's id."""
+    old, new = made.jobs[job], "checkpoints-of-visits-per-user--"
+    assert len(new) == len(old)
+    for name in [each for each in made.files if each.startswith(("ha/", f"checkpoints/{old}/"))]:
+        content, modified = made.files.pop(name)
+        changed = content.replace(f"/{old}/".encode(), f"/{new}/".encode())
+        made.files[name.replace(f"/{old}/", f"/{new}/")] = (changed, modified)
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_checkpoints_without_a_folder_of_their_job_are_found(cluster: str) -> None:
+    made = copy.deepcopy(CLUSTERS[cluster])
+    without_subfolders(made, "exclusive")
+    assert made.look().alarms == []
+    newest = made.ids("exclusive")[-1]
+    made.set_counter("exclusive", newest)
+    (behind,) = made.look().alarms
+    assert f"chk-{newest} is there already" in behind.evidence
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_of_such_checkpoints_none_is_missing_that_was_not_handed_over(cluster: str) -> None:
+    """All of their state was said to be gone, and the job to restart for ever."""
+    made = copy.deepcopy(CLUSTERS[cluster])
+    without_subfolders(made, "exclusive")
+    made.files = {name: each for name, each in made.files.items() if name.startswith("ha/")}
+    found = made.look()
+    assert found.alarms == []
+    assert found.exit_status == 2

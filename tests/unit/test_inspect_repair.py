@@ -11,19 +11,16 @@ import tarfile
 import time
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import ha_cases
 import pytest
 import yaml
-from kazoo.exceptions import ConnectionLoss
 
 from hawork.backends.kubernetes.layout import LOCK
 from hawork.cli.main import main
 from hawork.core.errors import (
     ConfigurationError,
-    PossibleInconsistentStateError,
     StoreUnavailableError,
 )
 from hawork.inspect.finding import Object
@@ -38,7 +35,7 @@ from hawork.inspect.repair.repairing import (
     plan_restore,
     restore_warnings,
 )
-from hawork.inspect.repair.writers import ChangedMeanwhileError, _ZooKeeperWriter
+from hawork.inspect.repair.writers import ChangedMeanwhileError
 from hawork.inspect.sources import Sources
 from tests.flink_vectors import FILTER
 
@@ -376,23 +373,6 @@ def test_a_file_is_written_whole_or_not_at_all(
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(ChangedMeanwhileError, match="it was left alone"):
         repairing._write_file(change)
-
-
-def test_a_repair_whose_answer_is_lost_is_in_doubt() -> None:
-    """It was said that ZooKeeper had not taken it, and it may have."""
-
-    class Transaction:
-        def set_data(self, *_: object) -> None:
-            """It is sent with ``commit``."""
-
-        def commit(self) -> None:
-            raise ConnectionLoss
-
-    writer = object.__new__(_ZooKeeperWriter)
-    writer._client = SimpleNamespace(transaction=Transaction)  # type: ignore[assignment]
-    writer._cluster = "/flink/c"
-    with pytest.raises(PossibleInconsistentStateError, match="call again, which looks first"):
-        writer.write([Change(Object("znode", "/flink/c/jobs"), b"a", b"b", 1)])
 
 
 def test_a_backup_that_is_absurdly_large_is_not_read(

@@ -14,8 +14,11 @@ import pytest
 from hawork.backends.zookeeper.multi_read import read_children
 from hawork.backends.zookeeper.session import ZooKeeperSession
 from hawork.core.configuration import Configuration
-from hawork.core.errors import StoreUnavailableError
+from hawork.core.errors import PossibleInconsistentStateError, StoreUnavailableError
 from hawork.inspect import zookeeper_session
+from hawork.inspect.finding import Object
+from hawork.inspect.repair.changes import Change
+from hawork.inspect.repair.writers import open_writer
 from hawork.inspect.store import read_entries
 from hawork.inspect.zookeeper_session import open_to_look
 
@@ -98,6 +101,26 @@ def test_one_that_falls_silent_later_is_not_waited_for_as_long_as_its_session() 
     assert session.patience < SECONDS
 
 
+def test_a_repair_waits_for_a_silent_server_as_long_as_a_look_at_it() -> None:
+    """It waited for the connection timeout, 15 s, and then told of kazoo's last failure only."""
+    with served() as server, pytest.raises(StoreUnavailableError) as caught:
+        open_writer(config(server), SECONDS).__enter__()
+    assert f"no ZooKeeper server of {server} answered within 0.6 s" in str(caught.value)
+
+
+def test_a_repair_whose_answer_does_not_come_is_in_doubt() -> None:
+    """It was waited for as long as the session lasts, which is 40 s here."""
+    change = Change(Object("znode", "/flink/c/jobs"), b"a", b"b", 1)
+    with (
+        served(ACCEPTED, once=ROOT) as server,
+        open_writer(config(server), SECONDS) as writer,
+        pytest.raises(PossibleInconsistentStateError) as caught,
+    ):
+        writer.write([change])
+    assert "whether znode /flink/c/jobs changed, because no answer came" in str(caught.value)
+    assert "no answer within 0.6 s): call again, which looks first" in str(caught.value)
+
+
 def test_each_of_several_servers_is_named() -> None:
     with (
         served() as silent,
@@ -127,7 +150,10 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Callable[[Configuration], tuple[f
             open_to_look(given)
         with pytest.raises(StoreUnavailableError, match="noted"):
             read_entries(given)
-        return seen[-2][0], seen[-1][0]
+        with pytest.raises(StoreUnavailableError, match="noted"):
+            open_writer(given).__enter__()
+        assert seen[-1] == seen[-3]
+        return seen[-3][0], seen[-2][0]
 
     return look
 

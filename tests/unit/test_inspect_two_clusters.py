@@ -127,6 +127,23 @@ def test_a_cluster_of_which_the_store_has_nothing_is_not_said_to_start(cluster: 
     assert there in ("is /flink/flights-prod", "are those of flights-prod")
 
 
+@pytest.mark.parametrize("namespace", ["", "default"])
+def test_one_of_the_same_name_in_another_namespace_is_another_cluster(namespace: str) -> None:
+    """As in what 'kubectl get configmap -A' prints; what is wrong with it is its own trouble."""
+    made = copy.deepcopy(CLUSTERS["k8s120"])
+    made.config.pop("kubernetes.namespace", None)
+    if namespace:
+        made.config["kubernetes.namespace"] = namespace
+    for name, item in list(made.store.items()):
+        metadata = {**item["metadata"], "namespace": "a-staging"}
+        made.store[f"a-staging/{name}"] = {**item, "metadata": metadata, "immutable": True}
+    found = made.look()
+    assert found.alarms == []
+    assert (found.exit_status, found.recovery.jobmanager) == (0, "starts")
+    (told,) = [each for each in found.findings if each.name == "another-cluster"]
+    assert "cluster flights-prod in namespace a-staging " in told.title
+
+
 def test_a_root_that_is_wrong_is_told_with_the_path_that_there_is() -> None:
     """Its name alone had been told, which the configuration had already."""
     made = copy.deepcopy(CLUSTERS["zk120"])

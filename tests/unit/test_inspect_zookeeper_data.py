@@ -248,6 +248,33 @@ def test_a_nested_dump_is_read() -> None:
     }  # fmt: skip
 
 
+def test_one_znode_a_line_is_a_dump_too() -> None:
+    lines = "\n".join(json.dumps(row) for row in LIVE).encode()
+    assert rows(read_zookeeper_dump(lines + b"\n")) == LIVE
+    with pytest.raises(UndecodableError, match="it is not JSON"):
+        read_zookeeper_dump(lines + b"\n{")
+
+
+def test_facts_in_a_stat_of_their_own_count() -> None:
+    """As a few lines of Python with kazoo write them."""
+    dump = {
+        "/flink/a": {"data": "AQ==", "stat": {"ephemeralOwner": 7, "mtime": 5000}},
+        "/flink/b": {"data": "AQ==", "stat": {"ephemeral_owner": 0, "num_children": 3}},
+    }
+    tree = read_zookeeper_dump(json.dumps(dump).encode())
+    a, b = tree.znodes
+    assert tree.owners_known and tree.moment == 5
+    assert (a.ephemeral_owner, b.ephemeral_owner, b.num_children) == (7, None, 3)
+
+
+@pytest.mark.parametrize("owner", [-(1 << 63), 1 << 63, "0x8000000000000000"])
+def test_a_container_belongs_to_no_session(owner: object) -> None:
+    """A restore left such a znode alone as one that lives with its session."""
+    dump = [{"path": "/flink/a", "data": "", "ephemeralOwner": owner}]
+    (node,) = read_zookeeper_dump(json.dumps(dump).encode()).znodes
+    assert (node.kind, node.ephemeral_owner) == ("container", None)
+
+
 def test_a_bad_row_costs_itself_only() -> None:
     dump = [{"path": "/a", "data": "AQ=="}, {"path": "/b", "data": 7}, {"data": "x"}, 5]
     tree = read_zookeeper_dump(json.dumps(dump).encode())

@@ -338,6 +338,15 @@ def moments(facts: Facts) -> Iterator[Finding]:
     """Were store and storage dumped one after the other, while a JobManager went on?"""
     for job in facts.cluster.jobs.values():
         apart = [each for each in job.checkpoints if each.moment != "of its files"]
+        if not apart and job.torn and job.place is not None:
+            yield Finding(
+                "dump-of-two-moments", "info", (1, 24), (job.place, job.object),
+                f"the checkpoints of {job_name(job)} were replaced while they were dumped",
+                ("their znode counts children, and none of them is in the dump",),
+                "a tree is dumped a znode after the other, and a leader went on meanwhile",
+                safe="stop the JobManagers, or look at the living cluster, to see one moment",
+                unsafe="write pointers because of it", job_id=job.job_id,
+            )  # fmt: skip
         if not apart:
             continue
         ids = [each.checkpoint_id for each in apart]
@@ -362,8 +371,8 @@ def checkpoints_lost(facts: Facts) -> Iterator[Finding]:
         known = job.graphs or job.counter or job.place_exists or job.lost
         if job.checkpoints or not known or not cluster.store_looked or _has_ended(job):
             continue
-        if job.replaced_by is not None:
-            continue  # the first ones came after the store was dumped
+        if job.replaced_by is not None or job.never_pointed or job.torn:
+            continue  # they came after the store was dumped, were under way, or were replaced
         files = list(loose_checkpoints(cluster, job.job_id))
         begun = (job.counter.value or 1) - 1 if job.counter is not None else 0
         folders = cluster.checkpoint_folders.get(job.job_id, [])

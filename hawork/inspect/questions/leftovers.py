@@ -87,7 +87,7 @@ def _needed(facts: Facts, job: JobView, file: LooseFile) -> bool:
         whole = any(facts.fate(graph) == "read" for graph in job.graphs)
         return not whole
     if not job.checkpoints:
-        return job.clean is None and job.dirty is None
+        return job.clean is None and job.dirty is None and not job.never_pointed
     for each in job.checkpoints:
         if each.checkpoint_id != file.checkpoint_id:
             continue

@@ -14,15 +14,21 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hawork.core.configuration import Configuration
-from hawork.core.errors import ConfigurationError, HaworkError, StoreUnavailableError
+from hawork.core.errors import (
+    ConfigurationError,
+    HaworkError,
+    PossibleInconsistentStateError,
+    StoreUnavailableError,
+)
 from hawork.ha.configuration_file import load_configuration
 from hawork.inspect.cluster import Cluster, Moment
 from hawork.inspect.embedded import EmbeddedStore
 from hawork.inspect.finding import Object
 from hawork.inspect.inspector import ShownInspection, judge
+from hawork.inspect.remote_storage import Requests
 from hawork.inspect.repair.backup import Backup, write_backup
 from hawork.inspect.repair.changes import FILE, Change, Repair
 from hawork.inspect.repair.image import (
@@ -36,12 +42,14 @@ from hawork.inspect.repair.planning import plan
 from hawork.inspect.repair.plans import Plan
 from hawork.inspect.repair.writers import ChangedMeanwhileError, open_writer
 from hawork.inspect.sources import Repairable, Sources, cluster_of, read_store
+from hawork.inspect.storage import SilentStorageError
 
 __all__ = [
     "LeaderRunsError", "RepairPlan", "apply", "plan_repair", "plan_restore", "restore",
     "restore_warnings", "store_of",
 ]  # fmt: skip
 
+_Answer = TypeVar("_Answer")
 _OLD = 10
 """Lease durations without a renewal after which a holder is dead, whatever the clocks say."""
 
@@ -293,8 +301,7 @@ def _write(
 def _read_file(url: str) -> bytes | None:
     path = _path(url)
     if path is None:
-        fs, name = _fsspec(url)
-        return bytes(fs.cat_file(name)) if fs.exists(name) else None
+        return _asked(url, lambda fs, name: fs.cat_file(name) if fs.exists(name) else None)
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(handle, "rb") as file:
@@ -313,21 +320,20 @@ def _write_file(change: Change) -> None:
         raise ChangedMeanwhileError(
             f"file {url} has changed since it was looked at: it was left alone"
         )
+    path, content = _path(url), change.after
     try:
-        path = _path(url)
         if path is not None:
-            _replace_local(path, change.after)
-            return
-        fs, name = _fsspec(url)
-        if change.after is None:
-            fs.rm_file(name)
+            _replace_local(path, content)
+        elif content is None:
+            _asked(url, lambda fs, name: fs.rm_file(name))
         else:
-            fs.pipe_file(name, change.after)
-    except HaworkError:
-        raise
-    except Exception as error:  # every driver of fsspec has exceptions of its own
-        reason = str(error) or type(error).__name__
-        raise StoreUnavailableError(f"file {url} could not be written: {reason}") from error
+            _asked(url, lambda fs, name: fs.pipe_file(name, content))
+    except SilentStorageError as error:
+        raise PossibleInconsistentStateError(
+            f"it is unknown whether file {url} changed ({error}): call again, which looks first"
+        ) from None
+    except OSError as error:
+        raise StoreUnavailableError(f"file {url} could not be written: {error}") from error
 
 
 def _replace_local(path: Path, content: bytes | None) -> None:
@@ -364,13 +370,23 @@ def _path(url: str) -> Path | None:
     return None if "://" in url else Path(url)
 
 
-def _fsspec(url: str) -> tuple[Any, str]:
-    """The file system of a URL, and the name of the file in it."""
+def _asked(url: str, request: Callable[[Any, str], _Answer]) -> _Answer:
+    """What a file system of fsspec's says of the file of a URL, which is waited for only so long.
+
+    ``StoreUnavailableError`` for whatever its driver raises.
+    """
+    requests = Requests(url)
     try:
         from fsspec.core import url_to_fs
+
+        fs, name = requests(lambda: url_to_fs(url))
+        return requests(lambda: request(fs, str(name)))
     except ImportError:
         raise ConfigurationError(
             f"{url} needs a package that is not installed: install 'hawork[storage]'"
         ) from None
-    fs, name = url_to_fs(url)
-    return fs, str(name)
+    except HaworkError:
+        raise
+    except Exception as error:  # every driver of fsspec has exceptions of its own
+        reason = str(error) or type(error).__name__
+        raise StoreUnavailableError(f"file {url} could not be read or written: {reason}") from error

@@ -20,6 +20,7 @@ from hawork.inspect.repair.image import labels_of
 if TYPE_CHECKING:
     from hawork.backends.kubernetes.answers import ConfigMap
     from hawork.backends.zookeeper.client import ZooKeeperClient
+    from hawork.backends.zookeeper.session import Send, ZooKeeperSession
 
 __all__ = ["ChangedMeanwhileError", "Writer", "open_writer"]
 
@@ -46,11 +47,14 @@ class Writer(Protocol):
         """
 
 
-def open_writer(config: Configuration) -> Writer:
-    """The writer for the store of a configuration."""
+def open_writer(config: Configuration, seconds: float | None = None) -> Writer:
+    """The writer for the store of a configuration.
+
+    It gives up after ``seconds`` without an answer: by default as a person does who waits.
+    """
     kind = str(config.get_option(options.HA_TYPE))
     if kind == "zookeeper":
-        return _ZooKeeperWriter(config)
+        return _ZooKeeperWriter(config, seconds)
     if kind == "kubernetes":
         return _KubernetesWriter(config)
     raise ConfigurationError(
@@ -59,68 +63,56 @@ def open_writer(config: Configuration) -> Writer:
 
 
 class _ZooKeeperWriter:
-    def __init__(self, config: Configuration) -> None:
-        from hawork.backends.zookeeper.client import ZooKeeperClient
+    """``seconds``: how long a server may not answer, as in ``open_to_look``."""
+
+    def __init__(self, config: Configuration, seconds: float | None) -> None:
         from hawork.backends.zookeeper.paths import ZNodePaths
 
-        self._client: ZooKeeperClient = ZooKeeperClient.of(config)
+        self._config, self._seconds = config, seconds
         self._cluster = ZNodePaths.of(config).cluster
-        self._timeout = config.get_option(options.ZK_CONNECTION_TIMEOUT)
+        self._session: ZooKeeperSession | None = None
 
     def __enter__(self) -> _ZooKeeperWriter:
-        from kazoo.handlers.threading import KazooTimeoutError
+        from hawork.inspect.zookeeper_session import open_to_look
 
-        try:
-            self._client.start(timeout=self._timeout)
-        except KazooTimeoutError:
-            reason = self._client.last_failure
-            self._end()
-            raise StoreUnavailableError(f"ZooKeeper does not answer: {reason}") from None
+        self._session = open_to_look(self._config, seconds=self._seconds)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        self._client.stop()
-        self._client.close()
+        if self._session is not None:
+            self._session.close()
 
     def write(self, changes: Sequence[Change]) -> None:
         if any(each.before is None and each.object.name == self._cluster for each in changes):
             # All of ZooKeeper is new: what lies above the cluster belongs to none, as with Flink.
-            self._client.ensure_path(posixpath.dirname(self._cluster))
+            above = posixpath.dirname(self._cluster)
+            self._perform(lambda client: client.ensure_path_async(above), f"znode {above}")
         for first in range(0, len(changes), _MOST):
             self._transaction(changes[first : first + _MOST], first)
 
     def _transaction(self, changes: Sequence[Change], before: int) -> None:
-        from kazoo.exceptions import (
-            ConnectionClosedError,
-            ConnectionLoss,
-            KazooException,
-            OperationTimeoutError,
-            RolledBackError,
-            RuntimeInconsistency,
-            SessionExpiredError,
-        )
+        from kazoo.exceptions import NoAuthError, RolledBackError, RuntimeInconsistency
 
-        transaction = self._client.transaction()
-        for change in changes:
-            path, version = change.object.name, -1 if change.version is None else change.version
-            if change.before is None:
-                transaction.create(path, change.after)
-            elif change.after is None:
-                transaction.delete(path, version)
-            else:
-                transaction.set_data(path, change.after, version)
-        try:
-            results = transaction.commit()
-        except (
-            ConnectionClosedError, ConnectionLoss, OperationTimeoutError, SessionExpiredError
-        ) as error:  # fmt: skip
-            raise _unknown(f"{len(changes)} znodes were", error) from None
-        except KazooException as error:
-            raise StoreUnavailableError(f"ZooKeeper did not take the change: {error!r}") from error
+        def send(client: ZooKeeperClient) -> Any:
+            transaction = client.transaction()
+            for change in changes:
+                path, version = change.object.name, -1 if change.version is None else change.version
+                if change.before is None:
+                    transaction.create(path, change.after)
+                elif change.after is None:
+                    transaction.delete(path, version)
+                else:
+                    transaction.set_data(path, change.after, version)
+            return transaction.commit_async()
+
+        name = f"znode {changes[0].object.name}"
+        results = self._perform(send, name if len(changes) == 1 else f"{len(changes)} znodes")
         for change, result in zip(changes, results, strict=True):
+            if isinstance(result, NoAuthError):
+                raise StoreUnavailableError(
+                    f"znode {change.object.name} may not be changed: its access list gives us no "
+                    "right to"
+                )
             failed = isinstance(result, Exception)
             if failed and not isinstance(result, RolledBackError | RuntimeInconsistency):
                 written = f"the first {before} changes were" if before else "nothing was"
@@ -128,6 +120,21 @@ class _ZooKeeperWriter:
                     f"znode {change.object.name} has changed since it was looked at "
                     f"({type(result).__name__}): {written} written of this repair, look again"
                 )
+
+    def _perform(self, send: Send, what: str) -> Any:
+        """A write, for which a server has as long as for everything else."""
+        from kazoo.exceptions import KazooException
+
+        from hawork.backends.zookeeper.session import OutcomeUnknownError
+
+        session = self._session
+        assert session is not None
+        try:
+            return session.perform(send, what, session.settings.connection_timeout)
+        except OutcomeUnknownError as error:
+            raise _unknown(f"{what} changed", error) from None
+        except KazooException as error:
+            raise StoreUnavailableError(f"ZooKeeper did not take the change: {error!r}") from error
 
 
 class _KubernetesWriter:
@@ -171,7 +178,7 @@ class _KubernetesWriter:
         except (AbsentError, ConflictError):
             raise self._changed(name) from None
         except OutcomeUnknownError as error:
-            raise _unknown(f"ConfigMap {name} was", error) from None
+            raise _unknown(f"ConfigMap {name} was changed", error) from None
 
     @staticmethod
     def _changed(name: str) -> ChangedMeanwhileError:
@@ -183,8 +190,8 @@ class _KubernetesWriter:
 
 def _unknown(what: str, error: Exception) -> PossibleInconsistentStateError:
     return PossibleInconsistentStateError(
-        f"it is unknown whether {what} changed, because no answer came ({error!r}): call again, "
-        "which looks first"
+        f"it is unknown whether {what}, because no answer came ({error}): call again, which looks "
+        "first"
     )
 
 

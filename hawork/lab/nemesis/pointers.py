@@ -117,7 +117,8 @@ def _in_a_server(
     config: Configuration, now: Entry | None, entry: Entry, value: bytes | None
 ) -> None:
     before, version = (None, None) if now is None else (now.data, now.version)
-    with open_writer(config) as writer:
+    seconds = config.get_option(options.ZK_CONNECTION_TIMEOUT)  # its servers go and come back
+    with open_writer(config, seconds) as writer:
         writer.write([Change(entry.object, before, value, version)])
 
 

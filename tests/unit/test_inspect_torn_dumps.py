@@ -1,0 +1,127 @@
+"""Dumps of a cluster that runs: pointers that came or went meanwhile are no loss."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+from ha_cases.made import LATEST, Made, clusters
+from test_inspect_faults import alarms, file
+
+from hawork.inspect.archive import DirectoryStorage, UnionStorage
+from hawork.inspect.inspection import Inspection
+
+CLUSTERS = clusters()
+ON_ZOOKEEPER = ("zk119", "zk120")
+JOB = "exclusive"
+
+
+def running(cluster: str) -> Made:
+    return copy.deepcopy(CLUSTERS[cluster]).led()
+
+
+def look(made: Made) -> Inspection:
+    """At a dump that was written a minute after the newest file."""
+    newest = max((modified for _, modified in made.files.values()), default=LATEST)
+    return made.look(latest=newest + 60)
+
+
+def pointers_gone(made: Made) -> list[str]:
+    """Without the pointers of one job; the files that they led to."""
+    files = [made.file(made.checkpoint(JOB, number)) for number in made.ids(JOB)]
+    for number in made.ids(JOB):
+        made.remove(made.checkpoint(JOB, number))
+    return files
+
+
+def parent(made: Made) -> dict[str, object]:
+    return dict(made.store[f"{made.job_place(JOB)[1]}/checkpoints"])
+
+
+def outcome(found: Inspection, made: Made) -> tuple[str, int | None]:
+    job = found.recovery.jobs[made.jobs[JOB]]
+    return job.outcome, job.checkpoint
+
+
+@pytest.mark.parametrize("cluster", ON_ZOOKEEPER)
+def test_pointers_that_were_replaced_between_list_and_look_are_not_lost(cluster: str) -> None:
+    """Their parent counts two children, and neither was there any more when it was read."""
+    made = running(cluster)
+    newest = made.ids(JOB)[-1]
+    pointers_gone(made)
+    found = look(made)
+    assert found.alarms == []
+    assert outcome(found, made) == ("restored", newest)
+    (told,) = [each for each in found.findings if each.name == "dump-of-two-moments"]
+    assert made.job(JOB)[1] in [each.name for each in told.objects]
+
+
+@pytest.mark.parametrize("cluster", ON_ZOOKEEPER)
+def test_of_such_pointers_the_store_alone_tells_nothing(cluster: str) -> None:
+    made = running(cluster)
+    pointers_gone(made)
+    made.files = {}
+    found = look(made)
+    assert found.alarms == []
+    assert outcome(found, made) == ("unknown", None)
+    assert found.exit_status == 2
+
+
+@pytest.mark.parametrize("cluster", ON_ZOOKEEPER)
+@pytest.mark.parametrize("led", [True, False])
+def test_pointers_that_are_not_counted_or_have_no_leader_are_lost(cluster: str, led: bool) -> None:
+    made = running(cluster) if led else copy.deepcopy(CLUSTERS[cluster])
+    place = f"{made.job_place(JOB)[1]}/checkpoints"
+    files = pointers_gone(made)
+    if led:
+        made.store[place] = {**parent(made), "numChildren": 0}
+    found = look(made)
+    objects = {made.job(JOB), *map(file, files)}
+    assert alarms(found) == [("checkpoints-lost", "data-loss", objects)]
+    assert outcome(found, made) == ("from-scratch", None)
+
+
+@pytest.mark.parametrize("cluster", ON_ZOOKEEPER)
+def test_a_file_whose_pointer_never_was_is_no_loss(cluster: str) -> None:
+    """The JobManager died between the file and the pointer of a job's first checkpoint."""
+    made = copy.deepcopy(CLUSTERS[cluster])
+    older, newest = pointers_gone(made)
+    del made.files[older]
+    place = f"{made.job_place(JOB)[1]}/checkpoints"
+    made.store[place] = {**parent(made), "numChildren": 0, "cversion": 0}
+    found = look(made)
+    assert found.alarms == []
+    assert outcome(found, made) == ("from-scratch", None)
+    (told,) = [each for each in found.findings if each.code in ("HA501", "HA502")]
+    assert newest in [each.name for each in told.objects]
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+@pytest.mark.parametrize("late", [True, False])
+def test_the_first_checkpoint_may_be_under_way_when_the_store_is_dumped(
+    cluster: str, late: bool
+) -> None:
+    """Its id was taken, its file and then its pointer came while the storage was copied."""
+    made = running(cluster)
+    older, newest = made.ids(JOB)
+    files = pointers_gone(made)
+    if made.backend == "zookeeper":
+        made.store[f"{made.job_place(JOB)[1]}/checkpoints"] |= {"numChildren": 0}
+    del made.files[files[0]]
+    for name in [each for each in made.files if f"{made.jobs[JOB]}/chk-{older}/" in each]:
+        del made.files[name]
+    made.set_counter(JOB, newest + 1)
+    came = made.files[files[1]][1]
+    found = made.look(latest=came + (1.0 if late else 60.0))
+    lost = [each for each in found.alarms if each.name == "checkpoints-lost"]
+    assert bool(lost) == (not late)
+    assert outcome(found, made) == (("restored", newest) if late else ("from-scratch", None))
+
+
+def test_a_directory_that_is_there_and_empty_was_looked_at(tmp_path: Path) -> None:
+    """That of savepoints is, where none was taken: a living cluster was *could not look*."""
+    (tmp_path / "savepoints").mkdir()
+    storage = UnionStorage({"srv/savepoints": DirectoryStorage(tmp_path / "savepoints")})
+    assert list(storage.listing()) == []
+    assert (storage.folders, storage.notes) == ({"srv/savepoints"}, [])
