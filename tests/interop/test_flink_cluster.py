@@ -71,7 +71,7 @@ def test_the_flights_are_counted_once_over_all_crashes(lab: FlinkCluster, tmp_pa
     (row,) = eventually(progressed, timeout=SECONDS, interval=0.2)
     assert (row.job_id, row.process, row.cause) == (job.job_id, leader, "kill")
     assert row.total == pytest.approx(sum(row.phases))
-    assert row.detection > row.election  # nothing tells of the end of a session but its successor
+    assert row.detection > 2.0, "a session of 4 s cannot end at once"
     assert row.restart > 0
 
     lost = lab.kill("tm-1")

@@ -17,6 +17,11 @@ from tests.contract.harness import Contender, Retrieval
 
 LEASE = 2.0
 BLIND = {"high-availability.embedded.crash-detection": "false"}
+DEADLINE = 6.0
+UNHURRIED = {
+    "high-availability.embedded.leader-election.lease-duration": f"{DEADLINE:g} s",
+    "high-availability.embedded.leader-election.renew-deadline": f"{DEADLINE:g} s",
+}
 
 
 @pytest.mark.parametrize("embedded", [LONG], indirect=True)
@@ -97,6 +102,7 @@ def test_a_leader_that_was_stopped_finds_out_by_itself(embedded: EmbeddedHarness
         assert paused.wait_for("grant") not in (before, str(after))
 
 
+@pytest.mark.parametrize("embedded", [UNHURRIED], indirect=True)
 def test_a_stopped_leader_without_a_rival_leads_again_under_a_new_session_id(
     embedded: EmbeddedHarness,
 ) -> None:
@@ -107,7 +113,7 @@ def test_a_stopped_leader_without_a_rival_leads_again_under_a_new_session_id(
         observer.wait_for(LeaderInformation(uuid.UUID(before), "old:1"))
         paused.stop()
         # A renew deadline passes; nothing in the store says so.
-        time.sleep(2.2)
+        time.sleep(DEADLINE + 0.2)
         paused.resume()
         assert paused.wait_for("grant") != before
         told = [kind for message in paused.heard for kind in message if kind in ("grant", "revoke")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -18,16 +17,25 @@ from hawork.backends.zookeeper.session import ZooKeeperSession
 from hawork.backends.zookeeper.supervision import release_leadership
 from hawork.core import options
 from hawork.core.errors import ConfigurationError, LeadershipLostError
-from hawork.core.types import LeaderInformation
+from hawork.core.types import LeaderInformation, LeaderSessionID
 from hawork.ha.pointer_store import JOB_GRAPHS
 from hawork.servers.tcp_proxy import TcpProxy
 from hawork.testing import eventually
-from tests.backends.zookeeper.zookeeper_setup import SESSION_TIMEOUT, ClusterUnderTest, Contender
+from tests.backends.zookeeper.zookeeper_setup import ClusterUnderTest, Contender
 from tests.contract.zookeeper_harness import delete_tree
 
 
 def proxied(cluster: ClusterUnderTest, proxy: TcpProxy, *, tolerate: bool = False) -> Contender:
     return cluster.contender(ZK_QUORUM=proxy.address, ZK_TOLERATE_SUSPENDED=tolerate)
+
+
+def next_one(
+    cluster: ClusterUnderTest, leader: Contender, session_id: LeaderSessionID
+) -> tuple[Contender, list[bool]]:
+    """A standby, and whether ``leader`` believes that it leads as the standby is granted it."""
+    standby, believed = cluster.contender(), list[bool]()
+    standby.at_grant = lambda: believed.append(leader.driver.has_leadership(session_id))
+    return standby, believed
 
 
 def test_contenders_lead_in_the_order_of_joining(cluster: ClusterUnderTest) -> None:
@@ -184,18 +192,15 @@ def test_belief_ends_before_another_one_leads(cluster: ClusterUnderTest, break_i
     proxy = cluster.proxy()
     first = proxied(cluster, proxy, tolerate=True)
     old = first.granted()
-    second = cluster.contender()
-    broken_at = time.monotonic()
+    second, believed = next_one(cluster, first, old)
     if break_it in ("upstream", "downstream"):
         proxy.one_way(blocked=break_it)
     else:
         getattr(proxy, break_it)()
     first.revoked()
     assert not first.driver.has_leadership(old)
-    new = second.granted()
-    revoked_at = first.time_of("revoke", old)
-    assert revoked_at <= second.time_of("grant", new)
-    assert revoked_at - broken_at < SESSION_TIMEOUT
+    second.granted()
+    assert believed == [False]
     proxy.heal()
     eventually(lambda: len(cluster.latch()) == 2)
     assert second.leads
@@ -208,6 +213,7 @@ def test_what_hangs_on_the_way_to_a_server_revokes_a_leader_in_time(
     """kazoo waits for it on its own thread; the belief ends on ours, and closing is bounded."""
     leader = cluster.contender(ZK_TOLERATE_SUSPENDED="true", ZK_MAX_CLOSE_WAIT="2 s")
     session_id = leader.granted()
+    second, believed = next_one(cluster, leader, session_id)
     back, asked = threading.Event(), threading.Event()
 
     def hang(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -222,13 +228,13 @@ def test_what_hangs_on_the_way_to_a_server_revokes_a_leader_in_time(
         monkeypatch.setattr(socket, "getaddrinfo", hang(socket.getaddrinfo))
     else:  # TLS or SASL, say: whatever follows a connection
         monkeypatch.setattr(zk._Handler, "_connect", hang(zk._Handler._connect))
-    began = time.monotonic()
     try:
         leader.driver._session.drop()
         assert asked.wait(20)
         leader.revoked()
         assert not leader.driver.has_leadership(session_id)
-        assert time.monotonic() - began < SESSION_TIMEOUT
+        second.granted()
+        assert believed == [False]
         leader.driver.close()
     finally:
         back.set()

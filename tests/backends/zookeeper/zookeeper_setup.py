@@ -34,11 +34,14 @@ class Contender:
         self.session_id: LeaderSessionID | None = None
         self.changes: list[tuple[str, LeaderInformation | None]] = []
         self.tickets: list[dict[str, str]] = []
+        self.at_grant: Callable[[], object] = lambda: None
+        """Called as the leadership is granted, before that is noted."""
         self._told = threading.Condition()
         self.driver: ZooKeeperLeaderElectionDriver
 
     def on_grant_leadership(self, session_id: LeaderSessionID) -> None:
         assert self.session_id is None, "granted twice without a revocation"
+        self.at_grant()
         self._note("grant", session_id, session_id)
 
     def on_revoke_leadership(self) -> None:
