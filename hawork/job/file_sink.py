@@ -125,6 +125,8 @@ class FileSinkWriter:
 
     def restore(self, checkpoint_id: int | None, pending: Sequence[str]) -> None:
         with _reporting(self._directory):
+            if checkpoint_id is not None:
+                self._check_there()
             _make_directory(self._directory)
             claimed = claim(self._directory, self._context)
             if checkpoint_id is None:
@@ -135,6 +137,14 @@ class FileSinkWriter:
             remove_pending(self._directory, self._context.job_id, self._context.index)
             if checkpoint_id is not None:
                 self._remove_parts_after(checkpoint_id)
+
+    def _check_there(self) -> None:
+        """Made anew below the place where it was mounted, it would hide when that is mended."""
+        if not self._directory.is_dir():
+            raise JobExecutionError(
+                f"output directory {self._directory} is gone, and what the job has written there: "
+                "mount its file system again, or put the directory back"
+            ) from FileNotFoundError(str(self._directory))
 
     def _refuse_other_output(self, claimed: bool) -> None:
         parts = part_files(self._directory)
@@ -175,6 +185,7 @@ class FileSinkWriter:
     def _create(self, name: str) -> BinaryIO:
         # Another subtask that finishes removes the directory when it is empty.
         for attempt in range(_TRIES):
+            self._check_there()
             _make_directory(self._pending)
             try:
                 return (self._pending / name).open("xb")

@@ -9,6 +9,7 @@ import pytest
 from job_setup import JOB, context, files_below
 
 from hawork.core.errors import ConfigurationError, JobExecutionError
+from hawork.core.failures import Blame, blame
 from hawork.job import FileSink, file_sink, read_output
 from hawork.job.file_sink import FileSinkWriter, PendingFile, remove_pending
 from hawork.job.sinks import SinkWriter
@@ -133,6 +134,30 @@ def test_two_jobs_in_one_directory_do_not_overwrite_each_other(tmp_path: Path) -
 def test_output_that_is_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(JobExecutionError, match="is gone, and so is"):
         writer(tmp_path).restore(1, [f"0-a1-1.jsonl -> {part(1)}"])
+
+
+def test_an_output_directory_that_is_unmounted_is_not_made_anew_below_its_mount_point(
+    tmp_path: Path,
+) -> None:
+    """What was committed there was hidden as soon as it was mounted again."""
+    mount, away = tmp_path / "mnt", tmp_path / "away"
+    sink = started(mount / "out")
+    sink.write([1])
+    sink.snapshot(1)
+    sink.commit(1)
+    mount.rename(away)
+    mount.mkdir()
+    for use in (lambda: sink.write([2]), lambda: writer(mount / "out", "a2").restore(1, ())):
+        with pytest.raises(JobExecutionError, match=r"is gone, .*mount its file system") as caught:
+            use()
+        assert blame(caught.value) is Blame.ENVIRONMENT
+    assert not list(mount.iterdir())
+    mount.rmdir()
+    away.rename(mount)
+    sink.write([2])
+    sink.snapshot(2)
+    sink.commit(2)
+    assert read_output(mount / "out") == [1, 2]
 
 
 @pytest.mark.parametrize(
