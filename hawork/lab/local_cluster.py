@@ -128,8 +128,11 @@ class LocalCluster(ClusterView, Generic[J]):
             self._run.close()
             raise
         super().__init__(self._run.events, "lab")
-        self._steps = ArmedSteps(self._run.control, self._reader.events, self._started)
         self._jobs: list[J] = []
+        self._steps = ArmedSteps(
+            self._run.control, self._reader.events, self._started,
+            lambda: (job.job_id for job in self._jobs),
+        )  # fmt: skip
         self._processes: LabProcesses | None = None
         self._connected: ClusterClient | None = None
         self._connecting = threading.Lock()

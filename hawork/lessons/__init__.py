@@ -22,6 +22,7 @@ from hawork.lessons.leading import (
     check_tolerance,
     check_unseen_death,
 )
+from hawork.lessons.lease_picture import draw_lease
 from hawork.lessons.on_call import answers_to, check_call, check_mended
 from hawork.lessons.order import tell_in_sentences as _tell_in_sentences
 from hawork.lessons.prerequisites import needs
@@ -66,6 +67,7 @@ __all__ = [
     "check_timeouts",
     "check_tolerance",
     "check_unseen_death",
+    "draw_lease",
     "flights_stream",
     "ha_data",
     "looks",

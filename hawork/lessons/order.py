@@ -20,8 +20,9 @@ _INTERRUPTS = (KeyboardInterrupt, asyncio.CancelledError)
 def tell_in_sentences() -> None:
     """From now on a notebook answers a name that is not there, and an interrupt, with one sentence.
 
-    A name that a function of the reader's own asks for keeps its traceback: there it is an error in
-    what the reader wrote. Without effect where no notebook runs; repeatable.
+    That includes a name that a function of a cell asks for: of a lesson's, which was called before
+    its turn, or of the reader's own, which has to be mended. An error within a library keeps its
+    traceback. Without effect where no notebook runs; repeatable.
     """
     ipython = sys.modules.get("IPython")
     shell: Any = ipython.get_ipython() if ipython is not None else None
@@ -35,21 +36,25 @@ def _show(
 ) -> None:  # fmt: skip
     if isinstance(error, _INTERRUPTS):
         tell_interrupt(error, "at this line")
-    elif isinstance(error, NameError) and error.name and _is_of_a_cell(trace):
-        sentence, rendered = _sentence(error.name, shell.user_ns), cast(Any, error)
+    elif isinstance(error, NameError) and error.name and (code := _of_a_cell(trace, shell)):
+        sentence, rendered = _sentence(error.name, code, shell.user_ns), cast(Any, error)
         rendered._render_traceback_ = lambda: lines_in_notebook(error, kind.__name__, sentence)
     shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
 
 
-def _is_of_a_cell(trace: TracebackType | None) -> bool:
-    code: CodeType | None = None
+def _of_a_cell(trace: TracebackType | None, shell: Any) -> CodeType | None:
+    """The code in which it went wrong, when that is a cell's or a function's of one."""
+    frame = None
     while trace is not None:
-        code, trace = trace.tb_frame.f_code, trace.tb_next
-    return code is not None and code.co_name == _CELL
+        frame, trace = trace.tb_frame, trace.tb_next
+    return frame.f_code if frame is not None and frame.f_globals is shell.user_ns else None
 
 
-def _sentence(name: str, known: dict[str, Any]) -> str:
-    public = [each for each in known if not each.startswith("_")]
-    near = difflib.get_close_matches(name, public, 1, cutoff=0.75)
+def _sentence(name: str, code: CodeType, known: dict[str, Any]) -> str:
+    names = [each for each in (*code.co_varnames, *known) if not each.startswith("_")]
+    near = difflib.get_close_matches(name, names, 1, cutoff=0.75)
     meant = f"is {near[0]!r} meant? Else " if near else ""
-    return f"{name!r} is not there yet: {meant}run the cells above first, in their order"
+    first = "run the cells above first, in their order"
+    if code.co_name == _CELL:
+        return f"{name!r} is not there yet: {meant}{first}"
+    return f"{name!r}, which {code.co_name}() asks for, is not there yet: {meant}{first}"

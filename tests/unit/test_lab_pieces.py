@@ -147,6 +147,33 @@ def test_a_held_step_is_seen_and_goes_on(tmp_path: Path) -> None:
     log.close()
 
 
+def test_a_step_that_no_job_is_left_to_reach_is_told_and_disarmed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hawork.lab.steps._PATIENCE", 0.01)
+    monkeypatch.setattr("hawork.lab.steps._LOOK_EVERY", 0.0)
+    log = EventLog("jm-1", tmp_path / "events" / "jm-1.jsonl")
+    log.emit(EventKind.JOB_RESULT, job_id="a" * 32, state="dirty")
+    submitted = ["a" * 32]
+    steps = ArmedSteps(
+        tmp_path / "control", EventReader(tmp_path / "events").events, jobs=lambda: submitted
+    )
+    armed = steps.arm("cleanup.checkpoints_removed", "crash")
+    with pytest.raises(LabError, match=r"stopped waiting for a process to reach"):
+        armed.reached(timeout=0.1).wait()  # it is not cleaned up yet
+    log.emit(EventKind.JOB_RESULT, job_id="a" * 32, state="clean")
+    with pytest.raises(LabError, match=r"stopped waiting for a process to reach"):
+        steps.arm("takeover.granted").reached(timeout=0.1).wait()  # this needs no job
+    submitted.append("b" * 32)
+    with pytest.raises(LabError, match=r"stopped waiting for a process to reach"):
+        armed.reached(timeout=0.1).wait()  # another one is on its way
+    submitted.pop()
+    with pytest.raises(LabError, match=r"no process will reach cleanup\.checkpoints_removed: each"):
+        armed.reached().wait()
+    assert not armed.order.exists()
+    log.close()
+
+
 def test_an_order_that_was_not_reached_can_be_forgotten(tmp_path: Path) -> None:
     steps = ArmedSteps(tmp_path, list)
     steps.arm("result.dirty", "crash", "jm-1")

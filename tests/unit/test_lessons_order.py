@@ -48,9 +48,28 @@ def test_a_name_that_is_misspelt_is_told_the_one_that_is_there(notebook: Noteboo
     assert "is 'leader' meant? Else run the cells above" in shown(notebook, "leadre")
 
 
-def test_an_error_of_the_readers_own_function_keeps_its_traceback(notebook: Notebook) -> None:
-    told = shown(notebook, "def take(me):\n    return versoin\n\ntake('jm-1')")
-    assert "versoin" in told and "take" in told and len(notebook.shown) > 2
+@pytest.mark.parametrize("call", ["fail('kill')", "await fail('kill')"])
+def test_a_function_that_is_called_before_its_turn_is_one_sentence(
+    notebook: Notebook, call: str
+) -> None:
+    kind = "async def" if call.startswith("await") else "def"
+    told = shown(notebook, f"{kind} fail(verb):\n    return lab.leader()\n\n{call}")
+    assert "'lab', which fail() asks for, is not there yet: run the cells above first" in told
+    assert "line 2: return lab.leader()" in told
+    assert len(notebook.shown) == 2
+
+
+def test_a_misspelt_name_in_the_readers_own_function_is_told_what_is_there(
+    notebook: Notebook,
+) -> None:
+    told = shown(notebook, "def take(me):\n    version = 1\n    return versoin\n\ntake('jm-1')")
+    assert "'versoin', which take() asks for, is not there yet: is 'version' meant?" in told
+
+
+def test_a_name_that_a_library_misses_keeps_its_traceback(notebook: Notebook) -> None:
+    library = "exec('def broken():\\n    return nowhere', module := {})\nmodule['broken']()"
+    told = shown(notebook, library)
+    assert "nowhere" in told and "broken" in told and len(notebook.shown) > 2
 
 
 def test_other_errors_are_as_they_were(notebook: Notebook) -> None:
