@@ -9,6 +9,9 @@ from typing import Any
 from hawork.client.job_details import JobDetails
 from hawork.core.types import ProcessState
 
+_WHOLE = "<td style='white-space:nowrap'>"
+"""A short word is not broken because a long one stands beside it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterSnapshot:
@@ -32,13 +35,13 @@ class ClusterSnapshot:
             leads = state.name == self.leader
             role = f"<b>leads</b> <code>{self.session_id}</code>" if leads else ""
             rows.append(
-                f"<tr><td>{html.escape(state.name)}</td><td>{state.state}</td>"
-                f"<td>{state.pid}</td><td style='text-align:left'>{role}</td></tr>"
+                f"<tr>{_WHOLE}{html.escape(state.name)}</td>{_WHOLE}{state.state}</td>"
+                f"{_WHOLE}{state.pid}</td><td style='text-align:left'>{role}</td></tr>"
             )
         for job in self.jobs:
             rows.append(
-                f"<tr><td>job {html.escape(job.name)}</td><td>{job.status}</td>"
-                f"<td>{job.records:,}</td>"
+                f"<tr><td>job {html.escape(job.name)}</td>{_WHOLE}{job.status}</td>"
+                f"{_WHOLE}{job.records:,}</td>"
                 f"<td style='text-align:left'>{job.checkpoints} checkpoints</td></tr>"
             )
         head = "<tr><th>process</th><th>state</th><th>pid / records</th><th></th></tr>"

@@ -108,10 +108,11 @@ def has_engines(notebook: Any) -> bool:
 
 
 def on_flink(notebook: Any) -> None:
-    """Change that word, on a backend that Flink has: the last one that the notebook names."""
-    named = backends(notebook)
-    on_backend(notebook, "kubernetes" if named and "zookeeper" not in named else "zookeeper")
+    """Change that word, on a backend that Flink has: its own, or else one that is named."""
     cell = code_cells(notebook)[0]
+    if 'ha="embedded"' in cell.source:
+        named = backends(notebook)
+        on_backend(notebook, "kubernetes" if named and "zookeeper" not in named else "zookeeper")
     cell.source = cell.source.replace('engine="hawork"', 'engine="flink"')
 
 

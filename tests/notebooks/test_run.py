@@ -31,8 +31,8 @@ NOTEBOOK_LIMIT = 420
 
 
 RUNS = [(path, backend) for path in NOTEBOOKS for backend in backends(read(path)) or [""]]
-LONG = {"06_zookeeper"}
-"""A minute and a half on real Flink, as much as the three others: ``make bench`` runs it there."""
+LONG = {"02_service_discovery", "06_zookeeper", "07_kubernetes"}
+"""A minute or more each on real Flink: ``make bench`` runs them there."""
 ON_FLINK = [path for path in NOTEBOOKS if has_engines(read(path))]
 RUNS += [(path, "flink") for path in ON_FLINK if path.stem not in LONG]
 """Every notebook, on every backend that it names; most on both engines."""

@@ -16,7 +16,13 @@ import pytest
 from hawork.client.flink_rest import ask, with_checkpoints, with_records
 from hawork.client.job_details import JobDetails
 from hawork.core.addresses import host_and_port
-from hawork.core.errors import ConfigurationError, JobSubmissionError, LabError, RestError
+from hawork.core.errors import (
+    ConfigurationError,
+    JobSubmissionError,
+    LabError,
+    RestError,
+    UnknownVerbError,
+)
 from hawork.core.events import EventKind
 from hawork.core.jobs import JobStatus
 from hawork.core.types import JobID
@@ -165,6 +171,23 @@ def test_a_log_is_read_as_it_grows(tmp_path: Path) -> None:
     assert suspended.facts == {"state": "suspended"}
     assert (status.job_id, status.session_id) == (JOB, SESSION)
     assert status.facts == {"status": "SUSPENDED"}
+
+
+def test_the_log_of_a_task_manager_says_of_which_leader_it_has_heard(tmp_path: Path) -> None:
+    """A ``ResourceManagerId`` writes the lower half of the leader session id first."""
+    path = tmp_path / "tm-1.log"
+    line = (
+        "2026-11-24T07:17:12.100Z INFO  TaskExecutor Connecting to ResourceManager "
+        "pekko.tcp://flink@127.0.0.1:40123/user/rpc/resourcemanager_*"
+        "(acdcea6e96f44aae2dee7d4bf8634d84).\n"
+    )
+    path.write_text(line * 2)  # it tries twice
+    (heard,) = LogReader(path).read_on()
+    assert (heard.kind, heard.session_id) == (EventKind.LEADER_RETRIEVED, SESSION)
+    assert heard.facts == {
+        "component": "resource_manager",
+        "address": "pekko.tcp://flink@127.0.0.1:40123/user/rpc/resourcemanager_*",
+    }
 
 
 def test_flink_reads_bare_milliseconds_in_every_version(tmp_path: Path) -> None:
@@ -442,3 +465,10 @@ def test_flights_arrive_in_their_order_and_complete(tmp_path: Path) -> None:
     assert len(lines) == RECORDS
     assert lines[0].startswith("2013,1,1,517,")
     assert sum(line.split(",")[5] != "NA" for line in lines) == DEPARTED
+
+
+@pytest.mark.parametrize("verb", ["arm", "held", "proceed", "disarm", "block"])
+def test_what_cannot_be_done_to_the_code_of_flink_says_so(verb: str) -> None:
+    cluster = object.__new__(FlinkCluster)
+    with pytest.raises(UnknownVerbError, match=r"real Flink|a JVM's"):
+        getattr(cluster, verb)

@@ -229,7 +229,7 @@ class FlinkCluster(LocalCluster[FlinkJob]):
 
     def _logs(self) -> dict[str, Path]:
         processes = self._processes
-        names = processes.names(JOB_MANAGER) if processes is not None else []
+        names = processes.names() if processes is not None else []
         return {name: self._run.logs / f"{name}.log" for name in names}
 
     def _check_alone(self) -> None:

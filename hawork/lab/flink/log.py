@@ -1,9 +1,9 @@
 """What Apache Flink says in its log and nowhere else: grants, revocations, and why it ended.
 
 A leader's address is published, its grant and its revocation are not: only the process itself
-knows the moment. The lines are those of Flink 1.20's ``DefaultDispatcherRunner`` and
-``KubernetesLeaderElector`` and of ZooKeeper's ``ClientCnxn``, in the layout of
-``flink_distribution.LOGGING``.
+knows the moment. The lines are those of Flink 1.20's ``DefaultDispatcherRunner``,
+``KubernetesLeaderElector`` and ``TaskExecutor`` and of ZooKeeper's ``ClientCnxn``, in the layout of
+``hawork.core.flink.LOGGING``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from hawork.core.events import EventKind
+from hawork.core.types import RESOURCE_MANAGER
 
 GRAPHS_RECOVERED = "takeover.graphs_recovered"
 """The one step of ``hawork.core.steps`` of which Flink tells that it has reached it."""
@@ -38,6 +40,7 @@ _CONNECTED = re.compile(r"Session establishment complete .*session id = (0x[0-9a
 _IDENTITY = re.compile(rf"Create KubernetesLeaderElector on lock .*\({_SESSION_ID}\)")
 _RECOVERED = re.compile(r"Successfully recovered (\d+) persisted job graphs")
 _SUSPENDED = re.compile(r"\(([0-9a-f]{32})\) switched from state \w+ to SUSPENDED")
+_HEARD = re.compile(r"Connecting to ResourceManager (\S+)\(([0-9a-f]{32})\)\.")
 _STATE = re.compile(r"State change: (SUSPENDED|LOST|RECONNECTED)")
 CAUSE = re.compile(r"(?:Caused by: )?((?:[a-z][\w$]*\.)+[A-Z][\w$]*(?:Exception|Error))(?:: (.*))?")
 _FATAL = re.compile(
@@ -71,6 +74,7 @@ class LogReader:
         self._offset = 0
         self._session_id: str | None = None
         self._last_id: str | None = None
+        self._heard_of: str | None = None
 
     def read_on(self) -> Iterator[LogEntry]:
         """What is new and complete; nothing while there is no such file."""
@@ -113,6 +117,12 @@ class LogReader:
         if logger == "ConnectionStateManager" and (found := _STATE.match(message)):
             facts = {"state": found[1].lower()}
             return LogEntry(EventKind.STORE_CONNECTION, wall, facts=facts)
+        if logger == "TaskExecutor" and (found := _HEARD.match(message)):
+            if found[2] == self._heard_of:  # it tries once more
+                return None
+            self._heard_of = found[2]
+            heard = {"component": RESOURCE_MANAGER, "address": found[1]}
+            return LogEntry(EventKind.LEADER_RETRIEVED, wall, _session_id(found[2]), facts=heard)
         if logger == "SessionDispatcherLeaderProcess" and (found := _RECOVERED.search(message)):
             counted = {"job_graphs": int(found[1])}
             return LogEntry(
@@ -123,6 +133,11 @@ class LogReader:
                 EventKind.JOB_STATUS, wall, self._last_id, found[1], facts={"status": "SUSPENDED"}
             )
         return None
+
+
+def _session_id(resource_manager_id: str) -> str:
+    """The leader session id in a ``ResourceManagerId``, which writes its lower half first."""
+    return str(UUID(resource_manager_id[16:] + resource_manager_id[:16]))
 
 
 def why_it_ended(text: str) -> str:

@@ -35,7 +35,7 @@ from hawork.lab.flink.events import WrittenEvents
 from hawork.lab.flink.foreign import ForeignProcesses
 from hawork.lab.flink.log import LogReader
 from hawork.lab.flink.rest_watch import RestWatch
-from hawork.lab.processes import LabProcesses
+from hawork.lab.processes import JOB_MANAGER, LabProcesses
 from hawork.servers.zookeeper.sessions import session_ticket
 from hawork.story.beliefs import CLIENT
 from hawork.story.job_manager_log import JobManagerLog, aligned
@@ -256,7 +256,8 @@ class FlinkWatch:
         """What hawork's supervisor does for its own: give up what a dead JobManager holds."""
         for state in processes.states().values():
             ticket = self._tickets.get(state.name)
-            dead = not state.alive and state.pid not in self._released
+            led = state.name in processes.names(JOB_MANAGER)  # a TaskManager holds nothing
+            dead = led and not state.alive and state.pid not in self._released
             if self._config is None or ticket is None or not dead:
                 continue
             self._released.add(state.pid)
