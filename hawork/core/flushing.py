@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 _NO_SUCH_THING = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
@@ -24,3 +25,15 @@ def flush_directory(directory: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def holders(path: Path) -> Iterator[Path]:
+    """The directories on which it depends that ``path`` is found after a power cut, from below.
+
+    Whichever process made them may have died before it flushed them. They end at a mount point,
+    and at what this user cannot have made.
+    """
+    for each in (path, *path.parents):
+        if os.path.ismount(each) or not os.access(each.parent, os.R_OK | os.W_OK | os.X_OK):
+            return
+        yield each.parent

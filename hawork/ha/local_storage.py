@@ -17,6 +17,7 @@ from hawork.core.errors import (
     NotExistError,
     StoreUnavailableError,
 )  # fmt: skip
+from hawork.core.flushing import holders
 from hawork.ha.state_storage import checked_path
 from hawork.ha.unflushed import UnflushedDirectories
 
@@ -204,13 +205,19 @@ class LocalStateStorage:
             return
         if len(self._found) > _MOST_FOUND:
             self._found.clear()
+        names: list[Path] = []
+        above: list[Path] = []
         for each in (directory, *directory.parents):
             if each in self._found:
-                return
-            if self._root not in each.parents and not _may_be_ours(each):
-                return
-            self._unflushed.add(each.parent)
-            self._found.add(each)
+                break
+            names.append(each)
+            if each == self._root:
+                above += holders(each)
+                break
+            above.append(each.parent)
+        for holder in above:
+            self._unflushed.add(holder)
+        self._found.update(names)  # now that no other thread can flush without them
 
     def _remove_empty_parents(self, path: Path) -> None:
         """Directories are there for their files only, as on an object store."""
@@ -224,12 +231,6 @@ class LocalStateStorage:
             except OSError:
                 return
             self._found.discard(parent)  # another process may make it anew
-
-
-def _may_be_ours(directory: Path) -> bool:
-    """Whether hawork could have made it: it is not mounted there, nor made by another user."""
-    mounted = os.path.ismount(directory)
-    return not mounted and os.access(directory.parent, os.R_OK | os.W_OK | os.X_OK)
 
 
 def _write_file(target: Path, data: bytes, fresh: bool) -> None:

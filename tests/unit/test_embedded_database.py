@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -14,6 +15,25 @@ from hawork.backends.embedded.database import Database
 from hawork.backends.embedded.layout import create_database
 from hawork.core.errors import PossibleInconsistentStateError
 from hawork.inspect.embedded import read_embedded_store
+
+
+def test_the_name_of_a_database_is_on_the_disk_before_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the process that made it was killed before it had flushed the directories."""
+    directory = tmp_path / "ha" / "embedded"
+    directory.mkdir(parents=True)
+    create_database(directory / "ha.db", "c")
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == tmp_path)
+    fsync, flushed = os.fsync, list[Path]()
+
+    def noted(descriptor: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    Database(directory, "c", 1.0).close()
+    assert flushed == [directory, directory.parent, tmp_path]
 
 
 def test_a_database_is_whole_before_it_is_closed(

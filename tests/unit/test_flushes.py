@@ -202,6 +202,27 @@ def test_a_storage_dir_that_another_process_made_and_did_not_flush(disk: Disk) -
     assert disk.taken() == ["file", "ha/default"]
 
 
+def test_a_folder_that_two_threads_find_at_a_time(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One had noted it, and not yet those above it, when the other wrote into it."""
+    (disk.root / "jobs" / "a").mkdir(parents=True)
+    storage = LocalStateStorage(disk.root)
+    add, noted, flushed = UnflushedDirectories.add, list[Path](), list[list[str]]()
+
+    def slow(self: UnflushedDirectories, directory: Path) -> None:
+        noted.append(directory)
+        if len(noted) == 2:
+            monkeypatch.setattr(UnflushedDirectories, "add", add)
+            storage.write("jobs/a/other", b"1")
+            flushed.append(disk.taken())
+        add(self, directory)
+
+    monkeypatch.setattr(UnflushedDirectories, "add", slow)
+    storage.write("jobs/a/graph", b"1")
+    assert sorted(flushed[0]) == [".", "file", "jobs", "jobs/a"]
+
+
 def test_what_this_user_may_not_write_is_not_flushed(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from hawork.core.errors import (
     PossibleInconsistentStateError,
     StoreUnavailableError,
 )
+from hawork.core.flushing import flush_directory, holders
 from hawork.core.forks import when_forked
 
 _CLOSE_SECONDS = 5.0
@@ -67,6 +68,9 @@ class Database:
         when_forked(self, Database._leave_behind)
         try:
             create_database(self._path, cluster_id)
+            if durable:
+                for holder in holders(self._path):
+                    flush_directory(holder)
         except _FOREIGN as error:
             raise self._translated(error) from error
         with self.reading():
