@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from hawork.core.errors import (
@@ -19,6 +19,7 @@ from hawork.core.errors import (
 )  # fmt: skip
 from hawork.core.flushing import holders
 from hawork.ha.state_storage import checked_path
+from hawork.ha.storage_root import StorageRoot
 from hawork.ha.unflushed import UnflushedDirectories
 
 _TRIES = 20
@@ -41,9 +42,10 @@ class LocalStateStorage:
     costs next to nothing.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, expected: Callable[[], bool] = bool) -> None:
+        """``expected``: whether ``root`` has to be there although nothing was done in it yet."""
         self._root = root
-        self._was_there = False
+        self._place = StorageRoot(root, expected)
         self._found: set[Path] = set()
         """Directories whose own names are on the disk, or are remembered as unflushed."""
         self._unflushed = UnflushedDirectories()
@@ -61,6 +63,7 @@ class LocalStateStorage:
                         _write_file(target, data, fresh)
                     if flush:
                         self._unflushed.flush(target.parent)
+                    self._place.check_mounted()
                     return
                 except FileNotFoundError:
                     # Another process removed the directory because it was empty: make it again.
@@ -95,7 +98,7 @@ class LocalStateStorage:
                 with self._directory(path.split("/")[:-1]) as directory:
                     os.unlink(target.name, dir_fd=directory)
             except (FileNotFoundError, NotADirectoryError):
-                self._check_there()
+                self._place.check()
                 there = False
             except (IsADirectoryError, PermissionError):
                 if not target.is_dir() or target.is_symlink():
@@ -113,7 +116,7 @@ class LocalStateStorage:
                 with self._directory(path.split("/") if path else []) as directory:
                     names = os.listdir(directory)
             except (FileNotFoundError, NotADirectoryError):
-                self._check_there()
+                self._place.check()
                 return []
         return sorted(name for name in names if unfinished or not name.startswith("."))
 
@@ -124,6 +127,7 @@ class LocalStateStorage:
             with self._unflushed.changing(new.parent):
                 old.rename(new)
             self._unflushed.flush(new.parent)
+            self._place.check_mounted()
 
     def _resolve(self, path: str) -> Path:
         return self._root / checked_path(path)
@@ -131,6 +135,7 @@ class LocalStateStorage:
     @contextlib.contextmanager
     def _directory(self, parts: Sequence[str]) -> Iterator[int]:
         """A descriptor of a directory below the root, reached without a symbolic link."""
+        self._place.check_mounted()
         descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
         try:
             for part in parts:
@@ -155,7 +160,7 @@ class LocalStateStorage:
             if done in ("read", "renamed") and isinstance(
                 error, (FileNotFoundError, NotADirectoryError)
             ):
-                self._check_there()
+                self._place.check()
                 raise NotExistError(f"file {target} does not exist in storageDir") from error
             reason = f"file {target} could not be {done}: {error.strerror or error}"
             if done == "read" and error.errno in _OF_THE_FILE and self._others_are_there(target):
@@ -175,28 +180,20 @@ class LocalStateStorage:
             return False
         return True
 
-    def _check_there(self) -> None:
-        """``StoreUnavailableError`` when the root is gone: what was in it is away, not removed."""
-        if self._was_there and not os.path.exists(self._root):  # noqa: PTH110 - raises nothing
-            raise StoreUnavailableError(
-                f"{self._root} is not there any more: mount its file system again, or make it if "
-                "it was removed on purpose"
-            )
-
     def _make_directory(self, directory: Path) -> None:
         if directory.is_dir():
-            self._was_there = True
+            self._place.seen()
+            self._place.check_mounted()
             self._trust_no_name_of(directory)
             return
-        # Made anew below the place where it was mounted, it would hide when that is mended.
-        self._check_there()
+        self._place.check()
         missing = [directory]
         while not missing[-1].parent.is_dir():
             missing.append(missing[-1].parent)
         for folder in reversed(missing):
             with self._unflushed.changing(folder.parent), contextlib.suppress(FileExistsError):
                 folder.mkdir(mode=0o700)
-        self._was_there = True
+        self._place.seen()
         self._trust_no_name_of(directory)
 
     def _trust_no_name_of(self, directory: Path) -> None:

@@ -25,6 +25,7 @@ from hawork.ha.leader_election_service import DefaultLeaderElectionService, Tick
 from hawork.ha.leader_retrieval import LeaderRetrievalListener
 from hawork.ha.leader_retrieval_service import DefaultLeaderRetrievalService
 from hawork.ha.leader_stores import LeaderStores
+from hawork.ha.pointer_store import JOB_GRAPHS
 from hawork.ha.state_storage import StateStorage
 from hawork.ha.storage import check_owners, check_storage, open_storage
 from hawork.ha.storage_watch import StorageWatch, WatchedStorage
@@ -174,7 +175,8 @@ class HighAvailabilityServices:
                 return self._storages
         urls = cluster_url(self._config), job_result_url(self._config)
         storage, result_storage = (
-            WatchedStorage(open_storage(url), self.storage_watch) for url in urls
+            WatchedStorage(opened, self.storage_watch)
+            for opened in (open_storage(urls[0], self._has_jobs), open_storage(urls[1]))
         )
         if check:
             if not self._config.get_option(options.STORAGE_SHARED):
@@ -185,6 +187,9 @@ class HighAvailabilityServices:
             with self._lock:
                 self._storages = storage, result_storage
         return storage, result_storage
+
+    def _has_jobs(self) -> bool:
+        return bool(self._backend.pointers(JOB_GRAPHS).entries())
 
 
 class _RecordingListener:

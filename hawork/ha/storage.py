@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from hawork.core import options
@@ -46,15 +47,16 @@ def local_path(url: str) -> Path | None:
     return Path(rest)
 
 
-def open_storage(url: str) -> StateStorage:
+def open_storage(url: str, expected: Callable[[], bool] = bool) -> StateStorage:
     """The storage below ``url``: ``file:`` and absolute paths built in, the rest by fsspec.
 
-    Nothing is read or written. ``ConfigurationError`` when the URL cannot be understood or
-    a package is missing.
+    ``expected``: whether a local directory has to be there, which is asked when it is not: then its
+    file system is not mounted, and it is not made. Nothing is read or written.
+    ``ConfigurationError`` when the URL cannot be understood or a package is missing.
     """
     path = local_path(url)
     if path is not None:
-        return LocalStateStorage(path)
+        return LocalStateStorage(path, expected)
     from hawork.ha.fsspec_storage import FsspecStateStorage
 
     return FsspecStateStorage(url)

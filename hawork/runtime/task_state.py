@@ -73,4 +73,5 @@ class TaskStateFiles:
         from hawork.ha.job_files import JobFiles
         from hawork.ha.storage import open_storage
 
-        return JobFiles(open_storage(self._storage_url), job_id)
+        # A job runs, so its files are there.
+        return JobFiles(open_storage(self._storage_url, lambda: True), job_id)

@@ -158,7 +158,7 @@ class Cluster:
         def open_backend(_: Scheduler, *args: Any) -> AuditedBackend:
             return AuditedBackend(real(*args), self.world, self.grants)
 
-        def open_storage(_: Scheduler, url: str) -> SimulatedStorage:
+        def open_storage(_: Scheduler, url: str, *__: object) -> SimulatedStorage:
             if "job-result-store" in url:
                 return SimulatedStorage(self.world, self.result_files, self._touches_result)
             return SimulatedStorage(self.world, self.files, lambda path: None)
