@@ -28,6 +28,7 @@ from hawork.inspect.storage import (
     Storage,
     StoredFile,
     inside,
+    member_name,
 )
 from hawork.inspect.tar import TarStorage, is_tar
 
@@ -201,7 +202,7 @@ class ZipStorage(Listed):
         slashes = any("/" in member.filename.rstrip("/") for member in members)
         for member in members:
             written = member.filename if slashes else member.filename.replace("\\", "/")
-            name = inside(written)
+            name = member_name(written)
             mode = member.external_attr >> 16
             if written.endswith("/"):
                 if name is not None:

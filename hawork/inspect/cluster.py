@@ -191,6 +191,8 @@ class JobView:
     place_exists: bool = False
     dirty: ResultFile | None = None
     clean: ResultFile | None = None
+    ended: bool = False
+    """It ended, and was cleaned up, after the store was dumped (``moments``)."""
     torn: bool = False
     """Its checkpoint pointers were replaced while they were dumped (``moments``)."""
     never_pointed: bool = False

@@ -7,12 +7,12 @@ older than the storage; and the reverse. Only where a leader was there at all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from hawork.inspect.cluster import Checkpoint, Cluster, JobView
 
-__all__ = ["files_are_missing", "mark_moments", "mark_tears"]
+__all__ = ["files_are_missing", "is_led", "mark_moments", "mark_tears"]
 
 _UNDER_WAY: Final = 2.0
 """Seconds from a checkpoint's file to its pointer, and for the clocks of those who wrote them."""
@@ -20,11 +20,14 @@ _UNDER_WAY: Final = 2.0
 
 def mark_moments(cluster: Cluster) -> None:
     """Say of every checkpoint whose files are of another moment than its pointer."""
-    if cluster.files is None or not _led(cluster):
+    if cluster.files is None or not is_led(cluster):
         return
-    numbered = {job.job_id: _numbered(job) for job in cluster.jobs.values()}
-    went_on = any(_went_on(cluster, job, numbered[job.job_id]) for job in cluster.jobs.values())
     for job in cluster.jobs.values():
+        _mark_end(cluster, job)
+    numbered = {job.job_id: _numbered(job) for job in cluster.jobs.values() if not job.ended}
+    running = [job for job in cluster.jobs.values() if not job.ended]
+    went_on = any(_went_on(cluster, job, numbered[job.job_id]) for job in running)
+    for job in running:
         if pointers := numbered[job.job_id]:
             _of_job(cluster, job, pointers, went_on=went_on)
         elif job.counter is not None and job.counter.value is not None:
@@ -33,6 +36,17 @@ def mark_moments(cluster: Cluster) -> None:
             first = job.counter.value - 1 if _was_under_way(cluster, job) else job.counter.value
             if known and (job.torn or min(known) >= first):
                 job.replaced_by = max(known)
+
+
+def _mark_end(cluster: Cluster, job: JobView) -> None:
+    """A result says that it ended, and its job graph, or all of a checkpoint, is gone already."""
+    ended = job.clean is not None or (job.dirty is not None and not job.dirty.error)
+    folders = _folders(cluster, job)
+    gone = [*job.graphs, *(each for each in job.checkpoints if each.checkpoint_id not in folders)]
+    if ended and any(each.file is not None and each.file.missing for each in gone):
+        job.ended = True
+        for checkpoint in job.checkpoints:
+            checkpoint.moment = "before its files"
 
 
 def mark_tears(cluster: Cluster) -> None:
@@ -47,25 +61,26 @@ def mark_tears(cluster: Cluster) -> None:
         for job in cluster.jobs.values()
         if job.graphs and not job.checkpoints
     }
-    led = _led(cluster)
+    led = is_led(cluster)
     for node in cluster.tree.znodes if cluster.tree is not None and without else ():
         if node.path in without and node.czxid > 0:
             without[node.path].never_pointed = node.cversion == 0
             without[node.path].torn = led and node.num_children > 0
 
 
-def _was_under_way(cluster: Cluster, job: JobView) -> bool:
-    """Whether its checkpoint files may be younger than what the store says of it."""
+def _was_under_way(cluster: Cluster, job: JobView, ids: Collection[int] | None = None) -> bool:
+    """Whether its checkpoint files, or those of ``ids``, may be younger than the store's dump."""
     if job.never_pointed:
         return True
     written = cluster.store_read
-    times = [file.modified for file in cluster.loose_of(job.job_id, graphs=False)]
+    times = [file.modified for file in cluster.loose_of(job.job_id, graphs=False)
+             if ids is None or file.checkpoint_id in ids]  # fmt: skip
     return written is not None and all(
         time is not None and time >= written - _UNDER_WAY for time in times
     )
 
 
-def _led(cluster: Cluster) -> bool:
+def is_led(cluster: Cluster) -> bool:
     """Whether a leader may have gone on: not one whose lease had run out by then."""
     leadership = cluster.leadership
     if leadership is None or not leadership.held:
@@ -100,14 +115,16 @@ def _of_job(
     folders, loose = _folders(cluster, job), _loose(cluster, job)
     oldest, newest = min(pointers), max(pointers)
     newer = {each for each in folders | loose if each > newest}
+    came = bool(newer) and _was_under_way(cluster, job, newer)
     surplus = max(0, len(pointers) - (cluster.settings.retained or len(pointers)))
     for at, (number, checkpoint) in enumerate(pointers.items()):
         # The one that is just being removed, besides those that newer ones replaced.
         going = at < len(newer) + surplus and number not in folders and bool(folders)
         # Of one that is removed _metadata goes before the files of state. It is there though those
         # of all newer ones are, too: nothing is being removed, its file is missing. Unless the
-        # folders were listed earlier than the files, as other jobs show.
-        kept = number in folders and newer <= folders and not went_on
+        # folders were listed earlier than the files, as other jobs show, or the newer ones came
+        # when the store was dumped: the file in storageDir goes first of all.
+        kept = number in folders and newer <= folders and not went_on and not came
         gone_with_it = files_are_missing(checkpoint) and not kept
         if (at < len(newer) or going) and (checkpoint.marked or gone_with_it):
             checkpoint.moment = "before its files"

@@ -150,7 +150,12 @@ class _Machine:
             graphs = [graph for graph in job.graphs if plans is None or graph.plan == plans]
             for graph in graphs:
                 self._keys(job, graph)
-            if job.dirty is not None and not job.dirty.error:
+            if job.ended:
+                found[job.job_id] = JobRecovery(
+                    job.job_id, "cleaned-up", because="it ended while this data was dumped",
+                    decided_by=job.graphs[-1].entry.object if job.graphs else job.place,
+                )  # fmt: skip
+            elif job.dirty is not None and not job.dirty.error:
                 found[job.job_id] = self._cleaned_up(job, job.dirty.object)
             elif graphs:
                 outcome = self._job_graph(job, graphs[-1])

@@ -73,8 +73,16 @@ def headline(inspection: Inspection) -> tuple[str, str]:
     lost = [job for job in recovery.jobs.values()
             if job.outcome in ("from-scratch", "not-recovered", "removed-as-done")]  # fmt: skip
     looping = [job for job in recovery.jobs.values() if job.outcome in ("restart-loop", "fails")]
-    if any(finding.severity == "data-loss" for finding in inspection.findings) and lost:
+    losing = [finding for finding in inspection.findings if finding.severity == "data-loss"]
+    if losing and lost:
         return f"WILL START AND LOSE {several(len(lost), 'JOB').upper()}{with_version}", "fatal"
+    if losing and not looping:
+        jobs = len({finding.job_id for finding in losing})
+        return (
+            f"WILL START AND LOSE STATE OF {several(jobs, 'JOB').upper()}{with_version}", "fatal",
+        )  # fmt: skip
+    if any(finding.severity == "fatal" for finding in inspection.findings):
+        return f"WILL START{with_version}, AND IS IN DANGER", "fatal"
     if looping:
         return (
             f"WILL START, {several(len(looping), 'JOB').upper()} WILL NOT RUN{with_version}",
@@ -219,6 +227,11 @@ def as_text(inspection: Inspection, *, colour: bool = False, width: int = 100) -
         told = ", ".join(f"{number:,} {name}" for name, number in more.most_common())
         lines += ["", *_wrapped(f"and {told}: see --json", width, "")]
     lines += ["", *_not_looked(inspection, width)]
+    if inspection.alarms and not inspection.cluster.of_hawork:
+        lines += _wrapped(
+            "'hawork repair' with the same options shows the single changes that would mend it, "
+            "and writes nothing", width, "",
+        )  # fmt: skip
     counted = several(len(inspection.alarms), "finding")
     lines.append(f"{counted}, exit status {inspection.exit_status}")
     return "\n".join(lines)

@@ -11,7 +11,7 @@ from hawork.core.errors import StoreUnavailableError
 
 __all__ = [
     "LARGEST_FILE", "MOST_FILES", "Listed", "SilentStorageError", "Storage", "StoredFile",
-    "archive_in", "inside", "read_file",
+    "archive_in", "inside", "member_name", "read_file",
 ]  # fmt: skip
 
 LARGEST_FILE: Final = 256 << 20
@@ -142,8 +142,19 @@ def _read(file: BinaryIO, most: int) -> bytes:
     return data
 
 
+def member_name(written: str) -> str | None:
+    """The name of a member of an archive; a root before it goes, as where it is unpacked.
+
+    Nothing is unpacked: a name stands for bytes in the archive and for no other file.
+
+    >>> member_name("/srv/ha/x"), member_name("/../x")
+    ('srv/ha/x', None)
+    """
+    return inside(written.lstrip("/"))
+
+
 def inside(name: str) -> str | None:
-    """The name of a member of an archive, from its root on; ``None`` when it leads out of it.
+    """The name of a file, from the root of a storage on; ``None`` when it leads out of it.
 
     >>> inside("./ha/x"), inside("../x"), inside("/etc/passwd"), inside("a/../../x")
     ('ha/x', None, None, None)

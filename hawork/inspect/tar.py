@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, Self, cast
 
 from hawork.core.errors import StoreUnavailableError
-from hawork.inspect.storage import LARGEST_FILE, MOST_FILES, Listed, StoredFile, inside
+from hawork.inspect.storage import LARGEST_FILE, MOST_FILES, Listed, StoredFile, member_name
 from hawork.story.packed_files import DAMAGED, open_unpacked
 
 __all__ = ["TarStorage", "is_tar"]
@@ -138,7 +138,7 @@ class TarStorage(Listed):
         links: dict[str, str],
         spool: IO[bytes],
     ) -> None:
-        name = inside(member.name)
+        name = member_name(member.name)
         if member.isdir():
             if name is not None:
                 self.folders.add(name)
@@ -148,7 +148,8 @@ class TarStorage(Listed):
             return
         if member.issym() or member.islnk():
             folder = posixpath.dirname(name) if member.issym() else ""
-            target = _target(folder, member.linkname)
+            link = member.linkname.lstrip("/") if member.islnk() else member.linkname
+            target = _target(folder, link)
             if target is None:
                 self.pass_over(name, "is a link that leads out: it is not followed")
             else:
@@ -173,7 +174,7 @@ class TarStorage(Listed):
         found, reason = False, "it is a link"
         try:
             for tar, member in self._members():
-                if member.isreg() and inside(member.name) == name:
+                if member.isreg() and member_name(member.name) == name:
                     if member.size > _most(member):
                         raise ValueError(f"it has more than {_most(member)} bytes")
                     result.seek(0)

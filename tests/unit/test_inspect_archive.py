@@ -130,7 +130,6 @@ def test_a_tar_is_not_left_by_links_or_names(tmp_path: Path) -> None:
     path = tmp_path / "a.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         add(tar, "ha/x", b"old")
-        add(tar, "/etc/passwd", b"secret")
         add(tar, "ha/../../y", b"secret")
         add(tar, "ha/out", type=tarfile.SYMTYPE, linkname="../../z")
         add(tar, "ha/absolute", type=tarfile.SYMTYPE, linkname="/etc/passwd")
@@ -142,8 +141,30 @@ def test_a_tar_is_not_left_by_links_or_names(tmp_path: Path) -> None:
     assert sizes(storage) == {"ha/x": 5, "ha/in": 5, "hard": 5}
     assert [read_file(storage, name) for name in ("ha/x", "ha/in", "hard")] == [b"newer"] * 3
     noted = " ".join(storage.notes)
-    for name in ("'/etc/passwd'", "'ha/../../y'", "ha/out", "ha/absolute", "ha/device"):
+    for name in ("'ha/../../y'", "ha/out", "ha/absolute", "ha/device"):
         assert name in noted
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_names_from_the_root_on_are_those_of_what_would_be_unpacked(
+    kind: str, tmp_path: Path
+) -> None:
+    """As 'tar -P' writes them: nothing of such an archive was looked at."""
+    path = tmp_path / f"a.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("/srv/ha/x", b"it")
+            archive.writestr("/../y", b"secret")
+    else:
+        with tarfile.open(path, "w") as tar:
+            add(tar, "/srv/ha/x", b"it")
+            add(tar, "/srv/ha/again", type=tarfile.LNKTYPE, linkname="/srv/ha/x")
+            add(tar, "/../y", b"secret")
+    storage = open_storage(str(path))
+    assert sizes(storage).pop("srv/ha/x") == 2
+    for name in sizes(storage):
+        assert read_file(storage, name) == b"it"
+    assert "'/../y' leads out" in " ".join(storage.notes)
 
 
 @pytest.mark.parametrize("kind", ["", "gz", "xz", "bz2"])

@@ -31,9 +31,11 @@ from test_inspect_faults import (
     newest_pointer_not_java,
     not_ours,
     older_file_missing,
+    orphan,
 )
 
 from hawork.inspect.errors import UndecodableError
+from hawork.inspect.report import as_text, headline
 
 KUBERNETES = [name for name, made in CLUSTERS.items() if made.backend == "kubernetes"]
 
@@ -189,3 +191,22 @@ def done(made: Made, fault: Fault, job: str) -> bool:
     except (LookupError, ValueError, UndecodableError):
         return False
     return True
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (newest_pointer_not_java, "WILL START AND LOSE STATE OF 1 JOB"),
+        (checkpoint_pointers_gone, "WILL START AND LOSE 1 JOB"),
+        (newest_file_missing, "WILL NOT STAY UP"), (orphan, "WILL START"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_the_first_words_say_what_is_lost(cluster: str, fault: Fault, words: str) -> None:
+    """A job that is restored from an older checkpoint than its newest one loses state, too."""
+    made = copy.deepcopy(CLUSTERS[cluster])
+    fault(made, "exclusive")
+    found = made.look()
+    assert headline(found)[0] == words
+    repair = "'hawork repair' with the same options"
+    assert (repair in as_text(found)) == bool(found.alarms)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from ha_cases.made import LATEST, Made, clusters
-from test_inspect_faults import alarms, file
+from test_inspect_faults import alarms, file, result
+from test_inspect_leadership import led_on
 
 from hawork.inspect.archive import DirectoryStorage, UnionStorage
 from hawork.inspect.inspection import Inspection
@@ -125,3 +126,69 @@ def test_a_directory_that_is_there_and_empty_was_looked_at(tmp_path: Path) -> No
     storage = UnionStorage({"srv/savepoints": DirectoryStorage(tmp_path / "savepoints")})
     assert list(storage.listing()) == []
     assert (storage.folders, storage.notes) == ({"srv/savepoints"}, [])
+
+
+@pytest.mark.parametrize("dirty", [True, False])
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_a_job_that_ended_after_the_store_was_dumped_is_no_damage(
+    cluster: str, dirty: bool
+) -> None:
+    """As a dump of real Flink 2.1.1 on Kubernetes had it: the pointers, a result, and no files."""
+    made = running(cluster)
+    newest = max(modified for _, modified in made.files.values())
+    for name in (made.graph(JOB), *(made.checkpoint(JOB, each) for each in made.ids(JOB))):
+        del made.files[made.file(name)]
+    for name in [each for each in made.files if f"{made.jobs[JOB]}/chk-" in each]:
+        del made.files[name]
+    made.files[made.result(JOB, dirty)] = (result(made.jobs[JOB], "SUCCEEDED"), newest)
+    found = look(made)
+    assert found.alarms == []
+    assert outcome(found, made) == ("cleaned-up", None)
+    assert "HA506" in [each.code for each in found.findings]
+
+
+@pytest.mark.parametrize("age", [5.0, 300.0])
+@pytest.mark.parametrize("pointers", [True, False])
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_a_dirty_result_is_a_warning_when_no_leader_is_cleaning_up(
+    cluster: str, pointers: bool, age: float
+) -> None:
+    """A leader removes the checkpoint pointers before it writes the result, and the rest after."""
+    made = running(cluster)
+    newest = max(modified for _, modified in made.files.values())
+    if not pointers:
+        for name in pointers_gone(made):
+            del made.files[name]
+    made.files[made.result(JOB, dirty=True)] = (result(made.jobs[JOB], "FAILED"), newest - age)
+    told = {each.code: each.severity for each in look(made).findings}
+    assert told["HA301"] == ("info" if age == 5.0 and not pointers else "warning")
+    made.files[made.result(JOB, dirty=True)] = (result(made.jobs[JOB], "FAILED"), newest)
+    if made.backend == "zookeeper":
+        for path in [each for each in made.store if "/leader/latch/" in each]:
+            del made.store[path]
+    else:
+        made.record(holderIdentity="")
+    told = {each.code: each.severity for each in look(made).findings}
+    assert told["HA301"] == "warning"
+
+
+@pytest.mark.parametrize("late", [True, False])
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_the_file_of_a_replaced_checkpoint_goes_before_its_folder(cluster: str, late: bool) -> None:
+    """Its file is gone, its ``_metadata`` is there, and the next one is whole but for its pointer.
+
+    As of two of forty dumps of real Flink 1.20.5 on Kubernetes. Long before the dump it is damage,
+    beside a checkpoint that a kill left half written.
+    """
+    made = running(cluster)
+    older, newest = made.ids(JOB)
+    lost = made.file(made.checkpoint(JOB, older))
+    chk = f"checkpoints/{made.jobs[JOB]}/chk-"
+    kept = {name: each for name, each in made.files.items() if name.startswith(chk)}
+    led_on(made, JOB, 1)
+    made.files.update(kept)
+    came = max(modified for _, modified in made.files.values())
+    found = made.look(latest=came + (0.5 if late else 60.0))
+    assert [each.name for each in found.alarms] == ([] if late else ["checkpoint-file-missing"])
+    assert lost not in made.files
+    assert outcome(found, made) == (("restored", newest) if late else ("not-recovered", None))

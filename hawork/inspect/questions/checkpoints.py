@@ -338,6 +338,17 @@ def moments(facts: Facts) -> Iterator[Finding]:
     """Were store and storage dumped one after the other, while a JobManager went on?"""
     for job in facts.cluster.jobs.values():
         apart = [each for each in job.checkpoints if each.moment != "of its files"]
+        if job.ended:
+            places = (*(each.entry.object for each in (*job.graphs, *job.checkpoints)), job.object)
+            yield Finding(
+                "dump-of-two-moments", "info", (1, 5, 24), places,
+                f"{job_name(job)} ended after the store was dumped, and a leader cleaned it up",
+                ("a result says that it ended, and files of it are gone",),
+                "a store and a storage that were dumped one after the other",
+                safe="stop the JobManagers, or look at the living cluster, to see one moment",
+                unsafe="remove the result because of it", job_id=job.job_id,
+            )  # fmt: skip
+            continue
         if not apart and job.torn and job.place is not None:
             yield Finding(
                 "dump-of-two-moments", "info", (1, 24), (job.place, job.object),
@@ -419,7 +430,7 @@ def checkpoints_lost(facts: Facts) -> Iterator[Finding]:
 def counters(facts: Facts) -> Iterator[Finding]:
     """Is the checkpoint id counter ahead of every checkpoint?"""
     for job in facts.cluster.jobs.values():
-        if job.dirty is not None or (job.clean is not None and not job.graphs):
+        if job.dirty is not None or job.ended or (job.clean is not None and not job.graphs):
             continue
         counter = job.counter
         if counter is not None and counter.value is None:

@@ -30,7 +30,7 @@ def graph_files(facts: Facts) -> Iterator[Finding]:
     for job in facts.cluster.jobs.values():
         for graph in job.graphs:
             file = graph.file
-            if file is None or not facts.leads(graph) or not file.looked:
+            if file is None or not facts.leads(graph) or not file.looked or job.ended:
                 continue
             assert graph.pointer is not None
             what = "execution plan" if graph.plan else "job graph"

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hawork.inspect.cluster import JobView, ResultFile
 from hawork.inspect.finding import Finding, Severity
+from hawork.inspect.moments import is_led
 from hawork.inspect.questions.facts import Check, Facts, age, job_name, several
 
 __all__ = ["CHECKS"]
+
+_CLEANING = 60.0
+"""Seconds from a dirty result on for which a leader may be cleaning up."""
 
 
 def unreadable(facts: Facts) -> Iterator[Finding]:
@@ -45,13 +50,15 @@ def dirty(facts: Facts) -> Iterator[Finding]:
     cluster = facts.cluster
     for job in cluster.jobs.values():
         result = job.dirty
-        if result is None or result.error:
+        if result is None or result.error or job.ended:
             continue
         left = [*(each.entry.object for each in job.checkpoints),
                 *(each.entry.object for each in job.graphs)]  # fmt: skip
         outcome = facts.recovery.jobs.get(job.job_id)
         repeated = outcome is not None and outcome.outcome == "fails"
         severity: Severity = "stuck" if repeated else "warning"
+        if not repeated and _is_under_way(facts, job, result):
+            severity = "info"
         evidence = [f"the job ended as {result.status}"]
         if result.modified is not None and facts.now is not None and facts.now > result.modified:
             evidence.append(f"{age(facts.now - result.modified)} before this data was taken")
@@ -80,10 +87,23 @@ def dirty(facts: Facts) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+def _is_under_way(facts: Facts, job: JobView, result: ResultFile) -> bool:
+    """Whether a leader may just be cleaning up. It removes the checkpoints before it writes a
+    result, and takes seconds for the rest.
+
+    Source: ``CheckpointCoordinator.shutdown``, ``Dispatcher.jobReachedTerminalState``.
+    """
+    if job.checkpoints or not is_led(facts.cluster):
+        return False
+    if result.modified is None or facts.now is None:
+        return False
+    return facts.now - result.modified < _CLEANING
+
+
 def clean(facts: Facts) -> Iterator[Finding]:
     """Will a job be taken for done because a clean result of it exists?"""
     for job in facts.cluster.jobs.values():
-        if job.clean is None or (job.dirty is not None and not job.dirty.error):
+        if job.clean is None or (job.dirty is not None and not job.dirty.error) or job.ended:
             continue
         graphs = [graph for graph in job.graphs if facts.leads(graph)]
         if graphs:
