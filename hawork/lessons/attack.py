@@ -25,6 +25,9 @@ SEEDS: Final = 400
 _NAMES = ("A", "B", "C")
 _SHOWN = 9
 """Lines at the beginning and at the end of a long history."""
+_QUESTION = " reads "
+_DEEDS = 12
+"""Lines of a long history that are no questions: the first ones are shown wherever they stand."""
 _MOST_QUESTIONS = 50
 """Questions to the store in one turn; more are taken for a loop that does not end."""
 _MOMENTS = 2
@@ -403,6 +406,21 @@ def _history(world: Callable[[], Any], moves: Sequence[Any]) -> tuple[str, list[
     return None
 
 
+def shortened(history: Sequence[str]) -> list[str]:
+    """Its beginning and its end; between them what is more than a question to the store."""
+    last = len(history) - _SHOWN
+    deeds = [number for number, line in enumerate(history) if _QUESTION not in line][:_DEEDS]
+    kept = {*range(min(_SHOWN, len(history))), *deeds, *range(max(last, 0), len(history))}
+    shown: list[str] = []
+    before = -1
+    for number in sorted(kept):
+        if number > before + 1:
+            shown.append("  ...")
+        shown.append(history[number])
+        before = number
+    return shown
+
+
 def _attacked(
     promise: str,
     attacks: Sequence[list[M]],
@@ -421,8 +439,6 @@ def _attacked(
                     moves, broken, again = less, found, True
                     break
         what, happened = broken
-        if len(happened) > 2 * _SHOWN:
-            happened = [*happened[:_SHOWN], "  ...", *happened[-_SHOWN:]]
-        lines = "".join(f"\n     {line}" for line in happened)
+        lines = "".join(f"\n     {line}" for line in shortened(happened))
         return f"{what}; attack {number}, made as small as it goes:{lines}", False
     return promise, True

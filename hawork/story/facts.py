@@ -67,6 +67,8 @@ class Facts:
         sentence = None if self._is_again(event) else tell(event, self.jobs)
         if self._stalls.is_of_the_process(event):
             sentence = f"{event.process} stood still for {event.facts.get('seconds')} s"
+        elif self._stalls.is_of_the_machine(event):
+            sentence = f"this machine stood still for {event.facts.get('seconds')} s"
         if sentence is not None and not self._was_paused(event):
             self.news.append((event.wall, sentence))
 
@@ -157,7 +159,8 @@ def tell(event: Event, jobs: Mapping[str, str] = MappingProxyType({})) -> str | 
     if kind is EventKind.STEP_ARMED:
         return f"{event.process} reached {event.step}: {facts.get('action')}"
     if kind is EventKind.HOST_STALLED:
-        return f"this machine stood still for {facts.get('seconds')} s"
+        who = f"{event.process}, or this whole machine,"  # one that waits tells nothing meanwhile
+        return f"{who} stood still for {facts.get('seconds')} s"
     if kind is EventKind.JOB_STATUS and facts.get("status") in _ENDED:
         return f"{_job(event, jobs)} is {facts.get('status')}"
     return None

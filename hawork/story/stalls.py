@@ -17,15 +17,36 @@ class Stalls:
 
     def __init__(self) -> None:
         self._recent: deque[tuple[float, str]] = deque(maxlen=_REMEMBERED)
+        self._told: dict[str, tuple[float, float]] = {}
+        """The last stall of each process that told of one: from when to when."""
 
     def see(self, event: Event) -> None:
         self._recent.append((event.monotonic, event.process))
+        if event.kind is EventKind.HOST_STALLED:
+            self._told[event.process] = _stall(event)
 
     def is_of_the_process(self, event: Event) -> bool:
         """Whether other processes went on while the one that tells of a stall stood still."""
         if event.kind is not EventKind.HOST_STALLED:
             return False
-        seconds = float(event.facts.get("seconds", 0.0))
-        begin = event.monotonic - seconds * (1 - _EDGE)
-        end = event.monotonic - seconds * _EDGE
-        return any(begin < at < end and who != event.process for at, who in self._recent)
+        began, ended = _stall(event)
+        edge = (ended - began) * _EDGE
+        return any(
+            began + edge < at < ended - edge and who != event.process for at, who in self._recent
+        )
+
+    def is_of_the_machine(self, event: Event) -> bool:
+        """Whether another process told of a stall for most of the same time."""
+        if event.kind is not EventKind.HOST_STALLED:
+            return False
+        began, ended = _stall(event)
+        return any(
+            min(ended, until) - max(began, since) > (ended - began) / 2
+            for who, (since, until) in self._told.items()
+            if who != event.process
+        )
+
+
+def _stall(event: Event) -> tuple[float, float]:
+    """From when to when, on the monotonic clock."""
+    return event.monotonic - float(event.facts.get("seconds", 0.0)), event.monotonic

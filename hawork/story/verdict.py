@@ -26,6 +26,8 @@ _MARKS = {KEPT: "✓", BROKEN: "✗", NOT_JUDGED: "○"}
 SHOWN = 3
 """Violations told per rule; one is enough to know, and a thousand say no more."""
 _MARGIN = 0.1
+_PROSE = "<td style='text-align:left;overflow-wrap:break-word'>"
+"""A cell of words, none of which is broken for the sake of the cell beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +172,9 @@ class Verdict:
         rows = "".join(
             "<tr><td style='text-align:left;white-space:nowrap'>"
             f"{_MARKS[finding.state]} {finding.state}</td>"
-            f"<td style='text-align:left'>{html.escape(finding.rule)}</td>"
-            f"<td style='text-align:left'>{html.escape(finding.looked_at)}</td>"
-            f"<td style='text-align:left'>{html.escape(finding.meaning)}</td></tr>"
+            f"{_PROSE}{html.escape(finding.rule)}</td>"
+            f"{_PROSE}{html.escape(finding.looked_at)}</td>"
+            f"{_PROSE}{html.escape(finding.meaning)}</td></tr>"
             for finding in self.findings
         )
         parts = [
@@ -193,8 +195,8 @@ class Verdict:
         rows = "".join(
             f"<tr><td style='white-space:nowrap'>{event.monotonic - self._start:.3f} s</td>"
             f"<td>{html.escape(event.process)}"
-            f"</td><td style='text-align:left'>{html.escape(str(event.kind))} "
-            f"{html.escape(event.step or '')}</td><td style='text-align:left'>"
+            f"</td>{_PROSE}{html.escape(str(event.kind))} "
+            f"{html.escape(event.step or '')}</td>{_PROSE}"
             f"{html.escape((event.session_id or '')[:8])}</td>"
             f"<td style='text-align:left'>{html.escape(_facts(event))}</td></tr>"
             for event in violation.events

@@ -242,3 +242,28 @@ def test_a_wrong_fence_is_broken(save: Callable[..., Any], said: str) -> None:
 def test_a_right_fence_holds() -> None:
     check = check_save(right)
     assert check.passed, check
+
+
+class TakesAnEmptyRegister:
+    """The lesson's first try: its name stays there when it dies."""
+
+    def __init__(self, name: str, register: Register, clock: Clock, lease: float) -> None:
+        self.name, self.register = name, register
+        self.leader: Any = None
+
+    def turn(self) -> None:
+        version, self.leader = self.register.read()
+        if self.leader is None and self.register.write(self.name, version):
+            self.leader = self.name
+
+    def leads(self) -> bool:
+        return bool(self.leader == self.name)
+
+
+def test_a_long_history_shows_who_died() -> None:
+    """It stands in the middle of a hundred questions, and without it nothing is explained."""
+    ((told, passed),) = check_election(TakesAnEmptyRegister).points
+    assert not passed and "there is no leader" in told
+    lines = told.splitlines()
+    assert any(line.endswith(" dies") for line in lines)
+    assert len(lines) < 40 and lines.count("       ...") == 2

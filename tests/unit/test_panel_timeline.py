@@ -191,7 +191,23 @@ def test_a_process_that_was_paused_is_no_machine_that_stood_still() -> None:
     for event in story.events:
         facts.see(event)
     assert [text for _, text in facts.news if "stood still" in text] == [
-        "this machine stood still for 1.5 s"
+        "jm-2, or this whole machine, stood still for 1.5 s"
+    ]
+
+
+def test_a_machine_stood_still_when_two_processes_tell_of_it() -> None:
+    """One alone may have been paused, and all others may have had nothing to say meanwhile."""
+    story = Story().started(0.0, "jm-1", "jm-2").leads(0.5, "jm-1")
+    story.add(9.0, "jm-2", EventKind.HOST_STALLED, seconds=1.5)
+    story.add(9.1, "jm-1", EventKind.HOST_STALLED, seconds=1.6)
+    story.add(20.0, "jm-1", EventKind.HOST_STALLED, seconds=1.6)
+    facts = Facts()
+    for event in story.events:
+        facts.see(event)
+    assert [text for _, text in facts.news if "stood still" in text] == [
+        "jm-2, or this whole machine, stood still for 1.5 s",
+        "this machine stood still for 1.6 s",
+        "jm-1, or this whole machine, stood still for 1.6 s",
     ]
 
 
