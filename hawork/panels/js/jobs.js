@@ -8,8 +8,8 @@ const COLUMNS = ["job", "state", "progress", "checkpoints", "restarts", "action"
 export function jobsView(send, model) {
   const note = el("p", { class: "hw-note" });
   const body = el("tbody", {});
-  const table = el("table", { class: "hw-table" },
-    el("thead", {}, el("tr", {}, ...COLUMNS.map((name) => el("th", { scope: "col" }, name)))), body);
+  const heads = COLUMNS.map((name) => el("th", { scope: "col" }, name));
+  const table = el("table", { class: "hw-table" }, el("thead", {}, el("tr", {}, ...heads)), body);
   const root = el("div", {}, note, el("div", { class: "hw-scroll", tabindex: "0" }, table));
 
   function update(model) {
@@ -18,8 +18,10 @@ export function jobsView(send, model) {
     say(note, jobs.error || (isClosed(model) ? "" : jobs.note) || (order.length ? "" : "No job was submitted yet."));
     const fixed = model.replay || jobs.cancel === false;
     const closed = isClosed(model);
+    // Nothing can be done to a recorded job, and a narrow page needs the room.
+    put(heads.at(-1), "hidden", fixed);
     keyed(body, order, (id) => jobRow(id, send, fixed),
-      (row, id) => row.show(jobs.jobs[id], closed));
+      (row, id) => row.show(jobs.jobs[id], closed, fixed));
   }
 
   return { root, title: "Jobs", update };
@@ -33,7 +35,8 @@ function jobRow(id, send, fixed) {
   const cancel = button("Cancel", () => send({ do: "cancel", job: id }), { "data-verb": "cancel" });
   if (!fixed) cells[5].append(cancel);
   const row = el("tr", { "data-job": id }, ...cells);
-  row.show = (job, closed) => {
+  row.show = (job, closed, fixed) => {
+    put(cells.at(-1), "hidden", fixed);
     put(row, "data-status", job.status);
     put(row, "data-stale", job.stale ? "true" : null);
     say(cells[0], job.name);
