@@ -41,6 +41,8 @@ font:14px/1.5 system-ui,sans-serif;color:var(--text);background:var(--back);max-
 .hawork-inspection table{border-collapse:collapse;margin:.8em 0}
 .hawork-inspection th,.hawork-inspection td{text-align:left!important;padding:.2em .9em .2em 0;
 border-bottom:1px solid var(--line);vertical-align:top;color:var(--text)}
+.hawork-inspection td{min-width:0!important;overflow-wrap:break-word!important}
+.hawork-inspection td:nth-child(2){overflow-wrap:anywhere!important}
 .hawork-inspection .fatal,.hawork-inspection .data-loss{color:var(--bad)}
 .hawork-inspection .stuck,.hawork-inspection .warning{color:var(--warn)}
 .hawork-inspection .good{color:var(--good)}

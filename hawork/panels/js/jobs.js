@@ -9,7 +9,7 @@ export function jobsView(send, model) {
   const note = el("p", { class: "hw-note" });
   const body = el("tbody", {});
   const heads = COLUMNS.map((name) => el("th", { scope: "col" }, name));
-  const table = el("table", { class: "hw-table" }, el("thead", {}, el("tr", {}, ...heads)), body);
+  const table = el("table", { class: "hw-table hw-jobs" }, el("thead", {}, el("tr", {}, ...heads)), body);
   const root = el("div", {}, note, el("div", { class: "hw-scroll", tabindex: "0" }, table));
 
   function update(model) {
