@@ -27,7 +27,7 @@ _SHOWN = 9
 """Lines at the beginning and at the end of a long history."""
 _QUESTION = " reads "
 _DEEDS = 12
-"""Lines of a long history that are no questions: the first ones are shown wherever they stand."""
+"""Lines of a long history that are not questions: the first ones are shown wherever they stand."""
 _MOST_QUESTIONS = 50
 """Questions to the store in one turn; more are taken for a loop that does not end."""
 _MOMENTS = 2
