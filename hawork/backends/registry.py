@@ -49,6 +49,11 @@ def open_backend(config: Configuration, clock: Clock, events: EventSink) -> Back
     return backend
 
 
+def check_backend(config: Configuration) -> None:
+    """``ConfigurationError`` unless a backend has the configured type, and its package is here."""
+    _function(config, "services:open_backend")
+
+
 def release_leadership(config: Configuration, ticket: Mapping[str, str]) -> bool:
     """Give up the leadership of a contender that is dead; whether it had any.
 

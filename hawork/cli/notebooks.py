@@ -6,10 +6,11 @@ delivered, so that a newer hawork replaces what was not changed, and nothing els
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import importlib.metadata
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,7 @@ TOUR = "00_tour.ipynb"
 FOLDER = "hawork-notebooks"
 DELIVERED = ".delivered.json"
 """In the folder: the SHA-256 of each notebook as it was copied."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _BROUGHT = ("*.ipynb", "recordings/*.zip", "cases/*.tar.xz")
 
 
@@ -60,25 +62,43 @@ def bring_along(source: Path, folder: Path) -> Iterator[str]:
     """Copy what is new to ``folder``; yields a sentence for each thing that a learner should know.
 
     A notebook that was changed stays as it is, and its newer version comes beside it. One that
-    was removed stays away, unless none is left. ``LabError`` when the folder cannot be written.
+    was removed stays away, unless none is left. An interrupted or failed copy leaves whole files
+    only, and the next one goes on from there. ``LabError`` when a first copy cannot be written;
+    notebooks that are there already can be read, and stay.
     """
+    first = True
     try:
         folder.mkdir(parents=True, exist_ok=True)
         known = _delivered(folder) if any(folder.glob("*.ipynb")) else {}
         first = not known
         if first:
             yield f"The notebooks are in {folder}: change them as you like, they stay yours."
-        for file in (path for kind in _BROUGHT for path in sorted(source.glob(kind))):
-            name = str(file.relative_to(source))
-            told = _bring(file, folder / name, known.get(name))
-            if told and not first:
-                yield told
-            known[name] = _sha256(file)
-        (folder / DELIVERED).write_text(json.dumps(known, indent=1), encoding="utf-8")
+        before = dict(known)
+        try:
+            for file in (path for kind in _BROUGHT for path in sorted(source.glob(kind))):
+                name = str(file.relative_to(source))
+                told = _bring(file, folder / name, known.get(name))
+                if told and not first:
+                    yield told
+                known[name] = _sha256(file)
+            for name in [name for name in known if not is_there(source / name)]:
+                if is_there(folder / name) and _sha256(folder / name) == known.pop(name):
+                    yield f"Gone: {name} is not among the notebooks any more; yours stays."
+        finally:
+            if known != before:
+                _write(folder / DELIVERED, json.dumps(known, indent=1).encode())
     except OSError as error:
+        why = f"{folder} ({error.strerror})"
+        if not first and is_there(folder / TOUR):
+            yield f"Newer notebooks cannot be copied to {why}: those that are there stay."
+            return
+        fix = (
+            "free some space"
+            if error.errno in _FULL
+            else "start in a directory that can be written"
+        )
         raise LabError(
-            f"the notebooks cannot be copied to {folder} ({error.strerror}): start in a directory "
-            "that can be written, or name one with --notebooks"
+            f"the notebooks cannot be copied to {why}: {fix}, or name one with --notebooks"
         ) from None
 
 
@@ -90,15 +110,28 @@ def _bring(notebook: Path, target: Path, delivered: str | None) -> str | None:
         if delivered is not None:
             return None
         target.parent.mkdir(exist_ok=True)
-        shutil.copyfile(notebook, target)
+        _write(target, notebook.read_bytes())
         return f"New: {target.name}."
     if _sha256(target) == delivered:
-        shutil.copyfile(notebook, target)
+        _write(target, notebook.read_bytes())
         return f"Newer: {target.name}."
     beside = target.with_name(f"{target.stem} ({hawork.__version__}){target.suffix}")
     if not beside.exists():
-        shutil.copyfile(notebook, beside)
+        _write(beside, notebook.read_bytes())
     return f"{target.name} is yours and stays; the newer one is {beside.name}."
+
+
+def _write(target: Path, content: bytes) -> None:
+    """The whole file or none: half a notebook would pass for one that a learner has changed."""
+    place = target.resolve()  # a link stays one
+    part = place.with_name(f".{place.name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(place)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
 
 
 def _delivered(folder: Path) -> dict[str, str]:

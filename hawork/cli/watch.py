@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from hawork.backends.registry import check_backend
 from hawork.cli.common import add_config, find_config, read_config
 from hawork.cli.output import complain, say, say_line
 from hawork.core.configuration import Configuration
@@ -59,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     from hawork.lab.flink.recorder import Recorder
 
     config = read_config(arguments)
+    check_backend(config)  # before a ring is begun that would stay empty
     ring = arguments.to or Path(f"hawork-watch-{_name_of(config)}")
     done = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM):

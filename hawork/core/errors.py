@@ -4,6 +4,7 @@
 
     HaworkError
       ConfigurationError              an option, an argument or a set-up is wrong
+        NotAllowedError               the store is there and does not let us in
       HighAvailabilityError
         StoreUnavailableError         the store could not be reached; nothing was written
           StoreFullError              what was to be written has no room in the store
@@ -46,6 +47,13 @@ class HaworkError(Exception):
 
 class ConfigurationError(HaworkError):
     """An option, argument or set-up is wrong. The message names key, value and fix."""
+
+
+class NotAllowedError(ConfigurationError):
+    """The HA store is there and does not let us in: rights or credentials are missing.
+
+    That may be mended without a change of ours: a Role is edited, a token renewed.
+    """
 
 
 class UntrustedPathError(ConfigurationError):

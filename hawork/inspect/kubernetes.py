@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hawork.backends.kubernetes.answers import ConfigMap
+from hawork.backends.kubernetes.answers import AccessDeniedError, ConfigMap
 from hawork.backends.kubernetes.client import KubernetesClient
 from hawork.backends.kubernetes.layout import LOCK, Names
 from hawork.backends.kubernetes.settings import KubernetesSettings
 from hawork.core.configuration import Configuration
 from hawork.inspect.entries import Entry
+from hawork.inspect.live_kubernetes import maps_by_name
 
 
 def read_entries(config: Configuration) -> list[Entry]:
     """Each annotation and key, the cluster's ConfigMap first; versions are the ConfigMap's.
 
+    Without the right to list, of what can be read by its name.
     ``StoreUnavailableError`` when the server does not answer.
     """
     settings = KubernetesSettings.of(config)
     client, cluster = KubernetesClient(settings), Names(settings.cluster_id)
     try:
         listed, _ = client.list({"labelSelector": cluster.looser_selector})
+    except AccessDeniedError as error:
+        listed = [ConfigMap.of(each) for each in maps_by_name(client, cluster, error)[0]]
     finally:
         client.close()
     found = [each for each in listed if cluster.has(each.name)]

@@ -50,6 +50,8 @@ class Probes:
 
     rights: Mapping[str, bool] = field(default_factory=dict)
     """By verb, on ConfigMaps, for the credentials of the configuration."""
+    only: Mapping[str, str] = field(default_factory=dict)
+    """By verb that is missing: the one ConfigMap on which it is there."""
     loads: tuple[ServerLoad, ...] = ()
     mount: str = ""
     """The type of the file system that storageDir lies on, on this machine."""
@@ -60,26 +62,31 @@ def probe(given: Path | str | Configuration, storage: str | None) -> Probes:
     """Ask the servers of a configuration, and this machine for the mount of ``storage``, a path."""
     why_not: dict[str, str] = {}
     rights: Mapping[str, bool] = {}
+    only: Mapping[str, str] = {}
     loads: tuple[ServerLoad, ...] = ()
     try:
         config = given if isinstance(given, Configuration) else load_configuration(given)
         kind = str(config.get_option(options.HA_TYPE))
         if kind == "kubernetes":
-            rights = _rights(config)
+            rights, only = _rights(config)
         elif kind == "zookeeper":
             loads, why_not["watches"] = _loads(config)
     except (HaworkError, ImportError) as error:
         why_not |= {"rights": str(error), "watches": str(error)}
-    return Probes(rights, loads, "" if storage is None else mount_of(storage), why_not)
+    return Probes(rights, only, loads, "" if storage is None else mount_of(storage), why_not)
 
 
-def _rights(config: Configuration) -> Mapping[str, bool]:
+def _rights(config: Configuration) -> tuple[Mapping[str, bool], Mapping[str, str]]:
     from hawork.backends.kubernetes.client import KubernetesClient
+    from hawork.backends.kubernetes.layout import Names
     from hawork.backends.kubernetes.settings import KubernetesSettings
 
-    client = KubernetesClient(KubernetesSettings.of(config))
+    settings = KubernetesSettings.of(config)
+    client, name = KubernetesClient(settings), Names(settings.cluster_id).cluster_map
     try:
-        return {verb: client.may(verb) for verb in VERBS}
+        rights = {verb: client.may(verb) for verb in VERBS}
+        missing = [verb for verb, there in rights.items() if not there and verb != "create"]
+        return rights, {verb: name for verb in missing if client.may(verb, name)}
     finally:
         client.close()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 from pathlib import Path
 
@@ -79,6 +81,76 @@ def test_without_its_memory_nothing_of_a_learner_is_replaced(
     (folder / TOUR).write_text("mine")
     list(bring_along(source, folder))
     assert read(folder)[TOUR] == "mine"
+
+
+def test_a_disk_that_is_full_leaves_no_half_notebook(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a file had passed for one that the learner has changed, and stayed for ever."""
+    folder, room = tmp_path / FOLDER, [1]
+    write = Path.write_bytes
+
+    def fill(path: Path, content: bytes) -> int:
+        if room[0] == 0:
+            write(path, content[:3])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        room[0] -= 1
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with pytest.raises(LabError, match=r"\(No space left on device\): free some space"):
+        list(bring_along(source, folder))
+    assert sorted(each.name for each in folder.iterdir()) == [TOUR]
+    room[0] = 9
+    list(bring_along(source, folder))
+    assert read(folder) == read(source)
+
+    (source / TOUR).write_text("tour of 0.2")
+    (source / "01_more.ipynb").write_text("more of 0.2")
+    room[0] = 1
+    (told, stays) = bring_along(source, folder)
+    assert told == f"Newer: {TOUR}." and stays.endswith("those that are there stay.")
+    room[0] = 9
+    assert list(bring_along(source, folder)) == ["Newer: 01_more.ipynb."]
+    assert read(folder) == read(source)
+
+
+def test_a_folder_of_a_teacher_can_be_read_only(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / FOLDER
+    list(bring_along(source, folder))
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    assert list(bring_along(source, folder)) == [], "there is nothing to write"
+    before = read(folder)
+    (source / "02_new.ipynb").write_text("new in 0.2")
+    (told,) = bring_along(source, folder)
+    assert f"cannot be copied to {folder} (Permission denied)" in told
+    assert read(folder) == before
+
+
+def test_a_notebook_that_went_is_told_once_and_stays(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / FOLDER
+    list(bring_along(source, folder))
+    (source / "01_more.ipynb").rename(source / "02_more.ipynb")
+    (new, gone) = bring_along(source, folder)
+    assert new == "New: 02_more.ipynb." and gone.startswith("Gone: 01_more.ipynb is not among")
+    assert list(bring_along(source, folder)) == []
+    assert "01_more.ipynb" in read(folder)
+
+
+def test_a_notebook_that_is_a_link_stays_one(source: Path, tmp_path: Path) -> None:
+    folder, kept = tmp_path / FOLDER, tmp_path / "kept.ipynb"
+    list(bring_along(source, folder))
+    (folder / TOUR).rename(kept)
+    (folder / TOUR).symlink_to(kept)
+    (source / TOUR).write_text("tour of 0.2")
+    list(bring_along(source, folder))
+    assert (folder / TOUR).is_symlink() and kept.read_text() == "tour of 0.2"
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(source: Path, tmp_path: Path) -> None:

@@ -70,6 +70,10 @@ def test_each_missing_right_is_named() -> None:
     assert (finding.code, finding.questions) == ("HA604", (16,))
     assert "may not watch, patch ConfigMaps" in finding.title
     assert finding.safe.startswith("add the verbs watch, patch to the Role")
+    cluster.probes = Probes(rights=rights, only={"watch": "a-cluster-config-map"})
+    (finding,) = judged(cluster).alarms
+    said = "may not patch ConfigMaps, nor watch ConfigMaps other than a-cluster-config-map in "
+    assert said in finding.title
     whole = Cluster(backend="kubernetes", probes=Probes(rights=dict.fromkeys(probes.VERBS, True)))
     assert answer(judged(whole), 16) == ("clean", "")
 

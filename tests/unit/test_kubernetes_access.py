@@ -29,14 +29,18 @@ def check(
     monkeypatch: pytest.MonkeyPatch, *answers: tuple[int, dict[str, Any]], ready: int | Exception
 ) -> list[str]:
     """What was asked until ``check_access`` was content; the last answer is given again."""
-    settings: Any = SimpleNamespace(namespace="hawork", call_timeout=1.0, where="kubeconfig x")
+    settings: Any = SimpleNamespace(
+        namespace="hawork", call_timeout=1.0, where="kubeconfig x", cluster_id="orders"
+    )
     client: Any = object.__new__(KubernetesClient)
     client._settings = settings
     client._transport = SimpleNamespace(server="the API server")
     asked, left = list[str](), list(answers)
 
-    def send(_: object, method: str, path: str, *__: object) -> Any:
+    def send(_: object, method: str, path: str, body: object = None, *__: object) -> Any:
         asked.append(path.rpartition("/")[2])
+        if "orders-cluster-config-map" in str(body):
+            asked[-1] += " by name"
         if method == "GET":
             if isinstance(ready, Exception):
                 raise ready
@@ -86,8 +90,15 @@ def test_a_plain_refusal_is_waited_for_until_the_server_says_that_it_is_ready(
 def test_a_server_that_became_ready_meanwhile_is_asked_again(
     monkeypatch: pytest.MonkeyPatch, ready: int
 ) -> None:
-    asked = check(monkeypatch, (201, NO), (201, YES), ready=ready)
-    assert asked == ["selfsubjectaccessreviews", "readyz", "selfsubjectaccessreviews"]
+    asked = check(monkeypatch, (201, NO), (201, NO), (201, YES), ready=ready)
+    review = "selfsubjectaccessreviews"
+    assert asked == [review, f"{review} by name", "readyz", review]
+
+
+def test_a_role_may_name_the_clusters_own_config_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    review = "selfsubjectaccessreviews"
+    asked = check(monkeypatch, (201, NO), (201, YES), ready=500)
+    assert asked == [review, f"{review} by name"]
 
 
 @pytest.mark.parametrize("ready", [200, 404])

@@ -22,6 +22,7 @@ from hawork.core.errors import (
     ConfigurationError,
     HaworkError,
     LabError,
+    NotAllowedError,
     StoreUnavailableError,
 )
 from hawork.core.events import EventKind
@@ -31,6 +32,7 @@ from hawork.core.redaction import Redaction
 from hawork.core.types import REST_SERVER
 from hawork.inspect.files import storage_tree
 from hawork.lab.flink import ring_events
+from hawork.lab.flink import watch as flink_watch
 from hawork.lab.flink.recorder import Recorder
 from hawork.lab.flink.ring_events import RingEvents
 from hawork.panels.replay import replay
@@ -398,6 +400,33 @@ def _or_false(look: Callable[[], bool]) -> bool:
         return look()
     except LabError:
         return False
+
+
+def test_rights_that_are_missing_are_waited_for_and_told_once(
+    tmp_path: Path, record: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Role is edited while the watch runs, which goes on with its logs until then."""
+    tries = []
+
+    def refuse(*_: object, **__: object) -> None:
+        tries.append(1)
+        raise NotAllowedError("we may not list configmaps: add list to our Role")
+
+    monkeypatch.setattr(flink_watch, "_RIGHTS_SECONDS", 0.01)
+    monkeypatch.setattr(hawork, "open_ha_services", refuse)
+    trouble = record(tmp_path / "ring")
+    eventually(lambda: len(tries) > 3 and any("be watched" in each for each in trouble))
+    assert sum("cannot be watched: we may not list" in each for each in trouble) == 1
+
+
+def test_a_watch_of_no_store_begins_no_ring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["watch", "--config", os.devnull]) == 1
+    said = capsys.readouterr()
+    assert "high-availability.type is NONE" in said.err and not said.out
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_of_another_is_refused(tmp_path: Path, record: Callable[..., list[str]]) -> None:

@@ -27,7 +27,7 @@ from hawork.backends.kubernetes.watch import ClusterWatch
 from hawork.core.clock import Clock
 from hawork.core.configuration import Configuration
 from hawork.core.errors import (
-    ConfigurationError,
+    NotAllowedError,
     PossibleInconsistentStateError,
     StoreUnavailableError,
 )
@@ -122,12 +122,13 @@ class KubernetesBackend:
 def open_backend(config: Configuration, clock: Clock, events: EventSink) -> KubernetesBackend:
     """Connect to the API server that the options name, and ask what we may do there.
 
-    ``ConfigurationError`` or ``StoreUnavailableError`` in one sentence.
+    ``ConfigurationError`` (``NotAllowedError`` where credentials or rights are missing) or
+    ``StoreUnavailableError`` in one sentence.
     """
     settings = KubernetesSettings.of(config)
     try:
         client = KubernetesClient(settings)
         check_access(client, settings, READING)
     except AccessDeniedError as error:
-        raise ConfigurationError(str(error)) from None
+        raise NotAllowedError(str(error)) from None
     return KubernetesBackend(client, settings, clock, events)

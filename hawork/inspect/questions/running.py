@@ -29,7 +29,7 @@ def rights(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "rights-missing", "info" if proven else "warning", (16,),
             (Object("option", "kubernetes.config.file"),),
-            f"the credentials of this configuration may not {', '.join(missing)} ConfigMaps in "
+            f"the credentials of this configuration may not {_lacking(facts, missing)} in "
             f"namespace {namespace}",
             ("asked with a SelfSubjectAccessReview for each verb",
              *(("a JobManager renewed its lease just now: it has them",) if proven else ())),
@@ -39,6 +39,16 @@ def rights(facts: Facts) -> Iterator[Finding]:
             "the Role of Flink's service account; 'hawork manifests' prints one",
             unsafe="cluster-admin for the service account",
         )  # fmt: skip
+
+
+def _lacking(facts: Facts, missing: list[str]) -> str:
+    """The verbs, apart by whether a Role allows them on the cluster's own ConfigMap."""
+    only = facts.cluster.probes.only
+    wholly = [verb for verb in missing if verb not in only]
+    said = [f"{', '.join(wholly)} ConfigMaps"] if wholly else []
+    if others := [verb for verb in missing if verb in only]:
+        said.append(f"{', '.join(others)} ConfigMaps other than {only[others[0]]}")
+    return ", nor ".join(said)
 
 
 def _leads_now(cluster: Cluster) -> bool:

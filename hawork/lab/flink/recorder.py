@@ -1,8 +1,8 @@
 """Recording a Flink cluster beforehand, so that there is a *before* when it breaks.
 
 Events as an attached cluster has them go into a ring; now and then the rows of the HA store and the
-files of storageDir, and a case for the inspector. The store may be away, also at the beginning: it
-is tried again, and the rest goes on.
+files of storageDir, and a case for the inspector. The store may be away, or not let us in, also at
+the beginning: it is tried again, and the rest goes on.
 """
 
 from __future__ import annotations
@@ -93,6 +93,7 @@ class Recorder:
         watch = FlinkWatch(
             self._config, events, own=_OwnEvents(events), trust=RestTrust(self._config),
             beside=self._logs, known=events.recent, since=events.since,
+            patient=True,
         )  # fmt: skip
         try:
             watch.start()

@@ -19,7 +19,7 @@ from hawork.client.tls import SYSTEM_TRUST, RestTrust
 from hawork.core.addresses import host_and_port
 from hawork.core.configuration import Configuration
 from hawork.core.connection import ConnectionState
-from hawork.core.errors import ConfigurationError, HaworkError, RestError
+from hawork.core.errors import ConfigurationError, HaworkError, NotAllowedError, RestError
 from hawork.core.events import Event, EventKind, EventSink, NullEventSink
 from hawork.core.types import (
     DISPATCHER,
@@ -50,6 +50,8 @@ _LONGEST_PAUSE = 5.0
 _ELECTION_SECONDS = 2.0
 _OPEN_SECONDS = 0.5
 """A connection to a store that answers is open by then; another goes on in the background."""
+_RIGHTS_SECONDS = 5.0
+"""Between two tries of one whom the store does not let in."""
 _UNKNOWN_SECONDS = 2.0
 """How long the log may lag behind the published address before the address names the process."""
 
@@ -62,6 +64,7 @@ class FlinkWatch:
     first seen. ``address`` is a REST endpoint to ask when there is no ``config``. ``own``
     hears of our own connection to the store, and of each leader that is found. ``beside`` are logs
     of a cluster that is not ours, laid on the axis of the events that are ``known`` so far.
+    ``patient``: rights and credentials that are missing are waited for, as a store that is away is.
     """
 
     def __init__(
@@ -75,8 +78,10 @@ class FlinkWatch:
         beside: Sequence[JobManagerLog] = (),
         known: Callable[[], Iterable[Event]] = tuple,
         since: float | None = None,
+        patient: bool = False,
     ) -> None:
         self._config = config
+        self._patient = patient
         self._events = events
         self.endpoints = Endpoints(events if logs is None else None)
         """When each JobManager that was asked has answered last."""
@@ -160,7 +165,11 @@ class FlinkWatch:
             try:
                 self._open(config)
             except ConfigurationError as error:
-                self.store_trouble, self.refused = str(error), error
+                self.store_trouble = str(error)
+                if self._patient and isinstance(error, NotAllowedError):
+                    self._done.wait(_RIGHTS_SECONDS)
+                    continue
+                self.refused = error
             except HaworkError as error:
                 self.store_trouble = str(error)
                 self._done.wait(_OPEN_SECONDS)

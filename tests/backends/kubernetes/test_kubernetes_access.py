@@ -15,10 +15,17 @@ import yaml
 
 from hawork.backends.kubernetes.access import check_access
 from hawork.backends.kubernetes.client import KubernetesClient
-from hawork.backends.kubernetes.rights import JOB_MANAGER_VERBS, READING, WRITING
+from hawork.backends.kubernetes.rights import JOB_MANAGER_VERBS, READING, WRITING, role
 from hawork.backends.kubernetes.settings import KubernetesSettings
-from hawork.core.errors import ConfigurationError, HaworkError, StoreUnavailableError
+from hawork.core.errors import (
+    ConfigurationError,
+    HaworkError,
+    NotAllowedError,
+    StoreUnavailableError,
+)
 from hawork.core.options import K8S_CLUSTER_ID, K8S_NAMESPACE
+from hawork.inspect.probes import probe
+from hawork.inspect.store import store_rows
 from hawork.servers.kubernetes.control_plane import ControlPlane
 from hawork.testing import eventually
 from tests.backends.kubernetes.kubernetes_setup import ClusterUnderTest
@@ -194,6 +201,39 @@ def test_a_task_manager_needs_no_right_to_write(cluster: ClusterUnderTest) -> No
     backend = cluster.open(K8S_CONFIG_FILE=str(cluster.control_plane.kubeconfig("tm-1")))
     with pytest.raises(ConfigurationError, match="may not create, patch, delete configmaps"):
         backend.election_driver(ElectionListener())
+
+
+def test_a_role_that_names_the_clusters_config_map_is_enough_for_an_election(
+    own_control_plane: ControlPlane,
+) -> None:
+    """As the Roles of ingress-nginx and cert-manager do: only creating is not bound to a name."""
+    cluster, admin = ClusterUnderTest(own_control_plane), own_control_plane.admin
+    config_file = str(own_control_plane.kubeconfig("jm-3"))
+    named = role("hawork-jm-3", ["create"])
+    named["rules"] += role("", [*READING, "patch", "delete"])["rules"]
+    named["rules"][1]["resourceNames"] = [cluster.names.cluster_map]
+    roles = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{own_control_plane.namespace}/roles"
+    try:
+        admin.apply(roles, named)
+        eventually(lambda: not own_control_plane.may("jm-3", "get"))
+        leader = cluster.contender(K8S_CONFIG_FILE=config_file)
+        leader.wait_for_grant()
+        config = cluster.config(K8S_CONFIG_FILE=config_file)
+        assert {row.name.split("/")[0] for row in store_rows(config, {})}
+        found = probe(config, None)
+        assert not found.rights["watch"] and found.only["watch"] == cluster.names.cluster_map
+        assert "create" not in found.only
+
+        named["rules"].pop(0)
+        named["rules"][0]["verbs"].append("create")  # which never holds: it has no name then
+        admin.apply(roles, named)
+        eventually(lambda: not own_control_plane.may("jm-3", "create"))
+        with pytest.raises(NotAllowedError, match=r"may not create configmaps .*without resourceN"):
+            cluster.contender(K8S_CONFIG_FILE=config_file)
+    finally:
+        admin.apply(roles, role("hawork-jm-3", JOB_MANAGER_VERBS))
+        eventually(lambda: own_control_plane.may("jm-3", "create"))
+        cluster.close()
 
 
 def test_a_namespace_that_is_not_there(own_control_plane: ControlPlane) -> None:
