@@ -39,11 +39,19 @@ def mark_moments(cluster: Cluster) -> None:
 
 
 def _mark_end(cluster: Cluster, job: JobView) -> None:
-    """A result says that it ended, and its job graph, or all of a checkpoint, is gone already."""
-    ended = job.clean is not None or (job.dirty is not None and not job.dirty.error)
+    """A result says that it ended, and its job graph, or all of a checkpoint, is gone already.
+
+    Where the result came when the store was dumped a file of a checkpoint is enough: its folder may
+    have been copied earlier.
+    """
+    result = job.clean or job.dirty
+    if result is None or (result.dirty and result.error):
+        return
     folders = _folders(cluster, job)
+    if result.modified is not None and _is_as_young(cluster, result.modified):
+        folders = set()
     gone = [*job.graphs, *(each for each in job.checkpoints if each.checkpoint_id not in folders)]
-    if ended and any(each.file is not None and each.file.missing for each in gone):
+    if any(each.file is not None and each.file.missing for each in gone):
         job.ended = True
         for checkpoint in job.checkpoints:
             checkpoint.moment = "before its files"
@@ -72,12 +80,21 @@ def _was_under_way(cluster: Cluster, job: JobView, ids: Collection[int] | None =
     """Whether its checkpoint files, or those of ``ids``, may be younger than the store's dump."""
     if job.never_pointed:
         return True
-    written = cluster.store_read
     times = [file.modified for file in cluster.loose_of(job.job_id, graphs=False)
              if ids is None or file.checkpoint_id in ids]  # fmt: skip
-    return written is not None and all(
-        time is not None and time >= written - _UNDER_WAY for time in times
-    )
+    return all(time is not None and _is_as_young(cluster, time) for time in times)
+
+
+def _has_just_come(cluster: Cluster, checkpoint: Checkpoint) -> bool:
+    """Whether the file of a checkpoint came when the store was dumped."""
+    file = None if checkpoint.file is None or cluster.files is None else (
+        cluster.files.get(checkpoint.file.name))  # fmt: skip
+    return file is not None and file.modified is not None and _is_as_young(cluster, file.modified)
+
+
+def _is_as_young(cluster: Cluster, time: float) -> bool:
+    """Whether what was written then may have come while, or after, the store was dumped."""
+    return cluster.store_read is not None and time >= cluster.store_read - _UNDER_WAY
 
 
 def is_led(cluster: Cluster) -> bool:
@@ -115,11 +132,14 @@ def _of_job(
     folders, loose = _folders(cluster, job), _loose(cluster, job)
     oldest, newest = min(pointers), max(pointers)
     newer = {each for each in folders | loose if each > newest}
-    came = bool(newer) and _was_under_way(cluster, job, newer)
     surplus = max(0, len(pointers) - (cluster.settings.retained or len(pointers)))
+    if newer:
+        came = _was_under_way(cluster, job, newer)
+    else:  # the newest one is in the store, and the one that it replaces is, too
+        came = surplus > 0 and _has_just_come(cluster, pointers[newest])
     for at, (number, checkpoint) in enumerate(pointers.items()):
         # The one that is just being removed, besides those that newer ones replaced.
-        going = at < len(newer) + surplus and number not in folders and bool(folders)
+        going = at < len(newer) + surplus and bool(folders) and (number not in folders or came)
         # Of one that is removed _metadata goes before the files of state. It is there though those
         # of all newer ones are, too: nothing is being removed, its file is missing. Unless the
         # folders were listed earlier than the files, as other jobs show, or the newer ones came

@@ -128,20 +128,26 @@ def test_a_directory_that_is_there_and_empty_was_looked_at(tmp_path: Path) -> No
     assert (storage.folders, storage.notes) == ({"srv/savepoints"}, [])
 
 
+@pytest.mark.parametrize("copied_first", [True, False])
 @pytest.mark.parametrize("dirty", [True, False])
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_a_job_that_ended_after_the_store_was_dumped_is_no_damage(
-    cluster: str, dirty: bool
+    cluster: str, dirty: bool, copied_first: bool
 ) -> None:
-    """As a dump of real Flink 2.1.1 on Kubernetes had it: the pointers, a result, and no files."""
+    """As dumps of real Flink on Kubernetes had it: the pointers, a result, and no files.
+
+    ``copied_first``: the folders of its checkpoints, which are then there.
+    """
     made = running(cluster)
     newest = max(modified for _, modified in made.files.values())
-    for name in (made.graph(JOB), *(made.checkpoint(JOB, each) for each in made.ids(JOB))):
+    names = [made.checkpoint(JOB, each) for each in made.ids(JOB)]
+    for name in names if copied_first else (made.graph(JOB), *names):
         del made.files[made.file(name)]
-    for name in [each for each in made.files if f"{made.jobs[JOB]}/chk-" in each]:
+    folders = [each for each in made.files if f"{made.jobs[JOB]}/chk-" in each]
+    for name in folders if not copied_first else ():
         del made.files[name]
     made.files[made.result(JOB, dirty)] = (result(made.jobs[JOB], "SUCCEEDED"), newest)
-    found = look(made)
+    found = made.look(latest=newest + 0.5) if copied_first else look(made)
     assert found.alarms == []
     assert outcome(found, made) == ("cleaned-up", None)
     assert "HA506" in [each.code for each in found.findings]
@@ -191,4 +197,25 @@ def test_the_file_of_a_replaced_checkpoint_goes_before_its_folder(cluster: str, 
     found = made.look(latest=came + (0.5 if late else 60.0))
     assert [each.name for each in found.alarms] == ([] if late else ["checkpoint-file-missing"])
     assert lost not in made.files
+    assert outcome(found, made) == (("restored", newest) if late else ("not-recovered", None))
+
+
+@pytest.mark.parametrize("late", [True, False])
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_the_one_that_is_just_being_replaced_may_still_be_pointed_to(
+    cluster: str, late: bool
+) -> None:
+    """One is retained, two are in the store, and of the older one the file is gone already.
+
+    As a dump of real Flink 1.20.5 on Kubernetes had it.
+    """
+    made = running(cluster)
+    for key in ("execution.checkpointing.num-retained", "state.checkpoints.num-retained"):
+        if key in made.config:
+            made.config[key] = "1"
+    older, newest = made.ids(JOB)
+    del made.files[made.file(made.checkpoint(JOB, older))]
+    came = made.files[made.file(made.checkpoint(JOB, newest))][1]
+    found = made.look(latest=came + (1.0 if late else 60.0))
+    assert [each.name for each in found.alarms] == ([] if late else ["checkpoint-file-missing"])
     assert outcome(found, made) == (("restored", newest) if late else ("not-recovered", None))
