@@ -139,20 +139,37 @@ def _contents(cluster: Cluster, redaction: Redaction) -> Iterator[tuple[str, byt
     checkpoints = {
         stored.file.name
         for stored in cluster.pointers
-        if isinstance(stored, Checkpoint) and stored.file is not None and stored.file.size
-    }
+        if isinstance(stored, Checkpoint) and stored.file is not None
+        and stored.file.size is not None
+    }  # fmt: skip
     loose = {file.name for file in cluster.loose if file.kind == "completed checkpoint"}
     for name in sorted(checkpoints | loose):
         try:
             yield name, _blanked(files.read(name))
         except HaworkError:
             continue
+    for name in _damaged(cluster):
+        with contextlib.suppress(HaworkError):
+            yield name, files.read(name)[:_LEAST]
     yield from _own_contents(cluster, files, redaction)
     for result in cluster.results:
-        try:
-            yield result.name, redaction.text(files.read(result.name).decode()).encode()
-        except (HaworkError, UnicodeDecodeError):
-            continue
+        with contextlib.suppress(HaworkError):
+            text = files.read(result.name).decode("utf-8", "surrogateescape")
+            yield result.name, redaction.text(text).encode("utf-8", "surrogateescape")
+
+
+def _damaged(cluster: Cluster) -> Iterator[str]:
+    """Job graphs and ``_metadata`` that cannot be read: of these the beginning is kept, which
+    cannot be read either, and of the others what was read, or nothing.
+    """
+    for stored in cluster.pointers:
+        if isinstance(stored, JobGraph) and stored.file is not None and stored.file.error:
+            yield stored.file.name
+        if isinstance(stored, Checkpoint) and stored.metadata_error:
+            yield stored.metadata_name
+    for loose in cluster.loose:
+        if loose.kind != "completed checkpoint" and loose.error:
+            yield loose.name
 
 
 def _own_folder(cluster: Cluster) -> str | None:

@@ -338,7 +338,8 @@ def _metadata(
         return
     except (OSError, HaworkError) as error:
         checkpoint.metadata = "not looked"
-        _miss_file(cluster, name, error)
+        if isinstance(error, SilentStorageError):  # recovery does without this file
+            _miss_file(cluster, name, error)
         return
     if metadata.checkpoint_id != content.checkpoint_id:
         checkpoint.metadata_differs = (

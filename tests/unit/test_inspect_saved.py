@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import os
 import tarfile
@@ -12,6 +13,8 @@ from unittest.mock import Mock
 
 import ha_cases
 import pytest
+from ha_cases.made import Made
+from test_inspect_faults import CLUSTERS, FAULTS, ON_KUBERNETES, Fault, Right
 
 from hawork.core.errors import ConfigurationError
 from hawork.inspect.case import save_case
@@ -38,6 +41,48 @@ def test_a_saved_case_says_the_same(name: str, tmp_path: Path) -> None:
     told = [(each.name, each.severity, each.objects) for each in after.findings]
     assert told == [(each.name, each.severity, each.objects) for each in before.findings]
     assert after.cluster.moment == before.cluster.moment
+    assert after.exit_status == before.exit_status
+
+
+def empty(made: Made, job: str) -> Right:
+    made.change(made.file(made.checkpoint(job, made.ids(job)[-1])), b"")
+    return Right()
+
+
+def metadata_cut(made: Made, job: str) -> Right:
+    name = f"checkpoints/{made.jobs[job]}/chk-{made.ids(job)[-1]}/_metadata"
+    made.change(name, made.files[name][0][:50])
+    return Right()
+
+
+def result_is_no_text(made: Made, job: str) -> Right:
+    made.files[made.result(job, dirty=True)] = (b"\xff\xfe\x00{", 1795970882.0)
+    return Right()
+
+
+def loose_graph_cut(made: Made, job: str) -> Right:
+    content = made.files[made.file(made.graph(job))][0]
+    made.files["ha/flights-prod/submittedJobGraph0123456789ab"] = (content[:5000], 1795970000.0)
+    return Right()
+
+
+@pytest.mark.parametrize("cluster", ["zk120", "k8s119"])
+@pytest.mark.parametrize("fault", [
+    *FAULTS, empty, metadata_cut, result_is_no_text, loose_graph_cut,
+])  # fmt: skip
+def test_what_is_damaged_is_so_in_a_saved_case(fault: Fault, cluster: str, tmp_path: Path) -> None:
+    """A damaged job graph, which ends every JobManager, was not in it: *could not look*."""
+    if fault in ON_KUBERNETES and cluster == "zk120":
+        cluster = "k8s119"
+    made = copy.deepcopy(CLUSTERS[cluster])
+    fault(made, "exclusive")
+    before = made.look()
+    save_case(before, tmp_path / "case.zip")
+    after = inspect(Sources(case=tmp_path / "case.zip"))
+    told = [(each.code, each.severity, each.objects) for each in after.findings]
+    assert told == [(each.code, each.severity, each.objects) for each in before.findings]
+    assert after.recovery.to_json()["jobs"] == before.recovery.to_json()["jobs"]
+    assert after.exit_status == before.exit_status
 
 
 def test_a_case_has_no_secrets_and_no_state(tmp_path: Path) -> None:
