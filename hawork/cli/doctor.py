@@ -21,9 +21,9 @@ from hawork.cli.output import say, say_json
 from hawork.core.errors import ConfigurationError, LabError
 from hawork.core.user_files import temporary_directory
 from hawork.lab.hosted import hosted_notebook
-from hawork.servers.java import find_java, java_version
+from hawork.servers.java import find_java, java_version, why_not_run
 from hawork.servers.kubernetes.program import FIX, KubernetesPrograms
-from hawork.servers.machine import available
+from hawork.servers.machine import available, processors, threads_left
 from hawork.servers.zookeeper.program import server_jars
 
 
@@ -64,6 +64,9 @@ LEAST = {
 SPACE = 500 << 20
 MEMORY = 1 << 30
 """What a lab of three JobManagers, a notebook and JupyterLab take together."""
+PROCESSORS = 0.5
+THREADS = 128
+OPEN_FILES = 128
 _PATIENCE = 20.0  # seconds
 SHARED_MEMORY = 32 << 20
 
@@ -72,7 +75,8 @@ def examine() -> list[Diagnosis]:
     """Every check, in the order in which a reader would fix things; nothing is changed."""
     checks: list[Callable[[], Diagnosis]] = [
         system, python, *(_package(*package) for package in PACKAGES), sqlite, disk, network_disk,
-        memory, loopback, shared_memory, service, pidfd, java, zookeeper,
+        memory, processor, threads, open_files, loopback, shared_memory, service, pidfd, java,
+        zookeeper,
         kubernetes_control_plane, browser,
     ]  # fmt: skip
     return [_looked_at(check) for check in checks]
@@ -207,6 +211,41 @@ def memory() -> Diagnosis:
     )  # fmt: skip
 
 
+def processor() -> Diagnosis:
+    """A container that has used its share of time up stands still for the rest of 100 ms."""
+    found = processors()
+    return Diagnosis(
+        "processors", found >= PROCESSORS, f"{found:g}",
+        f"give the container {PROCESSORS:g} or more (--cpus, resources.limits.cpu): with less a "
+        "leader renews its lease late, and a demonstration takes minutes",
+    )  # fmt: skip
+
+
+def threads() -> Diagnosis:
+    """A limit of processes counts the threads of each."""
+    left = threads_left()
+    found = "no limit" if left is None else f"{left:,} more"
+    return Diagnosis(
+        "threads", left is None or left >= THREADS, found,
+        f"let the container have {THREADS} more (--pids-limit, podPidsLimit): a lab with "
+        "JupyterLab takes up to that many",
+    )  # fmt: skip
+
+
+def open_files() -> Diagnosis:
+    """A JobManager of a lab needs 40, JupyterLab with a kernel more."""
+    try:
+        import resource
+    except ImportError:
+        return Diagnosis("open files", True, "not known on this system")
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    found = "no limit" if limit == resource.RLIM_INFINITY else f"{limit:,}"
+    return Diagnosis(
+        "open files", limit == resource.RLIM_INFINITY or limit >= OPEN_FILES, found,
+        f"run 'ulimit -n {4 * OPEN_FILES}' before: a process of a lab opens files and connections",
+    )  # fmt: skip
+
+
 def loopback() -> Diagnosis:
     """All processes of a lab talk over it, on ports that the system picks."""
     try:
@@ -252,7 +291,7 @@ def java() -> Diagnosis:
     try:
         version, _ = java_version(program)
     except LabError as error:
-        return Diagnosis("Java", False, str(error), fix)
+        return Diagnosis("Java", False, str(error), f"mend what it says, or {fix}")
     return Diagnosis("Java", True, f"{version} ({program})")
 
 
@@ -283,12 +322,8 @@ def _why_not_run(program: str) -> str | None:
     """What is there may be cut off, or of another kind of machine."""
     try:
         subprocess.run([program, "--version"], capture_output=True, timeout=_PATIENCE, check=True)
-    except OSError as error:
-        return error.strerror or str(error)
-    except subprocess.TimeoutExpired:
-        return f"it gave no version within {_PATIENCE:g} s"
-    except subprocess.CalledProcessError as error:
-        return f"status {error.returncode}"
+    except (OSError, subprocess.SubprocessError) as error:
+        return why_not_run(error)
     return None
 
 

@@ -6,10 +6,10 @@ import argparse
 import dataclasses
 import signal
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from hawork.cli.output import say, say_json, tell
+from hawork.core.user_files import absolute
 
 if TYPE_CHECKING:
     from hawork.lab.nemesis.drill import DrillReport
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     setup = DrillSetup(
         ha=arguments.ha, store_servers=arguments.servers, flink=arguments.flink,
         own_disk=not arguments.directory,
-        directory=Path(arguments.directory).absolute() if arguments.directory else None,
+        directory=absolute(arguments.directory) if arguments.directory else None,
         task_managers=1 if arguments.flink else 2,
     )  # fmt: skip
 

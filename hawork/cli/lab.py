@@ -19,7 +19,13 @@ from hawork.cli.notebooks import (
 from hawork.cli.output import complain, flush
 from hawork.core.errors import LabError
 from hawork.core.library_path import module_command
-from hawork.core.user_files import fallback_directory, home_directory, is_there, is_writable
+from hawork.core.user_files import (
+    absolute,
+    fallback_directory,
+    home_directory,
+    is_there,
+    is_writable,
+)
 
 _EXTENSIONS = Path(__file__).resolve().parents[1] / "panels" / "labextension"
 PAGE_STYLE = (
@@ -96,8 +102,8 @@ def find_notebooks(given: str | None) -> Path:
     An installed hawork copies its notebooks to a folder, and says which on standard error.
     """
     if given is not None:
-        return _named(Path(given).absolute())
-    here = Path.cwd()
+        return _named(absolute(given))
+    here = absolute(Path())
     checkout = Path(__file__).resolve().parents[2]
     for place in (here, *here.parents, checkout):
         for directory in (place / "notebooks", place):

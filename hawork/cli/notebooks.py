@@ -17,6 +17,7 @@ from pathlib import Path
 import hawork
 from hawork.core.errors import LabError
 from hawork.core.user_files import (
+    absolute,
     fallback_directory,
     home_directory,
     is_directory,
@@ -47,7 +48,7 @@ def installed_notebooks() -> Path | None:
 
 def place_for_notebooks() -> Path:
     """A folder in the working directory; in the home where that cannot be written."""
-    for place in (Path.cwd(), home_directory()):
+    for place in (absolute(Path()), home_directory()):
         if place is not None and is_writable(place):
             return place / FOLDER
     return fallback_directory() / FOLDER

@@ -12,7 +12,7 @@ from hawork.core.errors import ArtifactError, ConfigurationError, JobSubmissionE
 from hawork.core.jobs import JsonObject, RestartStrategy
 from hawork.core.types import JobID
 from hawork.core.units import parse_duration
-from hawork.core.user_files import NOTHING_THERE, expanded, why_not_there
+from hawork.core.user_files import NOTHING_THERE, absolute, expanded, why_not_there
 from hawork.job import pack_artifact
 
 
@@ -85,7 +85,7 @@ def make_submission(
 
 def find_file(file_name: str) -> Path:
     """The file, package directory or zip of a job. ``ArtifactError`` when there is none."""
-    path = expanded(file_name).absolute()
+    path = absolute(expanded(file_name))
     reason = why_not_there(path)
     if reason not in (None, NOTHING_THERE):
         raise ArtifactError(f"job file {file_name} cannot be read: {reason}")
@@ -111,7 +111,7 @@ def _json_config(config: Mapping[str, Any]) -> JsonObject:
     """What the job's function is given: it travels as JSON, and is checked before it is sent."""
     ready: JsonObject = {}
     for key, value in config.items():
-        ready[key] = str(expanded(value).absolute()) if isinstance(value, Path) else value
+        ready[key] = str(absolute(expanded(value))) if isinstance(value, Path) else value
         try:
             json.dumps({key: ready[key]})
         except (TypeError, ValueError) as error:

@@ -69,7 +69,15 @@ class _Guard:
         spec = None if frame is None else frame.f_globals.get("__spec__")
         if spec is None or not spec.has_location:
             return spec is not None and spec.origin == "frozen"  # a module in Python itself
-        return bool(os.path.dirname(spec.origin) != (self._folder or os.getcwd()))
+        return bool(os.path.dirname(spec.origin) != (self._folder or _working_directory()))
+
+
+def _working_directory() -> str | None:
+    """``None`` for one that was removed, as by a new clone under a kernel."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
 
 
 def _users_folder() -> str | None:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hawork.core.errors import UntrustedPathError
+from hawork.core.user_files import absolute
 
 _MOST_LINKS = 40
 _OTHERS = 0o077
@@ -36,7 +37,7 @@ def check_way(path: Path) -> None:
     looked at. ``UntrustedPathError`` says which directory another user could change.
     """
     place, links = Path("/"), 0
-    pending = list(reversed(path.absolute().parts[1:]))
+    pending = list(reversed(absolute(path).parts[1:]))
     while pending:
         part = pending.pop()
         if part == "..":

@@ -22,6 +22,35 @@ def expanded(path: Path | str) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 - the other one raises without a home
 
 
+def absolute(path: os.PathLike[str] | str) -> Path:
+    """A path from the root on. ``ConfigurationError`` for a relative one where there is no place.
+
+    A working directory can be removed under a kernel or a shell, by a new clone for example.
+
+    >>> absolute("/a/../b")
+    PosixPath('/a/../b')
+    """
+    try:
+        return Path(path).absolute()
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"path {str(path)!r} leads nowhere, because the working directory was removed: go to "
+            "one that is there with cd (in a notebook %cd), or write an absolute path"
+        ) from None
+
+
+def where_programs_run() -> str | None:
+    """``cwd`` for a program: ``None``, the working directory, or the root if that was removed.
+
+    Java does not start in a directory that is not there.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return os.sep
+    return None
+
+
 def home_directory() -> Path | None:
     """``HOME``, or what the password file says of this user; ``None`` when neither does."""
     home = expanded("~")

@@ -15,6 +15,7 @@ from typing import Final
 from hawork.backends.embedded.layout import DATABASE
 from hawork.core.configuration import Configuration
 from hawork.core.errors import ConfigurationError, HaworkError, StoreUnavailableError
+from hawork.core.user_files import absolute
 from hawork.inspect.archive import FileStorage, ZipStorage, open_storage
 from hawork.inspect.cluster import Cluster, LeaderAddress, Leadership, Moment
 from hawork.inspect.configmap_keys import read_config_maps
@@ -430,7 +431,7 @@ def _guessed(cluster: Cluster, place: str, names: list[str]) -> dict[str, str]:
     urls += [posixpath.dirname(stored.pointer.path) for stored in cluster.pointers
              if stored.pointer is not None][:100]  # fmt: skip
     mapped: dict[str, str] = {}
-    here = comparable_url(str(Path(place).absolute())) if "://" not in place else place
+    here = comparable_url(str(absolute(place))) if "://" not in place else place
     for url in dict.fromkeys(urls):
         whole = comparable_url(url)
         if f"{whole}/".startswith(f"{here}/"):

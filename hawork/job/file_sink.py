@@ -26,6 +26,7 @@ from typing import Any, BinaryIO
 from hawork.core.errors import ConfigurationError, JobExecutionError
 from hawork.core.flushing import flush_directory
 from hawork.core.types import JobID
+from hawork.core.user_files import absolute
 from hawork.job.output_owner import claim, release
 from hawork.job.record_formats import RecordFormat, record_format
 from hawork.job.sinks import SinkWriter, SubtaskContext
@@ -50,7 +51,7 @@ class FileSink:
             raise ConfigurationError(
                 f"format {format!r} of FileSink is unknown: write one of {', '.join(FORMATS)}"
             )
-        self.directory = Path(directory).absolute()
+        self.directory = absolute(directory)
         self.format = format
 
     def open(self, context: SubtaskContext) -> SinkWriter:

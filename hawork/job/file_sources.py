@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from hawork.core.errors import ConfigurationError, JobExecutionError
+from hawork.core.user_files import absolute
 from hawork.job.sources import SourceReader, check_rate
 
 _CHUNK_BYTES = 1 << 16
@@ -38,7 +39,7 @@ class CsvSource:
         records_per_second: float | None = None,
         delimiter: str = ",",
     ) -> None:
-        self.path = str(Path(path).absolute())
+        self.path = str(absolute(path))
         self.delimiter = delimiter
         self.records_per_second = check_rate("CsvSource", records_per_second)
 
@@ -64,7 +65,7 @@ class LinesSource:
         records_per_second: float | None = None,
         format: str | None = None,
     ) -> None:
-        self.path = str(Path(path).absolute())
+        self.path = str(absolute(path))
         if format is None:
             plain = self.path.removesuffix(".gz").removesuffix(".zip")
             format = "json" if plain.endswith((".jsonl", ".ndjson", ".json")) else "text"

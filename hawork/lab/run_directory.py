@@ -27,7 +27,7 @@ from pathlib import Path
 from hawork.core.errors import ConfigurationError, LabError, UntrustedPathError
 from hawork.core.private_files import private_directory, write_private
 from hawork.core.steps import disarm
-from hawork.core.user_files import expanded, temporary_directory
+from hawork.core.user_files import absolute, expanded, temporary_directory
 from hawork.ha.configuration_file import configuration_text
 
 PREFIX = "hawork-lab-"
@@ -61,7 +61,7 @@ class RunDirectory:
             prefix = PREFIX if not keep else "hawork-kept-"
             self.path = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
         else:
-            self.path = expanded(directory).absolute()
+            self.path = absolute(expanded(directory))
         try:
             private_directory(self.path)
             self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)

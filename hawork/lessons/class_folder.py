@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from hawork.core.errors import LabError
+from hawork.core.user_files import absolute
 from hawork.lessons.hand_in import FOLDER, LONGEST
 from hawork.story.display import age
 
@@ -253,4 +254,4 @@ def _owner(user_id: int) -> str:
 
 def how_to_join(path: Path) -> str:
     """What learners set before they start JupyterLab."""
-    return f"export {FOLDER}={path.absolute()}"
+    return f"export {FOLDER}={absolute(path)}"

@@ -20,6 +20,7 @@ from hawork.core.errors import LabError
 from hawork.core.forks import when_forked
 from hawork.core.library_path import module_command
 from hawork.core.types import ProcessEnd, ProcessState
+from hawork.core.user_files import where_programs_run
 
 ANSWER_TIMEOUT = 30.0
 """Seconds; a supervisor answers in milliseconds, so this only ends a hang."""
@@ -46,6 +47,7 @@ class ProcessControl:
                 stderr=log,
                 # A Ctrl-C, or a kernel's interrupt, is not for the processes of the lab.
                 start_new_session=True,
+                cwd=where_programs_run(),
             )
         when_forked(self, ProcessControl._let_go)
         self._numbers = itertools.count(1)

@@ -28,7 +28,7 @@ from pathlib import Path
 from hawork.core.errors import UntrustedPathError
 from hawork.core.library_path import module_command
 from hawork.core.private_files import private_directory
-from hawork.core.user_files import home_directory
+from hawork.core.user_files import home_directory, where_programs_run
 from hawork.runtime.parent_death import die_with_creator
 from hawork.servers.machine import available
 
@@ -93,6 +93,7 @@ class ArchiveMaker:
                 module_command("hawork.servers.class_archive", *self._arguments),
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 start_new_session=True,
+                cwd=where_programs_run(),
             )  # fmt: skip
 
     def stop(self) -> None:

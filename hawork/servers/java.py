@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 from hawork.core.errors import LabError
+from hawork.core.user_files import where_programs_run
 
 _JAVA_SECONDS = 20.0
 
@@ -39,16 +40,36 @@ def java_version(java: str) -> tuple[str, int | None]:
     try:
         answer = subprocess.run(
             [java, "-version"], capture_output=True, text=True, errors="replace",
-            timeout=_JAVA_SECONDS, check=True,
+            timeout=_JAVA_SECONDS, check=True, cwd=where_programs_run(),
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError) as error:
-        raise LabError(f"Java ({java}) does not run: {error}") from None
+        raise LabError(f"Java ({java}) does not run: {why_not_run(error)}") from None
     for line in answer.stderr.splitlines() + answer.stdout.splitlines():
         # Before 9 the version of Java 8 was written 1.8.
         found = re.search(r'^\S.* version "(?:1\.)?(\d+)', line)
         if found is not None:
             return line, int(found[1])
     return answer.stderr.partition("\n")[0] or "an unknown version", None
+
+
+def why_not_run(error: OSError | subprocess.SubprocessError) -> str:
+    """Why a program gave no version, in its own words where it had any.
+
+    >>> why_not_run(subprocess.CalledProcessError(127, "java", stderr="no libjli.so\\n"))
+    'status 127: no libjli.so'
+    """
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"it gave no version within {error.timeout:g} s"
+    if not isinstance(error, subprocess.CalledProcessError):
+        return str(error)
+    said = error.stderr or error.stdout or ""
+    text = said if isinstance(said, str) else said.decode(errors="replace")
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    # The first lines say what is missing, and later ones how Java is to be called.
+    telling = [line for line in lines if not line.startswith("Picked up")]
+    return ": ".join([f"status {error.returncode}", *telling[:2]])[:300]
 
 
 def flink_jars() -> list[Path]:

@@ -1,4 +1,4 @@
-"""What this machine has for servers: ports of its loopback interface, and memory to use."""
+"""What this machine has for servers: ports of its loopback interface, memory, processors."""
 
 from __future__ import annotations
 
@@ -108,13 +108,43 @@ def available(root: Path = Path("/")) -> Memory:
     except OSError:  # a sandbox without /proc; caches count as taken
         page = os.sysconf("SC_PAGE_SIZE")
         whole = Memory(page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES"))
-    limits = (_limit(group, files) for group, files in _groups(root))
+    limits = (_limit(group, _V2 if v2 else _V1) for group, v2 in _groups(root, "memory"))
     found = [whole, *filter(None, limits)]
     return min(found, key=lambda memory: memory.free)
 
 
-def _groups(root: Path) -> Iterator[tuple[Path, _Files]]:
-    """Our groups of either version, and all around them up to the top."""
+def processors(root: Path = Path("/")) -> float:
+    """How many processors this process may use at a time: the machine's, or a control group's.
+
+    Half of one is 50 ms of each 100 ms, after which everything in the container stands still.
+    """
+    # macOS has no such call.
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = [float(here or 1)]
+    for group, v2 in _groups(root, "cpu"):
+        with contextlib.suppress(OSError, ValueError):
+            if v2:
+                quota, period = map(int, (group / "cpu.max").read_text().split())  # or "max"
+            else:
+                quota = int((group / "cpu.cfs_quota_us").read_text())  # -1 for no limit
+                period = int((group / "cpu.cfs_period_us").read_text())
+            if quota > 0 and period > 0:
+                found.append(quota / period)
+    return min(found)
+
+
+def threads_left(root: Path = Path("/")) -> int | None:
+    """How many more threads the control groups of this process allow; ``None`` for no limit."""
+    found = []
+    for group, _ in _groups(root, "pids"):
+        with contextlib.suppress(OSError, ValueError):
+            most = int((group / "pids.max").read_text())  # or "max"
+            found.append(max(0, most - int((group / "pids.current").read_text())))
+    return min(found, default=None)
+
+
+def _groups(root: Path, controller: str) -> Iterator[tuple[Path, bool]]:
+    """Our groups of either version, and all around them up to the top; whether it is version 2."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -123,16 +153,16 @@ def _groups(root: Path) -> Iterator[tuple[Path, _Files]]:
         _, _, named = line.partition(":")
         controllers, _, path = named.partition(":")
         if controllers == "":
-            top, files = root / "sys/fs/cgroup", _V2
-        elif "memory" in controllers.split(","):
-            top, files = root / "sys/fs/cgroup/memory", _V1
+            top, v2 = root / "sys/fs/cgroup", True
+        elif controller in controllers.split(","):
+            top, v2 = root / "sys/fs/cgroup" / controller, False
         else:
             continue
         parts = [part for part in path.split("/") if part]
         if ".." in parts:  # a group beside our own top, which we do not see
             parts = []
         for depth in range(len(parts), -1, -1):
-            yield top.joinpath(*parts[:depth]), files
+            yield top.joinpath(*parts[:depth]), v2
 
 
 def _limit(group: Path, files: _Files) -> Memory | None:

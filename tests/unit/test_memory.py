@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hawork.servers.machine import Memory, available
+from hawork.servers.machine import Memory, available, processors, threads_left
 
 V2, V1 = "sys/fs/cgroup", "sys/fs/cgroup/memory"
 UNLIMITED = str(2**63 - 4096)
@@ -28,11 +28,15 @@ def group(folder: str, limit: str, used: int, stat: str = "") -> dict[str, str]:
 
 def machine(root: Path, cgroup: str, files: Mapping[str, str]) -> Memory:
     """What there is on a machine with these files in /proc and /sys."""
+    write(root, cgroup, files)
+    return available(root)
+
+
+def write(root: Path, cgroup: str, files: Mapping[str, str]) -> None:
     for name, text in {"proc/self/cgroup": cgroup, **files}.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return available(root)
 
 
 CASES: dict[str, tuple[str, Mapping[str, str], tuple[int, int]]] = {
@@ -95,3 +99,34 @@ def test_without_a_limit_the_machine_counts(
 def test_where_there_are_no_control_groups(tmp_path: Path) -> None:
     assert not available(tmp_path).container
     assert available().free > 0
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "files", "share"),
+    [
+        ("0::/\n", {f"{V2}/cpu.max": "50000 100000\n"}, 0.5),
+        ("0::/pod/us\n", {f"{V2}/pod/cpu.max": "10000 100000", f"{V2}/cpu.max": "max 1"}, 0.1),
+        ("0::/\n", {f"{V2}/cpu.max": "max 100000\n"}, None),
+        ("0::/\n", {f"{V2}/cpu.max": "\n"}, None),
+        ("4:cpu,cpuacct:/docker/a7\n", {"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "25000",
+         "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000"}, 0.25),
+        ("4:cpu,cpuacct:/\n", {"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
+         "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000"}, None),
+        ("", {}, None),
+    ],
+)  # fmt: skip
+def test_a_containers_share_of_the_processors(
+    tmp_path: Path, cgroup: str, files: Mapping[str, str], share: float | None
+) -> None:
+    write(tmp_path, cgroup, files)
+    assert processors(tmp_path) == (share or processors(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("most", "now", "left"), [("100", "40", 60), ("100", "101", 0), ("max", "40", None)]
+)
+def test_a_limit_of_processes(tmp_path: Path, most: str, now: str, left: int | None) -> None:
+    write(tmp_path, "0::/us\n", {f"{V2}/us/pids.max": most, f"{V2}/us/pids.current": now})
+    assert threads_left(tmp_path) == left
+    write(tmp_path, "5:pids:/us\n", {})
+    assert threads_left(tmp_path) is None

@@ -16,7 +16,7 @@ import pytest
 from hawork.backends.embedded.directory import file_system_of
 from hawork.cli import doctor, lab
 from hawork.cli.doctor import java, service, system
-from hawork.cli.main import sentence_of
+from hawork.cli.main import main, sentence_of
 from hawork.core.errors import ConfigurationError, LabError
 from hawork.core.user_files import (
     expanded,
@@ -272,3 +272,62 @@ def test_a_control_plane_that_does_not_run_is_not_there(
     assert not found.ok and re.search(rf"{tmp_path}/etcd does not run \(.*{said}", found.found)
     (tmp_path / "etcd").write_text("#!/bin/sh\n")
     assert doctor.kubernetes_control_plane().ok
+
+
+@pytest.fixture
+def adrift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel, or a shell, whose working directory was removed: a new clone in its place."""
+    place = tmp_path / "clone"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    place.rmdir()
+
+
+def test_imports_in_a_directory_that_was_removed(adrift: None) -> None:
+    """Each import of a library had ended in ``FileNotFoundError``, also those of pandas."""
+    code = (
+        "import sys\n"
+        "import hawork, random, decimal\n"
+        "from hawork.lab import LabCluster\n"
+        "from hawork.core.user_files import where_programs_run\n"
+        "print(where_programs_run())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("/\n", "")
+
+
+@pytest.mark.parametrize(
+    "given", ["submit job.py:build", "lab", "lab --notebooks x", "drill --directory d"]
+)
+def test_a_directory_that_was_removed_is_told(
+    adrift: None, given: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(given.split()) == 1
+    assert "the working directory was removed: go to one" in capsys.readouterr().err
+
+
+def test_why_java_does_not_run_is_told_in_its_words(
+    programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container with too little memory, and one whose Java lacks a library."""
+    program = stub(programs, *PICKED_UP[:1], "Error occurred during initialization of VM",
+                   "Could not reserve enough space for code cache")  # fmt: skip
+    Path(program).write_text(Path(program).read_text() + "exit 1\n")
+    said = r"status 1: Error occurred .* of VM: Could not reserve enough space for code cache$"
+    with pytest.raises(LabError, match=said):
+        java_version(program)
+    monkeypatch.setenv("JAVA_HOME", str(programs))
+    assert java().found.endswith("code cache") and java().fix.startswith("mend what it says")
+
+
+def test_limits_of_a_container_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor.processor().ok
+    monkeypatch.setattr(doctor, "processors", lambda: 0.1)
+    monkeypatch.setattr(doctor, "threads_left", lambda: 40)
+    monkeypatch.setattr("resource.getrlimit", lambda _: (64, 64))
+    for check, found in (
+        (doctor.processor, "0.1"), (doctor.threads, "40 more"), (doctor.open_files, "64"),
+    ):  # fmt: skip
+        assert (check().ok, check().needed, check().found) == (False, False, found)
+    monkeypatch.setattr("resource.getrlimit", lambda _: (-1, -1))
+    assert doctor.open_files().found == "no limit"

@@ -21,6 +21,7 @@ from typing import Any, Self
 from hawork.core.errors import JobSubmissionError, LabError
 from hawork.core.flink import LOGGING
 from hawork.core.private_files import write_private
+from hawork.core.user_files import where_programs_run
 from hawork.ha.configuration_file import configuration_text
 from hawork.lab.flink.distribution import FlinkDistribution
 from hawork.lab.flink.jar import JOB_ID, JobJar, check_submitted
@@ -190,6 +191,7 @@ class FlinkClient:
                 argv, env={**os.environ, "FLINK_CONF_DIR": str(self._conf)},
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                 start_new_session=True,  # a Ctrl-C is not for it
+                cwd=where_programs_run(),
             )  # fmt: skip
         assert process.stdout is not None
         with process.stdout as said:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hawork.core.errors import JobSubmissionError
-from hawork.core.user_files import expanded
+from hawork.core.user_files import absolute, expanded
 from hawork.lab.flink.log import CAUSE
 
 JOB_ID = "$internal.pipeline.job-id"  # PipelineOptionsInternal.PIPELINE_FIXED_JOB_ID
@@ -29,7 +29,7 @@ class JobJar:
     @classmethod
     def of(cls, path: str, entry_class: str | None, arguments: Sequence[object]) -> JobJar:
         """A jar that is there; paths among the arguments become absolute."""
-        file = expanded(path).absolute()
+        file = absolute(expanded(path))
         if not file.is_file():
             raise JobSubmissionError(f"jar {path} is not there: give the path of a job's jar")
         if not zipfile.is_zipfile(file):
@@ -37,7 +37,7 @@ class JobJar:
         if isinstance(arguments, str):
             raise JobSubmissionError(f"args is the text {arguments!r}: give a list, one by one")
         texts = (
-            str(expanded(each).absolute() if isinstance(each, Path) else each) for each in arguments
+            str(absolute(expanded(each)) if isinstance(each, Path) else each) for each in arguments
         )
         return cls(file, entry_class, tuple(texts))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hawork.core.errors import JobSubmissionError
-from hawork.core.user_files import expanded
+from hawork.core.user_files import absolute, expanded
 from hawork.lab.artifacts import written_artifacts
 from hawork.lab.flink.jar import JobJar
 
@@ -90,7 +90,7 @@ def fill(text: str, config: Mapping[str, Any]) -> str:
                 f"with config={{{match[1]!r}: ...}}"
             )
         given = config[match[1]]
-        given = expanded(given).absolute() if isinstance(given, Path) else given
+        given = absolute(expanded(given)) if isinstance(given, Path) else given
         return str(given).replace("'", "''")
 
     return re.sub(r"\$\{(\w+)\}", value, text)
