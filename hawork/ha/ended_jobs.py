@@ -73,6 +73,10 @@ class EndedJobs:
             return
         with self._lock:
             known = self._load()
+            if job_id not in known and submission is None:
+                # The job graph is gone: who removed it had written this before. That may have been
+                # the next leader, since we looked, and it knows the submission.
+                known = self._known = {**self._found(), **known}
             if job_id in known:
                 return
             hour = self._hour_now()
@@ -128,22 +132,25 @@ class EndedJobs:
             raise CorruptStateError(f"what was remembered of job {job_id} is gone") from None
 
     def _load(self) -> dict[JobID, _Ended]:
-        """Which job ended in which hour; other names than ours are left alone."""
         if self._known is None:
-            found: dict[JobID, _Ended] = {}
-            now = self._clock.monotonic()
-            for folder in self._storage.list(ENDED):
-                if not _FOLDER.fullmatch(folder):
-                    continue
-                for name in self._storage.list(f"{ENDED}/{folder}"):
-                    try:
-                        job_id = JobID(name.removesuffix(_SUFFIX))
-                    except ConfigurationError:
-                        continue
-                    if name == f"{job_id}{_SUFFIX}":
-                        found[job_id] = _Ended(int(folder), now)
-            self._known = found
+            self._known = self._found()
         return self._known
+
+    def _found(self) -> dict[JobID, _Ended]:
+        """Which job ended in which hour; other names than ours are left alone."""
+        found: dict[JobID, _Ended] = {}
+        now = self._clock.monotonic()
+        for folder in self._storage.list(ENDED):
+            if not _FOLDER.fullmatch(folder):
+                continue
+            for name in self._storage.list(f"{ENDED}/{folder}"):
+                try:
+                    job_id = JobID(name.removesuffix(_SUFFIX))
+                except ConfigurationError:
+                    continue
+                if name == f"{job_id}{_SUFFIX}":
+                    found[job_id] = _Ended(int(folder), now)
+        return found
 
     def _hour_now(self) -> int:
         return int(self._clock.time() // _HOUR)

@@ -181,7 +181,7 @@ class JobGraphStore:
         try:
             return self.recover(job_id)
         except CorruptStateError as error:
-            raise _damaged(job_id, error) from error
+            raise self._exists(job_id, "its job graph is damaged: remove it or", error) from error
 
     def recover_all(self) -> RecoveredJobGraphs:
         """Every job graph. An unreadable one is reported and kept, not fatal."""
@@ -279,17 +279,23 @@ class JobGraphStore:
         try:
             existing = self._handles.get(job_id)
         except CorruptStateError as error:
-            raise _damaged(job_id, error) from error
+            raise self._exists(job_id, "its job graph is damaged: remove it or", error) from error
         if existing is None:
             return False
         if existing.payload == payload:
             return True
         if not self._of(job_id).stored:
-            raise AlreadyExistsError(
-                f"job {job_id} is stored already with another job graph: choose another job id"
-            )
+            raise self._exists(job_id, "it has another job graph:")
         self._handles.replace(job_id, existing, payload)
         return True
+
+    def _exists(self, job_id: JobID, why: str, error: object = None) -> AlreadyExistsError:
+        """``LeadershipLostError`` in a deposed leader: its client is to ask the next one."""
+        self.check_leads()
+        reason = "" if error is None else f" ({error})"
+        return AlreadyExistsError(
+            f"job {job_id} is stored already, and {why} choose another job id{reason}"
+        )
 
     def _put_new(self, graph: JobGraph, payload: bytes) -> None:
         job_id = graph.job_id
@@ -355,13 +361,6 @@ def _job_id(name: str) -> JobID | None:
     except ConfigurationError:
         return None
     return job_id if job_id == name else None
-
-
-def _damaged(job_id: JobID, error: CorruptStateError) -> AlreadyExistsError:
-    return AlreadyExistsError(
-        f"job {job_id} is stored already and its job graph is damaged: remove it or choose another "
-        f"job id ({error})"
-    )
 
 
 def _of_other_leaders(paths: Sequence[str], names: Sequence[str]) -> list[str]:

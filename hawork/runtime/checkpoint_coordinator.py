@@ -112,6 +112,10 @@ class CheckpointCoordinator:
         self._retry_pause = RetryPause()
         self._last_wanted = False
         self._closed = False
+        self.stored: int | None = None
+        """The newest checkpoint that was stored."""
+        self.in_doubt = False
+        """Whether a newer one may be stored, too."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -242,10 +246,12 @@ class CheckpointCoordinator:
         try:
             await self._run_io(lambda: self._store.add(checkpoint))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+            self.in_doubt |= isinstance(error, PossibleInconsistentStateError)
             if self._pending is pending:
                 self._drop(pending, in_words(error))
                 self._go_on_after(error, f"checkpoint {pending.checkpoint_id} cannot be stored")
             return
+        self.stored, self.in_doubt = checkpoint.checkpoint_id, False
         if self._closed:
             return
         duration = round((self._clock.monotonic() - pending.started) * 1000)

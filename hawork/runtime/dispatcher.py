@@ -232,6 +232,8 @@ class Dispatcher:
                 if stored is not None and stored.is_submitted_again(graph):
                     return True
         if known is None or not graph.is_of(known):
+            # A deposed leader may know that it has ended, and not of which submission it came.
+            stores.job_graphs.check_leads()
             raise DuplicateJobSubmissionError(
                 f"job {job_id} has ended before: submit it under another job id"
             )

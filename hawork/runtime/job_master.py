@@ -256,8 +256,15 @@ class JobMaster:
                 attempt.taskmanager_lost(slot.taskmanager_id, "it left before the deployment")
         interrupted = await self._wait_or_interrupt(self._execute(attempt, coordinator))
         end = interrupted or attempt.end.result()
-        over = end.outcome in (Outcome.CANCELED, Outcome.FINISHED)
-        await self._end_attempt(attempt, coordinator, discard=over)
+        discard = end.outcome in (Outcome.CANCELED, Outcome.FINISHED)
+        if discard:
+            # The end is not durable yet: a next leader may restore what a checkpoint names.
+            coordinator.close()
+            await coordinator.drained()
+            if coordinator.stored is not None:
+                attempt.command({"type": "notify_complete", "checkpoint_id": coordinator.stored})
+            discard = not coordinator.in_doubt
+        await self._end_attempt(attempt, coordinator, discard=discard)
         return end
 
     async def _execute(self, attempt: ExecutionAttempt, coordinator: CheckpointCoordinator) -> None:

@@ -14,6 +14,7 @@ from hawork.core.configuration import Configuration
 from hawork.core.errors import (
     CorruptStateError,
     DuplicateJobSubmissionError,
+    LeadershipLostError,
     StoreUnavailableError,
 )
 from hawork.core.jobs import JobGraph
@@ -232,6 +233,42 @@ def test_a_leader_with_other_defaults_knows_a_submission_again(ended: bool) -> N
                 assert [job.parallelism for job in dispatcher.jobs()] == ([] if ended else [1])
                 with pytest.raises(DuplicateJobSubmissionError):
                     await dispatcher.submit(other, artifact)
+            finally:
+                await dispatcher.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("hours", [0, 2])
+def test_a_deposed_leader_does_not_forget_the_submission_of_a_job_that_the_next_one_removed(
+    hours: int,
+) -> None:
+    """It stood still in its cleanup. The client was told for ever that the job id is another's."""
+    storage, clock = InMemoryStorage(), ManualClock()
+    deposed, ended = (EndedJobs(storage, 6 * HOUR, clock) for _ in range(2))
+    assert JOB not in deposed
+    ended.add(JOB, PAYLOAD, "its digest")
+    clock.advance(hours * HOUR)
+    deposed.add(JOB, PAYLOAD, None)
+    assert EndedJobs(storage, 6 * HOUR, clock).submission(JOB) == "its digest"
+
+
+def test_a_deposed_leader_refuses_no_submission_for_good() -> None:
+    """It knew that the job has ended, and not of which submission it came."""
+    world = World()
+
+    async def story() -> None:
+        with ThreadPoolExecutor(2) as io:
+            dispatcher = Dispatcher(world.term(io, **REMEMBER))
+            assert not dispatcher.term.stores.job_results.has_entry(JOB)
+            await dispatcher.recover()
+            stores = world.lead(**REMEMBER, **{"job-result-store.delete-on-commit": "false"})
+            stores.job_graphs.put(stored())
+            stores.job_results.create_dirty(result())
+            stores.cleanup.run(result())
+            try:
+                with pytest.raises(LeadershipLostError):
+                    await dispatcher.submit(submission(submitted_at=2), b"zip")
             finally:
                 await dispatcher.close()
 

@@ -113,6 +113,22 @@ def test_another_graph_of_an_unknown_job_is_refused(world: World) -> None:
     assert world.lead().job_graphs.recover(JOB) == graph()
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_deposed_leader_tells_no_client_to_choose_another_job_id(
+    world: World, damaged: bool
+) -> None:
+    """The same submission had come to the next leader, too, and the job was run a second time."""
+    deposed = world.lead()
+    world.lead().job_graphs.put(dataclasses.replace(graph(), submitted_at=2))
+    if damaged:
+        world.damage(graph_file(world))
+    with pytest.raises(LeadershipLostError):
+        deposed.job_graphs.put(graph())
+    if damaged:
+        with pytest.raises(LeadershipLostError):
+            deposed.job_graphs.existing(JOB)
+
+
 @pytest.mark.parametrize("after", [False, True])
 def test_put_is_repeatable_after_an_unknown_outcome(world: World, after: bool) -> None:
     stores = world.lead()
@@ -200,7 +216,8 @@ def test_an_unreadable_graph_is_set_aside_and_the_others_recovered(world: World)
     stores.job_graphs.put(graph())
     stores.job_graphs.put(graph(OTHER_JOB))
     world.damage(graph_file(world))
-    recovered = world.lead().job_graphs.recover_all()
+    stores = world.lead()
+    recovered = stores.job_graphs.recover_all()
     assert recovered.graphs == (graph(OTHER_JOB),)
     assert [job_id for job_id, _ in recovered.set_aside] == [JOB]
     assert "altered" in recovered.set_aside[0][1]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hawork.core.errors import StoreUnavailableError
+from hawork.core.errors import PossibleInconsistentStateError, StoreUnavailableError
 from hawork.core.jobs import JobStatus, RestartStrategy, SubtaskState
 from hawork.ha.checkpoint_store import CompletedCheckpointStore
 from hawork.runtime import execution, restart_strategy
@@ -157,6 +157,46 @@ def test_the_last_checkpoint_is_tried_until_it_is_stored(io: ThreadPoolExecutor)
         await until(lambda: stage.ended == [JobStatus.FINISHED])
 
     play(io, story)
+
+
+@pytest.mark.parametrize("stored", ["yes", "no", "unknown"])
+def test_a_job_that_is_canceled_throws_away_nothing_that_a_checkpoint_names(
+    io: ThreadPoolExecutor, stored: str
+) -> None:
+    """Its leader was killed before the end was durable, and the next one restored it from there:
+    embedded:81001026, with a client that cancels.
+    """
+
+    async def story(stage: Stage) -> None:
+        await stage.deployed(1)
+        stage.task_event("running")
+        await until(lambda: stage.manager.commands("checkpoint"))
+        number = stage.manager.commands("checkpoint")[-1]["checkpoint_id"]
+
+        def canceled() -> None:
+            asyncio.run_coroutine_threadsafe(cancel(), loop).result(5.0)
+            if stored == "no":
+                stage.world.failures.fail("create", StoreUnavailableError("not now"))
+            elif stored == "unknown":
+                error = PossibleInconsistentStateError("no answer")
+                stage.world.failures.fail("create", error, after=True)
+
+        async def cancel() -> None:
+            stage.job.cancel()
+            await asyncio.sleep(0)
+
+        loop = asyncio.get_running_loop()
+        stage.world.steps.hooks["checkpoint.written"] = canceled
+        state = SubtaskState(0, "a1", 7, 7).to_json()
+        stage.task_event("snapshot", checkpoint_id=number, state=state, bytes=1)
+        await until(lambda: stage.manager.commands("stop"))
+        told = [each["checkpoint_id"] for each in stage.manager.commands("notify_complete")]
+        assert told == ([number] if stored == "yes" else [])
+        assert stage.manager.commands("stop")[-1]["discard"] == (stored != "unknown")
+        stage.task_event("gone")
+        await until(lambda: stage.ended == [JobStatus.CANCELED])
+
+    play(io, story, checkpoint_interval=0.005)
 
 
 def test_what_a_task_of_an_earlier_attempt_says_counts_for_nothing(io: ThreadPoolExecutor) -> None:
