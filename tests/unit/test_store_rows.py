@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 import pytest
 
+from hawork.backends.kubernetes.answers import OutcomeUnknownError
 from hawork.backends.kubernetes.layout import CLAIMED_BY, LOCK, OURS, encode_entry, leader_key
+from hawork.core.errors import StoreUnavailableError
 from hawork.core.types import REST_SERVER, LeaderInformation, LeaderSessionID, StateHandle
+from hawork.inspect import kubernetes
 from hawork.inspect.decode import StoreRow, decoded
 from hawork.inspect.entries import Entry
 from hawork.inspect.pointers import (
@@ -96,3 +100,26 @@ def test_what_cannot_be_decoded_is_shown_as_it_is() -> None:
     assert one(znode("/a/b", b"\xff\xfe")).text == "2 bytes"
     assert one(key("jobGraph-a", base64.b64encode(b"odd").decode())).text == "b2Rk"
     assert one(znode("/a/b", b"[1]")).pointer is None
+
+
+class Silent:
+    """An API server that leaves the first ``times`` questions without an answer."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def list(self, query: Any) -> tuple[list[Any], str]:
+        self.left -= 1
+        if self.left >= 0:
+            raise OutcomeUnknownError("https://127.0.0.1:1 did not answer: it took longer than 1 s")
+        return ["a ConfigMap"], "7"
+
+
+def test_a_look_at_a_busy_api_server_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lab's requests have a second each: a lesson ended there on a machine with much to do."""
+    client: Any = Silent(3)
+    found: Any = kubernetes._listed(client, {})
+    assert found == ["a ConfigMap"]
+    monkeypatch.setattr(kubernetes, "_PATIENCE", 0.0)
+    with pytest.raises(StoreUnavailableError, match="did not answer: it took longer than 1 s"):
+        kubernetes._listed(Silent(2), {})  # type: ignore[arg-type]
