@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from hawork.client.job_details import JobDetails
 from hawork.core.calls import checked
+from hawork.core.errors import JobNotFoundError, LabError
 from hawork.lab import flights
 from hawork.lab.cluster import LabCluster
 from hawork.lab.flink.cluster import FlinkCluster
@@ -55,6 +58,13 @@ class FlightsStream:
 
         >>> job = await stream.running()                                   # doctest: +SKIP
         """
+        with contextlib.suppress(JobNotFoundError):  # a new leader of Flink may not have it yet
+            status = (await asyncio.to_thread(lambda: self.job.details)).status
+            if status.globally_terminal:
+                raise LabError(
+                    f"the job has ended meanwhile ({status}), and what comes now needs one that "
+                    "runs: run the cell with flights_stream again, and then this one"
+                )
         if isinstance(self.job, FlinkJob):
             await self.job.output_until(lambda rows: len(rows) > 0, timeout=120.0)
         else:
