@@ -9,7 +9,9 @@ What is in doubt is left out.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -248,12 +250,31 @@ def _keyed(text: str) -> Iterator[tuple[int, int]]:
         flag = (match["before"] or "").startswith("-")
         if not separator and not flag and not _QUOTED.match(text, match.end()):
             continue  # a word of a sentence
+        if separator == ":" and _ends_a_path(text, match):
+            continue
         in_query = match["before"] in ("?", "&") and key.lower() in _IN_QUERY
         if not in_query and not is_sensitive(key):
             continue
         span = _value(text, match.end(), separator, key, match.start(), bool(match["quote"]))
         yield span
         position = max(position, span[1])
+
+
+def _ends_a_path(text: str, match: re.Match[str]) -> bool:
+    """Whether a key is the last name of a path that a sentence speaks of, and not of a secret.
+
+    As in ``/var/run/secrets/token: Permission denied``. All else stays in doubt.
+    """
+    path = re.search(r"(?<!\S)[\"']?(?:file:)?~?/[^\s:]*\Z", text[: match.end("key")])
+    line = text[match.end() :].partition("\n")[0]
+    return path is not None and "://" not in path[0] and _SENTENCE.match(line) is not None
+
+
+_SENTENCE = re.compile(
+    r"(?:an?|another|it|its|line|no|option|some|the|there|this|user|we|you) [a-z]|(?:"
+    + "|".join(re.escape(os.strerror(each)) for each in errno.errorcode) + r")\b"
+)
+"""How hawork's own sentences about a file go on, and what the system says of one."""
 
 
 def _value(

@@ -221,3 +221,29 @@ def test_the_secrets_of_a_kubeconfig() -> None:
 def test_it_is_quick() -> None:
     text = "POINTER.WRITTEN jobgraphs " + "0123456789abcdef " * 5000
     Redaction(KNOWN).text(text + "(" * 5000 + '"password": [' + "'" * 5001)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "/var/run/secrets/kubernetes.io/serviceaccount/token: Permission denied",
+        "configuration file /etc/passwd: the file is no mapping: write 'key: value' lines",
+        "token file ~/ha/rest-token: another user may read it; run chmod 600",
+        "'/run/secrets/zk password.jaas': no such option; file:/ha/token: it cannot be read",
+    ],
+)
+def test_a_file_that_is_called_as_a_secret_is_may_be_spoken_of(told: str) -> None:
+    """Of each of them nothing but *(left out)* had been left behind the name of the file."""
+    assert Redaction().text(told) == told
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "/srv/password: hunter2", "/srv/password: correct horse battery", "password: the horse",
+        "https://host/token: the horse", "a/token: the horse", "/etc/x: password: no horse",
+        "/srv/token=the horse", "x=/srv:token: it is",
+    ],
+)  # fmt: skip
+def test_a_path_in_front_of_it_makes_no_secret_public(told: str) -> None:
+    assert HIDDEN in Redaction().text(told)
