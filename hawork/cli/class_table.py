@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hawork.cli.common import duration_of
 from hawork.cli.output import is_terminal, say, say_table, tell
 from hawork.core.errors import LabError
 from hawork.lessons.class_folder import ClassFolder, how_to_join, table
@@ -39,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--once", action="store_true", help="print the table once, and end")
     parser.add_argument(
-        "--every", metavar="SECONDS", type=float, default=2.0, help="how often to look (2)"
+        "--every",
+        metavar="SECONDS",
+        type=duration_of(0.1),
+        default=2.0,
+        help="how often to look (2)",
     )
 
 

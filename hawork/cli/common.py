@@ -5,15 +5,66 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from hawork.client.cluster_client import ClusterClient
 from hawork.core.configuration import Configuration
-from hawork.core.errors import ConfigurationError
+from hawork.core.errors import ConfigurationError, HaworkError
 
 CONFIG_VARIABLE = "HAWORK_CONFIG"
 FLINK_VARIABLE = "FLINK_CONF_DIR"
+
+
+class CommandLineError(ConfigurationError):
+    """What was typed is wrong, whatever the machine is like: exit status 2."""
+
+
+@contextlib.contextmanager
+def command_line() -> Iterator[None]:
+    """Errors of hawork that come of what was typed become ``CommandLineError``."""
+    try:
+        yield
+    except HaworkError as error:
+        raise CommandLineError(str(error)) from None
+
+
+def add_ha(parser: argparse.ArgumentParser) -> None:
+    """``--ha``: the backend of a lab."""
+    parser.add_argument(
+        "--ha", default="embedded", metavar="TYPE", type=str.lower, choices=_BACKENDS,
+        help=f"high-availability.type: {', '.join(_BACKENDS)} (%(default)s)",
+    )  # fmt: skip
+
+
+_BACKENDS = ("embedded", "zookeeper", "kubernetes")
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of an argument that is a whole number."""
+
+    def number(text: str) -> int:
+        if not re.fullmatch("[+-]?[0-9]{1,18}", text) or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
+        return int(text)
+
+    return number
+
+
+def duration_of(least: float) -> Callable[[str], float]:
+    """The type of an argument that is a number of seconds or minutes, and ends some time."""
+
+    def number(text: str) -> float:
+        try:
+            found = float(text)
+        except ValueError:
+            found = -1.0
+        if not least <= found < 1e7:  # neither inf nor nan
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number of {least:g} or more")
+        return found
+
+    return number
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -68,12 +119,12 @@ def open_client(arguments: argparse.Namespace) -> ClusterClient:
 
 
 def option_pairs(given: Sequence[str]) -> dict[str, str]:
-    """The options of ``-D key=value``. ``ConfigurationError`` for one that is none."""
+    """The options of ``-D key=value``. ``CommandLineError`` for one that is none."""
     return dict(map(_pair, given))
 
 
 def _pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise ConfigurationError(f"'-D {text}' is not an option: write -D key=value")
+        raise CommandLineError(f"'-D {text}' is not an option: write -D key=value")
     return key, value

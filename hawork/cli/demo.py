@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from hawork.cli.common import add_ha
 from hawork.cli.output import say, say_json, tell
 from hawork.client.job_details import JobDetails
 from hawork.lab.progress import open_progress
@@ -12,9 +13,7 @@ from hawork.lessons.demonstration import DemoResult, Teller, run_demo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--ha", default="embedded", metavar="TYPE", help="high-availability.type (embedded)"
-    )
+    add_ha(parser)
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object as the last line"
     )

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from hawork.cli.common import add_ha, at_least, command_line, duration_of
 from hawork.cli.output import say, say_json, tell
 from hawork.core.user_files import absolute
 
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--ha", default="embedded", metavar="TYPE", help="high-availability.type (embedded)"
-    )
+    add_ha(parser)
     parser.add_argument("--seed", metavar="SEED", help="repeat the faults of a drill, such as n2-7")
-    parser.add_argument("--minutes", type=float, default=1.0, help="how long faults are done (1)")
-    parser.add_argument("--faults", type=int, metavar="N", help="so many, instead of --minutes")
+    parser.add_argument(
+        "--minutes", type=duration_of(0.01), default=1.0, help="how long faults are done (1)"
+    )
+    parser.add_argument(
+        "--faults", type=at_least(1), metavar="N", help="so many, instead of --minutes"
+    )
     parser.add_argument("--only", metavar="N,N", help="of these, only the faults with such numbers")
     parser.add_argument(
         "--flink", action="store_true", help="JobManagers of real Flink (zookeeper, kubernetes)"
@@ -49,7 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     from hawork.lab.nemesis.minimal import fewest
     from hawork.lab.nemesis.plan import seed_of
 
-    seed, only = seed_of(arguments.seed), _numbers(arguments.only)
+    with command_line():
+        seed, only = seed_of(arguments.seed), _numbers(arguments.only)
     story = tell if arguments.json else say
     setup = DrillSetup(
         ha=arguments.ha, store_servers=arguments.servers, flink=arguments.flink,

@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any
 
 from hawork.backends.registry import open_backend
-from hawork.cli.common import add_config, open_client, read_config
+from hawork.cli.common import add_config, duration_of, open_client, read_config
 from hawork.cli.output import say, say_json
 from hawork.client.token import read_token
 from hawork.core.clock import SYSTEM_CLOCK
@@ -19,7 +19,11 @@ from hawork.ha.backend import Fullness
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument(
-        "--wait", type=float, default=5.0, metavar="SECONDS", help="how long to wait for one"
+        "--wait",
+        type=duration_of(0),
+        default=5.0,
+        metavar="SECONDS",
+        help="how long to wait for one",
     )
     parser.add_argument(
         "--verbose", action="store_true", help="also say what in the HA store is closest to a limit"

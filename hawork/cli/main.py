@@ -96,7 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = next((word for word in given if not word.startswith("-")), None)
     try:
         # Only the chosen command's module is imported, to be quick and to need little.
-        parsed = build_parser(command).parse_args(given)
+        parsed, others = build_parser(command).parse_known_args(given)
+        if others:
+            command_parser(str(command)).error(f"unrecognized arguments: {' '.join(others)}")
         status: int = parsed.run(parsed)
         flush()
         return status
@@ -112,6 +114,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("HAWORK_DEBUG"):
             raise
         complain(sentence_of(error))
+        from hawork.cli.common import CommandLineError
+
+        if isinstance(error, CommandLineError):
+            return _USAGE.get(command or "", 2)
         return _MISTAKE.get(command or "", 1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from hawork.cli.common import option_pairs
+from hawork.cli.common import at_least, option_pairs
 from hawork.cli.output import say
 from hawork.core.errors import ConfigurationError
 
@@ -32,10 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--namespace", default="default", help="default: %(default)s")
     parser.add_argument(
-        "--job-managers", type=int, default=2, metavar="N", help="default: %(default)s"
+        "--job-managers", type=at_least(1), default=2, metavar="N", help="default: %(default)s"
     )
     parser.add_argument(
-        "--task-managers", type=int, default=2, metavar="N", help="default: %(default)s"
+        "--task-managers", type=at_least(0), default=2, metavar="N", help="default: %(default)s"
     )
     parser.add_argument(
         "-D", dest="options", metavar="KEY=VALUE", action="append", default=[],

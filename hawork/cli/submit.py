@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hawork.cli.common import add_config, open_client
+from hawork.cli.common import CommandLineError, add_config, at_least, command_line, open_client
 from hawork.cli.output import complain, say
 from hawork.core.errors import JobSubmissionError
 from hawork.core.types import JobID
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="32 hexadecimal digits: the same command with the same id may be repeated until it is "
         "answered, and runs the job once",
     )  # fmt: skip
-    parser.add_argument("--parallelism", type=int, metavar="N", help="number of subtasks")
+    parser.add_argument("--parallelism", type=at_least(1), metavar="N", help="number of subtasks")
     parser.add_argument(
         "--checkpoint-interval", metavar="TIME", help="pause between checkpoints, such as '500 ms'"
     )
@@ -45,7 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.checkpoint_interval, arguments.name,
     )  # fmt: skip
     if arguments.job_id is not None:
-        submission = replace(submission, job_id=JobID(arguments.job_id))
+        with command_line():
+            submission = replace(submission, job_id=JobID(arguments.job_id))
     with open_client(arguments) as client:
         job_id = client.submit(submission)
         say(job_id)
@@ -74,7 +75,7 @@ def job_config(arguments: argparse.Namespace) -> dict[str, Any]:
     for text in arguments.values:
         key, equals, value = text.partition("=")
         if not equals or not key:
-            raise JobSubmissionError(f"'--set {text}' is not an entry: write --set key=value")
+            raise CommandLineError(f"'--set {text}' is not an entry: write --set key=value")
         try:
             config[key] = json.loads(value)
         except ValueError:

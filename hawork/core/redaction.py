@@ -272,7 +272,8 @@ def _ends_a_path(text: str, match: re.Match[str]) -> bool:
 
 _SENTENCE = re.compile(
     r"(?:an?|another|it|its|line|no|option|some|the|there|this|user|we|you) [a-z]|(?:"
-    + "|".join(re.escape(os.strerror(each)) for each in errno.errorcode) + r")\b"
+    + "|".join(re.escape(os.strerror(each)) for each in errno.errorcode)
+    + r")\b"
 )
 """How hawork's own sentences about a file go on, and what the system says of one."""
 

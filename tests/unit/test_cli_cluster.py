@@ -90,9 +90,6 @@ def test_a_cluster_that_runs_has_nothing_to_tell(
         (["cancel", "xyz"], "'xyz' is not a job id"),
         (["submit", "no.py:build"], r"no\.py does not exist"),
         (["submit", JOBS], "names no function"),
-        (["submit", f"{JOBS}:count", "--parallelism", "0"], "parallelism"),
-        (["submit", f"{JOBS}:count", "--set", "x"], "write --set key=value"),
-        (["submit", f"{JOBS}:count", "--job-id", "7"], "32 hexadecimal"),
         (["submit", f"{JOBS}:count", "--checkpoint-interval", "often"], "often"),
     ],
 )
@@ -104,6 +101,21 @@ def test_what_is_refused_is_one_sentence(
     assert re.fullmatch(r"hawork: [^\n]+\n", shown.err)
     assert re.search(sentence, shown.err)
     assert shown.out == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        (["--parallelism", "0"], "--parallelism: '0' is not a whole number of 1 or more"),
+        (["--set", "x"], "write --set key=value"),
+        (["--job-id", "7"], "32 hexadecimal"),
+    ],
+)
+def test_what_was_typed_wrong_is_refused(
+    typed: list[str], sentence: str, config: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["submit", f"{JOBS}:count", *typed, *config]) == 2
+    assert sentence in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_job_that_fails_has_status_1_and_says_why(

@@ -55,11 +55,55 @@ def test_both_shells_complete_commands_and_options() -> None:
         "COMP_WORDS=(hawork {}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _hawork; "
         'echo "${{COMPREPLY[*]}}"'
     )
-    for typed, expected in (("ma", "manifests"), ("submit --con", "--config"), ("list -D", "-D")):
+    for typed, expected in (
+        ("ma", "manifests"), ("submit --con", "--config"), ("list -D", "-D"),
+        ("demo --ha z", "zookeeper"), ("drill --ha = kub", "kubernetes"),
+        ("manifests --engine f", "flink"), ("inspect --config 'my c'", ""), ("report x", ""),
+    ):  # fmt: skip
         done = subprocess.run(
             ["bash", "-c", f"{script}\n{ask.format(typed)}"], capture_output=True, text=True
         )
         assert (done.stdout.strip(), done.stderr) == (expected, "")
+
+
+def test_files_with_blanks_are_completed_whole(tmp_path: Path) -> None:
+    """tqdm/shtab 74, clap 5313: a list made of ``compgen -f`` falls apart at each blank."""
+    for name in ("my conf.yaml", "my case.zip"):
+        (tmp_path / name).touch()
+    keys = "hawork inspect --config my\\ co\t"
+    typed = f"{completion.script()}\nPS1=\nhawork() {{ printf '<%s>' \"$@\"; }}\n{keys}\nexit\n"
+    done = subprocess.run(
+        ["bash", "--norc", "--noprofile", "-i"], input=typed, capture_output=True, text=True,
+        cwd=tmp_path, env={"PATH": os.environ["PATH"], "TERM": "dumb", "INPUTRC": os.devnull},
+        timeout=30,
+    )  # fmt: skip
+    assert "<inspect><--config><my conf.yaml>" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "submit job.py:build --config c --parallelism 0", "class d --every nan",
+        "leader --wait forever", "leader --wait -1", "manifests --job-managers 0", "list x",
+    ],
+)  # fmt: skip
+def test_values_that_cannot_be_are_wrong_command_lines(
+    arguments: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = arguments.split()[0]
+    assert main(arguments.split()) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith(f"usage: hawork {command} ")
+    assert said[-1].startswith(f"hawork {command}: error: ")
+
+
+@pytest.mark.parametrize("arguments", ["list -D x", "list -D =x"])
+def test_an_option_that_is_none_is_a_wrong_command_line(
+    arguments: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.yaml").touch()
+    assert main([*arguments.split(), "--config", str(tmp_path)]) == 2
+    assert "is not an option: write -D key=value" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["frob"], ["demo", "--frob"], ["cancel"]])
