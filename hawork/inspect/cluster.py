@@ -313,6 +313,8 @@ class LooseFile:
     content: CompletedCheckpoint | None = None
     job_name: str = ""
     """That in a job graph."""
+    later: bool = False
+    """Of a job that was submitted after the store was dumped (``moments``)."""
     error: str = ""
 
     @property

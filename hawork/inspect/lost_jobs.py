@@ -25,7 +25,7 @@ def find_lost_jobs(cluster: Cluster) -> None:
     stored = {job.job_id for job in cluster.stored_jobs}
     by_job: dict[str, list[LooseFile]] = {}
     for file in cluster.loose:
-        if file.job_id and file.job_id not in stored:
+        if file.job_id and file.job_id not in stored and not file.later:
             by_job.setdefault(file.job_id, []).append(file)
     times = (file.modified for file in cluster.files or () if file.modified is not None)
     newest = max(times, default=0.0)

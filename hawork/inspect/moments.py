@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from hawork.inspect.cluster import Checkpoint, Cluster, JobView
+from hawork.inspect.cluster import Checkpoint, Cluster, JobView, LooseFile
 
-__all__ = ["files_are_missing", "is_led", "mark_moments", "mark_tears"]
+__all__ = ["files_are_missing", "is_led", "mark_later", "mark_moments", "mark_tears"]
 
 _UNDER_WAY: Final = 2.0
 """Seconds from a checkpoint's file to its pointer, and for the clocks of those who wrote them."""
@@ -30,31 +30,70 @@ def mark_moments(cluster: Cluster) -> None:
     for job in running:
         if pointers := numbered[job.job_id]:
             _of_job(cluster, job, pointers, went_on=went_on)
-        elif job.counter is not None and job.counter.value is not None:
-            known = _known(cluster, job)
+        elif known := _known(cluster, job):
+            following = 1 if job.counter is None else job.counter.value
             # The one before the next id may have been under way.
-            first = job.counter.value - 1 if _was_under_way(cluster, job) else job.counter.value
-            if known and (job.torn or min(known) >= first):
+            early = 1 if _was_under_way(cluster, job) else 0
+            if job.torn or (following is not None and min(known) >= following - early
+                            and (early or job.counter is not None)):  # fmt: skip
                 job.replaced_by = max(known)
 
 
 def _mark_end(cluster: Cluster, job: JobView) -> None:
     """A result says that it ended, and its job graph, or all of a checkpoint, is gone already.
 
+    Where no result is kept all of its files have to be gone, and others be younger than the dump.
     Where the result came when the store was dumped a file of a checkpoint is enough: its folder may
     have been copied earlier.
     """
     result = job.clean or job.dirty
-    if result is None or (result.dirty and result.error):
+    if result is None:
+        pointers = (*job.graphs, *job.checkpoints)
+        if (
+            job.graphs
+            and _was_written_to(cluster)
+            and all(each.file is not None and each.file.missing for each in pointers)
+        ):
+            _end(job)
+        return
+    if result.dirty and result.error:
         return
     folders = _folders(cluster, job)
     if result.modified is not None and _is_as_young(cluster, result.modified):
         folders = set()
     gone = [*job.graphs, *(each for each in job.checkpoints if each.checkpoint_id not in folders)]
     if any(each.file is not None and each.file.missing for each in gone):
-        job.ended = True
-        for checkpoint in job.checkpoints:
-            checkpoint.moment = "before its files"
+        _end(job)
+
+
+def _end(job: JobView) -> None:
+    job.ended = True
+    for checkpoint in job.checkpoints:
+        checkpoint.moment = "before its files"
+
+
+def _was_written_to(cluster: Cluster) -> bool:
+    """Whether a leader certainly went on: a file of a job is younger than the store's dump."""
+    read = cluster.store_read
+    return read is not None and any(
+        file.modified is not None and file.modified > read for file in cluster.files or ()
+    )
+
+
+def mark_later(cluster: Cluster) -> None:
+    """Say of files of jobs that the store does not know that they came after it was dumped."""
+    if not is_led(cluster):
+        return
+    stored = {job.job_id for job in cluster.stored_jobs}
+    by_job: dict[str, list[LooseFile]] = {}
+    for file in cluster.loose:
+        if file.job_id and file.job_id not in stored:
+            by_job.setdefault(file.job_id, []).append(file)
+    for files in by_job.values():
+        times = [file.modified for file in files]
+        if all(time is not None and _is_as_young(cluster, time) for time in times):
+            for file in files:
+                file.later = True
 
 
 def mark_tears(cluster: Cluster) -> None:

@@ -219,3 +219,78 @@ def test_the_one_that_is_just_being_replaced_may_still_be_pointed_to(
     found = made.look(latest=came + (1.0 if late else 60.0))
     assert [each.name for each in found.alarms] == ([] if late else ["checkpoint-file-missing"])
     assert outcome(found, made) == (("restored", newest) if late else ("not-recovered", None))
+
+
+def forget(made: Made, job: str) -> None:
+    """The store as it was before the job was submitted."""
+    made.remove(made.graph(job))
+    made.remove(made.job_place(job))
+    if made.backend == "kubernetes":
+        made.remove(made.address(f"job-{made.jobs[job]}"))
+    else:
+        made.remove(("znode", f"{made.root}/leader/job-{made.jobs[job]}", None))
+
+
+def touched(made: Made, job: str, moment: float) -> None:
+    """The files of a job in storageDir, as if they had come at ``moment``."""
+    names = [made.graph(job), *(made.checkpoint(job, each) for each in made.ids(job))]
+    for name in map(made.file, names):
+        made.files[name] = (made.files[name][0], moment)
+
+
+@pytest.mark.parametrize("every", [True, False])
+@pytest.mark.parametrize("after", [5.0, -60.0])
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_a_job_that_came_after_the_store_was_dumped_is_not_anothers(
+    cluster: str, after: float, every: bool
+) -> None:
+    """As of dumps of real Flink, store and storage seconds apart. Before it, it may be."""
+    made = running(cluster)
+    dumped = max(modified for _, modified in made.files.values()) + 120
+    for job in ("inlined", "exclusive", "incremental") if every else (JOB,):
+        touched(made, job, dumped + after)
+        forget(made, job)
+    found = made.look(latest=dumped)
+    told = [each.name for each in found.alarms]
+    lost = "job-graphs-lost" if every else "files-of-another-cluster"
+    assert told == ([] if after > 0 else [lost])
+    if after > 0:
+        assert "HA506" in [each.code for each in found.findings]
+        assert made.jobs[JOB] not in found.recovery.jobs
+
+
+@pytest.mark.parametrize("late", [True, False])
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_the_first_checkpoints_of_a_job_without_a_counter_may_come_later(
+    cluster: str, late: bool
+) -> None:
+    made = running(cluster)
+    newest = made.ids(JOB)[-1]
+    dumped = max(modified for _, modified in made.files.values()) + 120
+    touched(made, JOB, dumped + (5.0 if late else -60.0))
+    pointers_gone(made)
+    made.remove(made.job_place(JOB))
+    found = made.look(latest=dumped)
+    assert [each.name for each in found.alarms] == ([] if late else ["checkpoints-lost"])
+    assert outcome(found, made) == (("restored", newest) if late else ("from-scratch", None))
+
+
+@pytest.mark.parametrize("written", [True, False])
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_a_job_of_which_everything_went_ended_where_the_leader_went_on(
+    cluster: str, written: bool
+) -> None:
+    """No result is kept by default. What another job wrote after the dump tells of the leader."""
+    made = running(cluster)
+    dumped = max(modified for _, modified in made.files.values()) + 30
+    for name in (made.graph(JOB), *(made.checkpoint(JOB, each) for each in made.ids(JOB))):
+        del made.files[made.file(name)]
+    for name in [each for each in made.files if f"{made.jobs[JOB]}/chk-" in each]:
+        del made.files[name]
+    other = f"checkpoints/{made.jobs['inlined']}/chk-{made.ids('inlined')[-1]}/_metadata"
+    made.files[other] = (made.files[other][0], dumped + (5.0 if written else -5.0))
+    found = made.look(latest=dumped)
+    assert ("HA201" in [each.code for each in found.alarms]) == (not written)
+    assert (found.recovery.jobmanager == "starts") == written
+    if written:
+        assert outcome(found, made) == ("cleaned-up", None)

@@ -193,7 +193,8 @@ def _all_lost(facts: Facts, lost: list[JobView]) -> Iterator[Finding]:
                               for file in cluster.loose_of(job_id, graphs=True)]  # fmt: skip
     if not cluster.stored_jobs:
         ended = {job.job_id for job in cluster.jobs.values() if job.clean or job.dirty}
-        files = [file for file in cluster.loose if file.job_id and file.job_id not in ended]
+        files = [file for file in cluster.loose
+                 if file.job_id and file.job_id not in ended and not file.later]  # fmt: skip
         ids = list(dict.fromkeys(file.job_id for file in files if file.job_id))
     if not ids:
         return

@@ -28,10 +28,13 @@ def loose_files(facts: Facts) -> Iterator[Finding]:
     orphans: list[LooseFile] = []
     half: list[LooseFile] = []
     foreign: list[LooseFile] = []
+    later: list[LooseFile] = []
     known = {job.job_id for job in cluster.jobs.values()}
     explained = not cluster.stored_jobs  # all of them are lost, which is said elsewhere
     for file in cluster.loose:
-        if file.error:
+        if file.later:
+            later.append(file)
+        elif file.error:
             (half if _within(facts, file, _UNDER_WAY) else orphans).append(file)
         elif file.job_id in known:
             job = cluster.jobs[file.job_id or ""]
@@ -49,6 +52,17 @@ def loose_files(facts: Facts) -> Iterator[Finding]:
             "a checkpoint was being added when the process died: the file comes first, then the "
             "pointer; harmless",
             safe="leave it until the cluster runs again", unsafe="point to it",
+        )  # fmt: skip
+    if later:
+        jobs = list(dict.fromkeys(file.job_id for file in later if file.job_id))
+        yield Finding(
+            "dump-of-two-moments", "info", (24, 3),
+            (*(file.object for file in later), *(Object("job", job) for job in jobs)),
+            f"{several(len(jobs), 'job')} came after the store was dumped",
+            tuple(_described(facts, file) for file in later[:3]),
+            "a leader went on between the dumps of store and storage",
+            safe="stop the JobManagers, or look at the living cluster, to see one moment",
+            unsafe="take the files for garbage",
         )  # fmt: skip
     if orphans:
         yield Finding(
