@@ -75,6 +75,25 @@ def closed_session(run: RunBundle) -> None:
     assert not [event for event in after if event.monotonic > faults[-1].monotonic]
 
 
+def cut_off_publishing(run: RunBundle) -> None:
+    """It publishes with the lock that its revocation waits for, and ends by its own error."""
+    (unaware,), (end,) = (noted(run, what) for what in ("unaware", "end"))
+    threads = {each["does"]: " ".join(each["frames"]) for each in noted(run, "thread")}
+    holds, waits = threads["holds the lock"], threads["waits for the lock"]
+    assert "DefaultLeaderElectionService" in holds and "confirmLeadershipAsync" in holds
+    assert "ZooKeeperLeaderElectionDriver.publishLeaderInformation" in holds
+    assert "DefaultLeaderElectionService" in waits and "onRevokeLeadership" in waits
+    assert 10 < end["seconds_after_the_next_was_granted"] < 120 and end["status"] != 0
+    faults = [e for e in run.event_list() if e.kind is EventKind.FAULT]
+    cut = [e for e in faults if e.facts["verb"] == "partition"][-1]
+    later = [
+        event.kind
+        for event in run.event_list()
+        if event.process == unaware["process"] and event.monotonic > cut.monotonic
+    ]
+    assert EventKind.LEADERSHIP_REVOKED not in later
+
+
 def standby_rest(run: RunBundle) -> None:
     answers = {(a["role"], a["path"]): a for a in noted(run, "rest")}
     leader, standby = (answers[role, "/v1/jobs/overview"] for role in ("leader", "standby"))
@@ -204,8 +223,8 @@ def upgrade_refused(run: RunBundle) -> None:
 SHOWN: dict[str, Callable[[RunBundle], None]] = {
     each.__name__.replace("_", "-"): each
     for each in (
-        crash_zookeeper, crash_kubernetes, deposed_writes, closed_session, standby_rest,
-        half_submission,
+        crash_zookeeper, crash_kubernetes, deposed_writes, closed_session, cut_off_publishing,
+        standby_rest, half_submission,
         damaged_checkpoint, stale_result, cut_off_zookeeper, cut_off_kubernetes, standby_requests,
         failover_signals, upgrade_kubernetes, upgrade_refused,
     )

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from hawork.backends.zookeeper.client import ZooKeeperClient
@@ -46,6 +47,9 @@ MOST_BYTES = 100_000
 _SETTLED = 5.0
 _TRIES = 5
 _CLOSINGS = 40
+_CUTS = 12
+_RESTORING = " Restoring job "
+"""What a leader logs when it goes on with a job; the job's own address is published after that."""
 _UNAWARE = 8.0
 """Seconds after which a leader that was not revoked has not heard of it: others do within one."""
 _AT_ONCE = 0.0005
@@ -202,6 +206,69 @@ def _ended_at(lab: FlinkCluster, name: str) -> float:
     )[-1]
 
 
+def cut_off_publishing(place: Path, target: Path) -> None:
+    """A new leader is cut off before the job's address is published, and is not revoked."""
+    with cluster_of(place, "zookeeper") as lab:
+        running_job(lab)
+        old, cut, granted, cuts = _held(lab)
+        new = str(granted.process)
+        note(lab, "unaware", process=old, cuts=cuts, next_leader=new,
+              seconds_after_the_next_was_granted=_UNAWARE)  # fmt: skip
+        os.kill(lab.processes[old].pid, signal.SIGQUIT)  # Java prints its threads
+        for what, call in (("holds the lock", "confirmLeadershipAsync"),
+                           ("waits for the lock", "onRevokeLeadership")):  # fmt: skip
+            frames = eventually(partial(_frames_of, lab, old, call))
+            note(lab, "thread", process=old, does=what, frames=frames)
+        status, body = rest_answer(lab, old, "/v1/jobs/overview")
+        note(lab, "rest", process=old, status=status, body=body)
+        _wait_for_end(lab, old)
+        ended = _ended_at(lab, old)
+        note(lab, "end", process=old, words=lab.last_words(old), status=lab.processes[old].status,
+              seconds_after_the_cut=round(ended - cut.monotonic, 1),
+              seconds_after_the_next_was_granted=round(ended - granted.monotonic, 1))  # fmt: skip
+        lab.heal()
+        lab.export_bundle(target)
+
+
+def _held(lab: FlinkCluster) -> tuple[str, Event, Event, int]:
+    """A leader that is not revoked, the cut, the grant of the next one, and how many were cut."""
+    for cuts in range(1, _CUTS + 1):
+        killed = lab.kill("leader")
+        (name,) = {"jm-1", "jm-2"} - {killed.facts["target"]}
+        known = log_of(lab, name).count(_RESTORING)
+        restores = partial(_says_more, lab, name, known)
+        eventually(restores, timeout=LONG, interval=_AT_ONCE)
+        cut = lab.partition(name, how="blackhole")
+        lab.restart(killed.facts["target"])
+        granted = lab.wait_for_event(
+            "leadership.granted", killed.facts["target"], after=cut, timeout=LONG
+        ).wait()
+        try:
+            lab.wait_for_event("leadership.revoked", name, after=cut, timeout=_UNAWARE).wait()
+        except LabError:
+            return name, cut, granted, cuts
+        lab.heal()
+        completed = lab.wait_for_event("checkpoint.completed", after=granted, timeout=LONG)
+        completed.wait()
+    raise LabError(f"in {_CUTS} tries each leader was revoked: make it again")
+
+
+def _says_more(lab: FlinkCluster, name: str, known: int) -> bool:
+    return log_of(lab, name).count(_RESTORING) > known
+
+
+def _frames_of(lab: FlinkCluster, name: str, call: str) -> list[str]:
+    """The calls of Flink's in the thread that is in ``call``, the innermost first."""
+    dumps = log_of(lab, name).rpartition("Full thread dump")[2].split("\n\n")
+    stacks = (re.findall(r"^\tat (\S+)\(", dump, re.MULTILINE) for dump in dumps)
+    for stack in stacks:
+        if any(call in each for each in stack):
+            return [
+                ".".join(each.split(".")[-2:]) for each in stack if "flink.runtime.leader" in each
+            ]
+    return []
+
+
 def half_submission(place: Path, target: Path) -> None:
     """The leader dies between the file of a job graph and the pointer to it."""
     for number in range(_TRIES):
@@ -312,8 +379,8 @@ def standby_requests(place: Path, target: Path) -> None:
 SCENARIOS: Mapping[str, Callable[[Path, Path], None]] = {
     each.__name__.replace("_", "-"): each
     for each in (
-        crash_zookeeper, crash_kubernetes, deposed_writes, closed_session, standby_rest,
-        half_submission,
+        crash_zookeeper, crash_kubernetes, deposed_writes, closed_session, cut_off_publishing,
+        standby_rest, half_submission,
         damaged_checkpoint, stale_result, cut_off_zookeeper, cut_off_kubernetes, standby_requests,
         failover_signals, upgrade_kubernetes, upgrade_refused,
     )

@@ -26,6 +26,7 @@ RECORDED: Mapping[str, str] = {
     "crash-kubernetes": "the leader is killed, with Flink's default timeouts, on Kubernetes",
     "deposed-writes": "a deposed leader completes a checkpoint, and publishes its address again",
     "closed-session": "the leader's session is closed by hand, and the leader does not hear of it",
+    "cut-off-publishing": "the leader is cut off while it publishes, and is not revoked",
     "standby-rest": "a standby is asked over REST, before and while there is no leader",
     "half-submission": "a leader dies between the file of a job graph and the pointer to it",
     "damaged-checkpoint": "the newest checkpoint's file is damaged, and the leader is killed",
