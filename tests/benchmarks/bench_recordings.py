@@ -12,7 +12,9 @@ from tests.benchmarks.figures import Table
 from tests.recorded_facts import SHOWN, opened
 
 
-@pytest.mark.parametrize("name", ["standby-rest", "half-submission", "crash-kubernetes", "cut-off-publishing"])
+@pytest.mark.parametrize(
+    "name", ["standby-rest", "half-submission", "crash-kubernetes", "cut-off-publishing"]
+)
 def test_a_recording_made_anew(name: str, tmp_path: Path) -> None:
     began = time.monotonic()
     record(name, tmp_path / f"{name}.zip")
