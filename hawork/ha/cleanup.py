@@ -110,8 +110,11 @@ class JobCleanup:
         self._steps = steps
         self._set_aside = set_aside
 
-    def run(self, result: JobResult) -> None:
+    def run(self, result: JobResult, submission: str | None = None) -> None:
         """Remove everything of a job whose result is dirty, then mark the result clean.
+
+        ``submission`` is the digest of what it came of, or else read from its job graph, which may
+        be damaged.
 
         To be repeated after any error but ``LeadershipLostError``; what is done is done. Without
         a dirty result nothing is removed: the job was cleaned up, and its id may be that of
@@ -119,7 +122,7 @@ class JobCleanup:
         """
         if not self._job_results.has_dirty(result.job_id):
             return
-        submission = self._submission(result.job_id)
+        submission = submission or self._submission(result.job_id)
         with contextlib.suppress(StoreUnavailableError):
             # They may only fit once the job's other files are gone; the decision is kept till then.
             self._job_results.remember(result.job_id, submission)

@@ -67,8 +67,8 @@ def deliberate_defects() -> Mapping[str, Defect]:
         "c": Defect(
             SUSPECTS["c"],
             f"{cleanup}.run",
-            "        submission = self._submission(result.job_id)\n",
-            "        submission = self._submission(result.job_id)\n"
+            "        submission = submission or self._submission(result.job_id)\n",
+            "        submission = submission or self._submission(result.job_id)\n"
             "        self._job_results.remember(result.job_id, submission)\n"
             "        self._job_results.mark_clean(result.job_id)\n",
         ),

@@ -259,7 +259,7 @@ class Dispatcher:
         job.show_end(status)
         self._remember(_details_of(job) if decided == result else JobDetails.of_result(decided))
         self._ran(job.graph)
-        self._spawn(self._clean_up(decided))
+        self._spawn(self._clean_up(decided, job.graph.submission))
 
     def _ran(self, graph: JobGraph) -> None:
         """Whatever was going to run this job does not: a graph that was read is an old one now."""
@@ -295,31 +295,33 @@ class Dispatcher:
                 )
                 await asyncio.sleep(pause.next())
 
-    async def _clean_up(self, result: JobResult) -> None:
+    async def _clean_up(self, result: JobResult, submission: str | None = None) -> None:
         """One try now; the others later, as ``cleanup-strategy`` says.
 
-        One cleanup at a time for a job: when it is done, the id is free for another job.
+        One cleanup at a time for a job: when it is done, the id is free for another job. The
+        ``submission`` that it came of is known where it has run.
         """
         if result.job_id in self._cleaning:
             return  # a takeover is repeated, and its first half left a retry behind
         self._cleaning.add(result.job_id)
-        if await self._try_to_clean_up(result):
+        if await self._try_to_clean_up(result, submission):
             self._cleaning.discard(result.job_id)
         else:
-            self._spawn(self._clean_up_later(result))
+            self._spawn(self._clean_up_later(result, submission))
 
-    async def _clean_up_later(self, result: JobResult) -> None:
+    async def _clean_up_later(self, result: JobResult, submission: str | None) -> None:
         attempt = 1
         while (delay := self._strategy.delay_before(attempt)) is not None:
             await asyncio.sleep(delay)
-            if await self._try_to_clean_up(result):
+            if await self._try_to_clean_up(result, submission):
                 break
             attempt += 1
         self._cleaning.discard(result.job_id)
 
-    async def _try_to_clean_up(self, result: JobResult) -> bool:
+    async def _try_to_clean_up(self, result: JobResult, submission: str | None) -> bool:
+        cleanup = self._term.stores.cleanup
         try:
-            await self._term.run_io(lambda: self._term.stores.cleanup.run(result))
+            await self._term.run_io(lambda: cleanup.run(result, submission))
         except LeadershipLostError:
             raise
         except Exception as error:  # noqa: BLE001 - it costs nothing but this job's cleanup

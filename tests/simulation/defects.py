@@ -43,8 +43,8 @@ DEFECTS = (
            "        self._job_results.remember(result.job_id, submission)\n",
            "            pass\n        self.remove(result.job_id)\n"),
     Defect("a result is clean before the job is removed", f"{_CLEANUP}.run",
-           "        submission = self._submission(result.job_id)\n",
-           "        submission = self._submission(result.job_id)\n"
+           "        submission = submission or self._submission(result.job_id)\n",
+           "        submission = submission or self._submission(result.job_id)\n"
            "        self._job_results.remember(result.job_id, submission)\n"
            "        self._job_results.mark_clean(result.job_id)\n"),
     Defect("the counter is forgotten", f"{_CLEANUP}.remove",
@@ -115,7 +115,8 @@ DEFECTS = (
            "                await asyncio.sleep(pause.next())\n",
            "                return result\n"),
     Defect("a cleanup that failed is not tried again", f"{_DISPATCHER}._clean_up",
-           "            self._spawn(self._clean_up_later(result))\n", "            pass\n"),
+           "            self._spawn(self._clean_up_later(result, submission))\n",
+           "            pass\n"),
     Defect("output is committed before the checkpoint is stored", f"{_COORDINATOR}._complete",
            "        try:\n            await self._run_io",
            "        self._send({\"type\": \"notify_complete\", "

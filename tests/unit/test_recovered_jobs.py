@@ -18,6 +18,7 @@ from hawork.core.jobs import JobStatus
 from hawork.core.types import JobID
 from hawork.ha.pointer_store import RESULTS
 from hawork.runtime import dispatcher
+from hawork.runtime.dispatcher import Dispatcher
 from tests.unit.stores_setup import JOB, World
 from tests.unit.test_dispatcher import ARTIFACT, Stage, io, play, submission
 
@@ -124,6 +125,27 @@ def test_a_job_that_is_cleaned_up_while_it_is_submitted_again_does_not_run_again
         assert stage.stored() == []
 
     play(io, story, world)
+
+
+def test_a_job_whose_graph_is_damaged_while_it_runs_is_known_by_its_submission(
+    io: ThreadPoolExecutor,
+) -> None:
+    """Its client, which had got no answer, was told for ever that the job id is another's."""
+    world = World()
+    remember = {"hawork.job-result-store.expiration-time": "6 h"}
+
+    async def story() -> None:
+        stage = Stage(world, Dispatcher(world.term(io, **remember)))
+        await stage.dispatcher.submit(submission(), ARTIFACT)
+        (path,) = (p for p in world.files.files if "submittedJobGraph" in p)
+        world.damage(path)
+        await stage.dispatcher.cancel(JOB)
+        while world.files.files or world.pointers(RESULTS):
+            await asyncio.sleep(0.01)
+        assert await stage.dispatcher.submit(submission(submitted_at=2), ARTIFACT) == JOB
+        await stage.dispatcher.close()
+
+    asyncio.run(asyncio.wait_for(story(), 20.0))
 
 
 def test_nothing_is_stored_beside_a_job_that_cannot_be_read(io: ThreadPoolExecutor) -> None:
