@@ -86,6 +86,8 @@ class StoredPointer:
     marked: bool = False
     """Marked for deletion: the marker is set, or the znode has no ``locks`` child."""
     file: PointedFile | None = None
+    moment: Literal["of its files", "before its files", "after its files"] = "of its files"
+    """When the pointer was looked at: a leader may have gone on in between (``moments``)."""
 
 
 @dataclass(slots=True)
@@ -113,8 +115,6 @@ class Checkpoint(StoredPointer):
     metadata_differs: str = ""
     only_in_metadata: list[str] = field(default_factory=list)
     """Files of state that ``_metadata`` names and the file in storageDir does not."""
-    moment: Literal["of its files", "before its files", "after its files"] = "of its files"
-    """When the pointer was looked at: a leader may have gone on in between (``moments``)."""
 
     @property
     def whole(self) -> bool:

@@ -16,6 +16,10 @@ __all__ = ["files_are_missing", "is_led", "mark_later", "mark_moments", "mark_te
 
 _UNDER_WAY: Final = 2.0
 """Seconds from a checkpoint's file to its pointer, and for the clocks of those who wrote them."""
+_APART: Final = 120.0
+"""Seconds by which a storage is copied before its store, or both are not of one incident."""
+_SECOND: Final = 1.0
+"""Kubernetes tells when an object was made to the second."""
 
 
 def mark_moments(cluster: Cluster) -> None:
@@ -27,7 +31,9 @@ def mark_moments(cluster: Cluster) -> None:
     numbered = {job.job_id: _numbered(job) for job in cluster.jobs.values() if not job.ended}
     running = [job for job in cluster.jobs.values() if not job.ended]
     went_on = any(_went_on(cluster, job, numbered[job.job_id]) for job in running)
+    newest = max((file.modified or 0.0 for file in cluster.files), default=0.0)
     for job in running:
+        _mark_later_than(cluster, job, newest)
         if pointers := numbered[job.job_id]:
             _of_job(cluster, job, pointers, went_on=went_on)
         elif known := _known(cluster, job):
@@ -64,6 +70,25 @@ def _mark_end(cluster: Cluster, job: JobView) -> None:
     gone = [*job.graphs, *(each for each in job.checkpoints if each.checkpoint_id not in folders)]
     if any(each.file is not None and each.file.missing for each in gone):
         _end(job)
+
+
+def _mark_later_than(cluster: Cluster, job: JobView, newest: float) -> None:
+    """Pointers that came after the newest file of all: the storage was copied before the store.
+
+    Not by more than a minute or two: a storage may have been put back to what it was before. A
+    znode says when it was made; of a key in a ConfigMap the job's own is not older than its job.
+    """
+    folders = _folders(cluster, job)
+    place = None if job.place is None else job.place.name
+    of_map = next((each.created for each in cluster.maps if each.name == place), None)
+    for stored in (*job.graphs, *job.checkpoints):
+        born = stored.entry.created
+        if stored.entry.place == "kubernetes":
+            born = None if of_map is None else of_map + _SECOND
+        gone = stored.file is not None and stored.file.missing
+        there = isinstance(stored, Checkpoint) and stored.checkpoint_id in folders
+        if gone and not there and born is not None and 0 < born - newest <= _APART:
+            stored.moment = "after its files"
 
 
 def _end(job: JobView) -> None:

@@ -273,6 +273,8 @@ class _Machine:
         if fate == "fatal":
             if graph.fault != "not-base64":
                 self._block(f"the pointer of a {what} cannot be read", place, job.job_id, False)
+        elif graph.moment != "of its files":
+            pass  # its file came when the storage had been copied
         elif graph.file is not None and graph.file.missing:
             self._block(f"the file of a {what} is missing", place, job.job_id, False)
         elif graph.file is not None and graph.file.error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime
 from pathlib import Path
 
 import pytest
@@ -294,3 +295,33 @@ def test_a_job_of_which_everything_went_ended_where_the_leader_went_on(
     assert (found.recovery.jobmanager == "starts") == written
     if written:
         assert outcome(found, made) == ("cleaned-up", None)
+
+
+@pytest.mark.parametrize("before", [30.0, 600.0])
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_a_job_that_came_after_the_storage_was_copied_lacks_no_files(
+    cluster: str, before: float
+) -> None:
+    """Long before, the storage may have been put back to what it was: then they are missing."""
+    made = running(cluster)
+    names = [made.graph(JOB), *(made.checkpoint(JOB, each) for each in made.ids(JOB))]
+    for name in names:
+        del made.files[made.file(name)]
+    for name in [each for each in made.files if f"{made.jobs[JOB]}/" in each]:
+        del made.files[name]
+    came = max(modified for _, modified in made.files.values()) + before
+    if made.backend == "kubernetes":
+        when = datetime.datetime.fromtimestamp(came, datetime.UTC)
+        metadata = made.store[made.job_map(JOB)]["metadata"]
+        metadata["creationTimestamp"] = f"{when:%Y-%m-%dT%H:%M:%SZ}"
+        made.record(renewTime=f"{when:%Y-%m-%dT%H:%M:%S.%fZ}")
+    else:
+        for name in names:
+            made.store[name[1]] = {**made.store[name[1]], "ctime": int(came * 1000)}
+    found = made.look(latest=came + 5)
+    codes = {each.code for each in found.alarms}
+    assert codes == (set() if before < 60 else {"HA101", "HA201"})
+    newest = made.ids(JOB)[-1]
+    assert outcome(found, made) == (
+        ("restored", newest) if before < 60 else ("not-recovered", None)
+    )

@@ -338,6 +338,17 @@ def moments(facts: Facts) -> Iterator[Finding]:
     """Were store and storage dumped one after the other, while a JobManager went on?"""
     for job in facts.cluster.jobs.values():
         apart = [each for each in job.checkpoints if each.moment != "of its files"]
+        graphs = [each for each in job.graphs if each.moment != "of its files"]
+        if graphs:
+            yield Finding(
+                "dump-of-two-moments", "info", (3, 24),
+                (*(each.entry.object for each in graphs), job.object),
+                f"job {job.job_id} was submitted after the storage was copied",
+                ("its pointer is younger than every file",),
+                "a storage that was copied before its store was dumped",
+                safe="stop the JobManagers, or look at the living cluster, to see one moment",
+                unsafe="remove pointers because of it", job_id=job.job_id,
+            )  # fmt: skip
         if job.ended:
             places = (*(each.entry.object for each in (*job.graphs, *job.checkpoints)), job.object)
             yield Finding(

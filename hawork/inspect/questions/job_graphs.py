@@ -32,6 +32,8 @@ def graph_files(facts: Facts) -> Iterator[Finding]:
             file = graph.file
             if file is None or not facts.leads(graph) or not file.looked or job.ended:
                 continue
+            if graph.moment != "of its files":
+                continue
             assert graph.pointer is not None
             what = "execution plan" if graph.plan else "job graph"
             wanted, inside = graph.pointer.size, graph.content
