@@ -27,6 +27,7 @@ LONGER_FILES: dict[str, str] = {}
 """A file beyond that, and the reason: a class lives in one file, a file is one idea."""
 
 IMPORT_BY_NAME = {
+    "hawork/core/whole_imports.py": "packages whose names stand in our code",
     "hawork/__init__.py": "its public names, when they are first used",
     "hawork/backends/registry.py": "the backend of a high-availability.type, from its own table",
     "hawork/cli/main.py": "the module of a command, from its own table",

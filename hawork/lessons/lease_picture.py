@@ -8,6 +8,7 @@ import io
 
 from hawork.core.calls import checked
 from hawork.core.errors import LabError
+from hawork.core.whole_imports import import_whole
 from hawork.story.picture import BLUE, DPI, GREEN, GREY, INK, VERMILION, WIDTH, YELLOW
 
 __all__ = ["LeasePicture", "draw_lease"]
@@ -64,6 +65,7 @@ class LeasePicture:
 
     def _png(self) -> bytes:
         """On a transparent ground, in a grey that can be read on a light page and on a dark one."""
+        import_whole("matplotlib.backends.backend_agg", "matplotlib.figure")
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 

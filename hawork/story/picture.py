@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hawork.core.printable import printable
+from hawork.core.whole_imports import import_whole
 from hawork.story.beliefs import BELIEF_LANE, CLIENT_LANE, HOLDER_LANE, STALE
 from hawork.story.display import clock_time
 from hawork.story.segments import (
@@ -94,6 +95,7 @@ _AT_THE_END = 0.83
 
 def as_png(timeline: Lanes) -> bytes:
     """The picture. ``ImportError`` when matplotlib is not installed."""
+    import_whole("matplotlib.backends.backend_agg", "matplotlib.figure")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -30,6 +30,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from hawork.core.events import Event, EventKind
+from hawork.core.whole_imports import import_whole
 from hawork.story.display import html_table
 from hawork.story.picture import DPI, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, WIDTH
 from hawork.story.segments import Takeover
@@ -228,6 +229,7 @@ def _seconds(value: float) -> str:
 
 def as_png(rows: Sequence[JobRecovery]) -> bytes:
     """One bar per row, a piece per phase. ``ImportError`` when matplotlib is not installed."""
+    import_whole("matplotlib.backends.backend_agg", "matplotlib.figure")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
