@@ -112,10 +112,10 @@ class CheckpointCoordinator:
         self._retry_pause = RetryPause()
         self._last_wanted = False
         self._closed = False
-        self.stored: int | None = None
-        """The newest checkpoint that was stored."""
+        self.untold: int | None = None
+        """The checkpoint that is stored and that the subtasks have not been told of."""
         self.in_doubt = False
-        """Whether a newer one may be stored, too."""
+        """Whether another one may be stored of which they have not been told."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -251,7 +251,7 @@ class CheckpointCoordinator:
                 self._drop(pending, in_words(error))
                 self._go_on_after(error, f"checkpoint {pending.checkpoint_id} cannot be stored")
             return
-        self.stored, self.in_doubt = checkpoint.checkpoint_id, False
+        self.untold, self.in_doubt = checkpoint.checkpoint_id, False
         if self._closed:
             return
         duration = round((self._clock.monotonic() - pending.started) * 1000)
@@ -287,6 +287,7 @@ class CheckpointCoordinator:
         if self._closed:
             return
         self._send({"type": "notify_complete", "checkpoint_id": checkpoint.checkpoint_id})
+        self.untold = None
         self._completed(checkpoint)
         self._retry_pause.over()
         self._last_wanted = self._last_wanted and not checkpoint.finished

@@ -261,8 +261,8 @@ class JobMaster:
             # The end is not durable yet: a next leader may restore what a checkpoint names.
             coordinator.close()
             await coordinator.drained()
-            if coordinator.stored is not None:
-                attempt.command({"type": "notify_complete", "checkpoint_id": coordinator.stored})
+            if (untold := coordinator.untold) is not None:
+                attempt.command({"type": "notify_complete", "checkpoint_id": untold})
             discard = not coordinator.in_doubt
         await self._end_attempt(attempt, coordinator, discard=discard)
         return end
