@@ -5,12 +5,20 @@ The names below are imported when they are first used, so that ``import hawork``
 
 from __future__ import annotations
 
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - a clone can be imported by any Python
+    raise (SystemExit if sys.argv[:1] == ["-m"] else ImportError)(
+        "hawork needs Python 3.11 or later, and this is "
+        f"{'.'.join(map(str, sys.version_info[:3]))} ({sys.executable}): use another Python, or in "
+        "a notebook another kernel"
+    )
+
 from hawork.core import library_path as _library_path
 
 _library_path.guard()  # before anything else is imported
 
 import importlib
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

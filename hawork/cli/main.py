@@ -145,21 +145,28 @@ def _not_installed(module: str) -> str:
     """What to install for a module that is missing: the package that hawork asks for."""
     name = module.partition(".")[0]
     package, extra = next(
-        ((needed[0], extra) for extra, needed in _MODULES_OF.items() if name in needed),
+        (
+            (name if name in _NAMED_ALIKE else needed[0], extra)
+            for extra, needed in _MODULES_OF.items()
+            if name in needed
+        ),
         (name, "lab"),
     )
     if name == "hawork":
         return f"module {module} is not there: install hawork again"
-    return f"package {package} is not installed: run \"pip install 'hawork[{extra}]'\""
+    asked = f"'hawork[{extra}]'" if extra else "hawork"
+    return f'package {package} is not installed: run "pip install {asked}"'
 
 
 _MODULES_OF = {
+    "": ("PyYAML", "yaml", "psutil", "tornado"),
     "kubernetes": ("kubernetes", "urllib3", "google", "oauthlib", "requests", "websocket"),
     "zookeeper": ("kazoo",),
     "flink": ("apache-flink-libraries", "pyflink", "py4j"),
     "storage": ("fsspec",),
 }
 """By the extra that brings it: a package, and the modules that come with it."""
+_NAMED_ALIKE = ("psutil", "tornado")
 
 
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:

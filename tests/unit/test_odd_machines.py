@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+import hawork
 from hawork.backends.embedded.directory import file_system_of
 from hawork.cli import doctor, lab
 from hawork.cli.doctor import java, service, system
@@ -173,11 +174,14 @@ def test_java_may_say_more_than_its_version(
         ("kazoo.client", "zookeeper"),
         ("py4j.java_gateway", "flink"),
         ("pandas", "lab"),
+        ("yaml", ""),
+        ("tornado.web", ""),
     ],
 )
 def test_a_missing_module_names_the_package_to_install(module: str, package: str) -> None:
     said = sentence_of(ModuleNotFoundError(f"No module named {module!r}", name=module))
-    assert f"pip install 'hawork[{package}]'" in said
+    assert (f"pip install 'hawork[{package}]'" if package else 'run "pip install hawork"') in said
+    assert module != "yaml" or said.startswith("package PyYAML is not installed")
     assert module != "urllib3" or said.startswith("package kubernetes is not installed")
 
 
@@ -331,3 +335,14 @@ def test_limits_of_a_container_are_told(monkeypatch: pytest.MonkeyPatch) -> None
         assert (check().ok, check().needed, check().found) == (False, False, found)
     monkeypatch.setattr("resource.getrlimit", lambda _: (-1, -1))
     assert doctor.open_files().found == "no limit"
+
+
+def test_an_older_python_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clone is imported by whatever Python there is; of 3.10 it had been an AttributeError."""
+    monkeypatch.setattr(sys, "version_info", (3, 10, 13, "final", 0))
+    source = Path(hawork.__file__).read_text()
+    said = r"^hawork needs Python 3\.11 or later, and this is 3\.10\.13 \(.*\): use another Python"
+    for first, error in (("-m", SystemExit), ("/a/script.py", ImportError)):
+        monkeypatch.setattr(sys, "argv", [first])
+        with pytest.raises(error, match=said):
+            exec(compile(source, "hawork", "exec"), {"__name__": "hawork"})

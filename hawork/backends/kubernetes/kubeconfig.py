@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from hawork.core.user_files import is_file
+from hawork.core.user_files import absolute, is_file
 from hawork.ha import core_schema
 
 _SHOWN = 80  # characters of an address that is none
@@ -247,7 +247,7 @@ def _entry(
                 found = each.get(kind) or {}
                 if not isinstance(found, Mapping):
                     raise KubeconfigError(f"{kind} {name!r} of {path} holds no mapping")
-                return found, str(Path(path).absolute().parent)
+                return found, str(absolute(path).parent)
     return None
 
 
