@@ -367,6 +367,8 @@ class Cluster:
     """When the store was looked at, at the earliest: storageDir is dumped before or after it."""
     store_read: float | None = None
     """When the store was read, or its dump was written: at the latest."""
+    original_times: bool = False
+    """Whether the files' times are those at which they were written (``moments``)."""
     moment: Moment = field(default_factory=Moment)
     live: bool = False
     versions: FlinkVersions = field(default_factory=FlinkVersions)

@@ -32,7 +32,7 @@ from hawork.inspect.job_graph_json import read_job_graph
 from hawork.inspect.job_graphs import JobGraphFacts
 from hawork.inspect.lost_jobs import find_lost_jobs
 from hawork.inspect.metadata import decode_metadata
-from hawork.inspect.moments import mark_later, mark_moments
+from hawork.inspect.moments import mark_later, mark_moments, times_are_original
 from hawork.inspect.own import follow_own
 from hawork.inspect.results import decode_result
 from hawork.inspect.storage import SilentStorageError, archive_in
@@ -92,6 +92,7 @@ def follow(cluster: Cluster, progress: Progress | None = None) -> None:
     _results(cluster, files, folders)
     _loose(cluster, files, folders)
     cluster.checkpoint_folders = _checkpoint_folders(cluster, files)
+    cluster.original_times = times_are_original(cluster)
     mark_later(cluster)
     find_lost_jobs(cluster)
     for loose in cluster.loose:

@@ -12,14 +12,44 @@ from typing import Final
 
 from hawork.inspect.cluster import Checkpoint, Cluster, JobView, LooseFile
 
-__all__ = ["files_are_missing", "is_led", "mark_later", "mark_moments", "mark_tears"]
+__all__ = [
+    "files_are_missing",
+    "is_led",
+    "mark_later",
+    "mark_moments",
+    "mark_tears",
+    "times_are_original",
+]
 
 _UNDER_WAY: Final = 2.0
 """Seconds from a checkpoint's file to its pointer, and for the clocks of those who wrote them."""
 _APART: Final = 120.0
 """Seconds by which a storage is copied before its store, or both are not of one incident."""
+_ORIGINAL: Final = 60.0
+"""Seconds that a checkpoint's file is written after its completion, with the clocks' difference."""
 _SECOND: Final = 1.0
 """Kubernetes tells when an object was made to the second."""
+
+
+def times_are_original(cluster: Cluster) -> bool:
+    """Whether the times of the files may be compared with that of the store.
+
+    A checkpoint says itself when it was completed. A copy that is not told to keep them ('cp -r')
+    gives all files its own time, and each would seem to have come after the store was dumped.
+    """
+    files = cluster.files
+    if files is None:
+        return False
+    named = [(each.file.name, each.content) for job in cluster.jobs.values()
+             for each in job.checkpoints if each.file is not None]  # fmt: skip
+    named += [(loose.name, loose.content) for loose in cluster.loose]
+    apart = [
+        abs(file.modified - content.completion_timestamp / 1000)
+        for name, content in named
+        if content is not None and (file := files.get(name)) is not None
+        and file.modified is not None
+    ]  # fmt: skip
+    return all(each <= _ORIGINAL for each in apart) if apart else cluster.live
 
 
 def mark_moments(cluster: Cluster) -> None:
@@ -78,6 +108,8 @@ def _mark_later_than(cluster: Cluster, job: JobView, newest: float) -> None:
     Not by more than a minute or two: a storage may have been put back to what it was before. A
     znode says when it was made; of a key in a ConfigMap the job's own is not older than its job.
     """
+    if not cluster.original_times:
+        return
     folders = _folders(cluster, job)
     place = None if job.place is None else job.place.name
     of_map = next((each.created for each in cluster.maps if each.name == place), None)
@@ -100,8 +132,10 @@ def _end(job: JobView) -> None:
 def _was_written_to(cluster: Cluster) -> bool:
     """Whether a leader certainly went on: a file of a job is younger than the store's dump."""
     read = cluster.store_read
-    return read is not None and any(
-        file.modified is not None and file.modified > read for file in cluster.files or ()
+    return (
+        read is not None
+        and cluster.original_times
+        and any(file.modified is not None and file.modified > read for file in cluster.files or ())
     )
 
 
@@ -158,7 +192,9 @@ def _has_just_come(cluster: Cluster, checkpoint: Checkpoint) -> bool:
 
 def _is_as_young(cluster: Cluster, time: float) -> bool:
     """Whether what was written then may have come while, or after, the store was dumped."""
-    return cluster.store_read is not None and time >= cluster.store_read - _UNDER_WAY
+    if cluster.store_read is None or not cluster.original_times:
+        return False
+    return time >= cluster.store_read - _UNDER_WAY
 
 
 def is_led(cluster: Cluster) -> bool:

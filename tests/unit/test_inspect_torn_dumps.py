@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 from ha_cases.made import LATEST, Made, clusters
-from test_inspect_faults import alarms, file, result
+from test_inspect_faults import (
+    alarms,
+    all_graphs_gone,
+    file,
+    foreign_files,
+    graph_file_missing,
+    job_place_gone,
+    result,
+)
 from test_inspect_leadership import led_on
 
 from hawork.inspect.archive import DirectoryStorage, UnionStorage
@@ -240,14 +248,14 @@ def touched(made: Made, job: str, moment: float) -> None:
 
 
 @pytest.mark.parametrize("every", [True, False])
-@pytest.mark.parametrize("after", [5.0, -60.0])
+@pytest.mark.parametrize("after", [5.0, -40.0])
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_a_job_that_came_after_the_store_was_dumped_is_not_anothers(
     cluster: str, after: float, every: bool
 ) -> None:
     """As of dumps of real Flink, store and storage seconds apart. Before it, it may be."""
     made = running(cluster)
-    dumped = max(modified for _, modified in made.files.values()) + 120
+    dumped = max(modified for _, modified in made.files.values()) + 20
     for job in ("inlined", "exclusive", "incremental") if every else (JOB,):
         touched(made, job, dumped + after)
         forget(made, job)
@@ -267,8 +275,8 @@ def test_the_first_checkpoints_of_a_job_without_a_counter_may_come_later(
 ) -> None:
     made = running(cluster)
     newest = made.ids(JOB)[-1]
-    dumped = max(modified for _, modified in made.files.values()) + 120
-    touched(made, JOB, dumped + (5.0 if late else -60.0))
+    dumped = max(modified for _, modified in made.files.values()) + 20
+    touched(made, JOB, dumped + (5.0 if late else -40.0))
     pointers_gone(made)
     made.remove(made.job_place(JOB))
     found = made.look(latest=dumped)
@@ -325,3 +333,17 @@ def test_a_job_that_came_after_the_storage_was_copied_lacks_no_files(
     assert outcome(found, made) == (
         ("restored", newest) if before < 60 else ("not-recovered", None)
     )
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_a_copy_that_gave_all_files_its_own_time_hides_no_loss(cluster: str) -> None:
+    """As 'cp -r' does: every file seems to have come after the store was dumped."""
+    for fault in (job_place_gone, all_graphs_gone, foreign_files, graph_file_missing):
+        made = running(cluster)
+        right = fault(made, JOB)
+        copied = max(modified for _, modified in made.files.values()) + 3600
+        made.files = {name: (content, copied) for name, (content, _) in made.files.items()}
+        found = made.look(latest=copied - 10)
+        told = {each.name for each in found.alarms}
+        assert {finding[0] for finding in right.findings} <= told, fault
+        assert found.recovery.jobmanager == right.jobmanager

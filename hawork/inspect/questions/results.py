@@ -95,7 +95,7 @@ def _is_under_way(facts: Facts, job: JobView, result: ResultFile) -> bool:
     """
     if job.checkpoints or not is_led(facts.cluster):
         return False
-    if result.modified is None or facts.now is None:
+    if result.modified is None or facts.now is None or not facts.cluster.original_times:
         return False
     return facts.now - result.modified < _CLEANING
 
