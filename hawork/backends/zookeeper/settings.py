@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
+import re
 import ssl
 from dataclasses import dataclass
 from typing import Any
@@ -107,6 +108,8 @@ def _server(quorum: str, server: str) -> str:
         host, port = server, str(_DEFAULT_PORT)
     if not host or any(c.isspace() for c in host):
         raise _bad_quorum(quorum, f"{server!r} is not a server")
+    if any(c in host for c in "${}<>"):
+        raise _bad_quorum(quorum, f"{host!r} is a placeholder that nothing has filled in")
     if any(c in host for c in "[]:") and not _is_ipv6(host):
         raise _bad_quorum(
             quorum, f"{server!r} is not a server; an IPv6 address stands in brackets: [::1]:2181"
@@ -237,6 +240,7 @@ def _tls(config: Configuration) -> ssl.SSLContext | None:
             options.ZK_SSL_CA_FILE, options.ZK_SSL_CERT_FILE, options.ZK_SSL_KEY_FILE,
             options.ZK_SSL_KEY_PASSWORD, options.ZK_SSL_VERIFY_HOSTNAME,
         )  # fmt: skip
+        _refuse_tls_of_java(config)
         return None
     authorities = _file(config, options.ZK_SSL_CA_FILE)
     try:
@@ -266,6 +270,26 @@ def _tls(config: Configuration) -> ssl.SSLContext | None:
                 f"{options.ZK_SSL_KEY_PASSWORD.key} if the key has a password"
             ) from None
     return context
+
+
+def _refuse_tls_of_java(config: Configuration) -> None:
+    """Flink speaks TLS to ZooKeeper when its JVM is told so: at that port we would wait for ever.
+
+    Source: ZooKeeper's ``ZKClientConfig.SECURE_CLIENT``; Flink has no option for it.
+    """
+    if config.contains(options.ZK_SSL_ENABLED):
+        return
+    for key, value in config.items():
+        if key.startswith("env.java.opts") and _SECURE.search(value):
+            raise ConfigurationError(
+                f"option {key} has -Dzookeeper.client.secure=true, by which Flink speaks TLS to "
+                f"ZooKeeper: set {options.ZK_SSL_ENABLED.key} to true and "
+                f"{options.ZK_SSL_CA_FILE.key} to a PEM file, or the first to false for a port "
+                "without TLS"
+            )
+
+
+_SECURE = re.compile(r"-Dzookeeper\.client\.secure=[\"']?true\b", re.IGNORECASE)
 
 
 def _file(config: Configuration, option: Option[str | None]) -> str | None:

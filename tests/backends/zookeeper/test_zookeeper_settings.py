@@ -75,6 +75,28 @@ def test_an_unbracketed_ipv6_address_is_told_how_to_be_written() -> None:
         settings(ZK_QUORUM="::1:2181")
 
 
+@pytest.mark.parametrize("quorum", ["${ZK_QUORUM}", "{{zk}}:2181", "<host>:2181", "a:1,$(ZK):2"])
+def test_a_placeholder_that_stayed_is_told(quorum: str) -> None:
+    """It had been looked up as the name of a server, for as long as a connection may take."""
+    with pytest.raises(ConfigurationError, match="is a placeholder that nothing has filled in"):
+        settings(ZK_QUORUM=quorum)
+
+
+def test_tls_that_only_flinks_jvm_is_told_of() -> None:
+    """There is no option of Flink's for it. We had waited at that port without TLS."""
+    told = {"env.java.opts.all": "-Xmx1g -Dzookeeper.client.secure=true -Dx=y"}
+    config = {options.ZK_QUORUM.key: "localhost:2182", **told}
+    with pytest.raises(
+        ConfigurationError, match=r"env\.java\.opts\.all has -Dzookeeper\.client\.s"
+    ):
+        ZooKeeperSettings.of(checked(config))
+    for enabled in (True, False):
+        found = ZooKeeperSettings.of(checked({**config, options.ZK_SSL_ENABLED.key: enabled}))
+        assert (found.tls is not None) == enabled
+    plain = {**config, "env.java.opts.all": "-Dzookeeper.client.secure=false"}
+    assert ZooKeeperSettings.of(checked(plain)).tls is None
+
+
 def test_what_kazoo_makes_of_an_ipv6_quorum() -> None:
     hosts, chroot = collect_hosts(settings(ZK_QUORUM="[::1]:2181,,[::2]/lab").quorum)
     assert (hosts, chroot) == ([("::1", 2181), ("::2", 2181)], "/lab")
