@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import BinaryIO, Final, NoReturn
 
 from hawork.core.errors import ConfigurationError, StoreUnavailableError
-from hawork.inspect import snappy
 from hawork.inspect.errors import UndecodableError
 from hawork.inspect.storage import LARGEST_FILE, Storage, archive_in
 from hawork.inspect.znodes import CONTAINER, DataTree, StoredNode, ZooKeeperTree
+from hawork.story import snappy
 
 __all__ = ["is_server_file", "read_zookeeper_data"]
 

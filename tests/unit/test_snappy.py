@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from hawork.inspect.snappy import unpacked
+from hawork.story.snappy import unpacked
 
 HEADER = b"\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01"
 PACKED = base64.b64decode(
