@@ -29,6 +29,8 @@ from hawork.testing import eventually
 
 SECONDS = 120  # for anything that a JVM does on a busy machine
 OPTIONS = {"execution.checkpointing.num-retained": "3"}
+DEAD = {"HA401"}
+"""What the addresses of a dead leader on Kubernetes are told as."""
 
 pytestmark = [pytest.mark.timeout(900)]
 
@@ -107,7 +109,7 @@ def test_a_lab_is_repaired_and_its_job_goes_on(
         lab.kill("jm-1")
         eventually(lambda: not is_led(lab), SECONDS)
         healthy = look(lab)
-        assert healthy.alarms == []
+        assert {each.code for each in healthy.alarms} <= DEAD
         damage(lab, healthy.cluster.jobs[job.job_id])
         broken = lasting(image(lab))
         for number in ("first", "second"):
@@ -116,7 +118,7 @@ def test_a_lab_is_repaired_and_its_job_goes_on(
                 assert main(["restore", *command, f"{tmp_path / number}.zip"]) == 0
                 assert lasting(image(lab)) == broken
         found = look(lab)
-        assert found.alarms == []
+        assert {each.code for each in found.alarms} <= DEAD
         named = found.recovery.jobs[job.job_id].checkpoint
         restarted = lab.restart("jm-1")
         arrivals.bring_all()
