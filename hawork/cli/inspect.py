@@ -52,7 +52,7 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
         "--config",
         metavar="FILE",
         action=_Once,
-        help="the JobManager's config.yaml or flink-conf.yaml",
+        help="the JobManager's config.yaml or flink-conf.yaml, or their directory",
     )
     parser.add_argument(
         "--configmaps",

@@ -24,8 +24,9 @@ from hawork.inspect.sources import Sources, cluster_of
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("backup", metavar="BACKUP", help="what 'hawork repair --apply' has written")
     parser.add_argument(
-        "--config", metavar="FILE", help="the JobManager's config.yaml or flink-conf.yaml"
-    )
+        "--config", metavar="FILE",
+        help="the JobManager's config.yaml or flink-conf.yaml, or their directory",
+    )  # fmt: skip
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would be written, and write nothing"
     )

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from hawork.core.errors import ConfigurationError
 from hawork.core.units import parse_duration
+from hawork.ha.configuration_file import in_directory
 
 __all__ = ["Settings", "backend_named", "parse_settings", "read_settings"]
 
@@ -177,11 +178,11 @@ def backend_named(name: str | None) -> str | None:
 
 
 def read_settings(path: Path | str) -> Settings:
-    """The options of ``config.yaml`` or ``flink-conf.yaml``.
+    """The options of ``config.yaml`` or ``flink-conf.yaml``, or of their directory.
 
     ``ConfigurationError`` when the file cannot be read at all.
     """
-    path = Path(path)
+    path = in_directory(Path(path))
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)

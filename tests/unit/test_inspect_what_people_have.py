@@ -59,6 +59,19 @@ def test_a_configuration_is_read_out_of_what_kubectl_prints(as_json: bool, tmp_p
         assert (settings.storage_dir, settings.kubernetes_cluster_id) == expected
 
 
+def test_a_directory_stands_for_its_configuration(tmp_path: Path) -> None:
+    """As Flink takes it, and all other commands; it had been told to be *a directory*."""
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    assert read_settings(tmp_path) == read_settings(tmp_path / "config.yaml")
+    (tmp_path / "flink-conf.yaml").write_text(OLD)
+    assert read_settings(tmp_path).values == {
+        "high-availability": "kubernetes", "kubernetes.cluster-id": "orders",
+    }  # fmt: skip
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigurationError, match=r"has no configuration: write config\.yaml there"):
+        read_settings(tmp_path / "empty")
+
+
 def test_the_operator_sets_the_ids_that_its_resource_does_not() -> None:
     settings = parse_settings(yaml.safe_dump(DEPLOYMENT), "deployment.yaml")
     assert settings.cluster_id == "orders"
