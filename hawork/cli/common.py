@@ -52,6 +52,13 @@ def at_least(least: int) -> Callable[[str], int]:
     return number
 
 
+def one_word(text: str) -> str:
+    """The type of an argument that names something: an unset variable of a shell leaves nothing."""
+    if len(text.split()) != 1 or text != text.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a name")
+    return text
+
+
 def duration_of(least: float) -> Callable[[str], float]:
     """The type of an argument that is a number of seconds or minutes, and ends some time."""
 

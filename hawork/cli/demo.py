@@ -8,6 +8,8 @@ from pathlib import Path
 from hawork.cli.common import add_ha
 from hawork.cli.output import say, say_json, tell
 from hawork.client.job_details import JobDetails
+from hawork.core.errors import LabError
+from hawork.core.user_files import absolute, is_directory, is_writable
 from hawork.lab.progress import open_progress
 from hawork.lessons.demonstration import DemoResult, Teller, run_demo
 
@@ -35,7 +37,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     view = _Progress(DEPARTED)
     directory = Path(arguments.directory) if arguments.directory else None
-    bundle = Path(arguments.bundle) if arguments.bundle else None
+    bundle = absolute(arguments.bundle) if arguments.bundle else None
+    if bundle is not None and not (is_directory(bundle.parent) and is_writable(bundle.parent)):
+        # Now, and not when the run is over.
+        raise LabError(f"bundle {bundle} cannot be written there: choose another path")
     try:
         result, timeline = run_demo(
             Teller(pausing, view.update), ha=arguments.ha, seed=arguments.seed, directory=directory,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from hawork.cli.common import at_least, option_pairs
+from hawork.cli.common import at_least, one_word, option_pairs
 from hawork.cli.output import say
 from hawork.core.errors import ConfigurationError
 
@@ -15,7 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="whose JobManagers: hawork's, or those of real Apache Flink; default: %(default)s",
     )  # fmt: skip
     parser.add_argument(
-        "--image", required=True, help="container image: with hawork in it, or Flink's own"
+        "--image",
+        required=True,
+        type=one_word,
+        help="container image: with hawork in it, or Flink's own",
     )
     parser.add_argument(
         "--flink-version", metavar="VERSION",

@@ -59,6 +59,11 @@ def open_bundle(path: Path | str) -> RunBundle:
             manifest, data = _checked(file, archive)
     except FileNotFoundError:
         raise LabError(f"there is no bundle {file}: check the path") from None
+    except IsADirectoryError:
+        raise LabError(
+            f"{file} is a folder that 'hawork watch' has not recorded into: name a bundle, or the "
+            "folder of a watch"
+        ) from None
     except OSError as error:
         raise LabError(f"bundle {file} cannot be read ({error.strerror})") from None
     except _DAMAGE as error:

@@ -85,6 +85,7 @@ def test_files_with_blanks_are_completed_whole(tmp_path: Path) -> None:
     [
         "submit job.py:build --config c --parallelism 0", "class d --every nan",
         "leader --wait forever", "leader --wait -1", "manifests --job-managers 0", "list x",
+        "manifests --image= --cluster-id a --storage-dir s3://b",
     ],
 )  # fmt: skip
 def test_values_that_cannot_be_are_wrong_command_lines(
@@ -286,3 +287,19 @@ def test_the_file_of_flinks_directory_is_found(
     for name in ("config.yaml", "flink-conf.yaml"):  # the older one wins, as in Flink 1.20
         (tmp_path / "conf" / name).touch()
         assert find_config(None) == find_config("conf").absolute() == tmp_path / "conf" / name
+
+
+def test_a_folder_that_is_no_watch_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", str(tmp_path)]) == 1
+    assert "is a folder that 'hawork watch' has not recorded into" in capsys.readouterr().err
+
+
+def test_a_bundle_that_cannot_be_written_is_told_before_the_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """After it, the demonstration had ended without its verdict."""
+    assert main(["demo", "--bundle", "/proc/nowhere/run.zip"]) == 1
+    said = capsys.readouterr()
+    assert "bundle /proc/nowhere/run.zip cannot be written there" in said.err and not said.out
