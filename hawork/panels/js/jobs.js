@@ -18,10 +18,11 @@ export function jobsView(send, model) {
     say(note, jobs.error || (isClosed(model) ? "" : jobs.note) || (order.length ? "" : "No job was submitted yet."));
     const fixed = model.replay || jobs.cancel === false;
     const closed = isClosed(model);
-    // Nothing can be done to a recorded job, and a narrow page needs the room.
-    put(heads.at(-1), "hidden", fixed);
+    // Nothing can ever be done to a recorded job, and a narrow page needs the room.
+    const bare = Boolean(model.recorded) || jobs.cancel === false;
+    put(heads.at(-1), "hidden", bare);
     keyed(body, order, (id) => jobRow(id, send, fixed),
-      (row, id) => row.show(jobs.jobs[id], closed, fixed));
+      (row, id) => row.show(jobs.jobs[id], closed, bare));
   }
 
   return { root, title: "Jobs", update };
@@ -35,8 +36,8 @@ function jobRow(id, send, fixed) {
   const cancel = button("Cancel", () => send({ do: "cancel", job: id }), { "data-verb": "cancel" });
   if (!fixed) cells[5].append(cancel);
   const row = el("tr", { "data-job": id }, ...cells);
-  row.show = (job, closed, fixed) => {
-    put(cells.at(-1), "hidden", fixed);
+  row.show = (job, closed, bare) => {
+    put(cells.at(-1), "hidden", bare);
     put(row, "data-status", job.status);
     put(row, "data-stale", job.stale ? "true" : null);
     say(cells[0], job.name);
