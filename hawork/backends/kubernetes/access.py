@@ -19,20 +19,22 @@ _CREATE = "create"
 
 def check_access(
     client: KubernetesClient, settings: KubernetesSettings, verbs: Sequence[str]
-) -> None:
+) -> list[str]:
     """``NotAllowedError`` names each verb that we lack on the cluster's own ConfigMap.
 
     A Role may name it in ``resourceNames``: that is enough for an election and for looking for a
-    leader, and not for the ConfigMaps of jobs, which each have a name of their own.
+    leader, and not for the ConfigMaps of jobs, which each have a name of their own. What is
+    allowed on that one ConfigMap alone is returned.
     ``StoreUnavailableError`` names it where the server may not have read its RoleBindings yet:
     it answers by those that it has read, and a right that it does not know of is a plain no.
     """
-    missing = _missing(client, settings, verbs)
+    missing, named = _missing(client, settings, verbs)
     if not missing:
-        return
+        return named
     doubt = client.unready()
     if not doubt:  # what was asked before may have been asked too early
-        missing = _missing(client, settings, missing)
+        missing, more = _missing(client, settings, missing)
+        named += more
     if missing:
         lacking = (
             f"the credentials of {settings.where} may not {', '.join(missing)} configmaps in "
@@ -44,17 +46,33 @@ def check_access(
         if doubt:
             raise StoreUnavailableError(f"{lacking}; or wait: {doubt}")
         raise NotAllowedError(lacking)
+    return named
+
+
+def check_access_to_jobs(
+    client: KubernetesClient, settings: KubernetesSettings, verbs: Sequence[str]
+) -> None:
+    """``NotAllowedError`` names each of ``verbs`` that we lack on the ConfigMaps of jobs."""
+    missing = [verb for verb in verbs if not client.may(verb)]
+    if missing:
+        raise NotAllowedError(
+            f"the credentials of {settings.where} may {', '.join(missing)} ConfigMap "
+            f"{_map_of(settings)} in namespace {settings.namespace} and no other one, and jobs "
+            "have ConfigMaps of their own: leave resourceNames out of our Role, as 'hawork "
+            "manifests' prints it"
+        )
 
 
 def _missing(
     client: KubernetesClient, settings: KubernetesSettings, verbs: Sequence[str]
-) -> list[str]:
+) -> tuple[list[str], list[str]]:
+    """Verbs that we lack, and those that we have on the cluster's own ConfigMap alone."""
     try:
-        return [
-            verb for verb in verbs
-            if not client.may(verb)
-            and (verb == _CREATE or not client.may(verb, _map_of(settings)))
-        ]  # fmt: skip
+        restricted = [verb for verb in verbs if not client.may(verb)]
+        named = [
+            verb for verb in restricted if verb != _CREATE and client.may(verb, _map_of(settings))
+        ]
+        return [verb for verb in restricted if verb not in named], named
     except AbsentError:
         raise ConfigurationError(
             f"{client.server} does not know SelfSubjectAccessReview: it is not a Kubernetes API "

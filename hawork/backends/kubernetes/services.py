@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import weakref
 
-from hawork.backends.kubernetes.access import check_access
+from hawork.backends.kubernetes.access import check_access, check_access_to_jobs
 from hawork.backends.kubernetes.answers import (
     AbsentError,
     AccessDeniedError,
@@ -58,10 +58,14 @@ class KubernetesBackend:
         self._names = Names(settings.cluster_id)
         self._claims = Claims(client, self._names, settings.max_retries, events)
         self._watch = ClusterWatch(client, self._claims.cluster, settings, events)
+        self._only_named: list[str] = []
+        """Verbs that a Role allows us, who may lead, on the cluster's own ConfigMap alone."""
         self._drivers: weakref.WeakSet[KubernetesLeaderElectionDriver] = weakref.WeakSet()
 
     def election_driver(self, listener: LeaderElectionListener) -> KubernetesLeaderElectionDriver:
-        check_access(self._client, self._settings, WRITING)
+        named = check_access(self._client, self._settings, WRITING)
+        if named:
+            self._only_named = [*check_access(self._client, self._settings, READING), *named]
         driver = KubernetesLeaderElectionDriver(
             self._claims, self._watch, self._settings, listener, self._clock, self._events
         )
@@ -74,6 +78,9 @@ class KubernetesBackend:
         return KubernetesLeaderRetrievalDriver(self._watch, component_id, observer)
 
     def pointers(self, namespace: Namespace) -> KubernetesPointerStore:
+        if self._only_named:
+            check_access_to_jobs(self._client, self._settings, self._only_named)
+            self._only_named = []  # the Role was edited
         return KubernetesPointerStore(self._claims, namespace, self._believes)
 
     def drop(self, namespace: Namespace | None, session_id: LeaderSessionID | None) -> None:

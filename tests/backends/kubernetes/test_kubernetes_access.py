@@ -24,6 +24,7 @@ from hawork.core.errors import (
     StoreUnavailableError,
 )
 from hawork.core.options import K8S_CLUSTER_ID, K8S_NAMESPACE
+from hawork.ha.pointer_store import JOB_GRAPHS
 from hawork.inspect.probes import probe
 from hawork.inspect.store import store_rows
 from hawork.servers.kubernetes.control_plane import ControlPlane
@@ -223,6 +224,10 @@ def test_a_role_that_names_the_clusters_config_map_is_enough_for_an_election(
         found = probe(config, None)
         assert not found.rights["watch"] and found.only["watch"] == cluster.names.cluster_map
         assert "create" not in found.only
+        with pytest.raises(
+            NotAllowedError, match=r"may get, list, watch, patch, delete ConfigMap "
+        ):
+            leader.pointers(JOB_GRAPHS)  # jobs had waited for ever, and nothing was said
 
         named["rules"].pop(0)
         named["rules"][0]["verbs"].append("create")  # which never holds: it has no name then
