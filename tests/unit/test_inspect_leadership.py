@@ -9,6 +9,9 @@ import pytest
 from ha_cases.made import LATEST, LOCK, SESSION, Made, Name, clusters
 
 from hawork.inspect.inspection import Inspection
+from hawork.inspect.questions.facts import Facts
+from hawork.inspect.questions.leadership import flapping
+from hawork.inspect.versions import FlinkVersions
 from tests.lock_records import READABLE, UNREADABLE
 
 CLUSTERS = clusters()
@@ -72,6 +75,20 @@ def test_three_hundred_terms_are_flapping(cluster: str) -> None:
     made = led(cluster)
     made.record(leaderTransitions=300)
     assert said(made.look()) == [("flapping", "warning", {made.lock()})]
+
+
+@pytest.mark.parametrize(("version", "told"), [("1.15", False), ("1.17", False), ("1.18", True)])
+@pytest.mark.parametrize("cluster", ON_KUBERNETES)
+def test_renewals_are_no_terms(cluster: str, version: str, told: bool) -> None:
+    """Flink 1.15.4 counts them in leaderTransitions; its lock was taken once, when it was made."""
+    made = led(cluster)
+    made.record(leaderTransitions=300)
+    found = made.look()
+    found.cluster.versions = FlinkVersions(version, version)
+    facts = Facts(found.cluster, found.recovery, found.cluster.versions)
+    assert [each.name for each in flapping(facts)] == ["flapping"] * told
+    found.cluster.leadership.created -= 3600  # type: ignore[union-attr, operator]
+    assert [each.name for each in flapping(facts)] == ["flapping"]
 
 
 @pytest.mark.parametrize("cluster", ON_ZOOKEEPER)
