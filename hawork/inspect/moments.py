@@ -68,8 +68,10 @@ def mark_moments(cluster: Cluster) -> None:
             _of_job(cluster, job, pointers, went_on=went_on)
         elif known := _known(cluster, job):
             following = 1 if job.counter is None else job.counter.value
-            # The one before the next id may have been under way.
-            early = 1 if _was_under_way(cluster, job) else 0
+            # The one before the next id may have been under way. Without a counter none was: all of
+            # them came when the store had been read.
+            margin = 0.0 if job.counter is None else _UNDER_WAY
+            early = 1 if _was_under_way(cluster, job, margin=margin) else 0
             if job.torn or (following is not None and min(known) >= following - early
                             and (early or job.counter is not None)):  # fmt: skip
                 job.replaced_by = max(known)
@@ -174,13 +176,18 @@ def mark_tears(cluster: Cluster) -> None:
             without[node.path].torn = led and node.num_children > 0
 
 
-def _was_under_way(cluster: Cluster, job: JobView, ids: Collection[int] | None = None) -> bool:
+def _was_under_way(
+    cluster: Cluster,
+    job: JobView,
+    ids: Collection[int] | None = None,
+    margin: float = _UNDER_WAY,
+) -> bool:
     """Whether its checkpoint files, or those of ``ids``, may be younger than the store's dump."""
     if job.never_pointed:
         return True
     times = [file.modified for file in cluster.loose_of(job.job_id, graphs=False)
              if ids is None or file.checkpoint_id in ids]  # fmt: skip
-    return all(time is not None and _is_as_young(cluster, time) for time in times)
+    return all(time is not None and _is_as_young(cluster, time, margin) for time in times)
 
 
 def _has_just_come(cluster: Cluster, checkpoint: Checkpoint) -> bool:
@@ -190,11 +197,11 @@ def _has_just_come(cluster: Cluster, checkpoint: Checkpoint) -> bool:
     return file is not None and file.modified is not None and _is_as_young(cluster, file.modified)
 
 
-def _is_as_young(cluster: Cluster, time: float) -> bool:
+def _is_as_young(cluster: Cluster, time: float, margin: float = _UNDER_WAY) -> bool:
     """Whether what was written then may have come while, or after, the store was dumped."""
     if cluster.store_read is None or not cluster.original_times:
         return False
-    return time >= cluster.store_read - _UNDER_WAY
+    return time >= cluster.store_read - margin
 
 
 def is_led(cluster: Cluster) -> bool:

@@ -268,15 +268,17 @@ def test_a_job_that_came_after_the_store_was_dumped_is_not_anothers(
         assert made.jobs[JOB] not in found.recovery.jobs
 
 
-@pytest.mark.parametrize("late", [True, False])
+@pytest.mark.parametrize("after", [5.0, -1.0])
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_the_first_checkpoints_of_a_job_without_a_counter_may_come_later(
-    cluster: str, late: bool
+    cluster: str, after: float
 ) -> None:
+    """Later than the dump, and not right before it: then their job's place was deleted."""
+    late = after > 0
     made = running(cluster)
     newest = made.ids(JOB)[-1]
     dumped = max(modified for _, modified in made.files.values()) + 20
-    touched(made, JOB, dumped + (5.0 if late else -40.0))
+    touched(made, JOB, dumped + after)
     pointers_gone(made)
     made.remove(made.job_place(JOB))
     found = made.look(latest=dumped)
