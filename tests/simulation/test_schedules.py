@@ -188,7 +188,7 @@ def test_a_process_that_crashed_is_down_until_it_is_started_again() -> None:
 
 
 def test_a_pause_and_its_end_are_told() -> None:
-    again = record(Seed("embedded", 3, (Order("pause", "checkpoint.written"),)))
+    again = record(Seed("embedded", 4, (Order("pause", "checkpoint.written"),)))
     told = [each.facts["verb"] for each in again.event_list() if each.kind is EventKind.FAULT]
     assert told == ["pause", "resume"]
     assert not again.timeline().takeovers
