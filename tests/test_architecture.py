@@ -160,6 +160,19 @@ def test_files_hold_one_idea_each() -> None:
     assert not long, f"split it, or give its reason in LONGER_FILES: {long}"
 
 
+def test_docstrings_are_what_python_3_13_can_compile() -> None:
+    """It takes their indentation away as UTF-8: a module with half a surrogate pair in one is none.
+
+    ``hawork.inspect`` could not be imported there, and with it neither ``demo`` nor ``drill``.
+    """
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for path in (*SOURCES, *(ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(tree(path)):
+            if isinstance(node, documented):
+                text = ast.get_docstring(node, clean=False) or ""
+                assert not re.search("[\ud800-\udfff]", text), f"{path}: {text}"
+
+
 def test_public_names_are_listed_in_order() -> None:
     """Every name that an ``__init__.py`` offers is in its ``__all__``, and nothing else."""
     for path in SOURCES:

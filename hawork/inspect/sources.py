@@ -56,7 +56,7 @@ _BY_BYTES: Final = "storage-by-bytes/"
 def member_of(name: str) -> str:
     """Where in a saved case a file of storageDir is. Names in a zip are text; others go by bytes.
 
-    >>> member_of("ha/x"), member_of("ha/\udcff")
+    >>> member_of("ha/x"), member_of("ha/\\udcff")
     ('storage/ha/x', 'storage-by-bytes/68612fff')
     """
     try:
