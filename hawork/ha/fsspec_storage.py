@@ -165,6 +165,7 @@ class FsspecStateStorage:
             # Of a write it is the place that is not there: a bucket, say, or its folder just now.
             if done in ("read", "renamed") and isinstance(error, _ABSENT):
                 raise NotExistError(f"file {path} does not exist in {self._url}") from error
+            reason = str(error) or type(error).__name__
             raise StoreUnavailableError(
-                f"file {path} of {self._url} could not be {done}: {error or type(error).__name__}"
+                f"file {path} of {self._url} could not be {done}: {reason}"
             ) from error

@@ -1,23 +1,23 @@
 """Files behind a URL of fsspec's, which may be slow, or silent. Only reads.
 
-Most of its drivers wait for a server for ever, or try again for minutes: each request runs on a
-thread of its own, and is given up after some seconds. What has not answered is not asked again.
+Most of its drivers wait for a server for ever, or try again for minutes: each request is given up
+after some seconds. What has not answered is not asked again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import io
-import queue
-import threading
-from collections.abc import Callable, Sequence
-from typing import Any, BinaryIO, Final, TypeAlias, TypeVar, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, BinaryIO, Final, TypeVar, cast
 
 from hawork.core.clock import SYSTEM_CLOCK
-from hawork.core.errors import ConfigurationError, StoreUnavailableError
+from hawork.core.errors import ConfigurationError, HaworkError, StoreUnavailableError
+from hawork.ha.bounded_calls import BoundedCalls, CallHangsError, NoThreadError
 from hawork.inspect.storage import Listed, SilentStorageError, StoredFile, inside
 
-__all__ = ["LISTING", "SILENT", "FsspecStorage", "Requests"]
+__all__ = ["LISTING", "SILENT", "FsspecStorage", "Requests", "drivers_errors"]
 
 SILENT: Final = 10.0
 """Seconds without an answer to one request after which a server is silent."""
@@ -27,78 +27,83 @@ _AT_ONCE: Final = 1 << 20
 """Bytes of one request: a slow line brings so many in ``SILENT`` seconds."""
 
 _Answer = TypeVar("_Answer")
-_Asked: TypeAlias = "queue.SimpleQueue[Callable[[], Any] | None]"
-_Answers: TypeAlias = "queue.SimpleQueue[tuple[Any, BaseException | None]]"
 
 
 class Requests:
-    """Runs one request after the other on a thread of its own, and waits only so long.
+    """Runs requests, and waits for each only so long.
 
     One that is given up goes on by itself, and ends with the process at the latest; what is asked
-    after it is refused at once.
+    after it is refused at once, with ``SilentStorageError``.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._asked: _Asked = queue.SimpleQueue()
-        self._answers: _Answers = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._calls = BoundedCalls("storage")
         self.silent = ""
         """Why no more is asked."""
 
     def __call__(self, request: Callable[[], _Answer], seconds: float | None = None) -> _Answer:
         """Its answer, or what it raised; ``SilentStorageError`` after ``seconds`` (``SILENT``)."""
-        self.ask(request)
+        self._check()
         seconds = SILENT if seconds is None else seconds
-        if not self.wait(seconds):
-            raise self.give_up(f"did not answer within {seconds:g} s")
-        return cast("_Answer", self.answer())
+        try:
+            return self._calls.call(request, seconds)
+        except CallHangsError as error:
+            raise self._give_up(error, f"did not answer within {seconds:g} s") from None
 
-    def ask(self, request: Callable[[], Any]) -> None:
-        """Begin with it. ``SilentStorageError`` when one before was given up."""
+    def list(self, request: Callable[[], _Answer], beside: Callable[[], object]) -> _Answer:
+        """The answer to a listing, which may take ``LISTING`` seconds.
+
+        It is many requests, of which one hears nothing until the last: whether the server is silent
+        is asked ``beside`` it.
+        """
+        self._check()
+        begun = looked = SYSTEM_CLOCK.monotonic()
+        why = ""
+
+        def answers() -> bool:
+            nonlocal looked, why
+            now = SYSTEM_CLOCK.monotonic()
+            if now - begun >= LISTING:
+                why = f"was not listed within {LISTING:g} s"
+            elif now - looked >= SILENT / 2:
+                try:
+                    self._calls.call(beside, SILENT / 2)
+                except CallHangsError:
+                    why = f"did not answer within {SILENT:g} s"
+                except Exception:  # noqa: BLE001 - an answer, too; the listing says more of it
+                    pass
+                looked = SYSTEM_CLOCK.monotonic()
+            return not why
+
+        try:
+            return self._calls.call_while(answers, request)
+        except CallHangsError as error:
+            raise self._give_up(error, why) from None
+
+    def _check(self) -> None:
         if self.silent:
             raise SilentStorageError(self.silent)
-        if self._thread is None:
-            queues = (self._asked, self._answers)
-            self._thread = threading.Thread(
-                target=_answer, args=queues, name="storage", daemon=True
-            )
-            self._thread.start()
-        self._asked.put(request)
 
-    def wait(self, seconds: float) -> bool:
-        """Whether there is an answer by then."""
-        try:
-            self._answers.put(self._answers.get(timeout=seconds))
-        except queue.Empty:
-            return False
-        return True
-
-    def answer(self) -> Any:
-        """What is there, or what was raised."""
-        found, error = self._answers.get()
-        if error is not None:
-            raise error
-        return found
-
-    def give_up(self, why: str) -> SilentStorageError:
-        """Ask nothing more."""
-        self.silent = f"{self._url} {why}: no more of it was looked at"
-        self._asked.put(None)
+    def _give_up(self, error: CallHangsError, why: str) -> SilentStorageError:
+        reason = f"was not asked ({error})" if isinstance(error, NoThreadError) else why
+        self.silent = f"{self._url} {reason}: no more of it was looked at"
         return SilentStorageError(self.silent)
 
     def __del__(self) -> None:
-        self._asked.put(None)
+        self._calls.close()
 
 
-def _answer(asked: _Asked, answers: _Answers) -> None:
-    """Without a reference to who asks, which would keep the thread for ever."""
-    while (request := asked.get()) is not None:
-        try:
-            answers.put((request(), None))
-        except BaseException as error:  # noqa: BLE001 - of whatever kind: it is who asked's
-            answers.put((None, error))
-        del request
+@contextlib.contextmanager
+def drivers_errors(what: str) -> Iterator[None]:
+    """``StoreUnavailableError`` for what a driver of fsspec raises: each has errors of its own."""
+    try:
+        yield
+    except HaworkError:
+        raise
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise StoreUnavailableError(f"{what}: {reason}") from error
 
 
 class FsspecStorage(Listed):
@@ -109,34 +114,26 @@ class FsspecStorage(Listed):
         self._url = url
         self.scheme = url.partition(":")[0]
         self._requests = Requests(url)
-        try:
-            from fsspec.core import url_to_fs
+        with drivers_errors(f"{url} cannot be opened"):  # some drivers connect here
+            try:
+                from fsspec.core import url_to_fs
 
-            self._fs, root = self._requests(lambda: url_to_fs(url))
-        except ImportError as error:
-            raise ConfigurationError(
-                f"{url} needs a package that is not installed ({error}): install "
-                "'hawork[storage]' and fsspec's driver for it, such as s3fs or gcsfs"
-            ) from None
-        except SilentStorageError:
-            raise
-        except ValueError as error:
-            raise ConfigurationError(f"{url} cannot be opened: {error}") from None
-        except Exception as error:  # some drivers connect here, and each has exceptions of its own
-            raise StoreUnavailableError(
-                f"{url} cannot be opened: {error or type(error).__name__}"
-            ) from error
+                self._fs, root = self._requests(lambda: url_to_fs(url))
+            except ImportError as error:
+                raise ConfigurationError(
+                    f"{url} needs a package that is not installed ({error}): install "
+                    "'hawork[storage]' and fsspec's driver for it, such as s3fs or gcsfs"
+                ) from None
+            except ValueError as error:
+                raise ConfigurationError(f"{url} cannot be opened: {error}") from None
         self._root = str(root).rstrip("/")
 
     def listing(self) -> Sequence[StoredFile]:
-        try:
-            found = self._found()
-        except SilentStorageError:
-            raise
-        except Exception as error:  # every driver of fsspec has exceptions of its own
-            raise StoreUnavailableError(
-                f"{self._url} cannot be listed: {error or type(error).__name__}"
-            ) from error
+        fs, root = self._fs, self._root
+        with drivers_errors(f"{self._url} cannot be listed"):
+            found: dict[str, dict[str, Any]] = self._requests.list(
+                lambda: fs.find(root, detail=True), lambda: fs.exists(root)
+            )
         files = []
         for path, facts in found.items():
             name = str(path).removeprefix(self._root).strip("/")
@@ -145,35 +142,11 @@ class FsspecStorage(Listed):
                 files.append(StoredFile(name, size, _modified(facts)))
         return files
 
-    def _found(self) -> dict[str, dict[str, Any]]:
-        """A listing is many requests, of which one hears nothing until the last: whether the server
-        is silent is asked beside it.
-        """
-        requests, beside = self._requests, Requests(self._url)
-        until = SYSTEM_CLOCK.monotonic() + LISTING
-        requests.ask(lambda: self._fs.find(self._root, detail=True))
-        while not requests.wait(min(SILENT / 2, max(until - SYSTEM_CLOCK.monotonic(), 0.0))):
-            if SYSTEM_CLOCK.monotonic() >= until:
-                raise requests.give_up(f"was not listed within {LISTING:g} s")
-            try:
-                beside(lambda: self._fs.exists(self._root), SILENT / 2)
-            except SilentStorageError:
-                raise requests.give_up(f"did not answer within {SILENT:g} s") from None
-            except Exception:  # noqa: BLE001 - an answer, too; the listing says more of it
-                pass
-        return cast("dict[str, dict[str, Any]]", requests.answer())
-
     def open(self, name: str) -> BinaryIO:
         if inside(name) is None:
             raise StoreUnavailableError(f"{name} leads out of {self._url}: it is not opened")
-        try:
+        with drivers_errors(f"{name} of {self._url} cannot be read"):
             file = self._requests(lambda: self._fs.open(f"{self._root}/{name}", "rb"))
-        except SilentStorageError:
-            raise
-        except Exception as error:  # every driver of fsspec has exceptions of its own
-            raise StoreUnavailableError(
-                f"{name} of {self._url} cannot be read: {error or type(error).__name__}"
-            ) from error
         return cast("BinaryIO", io.BufferedReader(_Part(file, self._requests), _AT_ONCE))
 
 

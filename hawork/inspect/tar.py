@@ -107,9 +107,10 @@ class TarStorage(Listed):
                 if len(found) > MOST_FILES:
                     raise ValueError(f"it has more than {MOST_FILES} files")
         except _DAMAGE as error:
+            reason = str(error) or type(error).__name__
             self.miss(
-                f"{self._path.name} cannot be read to its end ({error or type(error).__name__}): "
-                f"{len(found)} files were found before that"
+                f"{self._path.name} cannot be read to its end ({reason}): {len(found)} files were "
+                "found before that"
             )
         for name, target in links.items():
             if target in found:

@@ -15,7 +15,7 @@ from hawork.core.errors import StoreUnavailableError
 from hawork.inspect import remote_storage
 from hawork.inspect.archive import UnionStorage, open_storage
 from hawork.inspect.inspector import inspect
-from hawork.inspect.remote_storage import Requests
+from hawork.inspect.remote_storage import Requests, drivers_errors
 from hawork.inspect.sources import Sources
 from hawork.inspect.storage import SilentStorageError, read_file
 
@@ -204,3 +204,9 @@ def test_no_thread_is_left_of_a_storage_that_is_not_used_any_more() -> None:
     del requests
     thread.join(LONG)
     assert not thread.is_alive()
+
+
+def test_an_error_without_words_is_told_by_its_kind() -> None:
+    told = pytest.raises(StoreUnavailableError, match="x cannot be listed: TimeoutError")
+    with told, drivers_errors("x cannot be listed"):
+        raise TimeoutError

@@ -50,13 +50,23 @@ class Mount:
         self.mounted = True
 
 
-def test_a_storage_dir_that_another_process_has_made_anew_below_its_mount_point(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A JobManager that was started then, or a task that wrote its state."""
-    mount = Mount(tmp_path / "mnt", monkeypatch)
+@pytest.fixture
+def mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mount:
+    return Mount(tmp_path / "mnt", monkeypatch)
+
+
+@pytest.fixture
+def storage(mount: Mount) -> LocalStateStorage:
+    """On it, with one file in it."""
     storage = LocalStateStorage(mount.point / "default")
     storage.write("jobs/a/graph", b"1234")
+    return storage
+
+
+def test_a_storage_dir_that_another_process_has_made_anew_below_its_mount_point(
+    mount: Mount, storage: LocalStateStorage
+) -> None:
+    """A JobManager that was started then, or a task that wrote its state."""
     mount.unmount()
     LocalStateStorage(mount.point / "default").write("jobs/a/state", b"1")
     accesses: list[Callable[[], object]] = [
@@ -82,12 +92,8 @@ def storage_names(directory: Path) -> list[str]:
 
 
 def test_a_write_as_the_storage_dir_is_unmounted_is_not_taken_for_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mount: Mount, storage: LocalStateStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mount = Mount(tmp_path / "mnt", monkeypatch)
-    storage = LocalStateStorage(mount.point / "default")
-    storage.write("jobs/a/graph", b"1234")
-
     def slow(directory: Path) -> None:
         mount.mounted = False
 
@@ -97,12 +103,9 @@ def test_a_write_as_the_storage_dir_is_unmounted_is_not_taken_for_done(
 
 
 def test_a_storage_dir_that_an_automounter_mounts_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mount: Mount, storage: LocalStateStorage
 ) -> None:
     """It is mounted by the way to what is in it, and not by looking at the mount point."""
-    mount = Mount(tmp_path / "mnt", monkeypatch)
-    storage = LocalStateStorage(mount.point / "default")
-    storage.write("jobs/a/graph", b"1234")
     mount.unmount()
     mount.automatic = True
     assert storage.list("jobs/a") == ["graph"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from hawork.inspect.cluster import Checkpoint, JobView
 from hawork.inspect.finding import Finding, Object, Severity
@@ -340,50 +340,50 @@ def moments(facts: Facts) -> Iterator[Finding]:
         apart = [each for each in job.checkpoints if each.moment != "of its files"]
         graphs = [each for each in job.graphs if each.moment != "of its files"]
         if graphs:
-            yield Finding(
-                "dump-of-two-moments", "info", (3, 24),
-                (*(each.entry.object for each in graphs), job.object),
+            yield _two_moments(
+                job, (3, 24), [each.entry.object for each in graphs],
                 f"job {job.job_id} was submitted after the storage was copied",
-                ("its pointer is younger than every file",),
-                "a storage that was copied before its store was dumped",
-                safe="stop the JobManagers, or look at the living cluster, to see one moment",
-                unsafe="remove pointers because of it", job_id=job.job_id,
+                "its pointer is younger than every file",
+                "a storage that was copied before its store was dumped", "remove pointers",
             )  # fmt: skip
         if job.ended:
-            places = (*(each.entry.object for each in (*job.graphs, *job.checkpoints)), job.object)
-            yield Finding(
-                "dump-of-two-moments", "info", (1, 5, 24), places,
+            yield _two_moments(
+                job, (1, 5, 24), [each.entry.object for each in (*job.graphs, *job.checkpoints)],
                 f"{job_name(job)} ended after the store was dumped, and a leader cleaned it up",
-                ("a result says that it ended, and files of it are gone",),
-                "a store and a storage that were dumped one after the other",
-                safe="stop the JobManagers, or look at the living cluster, to see one moment",
-                unsafe="remove the result because of it", job_id=job.job_id,
+                "a result says that it ended, and files of it are gone",
+                "a store and a storage that were dumped one after the other", "remove the result",
             )  # fmt: skip
-            continue
-        if not apart and job.torn and job.place is not None:
-            yield Finding(
-                "dump-of-two-moments", "info", (1, 24), (job.place, job.object),
+        elif apart:
+            ids = [each.checkpoint_id for each in apart]
+            later = job.replaced_by is not None
+            yield _two_moments(
+                job, (1, 24), [each.entry.object for each in apart],
+                f"store and storage of {job_name(job)} were dumped one after the other, and a "
+                "leader went on in between",
+                f"the files of checkpoints {ids} are gone, and those of {job.replaced_by} are there"
+                if later else f"the files of checkpoints {ids} are not there yet, older ones are",
+                "a leader adds a checkpoint and removes the oldest all the time; both are whole",
+                "remove pointers",
+            )  # fmt: skip
+        elif job.torn and job.place is not None:
+            yield _two_moments(
+                job, (1, 24), [job.place],
                 f"the checkpoints of {job_name(job)} were replaced while they were dumped",
-                ("their znode counts children, and none of them is in the dump",),
+                "their znode counts children, and none of them is in the dump",
                 "a tree is dumped a znode after the other, and a leader went on meanwhile",
-                safe="stop the JobManagers, or look at the living cluster, to see one moment",
-                unsafe="write pointers because of it", job_id=job.job_id,
+                "write pointers",
             )  # fmt: skip
-        if not apart:
-            continue
-        ids = [each.checkpoint_id for each in apart]
-        later = job.replaced_by is not None
-        yield Finding(
-            "dump-of-two-moments", "info", (1, 24),
-            (*(each.entry.object for each in apart), job.object),
-            f"store and storage of {job_name(job)} were dumped one after the other, and a leader "
-            "went on in between",
-            (f"the files of checkpoints {ids} are gone, and those of {job.replaced_by} are there"
-             if later else f"the files of checkpoints {ids} are not there yet, older ones are",),
-            "a leader adds a checkpoint and removes the oldest all the time; both are whole",
-            safe="stop the JobManagers, or look at the living cluster, to see one moment",
-            unsafe="remove pointers because of it", job_id=job.job_id,
-        )  # fmt: skip
+
+
+def _two_moments(
+    job: JobView, questions: tuple[int, ...], places: Sequence[Object], title: str, evidence: str,
+    cause: str, unsafe: str,
+) -> Finding:  # fmt: skip
+    return Finding(
+        "dump-of-two-moments", "info", questions, (*places, job.object), title, (evidence,), cause,
+        safe="stop the JobManagers, or look at the living cluster, to see one moment",
+        unsafe=f"{unsafe} because of it", job_id=job.job_id,
+    )  # fmt: skip
 
 
 def checkpoints_lost(facts: Facts) -> Iterator[Finding]:

@@ -137,7 +137,7 @@ def read_backup(path: Path) -> Backup:
             NotImplementedError, OverflowError, EOFError, binascii.Error, zlib.error,
             lzma.LZMAError) as error:  # fmt: skip
         raise BackupError(
-            f"{path} is not a whole backup: {error or type(error).__name__}"
+            f"{path} is not a whole backup: {str(error) or type(error).__name__}"
         ) from None
 
 

@@ -28,7 +28,7 @@ from hawork.inspect.cluster import Cluster, Moment
 from hawork.inspect.embedded import EmbeddedStore
 from hawork.inspect.finding import Object
 from hawork.inspect.inspector import ShownInspection, judge
-from hawork.inspect.remote_storage import Requests
+from hawork.inspect.remote_storage import Requests, drivers_errors
 from hawork.inspect.repair.backup import Backup, write_backup
 from hawork.inspect.repair.changes import FILE, Change, Repair
 from hawork.inspect.repair.image import (
@@ -376,17 +376,13 @@ def _asked(url: str, request: Callable[[Any, str], _Answer]) -> _Answer:
     ``StoreUnavailableError`` for whatever its driver raises.
     """
     requests = Requests(url)
-    try:
-        from fsspec.core import url_to_fs
+    with drivers_errors(f"file {url} could not be read or written"):
+        try:
+            from fsspec.core import url_to_fs
 
-        fs, name = requests(lambda: url_to_fs(url))
+            fs, name = requests(lambda: url_to_fs(url))
+        except ImportError:
+            raise ConfigurationError(
+                f"{url} needs a package that is not installed: install 'hawork[storage]'"
+            ) from None
         return requests(lambda: request(fs, str(name)))
-    except ImportError:
-        raise ConfigurationError(
-            f"{url} needs a package that is not installed: install 'hawork[storage]'"
-        ) from None
-    except HaworkError:
-        raise
-    except Exception as error:  # every driver of fsspec has exceptions of its own
-        reason = str(error) or type(error).__name__
-        raise StoreUnavailableError(f"file {url} could not be read or written: {reason}") from error
