@@ -53,7 +53,6 @@ LONGEST = (
     "tests/notebooks/test_run.py::test_notebook_runs[09_real_flink-]",
     "tests/notebooks/test_run.py::test_notebook_runs[07_kubernetes-]",
     "tests/notebooks/test_run.py::test_notebook_runs[13_flink_on_kubernetes-]",
-    "tests/notebooks/test_run.py::test_notebook_runs[20_timeouts-flink]",
 )
 """What takes a minute or more comes first: at the end the other workers would wait for it."""
 

@@ -31,11 +31,17 @@ NOTEBOOK_LIMIT = 420
 
 
 RUNS = [(path, backend) for path in NOTEBOOKS for backend in backends(read(path)) or [""]]
-LONG = {"02_service_discovery", "06_zookeeper", "07_kubernetes"}
-"""A minute or more each on real Flink: ``make bench`` runs them there."""
+LONG = {
+    "02_service_discovery",
+    "03_leases_and_timeouts",
+    "06_zookeeper",
+    "07_kubernetes",
+    "20_timeouts",
+}
+"""Half a minute to two on real Flink: ``make bench`` runs them there, ``make test`` on hawork."""
 ON_FLINK = [path for path in NOTEBOOKS if has_engines(read(path))]
 RUNS += [(path, "flink") for path in ON_FLINK if path.stem not in LONG]
-"""Every notebook, on every backend that it names; most on both engines."""
+"""Every notebook, on every backend that it names; and those on real Flink that are short there."""
 RUNS.remove((FOLDER / "00_tour.ipynb", ""))  # ``tests/browser/test_tour.py`` runs all of it
 
 
