@@ -43,16 +43,20 @@ font:14px/1.5 system-ui,sans-serif;color:var(--text);background:var(--back);max-
 border-bottom:1px solid var(--line);vertical-align:top;color:var(--text)}
 .hawork-inspection td{min-width:0!important;overflow-wrap:break-word!important}
 .hawork-inspection td:nth-child(2){overflow-wrap:anywhere!important}
-.hawork-inspection .fatal,.hawork-inspection .data-loss{color:var(--bad)}
-.hawork-inspection .stuck,.hawork-inspection .warning{color:var(--warn)}
-.hawork-inspection .good{color:var(--good)}
-.hawork-inspection .info{color:var(--dim)}
+.hawork-inspection .fatal,.hawork-inspection .data-loss{--mark:var(--bad)}
+.hawork-inspection .stuck,.hawork-inspection .warning{--mark:var(--warn)}
+.hawork-inspection .good{--mark:var(--good)}
+.hawork-inspection .info{--mark:var(--dim)}
+.hawork-inspection strong{color:var(--mark,inherit)}
 .hawork-inspection .verdict{font-size:17px}
-.hawork-inspection details{margin:.4em 0;padding-left:.8em;border-left:3px solid var(--line)}
-.hawork-inspection details[open].fatal,.hawork-inspection details[open].data-loss{
-border-color:var(--bad)}
-.hawork-inspection dt{font-weight:600}
-.hawork-inspection dd{margin:0 0 .4em 1.2em;overflow-wrap:anywhere}
+.hawork-inspection details{margin:.4em 0;padding-left:.8em;
+border-left:3px solid var(--mark,var(--line))}
+.hawork-inspection summary{cursor:pointer}
+.hawork-inspection dl{display:grid;grid-template-columns:5.5em 1fr;gap:.1em .8em;margin:.5em 0 1em}
+.hawork-inspection dt{grid-column:1;color:var(--dim);font-weight:400;text-align:right}
+.hawork-inspection dd{grid-column:2;margin:0;overflow-wrap:anywhere}
+.hawork-inspection .safe{border-left:3px solid var(--good);padding-left:.6em}
+.hawork-inspection .unsafe{border-left:3px solid var(--bad);padding-left:.6em}
 """
 ).strip()
 
@@ -79,29 +83,27 @@ def as_fragment(inspection: Inspection) -> str:
             "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
         )
         parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+    if missed := inspection.cluster.not_looked_at:
+        parts.append('<p class="warning"><strong>Not looked at</strong></p><ul>')
+        parts += [f"<li>{_text(each.what)}: {_text(each.why)}</li>" for each in missed]
+        parts.append("</ul>")
     parts += [_finding(finding) for finding in inspection.findings]
     parts.append(_questions(inspection))
-    if inspection.cluster.not_looked_at:
-        parts.append("<p><strong>Not looked at</strong></p><ul>")
-        parts += [
-            f"<li>{_text(missed.what)}: {_text(missed.why)}</li>"
-            for missed in inspection.cluster.not_looked_at
-        ]
-        parts.append("</ul>")
     parts.append("</div>")
     return "\n".join(parts)
 
 
 def _finding(finding: Finding) -> str:
     shown = "open " if finding.severity != "info" else ""
-    rows = [("objects", [f"{each.kind} {each}" for each in finding.objects])]
+    objects = [f"{each.kind} <code>{_text(str(each))}</code>" for each in finding.objects]
+    rows = [("objects", objects)]
     rows += [
-        (word, [text] if isinstance(text, str) else list(text))
+        (word, [_text(line) for line in ([text] if isinstance(text, str) else text)])
         for word in ("evidence", "cause", "safe", "unsafe")
         if (text := getattr(finding, word))
     ]
     inside = "".join(
-        f"<dt>{word}</dt>" + "".join(f"<dd>{_text(line)}</dd>" for line in lines)
+        f"<dt>{word}</dt>" + "".join(f'<dd class="{word}">{line}</dd>' for line in lines)
         for word, lines in rows
     )
     return (
@@ -125,10 +127,12 @@ def _questions(inspection: Inspection) -> str:
 
 
 def as_page(inspection: Inspection) -> str:
-    """A whole page, for a browser and for a colleague."""
+    """A whole page, for a browser and for a colleague; as light or dark as their system."""
     title = _text(summary(inspection))
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<!doctype html>\n<html lang="en" data-theme="auto"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        f"<title>{title}</title></head><body>\n{as_fragment(inspection)}\n</body></html>\n"
+        f"<title>{title}</title><style>:root{{color-scheme:light dark}}"
+        "body{max-width:62em;margin:1.5em auto;padding:0 1.5em}</style></head><body>\n"
+        f"{as_fragment(inspection)}\n</body></html>\n"
     )

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from hawork.inspect.report_html import _DARK, _STYLE
+import ha_cases
+
+from hawork.inspect.inspector import inspect
+from hawork.inspect.report_html import _DARK, _STYLE, as_page
+from hawork.inspect.sources import Sources
 
 DARK_PAGE = "#212121"
 """The lighter ground of JupyterLab's dark theme."""
@@ -42,3 +47,17 @@ def test_every_text_can_be_read_on_either_page() -> None:
     for name in set(light) - {"back", "line"}:
         assert contrast(light[name], light["back"]) >= 4.5, name
         assert contrast(dark[name], DARK_PAGE) >= 4.5, name
+
+
+def test_what_was_not_looked_at_stands_before_the_findings(tmp_path: Path) -> None:
+    """It had stood below them all, where a reader scrolls no further."""
+    case = ha_cases.unpack("k8s120-two-holders", tmp_path)
+    page = as_page(inspect(Sources(config=case.config, **case.store)))
+    assert 0 < page.index("Not looked at") < page.index('<details open class="fatal">')
+
+
+def test_a_page_of_its_own_is_as_dark_as_its_reader_wants(tmp_path: Path) -> None:
+    case = ha_cases.unpack("zk120-healthy", tmp_path)
+    page = as_page(inspect(Sources(config=case.config, **case.store)))
+    assert '<html lang="en" data-theme="auto">' in page, "which the colours of the dark page need"
+    assert "color-scheme:light dark" in page
