@@ -29,15 +29,17 @@ def lines_in_notebook(error: BaseException, title: str, sentence: str) -> list[s
     return [f"{_RED}{title}{_PLAIN}: {sentence}", f"{_FAINT}{where}{ON_REQUEST}{_PLAIN}"]
 
 
-def tell_interrupt(interrupt: BaseException, what: str) -> None:
-    """Let a notebook show an interrupt as one sentence.
+def tell_interrupt(
+    interrupt: BaseException, what: str, then: str = "run the cell again to go on"
+) -> None:
+    """Let a notebook show an interrupt as one sentence: what was stopped, and what to do then.
 
     It stays the object that it is: asyncio takes a cancellation by its type. The first sentence
     counts, which is that of the innermost wait.
     """
     if hasattr(interrupt, "_render_traceback_"):
         return
-    sentence = f"stopped {what}: run the cell again to go on"
+    sentence = f"stopped {what}: {then}"
     interrupt.args = (sentence,)
     rendered: Any = interrupt
     rendered._render_traceback_ = lambda: lines_in_notebook(interrupt, "Interrupted", sentence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,6 +12,7 @@ from hawork.core import options
 from hawork.core.calls import checked_calls
 from hawork.core.jobs import RestartStrategy
 from hawork.core.steps import HeldStep
+from hawork.core.types import JobID
 from hawork.lab.artifacts import find_source
 from hawork.lab.faults import Faults
 from hawork.lab.job import Job
@@ -18,7 +20,7 @@ from hawork.lab.local_cluster import LocalCluster, fault
 from hawork.lab.nemesis.load import JOBS, LoadSpec
 from hawork.lab.processes import LabProcesses
 from hawork.lab.steps import ArmedStep
-from hawork.lab.submission import send
+from hawork.lab.submission import submitted
 
 if TYPE_CHECKING:
     from hawork.panels.panel import Panel
@@ -86,17 +88,16 @@ class LabCluster(LocalCluster[Job]):
             job, config or {}, parallelism, checkpoint_interval, name, retained_checkpoints,
             restart_strategy, find=lambda file: find_source(file, self._run.artifacts),
         )  # fmt: skip
-        sent = send(
-            lambda again: self.client.submit(submission, again=again),
-            wait=wait,
-            held=self._steps.held,
-        )
-        submitted = Job(
-            lambda: self.client, submission.job_id, submission.name or str(job), submission.config,
-            sent, expected_records,
+        sent: Future[JobID] = Future()
+        called = submission.name or str(job)
+        made = Job(
+            lambda: self.client, submission.job_id, called, submission.config, sent,
+            expected_records,
         )  # fmt: skip
-        self._jobs.append(submitted)
-        return submitted
+        return submitted(
+            made, self._jobs, called, lambda again: self.client.submit(submission, again=again),
+            sent, wait=wait, held=self._steps.held,
+        )  # fmt: skip
 
     # --- steps of the protocol -----------------------------------------------------------
     def arm(self, step: str, action: str = "hold", process: str | None = None) -> ArmedStep:

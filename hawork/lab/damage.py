@@ -115,8 +115,9 @@ class Damage:
         filler.start()
 
     def _free(self, disk: str) -> None:
-        if filler := self._fillers.pop(disk, None):
+        if filler := self._fillers.get(disk):
             filler.end()
+            del self._fillers[disk]  # only now: an interrupt must not leave the disk full
 
     def _disk(self, name: str) -> Path:
         if name not in self._disks:

@@ -160,6 +160,7 @@ class Faults:
         event = self._record("restart", name)
         if processes.state(name).alive:
             self._kill(processes, name)
+        self._steps.abandon(name)  # it may have died while it stood at one
         processes.start(name)
         return event
 

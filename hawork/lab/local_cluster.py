@@ -131,7 +131,7 @@ class LocalCluster(ClusterView, Generic[J]):
         self._jobs: list[J] = []
         self._steps = ArmedSteps(
             self._run.control, self._reader.events, self._started,
-            lambda: (job.job_id for job in self._jobs),
+            lambda: (job.job_id for job in self._jobs if job.accepted is not False),
         )  # fmt: skip
         self._processes: LabProcesses | None = None
         self._connected: ClusterClient | None = None

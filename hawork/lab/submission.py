@@ -5,24 +5,27 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hawork import moved
-from hawork.core.errors import (
-    RestError,
-)
+from hawork.core.errors import RestError
+from hawork.core.one_sentence import tell_interrupt
 from hawork.core.types import JobID
+
+J = TypeVar("J")
 
 
 def send(
-    submit: Callable[[bool], JobID], *, wait: bool, held: Callable[[], object] = lambda: False
-) -> Future[JobID]:
-    """Call ``submit``, now or on a thread; its error is raised now, or by the future.
+    submit: Callable[[bool], JobID],
+    sent: Future[JobID],
+    *,
+    held: Callable[[], object] = lambda: False,
+) -> None:
+    """Call ``submit`` on a thread of its own; ``sent`` has its answer, or raises its error.
 
     While a reader looks at a step that is ``held`` there is no answer, and the same job is
     submitted again; ``submit`` is told whether it is.
     """
-    sent: Future[JobID] = Future()
 
     def patiently() -> JobID:
         again = False
@@ -40,12 +43,60 @@ def send(
         except BaseException as error:  # noqa: BLE001 - raised where the job is waited for
             sent.set_exception(error)
 
-    if wait:
-        run()
-        sent.result()
-    else:
-        threading.Thread(target=run, name="hawork-submission", daemon=True).start()
-    return sent
+    threading.Thread(target=run, name="hawork-submission", daemon=True).start()
+
+
+def send_and_wait(
+    submit: Callable[[bool], JobID],
+    sent: Future[JobID],
+    name: str,
+    nevertheless: str,
+    *,
+    held: Callable[[], object] = lambda: False,
+) -> JobID:
+    """Send it and wait for the answer. An interrupt ends the wait, and not the submission.
+
+    ``nevertheless`` says what the reader does then: the cell, run again, would submit another job.
+    """
+    try:
+        send(submit, sent, held=held)
+        return sent.result()
+    except KeyboardInterrupt as interrupt:
+        tell_interrupt(interrupt, f"waiting until job {name} is accepted", nevertheless)
+        raise
+
+
+def submitted(
+    job: J,
+    jobs: list[J],
+    name: str,
+    submit: Callable[[bool], JobID],
+    sent: Future[JobID],
+    *,
+    wait: bool,
+    held: Callable[[], object] = lambda: False,
+) -> J:
+    """Send ``job``, as one of ``jobs``: also when the wait for its answer is interrupted.
+
+    One whose answer was lost stays there, too, because the cluster may run it. One that was
+    refused does not. ``sent`` is its future, ``name`` what it is called.
+    """
+    jobs.append(job)
+    if not wait:
+        send(submit, sent, held=held)
+        return job
+    nevertheless = (
+        "it is submitted nevertheless, and running the cell again would submit another one; write "
+        "job = lab.jobs[-1] to go on with it"
+    )
+    try:
+        send_and_wait(submit, sent, name, nevertheless, held=held)
+    except (RestError, KeyboardInterrupt):
+        raise
+    except BaseException:
+        jobs.remove(job)
+        raise
+    return job
 
 
 if not TYPE_CHECKING:  # so that mypy goes on finding names that are nowhere

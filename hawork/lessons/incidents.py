@@ -22,6 +22,7 @@ from hawork.core.events import Event, EventKind, NullEventSink
 from hawork.core.types import StateHandle
 from hawork.ha.pointer_store import checkpoints
 from hawork.ha.state_handle_store import decode_handle
+from hawork.lessons.labs import cancel_earlier
 
 if TYPE_CHECKING:
     import pandas
@@ -107,10 +108,7 @@ def make_incident(lab: LabCluster, seed: int) -> Incident:
     what, role, damage, more = _case(seed)
     # Run again after an interrupt, it needs what the job of the first time holds.
     begun = f"incident-{seed}-"
-    for earlier in lab.jobs:
-        ours = Path(str(earlier.config.get("output", ""))).name.startswith(begun)
-        if ours and not earlier.details.status.globally_terminal:
-            earlier.cancel()
+    cancel_earlier(lab, lambda job: Path(str(job.config.get("output", ""))).name.startswith(begun))
     job = lab.submit(
         f"{Path(__file__).with_name('incident_job.py')}:sums",
         {"end": _END, "rate": _RATE, "output": lab.directory / f"{begun}{len(lab.jobs)}"},

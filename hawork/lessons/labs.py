@@ -1,24 +1,48 @@
-"""What checks ask about a lab and a job that a reader hands in, which may be anything."""
+"""A lab and its jobs: what checks ask about them, which may be anything, and cells run again."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hawork.core.errors import JobNotFoundError, JobSubmissionError, RestError
 from hawork.core.events import Event, EventKind
 from hawork.lessons.check import Point
 
 if TYPE_CHECKING:
     from hawork.lab.cluster import LabCluster
+    from hawork.lab.flink.cluster import FlinkCluster
     from hawork.lab.job import Job
 
 __all__ = [
-    "after", "end_of", "ended_well", "is_first", "job_problem", "last", "lost_task_managers",
-    "other_lab", "told_of",
+    "after", "cancel_earlier", "end_of", "ended_well", "is_first", "job_problem", "last",
+    "lost_task_managers", "other_lab", "told_of",
 ]  # fmt: skip
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def cancel_earlier(
+    lab: LabCluster | FlinkCluster, ours: Callable[[Job], bool] = lambda _: True
+) -> None:
+    """Cancel the jobs of a cell that is run again: they have the slots that its next one needs.
+
+    A submission that was interrupted may arrive only now, and is waited for.
+    """
+    for job in lab.jobs:
+        if not ours(job):
+            continue
+        try:
+            if job.accepted is None:
+                job.acknowledged().wait()
+            if not job.details.status.globally_terminal:
+                job.cancel()
+        except (JobSubmissionError, JobNotFoundError):
+            continue  # the cluster does not have it
+        except RestError as error:
+            if error.status != 404:
+                raise
 
 
 def job_problem(job: Any) -> str:

@@ -14,6 +14,7 @@ from hawork.lab.cluster import LabCluster
 from hawork.lab.flink.cluster import FlinkCluster
 from hawork.lab.flink.job import FlinkJob
 from hawork.lab.job import Job
+from hawork.lessons.labs import cancel_earlier
 
 if TYPE_CHECKING:
     import pandas
@@ -33,9 +34,7 @@ class FlightsStream:
 
     def __init__(self, lab: LabCluster | FlinkCluster, entry_point: str, rate: int) -> None:
         # Run again, a cell gives its slots to the new job; each job has an output of its own.
-        for earlier in lab.jobs:
-            if not earlier.details.status.globally_terminal:
-                earlier.cancel()
+        cancel_earlier(lab)
         number = len(lab.jobs)
         output = lab.directory / f"delays-{number}"
         self._arrivals: flights.Arrivals | None = None

@@ -174,6 +174,30 @@ def test_a_step_that_no_job_is_left_to_reach_is_told_and_disarmed(
     log.close()
 
 
+def test_a_process_that_is_started_again_stands_at_no_step(tmp_path: Path) -> None:
+    """It died there, by itself or while the verb that ended it was interrupted."""
+    log = EventLog("jm-1", tmp_path / "events" / "jm-1.jsonl")
+    armed = ArmedSteps(tmp_path / "control", EventReader(tmp_path / "events").events)
+    reached = armed.arm("submit.graph_written").reached()
+    gate = StepGate("jm-1", log, tmp_path / "control")
+    thread = threading.Thread(target=gate.reached, args=("submit.graph_written",))
+    thread.start()
+    reached.wait()
+    processes: Any = SimpleNamespace(
+        state=lambda name: ProcessState(name, 1, "exited"), start=lambda _: None
+    )
+    leadership: Any = SimpleNamespace(resolve=lambda name: name)
+    nothing: Any = None
+    faults = Faults(
+        lambda: processes, nothing, nothing, leadership, armed, EventLog("lab"), nothing
+    )
+    assert armed.held()
+    faults.restart("jm-1")
+    assert armed.held() == []
+    thread.join(20)
+    log.close()
+
+
 def test_an_order_that_was_not_reached_can_be_forgotten(tmp_path: Path) -> None:
     steps = ArmedSteps(tmp_path, list)
     steps.arm("result.dirty", "crash", "jm-1")

@@ -7,6 +7,7 @@ import html
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -44,6 +45,7 @@ from hawork.lab.flink.script import work_of
 from hawork.lab.flink.submission import job_settings, submit_work
 from hawork.lab.flink.watch import FlinkWatch
 from hawork.lab.snapshot import ClusterSnapshot
+from hawork.lab.submission import send_and_wait
 from hawork.story.beliefs import CLIENT
 from hawork.story.display import age
 from hawork.story.job_manager_log import JobManagerLog
@@ -280,9 +282,17 @@ class AttachedCluster(ClusterView):
             flink = FlinkDistribution.find(self.flink_home)
             directory = Path(self._directory.name) / "client"
             self._client = FlinkClient(directory, self._client_options(), flink)
-        job_id = JobID.random()
-        submit_work(self._client, work, settings, job_id)
-        return job_id
+        client, job_id = self._client, JobID.random()
+
+        def submit(_: bool) -> JobID:
+            submit_work(client, work, settings, job_id)
+            return job_id
+
+        nevertheless = (
+            "it is submitted nevertheless, and running the cell again would submit another one; "
+            "ask for it with job(...), or end it with cancel(...)"
+        )
+        return send_and_wait(submit, Future(), job_id, nevertheless)
 
     def cancel(self, job_id: str) -> None:
         """Ask the leader to cancel a job; see ``ended`` for its end."""

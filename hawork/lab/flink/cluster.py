@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,7 +28,7 @@ from hawork.lab.local_cluster import LocalCluster
 from hawork.lab.nemesis.load import LoadKinds, LoadSpec
 from hawork.lab.nemesis.scripts import NUMBERS
 from hawork.lab.processes import JOB_MANAGER, TASK_MANAGER, LabProcesses
-from hawork.lab.submission import send
+from hawork.lab.submission import submitted
 from hawork.servers.class_archive import ArchiveMaker
 
 if TYPE_CHECKING:
@@ -182,13 +183,13 @@ class FlinkCluster(LocalCluster[FlinkJob]):
             columns[:] = submit_work(self._sql, work, settings, job_id)
             return job_id
 
-        sent = send(submit, wait=wait)
-        submitted = FlinkJob(
-            lambda: self.client, job_id, name or job_name(job), config, sent, self.config,
-            columns, expected_records,
+        sent: Future[JobID] = Future()
+        called = name or job_name(job)
+        made = FlinkJob(
+            lambda: self.client, job_id, called, config, sent, self.config, columns,
+            expected_records,
         )  # fmt: skip
-        self._jobs.append(submitted)
-        return submitted
+        return submitted(made, self._jobs, called, submit, sent, wait=wait)
 
     # --- within --------------------------------------------------------------------------
     def _submit_load(self, job: LoadSpec) -> FlinkJob:

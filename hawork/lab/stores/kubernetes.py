@@ -81,8 +81,8 @@ class KubernetesStore:
             raise LabError(f"{process} cannot be cut off from the store: choose a JobManager")
 
         def cut_off() -> None:
+            self._cut_off.add(process)  # first: an interrupted cut must be healed, too
             break_network(self.control_plane.proxy(process), how)
-            self._cut_off.add(process)
 
         return cut_off
 
