@@ -83,12 +83,12 @@ def run(seed: Seed, *, record: bool = False) -> Outcome:
 
 
 def _run(seed: Seed, open_store: type[Store], record: bool) -> Outcome:
-    random = Random(f"{seed.backend}:{seed.number}")
-    faults = Faults(random, seed.orders, open_store.expected_points)
-    cluster = Cluster(open_store, random, faults, Size.of(seed.number))
-    world = cluster.world
-    scheduler = world.scheduler
     with _own_garbage():
+        random = Random(f"{seed.backend}:{seed.number}")
+        faults = Faults(random, seed.orders, open_store.expected_points)
+        cluster = Cluster(open_store, random, faults, Size.of(seed.number))
+        world = cluster.world
+        scheduler = world.scheduler
         with simulated(scheduler, cluster.substitutes()):
             try:
                 cluster.start()

@@ -30,9 +30,9 @@ _UNIT_TESTS = (
 )  # fmt: skip
 
 
-def portion(backend: str, first: int, guided: bool) -> tuple[Coverage, list[str]]:
-    """Some schedules in a process of their own."""
-    coverage, wrong = Coverage(), []
+def portion(backend: str, first: int, guided: bool) -> tuple[Coverage, list[str], float]:
+    """Some schedules in a process of their own; the last is processor seconds."""
+    coverage, wrong, began = Coverage(), [], time.process_time()
     schedules = GuidedSearch(backend, first) if guided else (
         run(Seed(backend, number)) for number in itertools.count(first)
     )  # fmt: skip
@@ -40,7 +40,7 @@ def portion(backend: str, first: int, guided: bool) -> tuple[Coverage, list[str]
         coverage.add(outcome)
         if not outcome.ok:
             wrong.append(str(outcome))
-    return coverage, wrong
+    return coverage, wrong, time.process_time() - began
 
 
 @pytest.mark.timeout(0)
@@ -53,14 +53,17 @@ def test_many_schedules() -> None:
         for guided in (False, True)
     ][: SCHEDULES // _PORTION]
     total, wrong, started = {each: Coverage() for each in STORES}, [], time.monotonic()
+    spent = 0.0
     with ProcessPoolExecutor(_WORKERS) as pool:
-        for (backend, _, _), (coverage, found) in zip(
+        for (backend, _, _), (coverage, found, processor) in zip(
             jobs, pool.map(portion, *zip(*jobs, strict=True)), strict=True
         ):
             total[backend].merge(coverage)
             wrong += found
+            spent += processor
     seconds = time.monotonic() - started
     print(f"\n{SCHEDULES:,} schedules in {seconds:.0f} s: {SCHEDULES / seconds:.0f} a second")
+    print(f"{spent:.0f} s of processor time, {1000 * spent / SCHEDULES:.1f} ms each")
     for backend, coverage in total.items():
         print(f"{backend}: {coverage}")
     assert not wrong, "\n".join(wrong[:20])
