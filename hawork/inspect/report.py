@@ -49,7 +49,7 @@ def summary(inspection: Inspection) -> str:
     }.get(cluster.backend or "", "?")
     parts = [
         f"{cluster.cluster_id or 'cluster'} on {where}",
-        f"Flink {cluster.versions}",
+        "of hawork" if cluster.of_hawork else f"Flink {cluster.versions}",
         f"data of {moment(cluster.moment.earliest)}" if cluster.moment.earliest else "",
         "storageDir looked at" if cluster.storage_looked else "storageDir NOT looked at",
     ]
@@ -160,10 +160,12 @@ def leader_lines(inspection: Inspection) -> list[str]:
             whose = f"session {first.owner}"
         lines.append(f"lock held by {whose}, {several(standbys, 'standby', 'standbys')}")
     elif record is not None and record.holder:
-        line = f"lock held by {record.holder}, renewed {moment(record.renew_time)}"
-        if now is not None and record.renew_time is not None:
-            left = record.renew_time + record.lease_duration - now
-            line += f", lease {'runs' if left > 0 else f'ran out {age(-left)} before'}"
+        line = f"lock held by {record.holder}"
+        if record.renew_time is not None:
+            line += f", renewed {moment(record.renew_time)}"
+            if now is not None:
+                left = record.renew_time + record.lease_duration - now
+                line += f", lease {'runs' if left > 0 else f'ran out {age(-left)} before'}"
         lines.append(line)
     else:
         lines.append("lock free" if leadership.exists else f"no lock: {leadership.place} is absent")

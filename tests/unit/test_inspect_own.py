@@ -250,6 +250,7 @@ def test_each_damage_costs_its_own_job_at_most(damage: Damage, store: str, tmp_p
     assert found.exit_status == (1 if findings else 0)
     json.dumps(found.to_json())
     assert "job 2" in as_text(found) and "job 2" in as_page(found)
+    assert ", of hawork, " in as_text(found), "which is of no release of Flink"
     assert found.to_frame()["code"].tolist() == [each.code for each in found.findings]
 
 
