@@ -107,7 +107,10 @@ def _show(planned: RepairPlan, arguments: argparse.Namespace) -> None:
     if planned.repairs:
         lines += ["", f"then: {_sentence(planned.after)}", ""]
         if not arguments.apply:
-            lines.append("nothing was written: call again with --apply, while no JobManager runs")
+            how = "with --apply"
+            if not planned.sources.live:
+                how += " and without the dump, which cannot be repaired"
+            lines.append(f"nothing was written: call again {how}, while no JobManager runs")
     else:
         if not planned.plan.left:
             lines.append("nothing to repair in what was looked at")

@@ -204,7 +204,7 @@ def test_a_dump_is_planned_for_and_not_written_to(
     assert main(command) == 1
     said = capsys.readouterr().out
     assert "HA101: remove the pointer of checkpoint 10; its files stay" in said
-    assert "call again with --apply" in said
+    assert "call again with --apply and without the dump, which cannot be repaired" in said
     assert main([*command, "--apply"]) == 2
     assert "a dump cannot be repaired" in capsys.readouterr().err
     assert main([*command, "--only", "HA999"]) == 64
