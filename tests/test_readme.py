@@ -66,3 +66,22 @@ def test_the_job_is_a_pipeline(heading: str, tmp_path: Path) -> None:
     exec(python_below(heading), names)
     pipeline = names["delays"]({"flights": "flights.csv", "output": str(tmp_path)})  # type: ignore[operator]
     assert pipeline.complete().name == "departure-delays"
+
+
+@pytest.mark.parametrize(
+    ("row", "packages"),
+    [
+        ("`hawork.core` and `hawork.ha`", ("core", "ha")),
+        ("and `embedded`", ("backends/embedded",)),
+        ("and `zookeeper`", ("backends/zookeeper",)),
+        ("and `kubernetes`", ("backends/kubernetes",)),
+    ],
+)
+def test_what_is_small_is_as_small_as_is_said(row: str, packages: tuple[str, ...]) -> None:
+    """They had grown by a tenth while the table stood still."""
+    said = re.search(rf"^[|] {row} [|] ([\d,]+)", README, re.M)
+    assert said, f"README has no row {row}"
+    package = Path(hawork.__file__).parent
+    files = [path for name in packages for path in (package / name).rglob("*.py")]
+    lines = sum(len(path.read_text().splitlines()) for path in files)
+    assert abs(lines - int(said[1].replace(",", ""))) <= 0.05 * lines
