@@ -466,10 +466,13 @@ class LocalCluster(ClusterView, Generic[J]):
         """What waits for a leader must hear that no JobManager is left to become one."""
         processes = self._started()
         states = processes.states()
-        managers = processes.names(JOB_MANAGER)
-        if not any(states[name].alive for name in managers if name in states):
-            reasons = {processes.last_words(name) for name in managers}
-            raise LabError(f"no JobManager is running: {'; '.join(sorted(reasons))}")
+        managers = [name for name in processes.names(JOB_MANAGER) if name in states]
+        if not any(states[name].alive for name in managers):
+            reasons = "; ".join(f"{name}: {processes.why_it_ended(name)}" for name in managers)
+            raise LabError(
+                f"no JobManager is running ({reasons or 'none was started'}): start one again, as "
+                "with lab.restart('jm-1')"
+            )
 
     def _wait_until_ready(self, processes: LabProcesses) -> None:
         def ready() -> bool | None:

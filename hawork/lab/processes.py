@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -83,7 +84,7 @@ class LabProcesses:
         """``LabError`` with the reason when a process has ended unasked."""
         for state in self.states().values():
             if state.state == "exited":
-                raise LabError(f"process {state.name} ended: {self.last_words(state.name)}")
+                raise LabError(f"process {state.name} ended: {self.why_it_ended(state.name)}")
 
     def log(self, name: str) -> Path:
         return self._run.logs / f"{name}.log"
@@ -91,3 +92,10 @@ class LabProcesses:
     def last_words(self, name: str) -> str:
         """The last line that a process printed."""
         return last_words(self.log(name))
+
+    def why_it_ended(self, name: str) -> str:
+        """The signal that ended a process, which it says nothing of itself; else its last words."""
+        status = self.state(name).status
+        if status is not None and status < 0:
+            return f"{signal.Signals(-status).name} ended it"
+        return self.last_words(name)
