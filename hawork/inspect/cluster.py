@@ -275,6 +275,20 @@ class Leadership:
         return bool(self.latch) or (self.record is not None and bool(self.record.holder))
 
     @property
+    def lease_end(self) -> float | None:
+        """When the lease runs out; ``None``: it is free, or does not say when."""
+        record = self.record
+        if record is None or not record.holder or record.renew_time is None:
+            return None
+        return record.renew_time + record.lease_duration
+
+    def expired(self, moment: float | None) -> float | None:
+        """Seconds since the lease certainly ran out, at ``moment``."""
+        if self.lease_end is None or moment is None or moment <= self.lease_end:
+            return None
+        return moment - self.lease_end
+
+    @property
     def record_refused(self) -> str:
         """Why Flink's elector cannot read the leader annotation; empty when it can."""
         return self.record_error or (self.record.refused if self.record is not None else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from hawork.inspect.cluster import Checkpoint, Cluster, Moment
@@ -34,12 +35,13 @@ def find_moment(cluster: Cluster, latest: float) -> Moment:
     return Moment(earliest, latest if earliest is None else max(latest, earliest))
 
 
-def find_store_moment(cluster: Cluster, latest: float) -> float | None:
+def find_store_moment(cluster: Cluster, latest: float | None) -> float | None:
     """The earliest moment at which the store can have been dumped: storageDir may be much later.
 
     Besides its own times: a file that it points to was there already.
     """
-    return max((time for time in _store_times(cluster) if time <= latest + _SKEW), default=None)
+    least = math.inf if latest is None else latest + _SKEW
+    return max((time for time in _store_times(cluster) if time <= least), default=None)
 
 
 def _times(cluster: Cluster) -> Iterator[float]:

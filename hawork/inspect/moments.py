@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from hawork.inspect.cluster import Checkpoint, Cluster, JobView, LooseFile
+from hawork.inspect.cluster import Checkpoint, Cluster, JobView, LooseFile, StoredPointer
+from hawork.inspect.evidence import find_store_moment
 
 __all__ = [
     "files_are_missing",
@@ -34,22 +35,40 @@ _SECOND: Final = 1.0
 def times_are_original(cluster: Cluster) -> bool:
     """Whether the times of the files may be compared with that of the store.
 
-    A checkpoint says itself when it was completed. A copy that is not told to keep them ('cp -r')
-    gives all files its own time, and each would seem to have come after the store was dumped.
+    A checkpoint says itself when it was completed, if it is not a savepoint that a job began with,
+    and the store when a job came. A copy that is not told to keep them ('cp -r') gives all files
+    its own time, and each would seem to have come after the store was dumped.
     """
     files = cluster.files
     if files is None:
         return False
-    named = [(each.file.name, each.content) for job in cluster.jobs.values()
-             for each in job.checkpoints if each.file is not None]  # fmt: skip
-    named += [(loose.name, loose.content) for loose in cluster.loose]
+    written: list[tuple[str, float | None]] = []
+    contents = [(each.name, each.content) for each in cluster.loose]
+    for job in cluster.jobs.values():
+        written += [(each.file.name, _born(cluster, job, each)) for each in job.graphs if each.file]
+        contents += [(each.file.name, each.content) for each in job.checkpoints if each.file]
+    written += [(name, content.completion_timestamp / 1000) for name, content in contents
+                if content is not None and content.restored_properties is None]  # fmt: skip
     apart = [
-        abs(file.modified - content.completion_timestamp / 1000)
-        for name, content in named
-        if content is not None and (file := files.get(name)) is not None
-        and file.modified is not None
+        abs(found.modified - when)
+        for name, when in written
+        if when is not None
+        and (found := files.get(name)) is not None and found.modified is not None
     ]  # fmt: skip
     return all(each <= _ORIGINAL for each in apart) if apart else cluster.live
+
+
+def _born(cluster: Cluster, job: JobView, stored: StoredPointer) -> float | None:
+    """When a pointer came; on Kubernetes a job's with its ConfigMap, and a checkpoint's at any time
+    until the lease of its leader runs out.
+    """
+    if stored.entry.place != "kubernetes":
+        return stored.entry.created
+    if isinstance(stored, Checkpoint):
+        return None if cluster.leadership is None else cluster.leadership.lease_end
+    place = None if job.place is None else job.place.name
+    made = next((each.created for each in cluster.maps if each.name == place), None)
+    return None if made is None else made + _SECOND
 
 
 def mark_moments(cluster: Cluster) -> None:
@@ -107,22 +126,20 @@ def _mark_end(cluster: Cluster, job: JobView) -> None:
 def _mark_later_than(cluster: Cluster, job: JobView, newest: float) -> None:
     """Pointers that came after the newest file of all: the storage was copied before the store.
 
-    Not by more than a minute or two: a storage may have been put back to what it was before. A
-    znode says when it was made; of a key in a ConfigMap the job's own is not older than its job.
+    Not by more than a minute or two: a storage may have been put back to what it was before.
     """
     if not cluster.original_times:
         return
-    folders = _folders(cluster, job)
-    place = None if job.place is None else job.place.name
-    of_map = next((each.created for each in cluster.maps if each.name == place), None)
-    for stored in (*job.graphs, *job.checkpoints):
-        born = stored.entry.created
-        if stored.entry.place == "kubernetes":
-            born = None if of_map is None else of_map + _SECOND
+    known = max(_known(cluster, job), default=-1)
+    least = known + 1
+    for stored in (*job.graphs, *reversed(job.checkpoints)):
+        born = _born(cluster, job, stored)
         gone = stored.file is not None and stored.file.missing
-        there = isinstance(stored, Checkpoint) and stored.checkpoint_id in folders
-        if gone and not there and born is not None and 0 < born - newest <= _APART:
+        if isinstance(stored, Checkpoint):
+            gone &= stored.checkpoint_id is not None and stored.checkpoint_id >= least
+        if gone and born is not None and 0 < born - newest <= _APART:
             stored.moment = "after its files"
+            least = known  # its _metadata may have been copied, and its file not yet
 
 
 def _end(job: JobView) -> None:
@@ -207,12 +224,8 @@ def _is_as_young(cluster: Cluster, time: float, margin: float = _UNDER_WAY) -> b
 def is_led(cluster: Cluster) -> bool:
     """Whether a leader may have gone on: not one whose lease had run out by then."""
     leadership = cluster.leadership
-    if leadership is None or not leadership.held:
-        return False
-    record, moment = leadership.record, cluster.store_moment
-    if not cluster.live or record is None or record.renew_time is None or moment is None:
-        return True
-    return record.renew_time + record.lease_duration >= moment
+    moment = find_store_moment(cluster, cluster.store_read)
+    return leadership is not None and leadership.held and leadership.expired(moment) is None
 
 
 def _numbered(job: JobView) -> Mapping[int, Checkpoint]:

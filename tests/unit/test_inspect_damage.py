@@ -82,3 +82,19 @@ def test_no_damage_ends_the_inspector(seed: int) -> None:
         if told["recovery"]["jobmanager"] == "starts":
             assert "not-recovered" not in outcomes or "data-loss" in worst
             assert "restart-loop" not in outcomes or "stuck" in worst
+
+
+@pytest.mark.parametrize("cluster", ["k8s119", "k8s120"])
+def test_a_copy_of_the_newest_pointer_under_a_name_without_number_loses_nothing(
+    cluster: str,
+) -> None:
+    """Real Flink 1.20.5 restores the newest checkpoint then: nothing is lost."""
+    made = copy.deepcopy(CLUSTERS[cluster])
+    newest = made.checkpoint("exclusive", made.ids("exclusive")[-1])
+    made.put((*newest[:2], "checkpointID-newest"), made.get(newest))
+    found = made.look()
+    assert [(each.name, each.severity) for each in found.alarms] == [
+        ("pointer-to-another-checkpoint", "warning")
+    ]
+    assert "None" not in found.alarms[0].title
+    assert found.recovery.jobs[made.jobs["exclusive"]].outcome == "restored"

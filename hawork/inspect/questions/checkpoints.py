@@ -176,11 +176,14 @@ def _another_checkpoint(facts: Facts, job: JobView, checkpoint: Checkpoint) -> F
     inside, number = checkpoint.content.checkpoint_id, checkpoint.checkpoint_id
     readable = [each for each in job.checkpoints if facts.fate(each) == "read"]
     taken = job.job_id in facts.recovery.loading and readable and readable[-1] is checkpoint
-    back = taken and (number is None or inside < number)
+    known = [each.checkpoint_id or 0 for each in job.checkpoints]
+    back = taken and inside < max(known)
+    named = f"a pointer without a number, {checkpoint.entry.key or checkpoint.entry.name}," if (
+        number is None) else f"the pointer of checkpoint {number}"  # fmt: skip
     return Finding(
         "pointer-to-another-checkpoint", "data-loss" if back else "warning", (1, 11),
         (checkpoint.entry.object, checkpoint.file.object, job.object),
-        f"the pointer of checkpoint {number} of {job_name(job)} leads to checkpoint {inside}",
+        f"{named} of {job_name(job)} leads to checkpoint {inside}",
         (f"{checkpoint.file.name} says so itself",),
         f"the pointer was written by hand, or copied; recovery takes checkpoint {inside}, the "
         "state since then is lost" if back

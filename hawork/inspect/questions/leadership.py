@@ -40,15 +40,6 @@ def _lock(leadership: Leadership) -> Object:
     return leadership.latch[0].entry.object if leadership.latch else leadership.place
 
 
-def _expired(facts: Facts, leadership: Leadership) -> float | None:
-    """Seconds since the lease certainly ran out."""
-    record = leadership.record
-    if record is None or not record.holder or record.renew_time is None or facts.store_now is None:
-        return None
-    over = facts.store_now - (record.renew_time + record.lease_duration)
-    return over if over > 0 else None
-
-
 def addresses(facts: Facts) -> Iterator[Finding]:
     """Do lock and published addresses agree?"""
     leadership = facts.cluster.leadership
@@ -93,7 +84,7 @@ def _lease(facts: Facts, leadership: Leadership) -> Iterator[Finding]:
     """A lease that ran out is certain only when something in the data is younger than it."""
     record, published = leadership.record, leadership.published
     assert record is not None
-    over = _expired(facts, leadership)
+    over = leadership.expired(facts.store_now)
     if over is not None:
         yield Finding(
             "leader-dead", "warning", (6, 7), tuple(each.entry.object for each in published),
@@ -127,7 +118,7 @@ def _published(addresses: list[LeaderAddress]) -> tuple[str, ...]:
 
 def _nobody_finds(facts: Facts, leadership: Leadership) -> Iterator[Finding]:
     held = _held_for(facts, leadership)
-    expired = _expired(facts, leadership)
+    expired = leadership.expired(facts.store_now)
     severity: Severity = "stuck"
     if expired is not None or (held is not None and held < _TAKEOVER):
         severity = "info"

@@ -273,7 +273,7 @@ def on_kubernetes(made: Made) -> Made:
     }
     lease = (
         '{"holderIdentity":"e2a92c5a-3f07-4a5d-b2c2-24ebb0d4f22f","leaseDuration":15.000000000,'
-        '"acquireTime":"2026-11-29T16:40:48.947547Z","renewTime":"2026-11-29T17:12:00.400111Z",'
+        '"acquireTime":"2026-11-29T17:10:48.947547Z","renewTime":"2026-11-29T17:12:00.400111Z",'
         '"leaderTransitions":0}'
     )
     components = ["dispatcher", "resourcemanager", "restserver"]
@@ -294,7 +294,7 @@ def on_kubernetes(made: Made) -> Made:
 
 def _map(name: str, data: dict[str, str], annotations: dict[str, str]) -> dict[str, Any]:
     metadata: dict[str, Any] = {
-        "name": name, "namespace": "default", "creationTimestamp": "2026-11-29T16:40:49Z",
+        "name": name, "namespace": "default", "creationTimestamp": "2026-11-29T17:10:49Z",
         "resourceVersion": "360", "annotations": annotations,
     }  # fmt: skip
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
