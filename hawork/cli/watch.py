@@ -65,6 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
     done = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: done.set())
+    begun = (
+        f"recording into {ring} for {format_duration(arguments.keep)}; look with "
+        f"'hawork report {ring}' and 'hawork inspect {ring}', end with control-C"
+    )
     with tempfile.TemporaryDirectory(
         prefix="hawork-options-", dir=temporary_directory()
     ) as scratch:
@@ -75,12 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
         recorder = Recorder(
             config, file, ring, keep=arguments.keep, size=arguments.size,
             case_every=arguments.case_every, logs=arguments.logs, told=_News().see,
-            trouble=complain,
+            trouble=complain, begun=lambda: say(begun),
         )  # fmt: skip
-        say(
-            f"recording into {ring} for {format_duration(arguments.keep)}; look with "
-            f"'hawork report {ring}' and 'hawork inspect {ring}', end with control-C",
-        )
         recorder.run(done)
     return 0
 

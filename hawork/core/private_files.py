@@ -52,11 +52,16 @@ def check_way(path: Path) -> None:
             _check_owner(found, status)
             links += 1
             if links > _MOST_LINKS:
-                raise UntrustedPathError(f"{path} leads through too many symbolic links")
+                raise UntrustedPathError(
+                    f"{path} leads through too many symbolic links: see where {found} leads, or "
+                    "choose another place"
+                )
             target = found.readlink()
             place = Path("/") if target.is_absolute() else place
             pending += [each for each in reversed(target.parts) if each != "/"]
         elif pending:
+            if not stat.S_ISDIR(status.st_mode):
+                return  # there is nothing below a device such as /dev/null, which all may write
             _check_directory(found, status)
             place = found
 

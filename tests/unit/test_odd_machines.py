@@ -354,3 +354,21 @@ def test_an_older_python_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(sys, "argv", [first])
         with pytest.raises(error, match=said):
             exec(compile(source, "hawork", "exec"), {"__name__": "hawork"})
+
+
+@pytest.mark.parametrize("place", ["/dev/null/ring", "/proc/ring", "file", "loop", "a" * 300])
+def test_a_place_for_no_folder_is_told_before_a_watch_says_that_it_records(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It had said "recording into ..." first."""
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("loop").symlink_to("loop")
+    config = tmp_path / "config.yaml"
+    config.write_text("high-availability.type: zookeeper\n"
+                      "high-availability.zookeeper.quorum: 127.0.0.1:1\n"
+                      "high-availability.storageDir: file:///nowhere\n")  # fmt: skip
+    assert main(["watch", "--config", str(config), "--to", place]) == 1
+    said = capsys.readouterr()
+    assert not said.out
+    assert re.fullmatch(rf"hawork: .*{place} .*: .*\n", said.err) and "chmod" not in said.err

@@ -42,7 +42,8 @@ class Recorder:
 
     ``keep`` is in seconds, ``size`` in bytes: half of it for events, half for cases, of which one
     is taken every ``case_every`` seconds. ``config_file`` is what the inspector reads. ``logs``
-    are followed. ``told`` hears each event, ``trouble`` a sentence when something cannot be had.
+    are followed. ``told`` hears each event, ``trouble`` a sentence when something cannot be had;
+    ``begun`` is called once, before both, when the folder is ours and can be written.
 
     ``LabError`` when the folder is another's, or another watch writes into it;
     ``ConfigurationError`` when an option is wrong.
@@ -60,6 +61,7 @@ class Recorder:
         logs: Iterable[Path | str] = (),
         told: Callable[[Event], None] = lambda _: None,
         trouble: Callable[[str], None] = lambda _: None,
+        begun: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._config_file = config_file
@@ -69,15 +71,18 @@ class Recorder:
         self._logs = [JobManagerLog(path) for path in logs]
         self._told = told
         self._trouble = _Once(trouble)
+        self._begun = begun
         self._redaction = Redaction.of(config, known_secrets(config))
 
     def run(self, done: threading.Event) -> None:
         """Until ``done`` is set; ends within seconds then."""
         with self._held():
-            events = RingEvents(
-                self._ring, self._redaction, keep=self._keep, size=self._size // 2,
-                told=self._told,
-            )  # fmt: skip
+            with self._writable():
+                events = RingEvents(
+                    self._ring, self._redaction, keep=self._keep, size=self._size // 2,
+                    told=self._hear,
+                )  # fmt: skip
+            self._begin()
             cases = threading.Thread(
                 target=self._snapshots, args=(done,), name="watch-store", daemon=True
             )
@@ -88,6 +93,14 @@ class Recorder:
                 cases.join(_JOIN)
                 events.heartbeat()
                 events.close()
+
+    def _begin(self) -> None:
+        begun, self._begun = self._begun, lambda: None
+        begun()
+
+    def _hear(self, event: Event) -> None:
+        self._begin()  # a ring that was written before tells of that while it is opened
+        self._told(event)
 
     def _record(self, events: RingEvents, done: threading.Event) -> None:
         watch = FlinkWatch(
@@ -173,15 +186,17 @@ class Recorder:
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:
         """The folder as ours, and no other watch's, for as long as this one runs."""
-        private_directory(self._ring)
-        marked = self._ring / rings.RING
-        strange = [each.name for each in self._ring.iterdir() if each.name != ".lock"]
+        with self._writable():
+            private_directory(self._ring)
+            marked = self._ring / rings.RING
+            strange = [each.name for each in self._ring.iterdir() if each.name != ".lock"]
         if strange and not marked.is_file():
             raise LabError(
                 f"{self._ring} holds {strange[0]} and was not made by 'hawork watch': give --to a "
                 "folder that is empty, or not there yet"
             )
-        descriptor = os.open(self._ring / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        with self._writable():
+            descriptor = os.open(self._ring / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -189,10 +204,21 @@ class Recorder:
                 raise LabError(
                     f"{self._ring} is written by another 'hawork watch': give --to another folder"
                 ) from None
-            self._describe(marked)
+            with self._writable():
+                self._describe(marked)
             yield
         finally:
             os.close(descriptor)
+
+    @contextlib.contextmanager
+    def _writable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise LabError(
+                f"nothing can be recorded into {self._ring} ({error.strerror}): give --to a folder "
+                "that can be written, or a path at which one can be made"
+            ) from None
 
     def _describe(self, marked: Path) -> None:
         identity = _identity(self._config)
