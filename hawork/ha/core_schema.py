@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from hawork.ha.flow_text import Pairs, flow_text
+
 _TAG = "tag:yaml.org,2002:"
 _DEEPEST = 50
 """Flink's limit, too: of nesting, which also ends an alias that holds itself."""
@@ -19,8 +21,65 @@ _MOST_VALUES = 100_000
 """A file of aliases of aliases could otherwise stand for any number of values."""
 
 
+_BLANKS = "\0 \t\r\n\x85\u2028\u2029"
+_INDICATORS = "-?:,[]{}#&*!|>'\"%@`"
+
+
 class _Loader(yaml.BaseLoader):
-    """PyYAML's scanner with the words of YAML 1.2, and with tabs between words."""
+    """PyYAML's scanner with the words of YAML 1.2, and with tabs between words.
+
+    Between brackets, too, a word may hold a question mark, as an address does; and an anchor may
+    have any letters.
+    """
+
+    def check_key(self) -> bool:
+        return self.peek(1) in _BLANKS
+
+    def check_plain(self) -> bool:
+        first, second = self.peek(), self.peek(1)
+        if first not in _BLANKS + _INDICATORS:
+            return True
+        if self.flow_level:
+            return first in "-?" and second not in _BLANKS + ",]"
+        return first in "-?:" and second not in _BLANKS
+
+    def scan_plain(self) -> yaml.ScalarToken:
+        start = end = self.get_mark()
+        indent = self.indent + 1
+        ends, ends_key = (",[]{}", ",[]{}") if self.flow_level else ("", "")
+        words: list[str] = []
+        spaces: list[str] | None = []
+        while self.peek() != "#":
+            length = 0
+            while (c := self.peek(length)) not in _BLANKS + ends and not (
+                c == ":" and self.peek(length + 1) in _BLANKS + ends_key
+            ):
+                length += 1
+            if not length:
+                break
+            self.allow_simple_key = False
+            words += [*(spaces or ()), self.prefix(length)]
+            self.forward(length)
+            end = self.get_mark()
+            spaces = self.scan_plain_spaces(indent, start)
+            if not spaces or (not self.flow_level and self.column < indent):
+                break
+        return yaml.ScalarToken("".join(words), True, start, end)
+
+    def scan_anchor(self, kind: Any) -> Any:
+        start = self.get_mark()
+        self.forward()
+        length = 0
+        while self.peek(length) not in _BLANKS + ",[]{}/.*&":
+            length += 1
+        name = self.prefix(length)
+        self.forward(length)
+        if not name or self.peek() not in _BLANKS + "?:,]}%@`":
+            raise yaml.scanner.ScannerError(
+                "while scanning an anchor or an alias", start, "a letter does not fit",
+                self.get_mark(),
+            )  # fmt: skip
+        return kind(name, start, self.get_mark())
 
     def scan_plain_spaces(self, indent: int, start_mark: Any) -> list[str] | None:
         """What separates two words of a text without quotes, or ends it."""
@@ -40,14 +99,12 @@ class _Loader(yaml.BaseLoader):
         if not self.check_event(yaml.AliasEvent):
             event: Any = self.peek_event()  # type: ignore[no-untyped-call]
             self.anchors.pop(event.anchor, None)
+            if isinstance(event, yaml.ScalarEvent) and event.tag == "!":
+                event.tag = f"{_TAG}str"  # what would be a number is a text by that
         return super().compose_node(parent, index)
 
 
-class _Dumper(yaml.SafeDumper):
-    """Quotes what ``_Loader`` would take for a number, a boolean or null, and nothing more."""
-
-    yaml_implicit_resolvers: dict[str, Any] = {}
-
+_NOT_TEXT: list[re.Pattern[str]] = []
 
 for _kind, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -60,11 +117,13 @@ for _kind, _pattern, _first in (
         list("-+.0123456789"),
     ),
 ):
-    for _class in (_Loader, _Dumper):
-        _class.add_implicit_resolver(_TAG + _kind, re.compile(rf"(?:{_pattern})\Z"), _first)
-_Dumper.add_representer(
-    float, lambda dumper, value: dumper.represent_scalar(f"{_TAG}float", text_of(value))
-)
+    _NOT_TEXT.append(re.compile(rf"(?:{_pattern})\Z"))
+    _Loader.add_implicit_resolver(_TAG + _kind, _NOT_TEXT[-1], _first)
+
+
+def _is_text(word: str) -> bool:
+    """Whether a word without quotes is neither a number, a boolean nor null."""
+    return not any(pattern.match(word) for pattern in _NOT_TEXT)
 
 
 def load(text: str) -> Any:
@@ -114,11 +173,7 @@ def text_of(value: Any) -> str:
     if isinstance(value, float):
         return _as_java(value)
     if isinstance(value, list):
-        shown = yaml.dump(
-            value, Dumper=_Dumper, default_flow_style=True, allow_unicode=True,
-            width=float("inf"), sort_keys=False,
-        )  # fmt: skip
-        return str(shown).removesuffix("\n")
+        return flow_text(value, _is_text, text_of)
     return str(value)
 
 
@@ -128,21 +183,33 @@ class _Reading:
     def __init__(self) -> None:
         self._left = _MOST_VALUES
 
-    def value(self, node: Any, path: str, depth: int) -> Any:
+    def value(self, node: Any, path: str, depth: int, listed: bool = False) -> Any:
+        """``listed``: it is a part of a list."""
         self._left -= 1
         if depth > _DEEPEST or self._left < 0:
             raise ValueError(f"{path or 'it'} is nested too deeply, or an alias holds itself")
         if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path, depth)
+            if node.tag != f"{_TAG}map":
+                raise _unknown_tag(node, path)
+            return (self._pairs if listed else self._mapping)(node, path, depth)
         if isinstance(node, yaml.SequenceNode):
             if node.tag != f"{_TAG}seq":
                 raise _unknown_tag(node, path)
-            return [self.value(item, path, depth + 1) for item in node.value]
+            return [self.value(item, path, depth + 1, True) for item in node.value]
         return _scalar(node, path)
 
+    def _pairs(self, node: Any, path: str, depth: int) -> Pairs:
+        found, keys = Pairs(), set[str]()
+        for key_node, value_node in node.value:
+            key = self.value(key_node, path, depth + 1, True)
+            shown = text_of([key])
+            if shown in keys:
+                raise ValueError(f"a key within {path} is given twice: keep one of them")
+            keys.add(shown)
+            found.append((key, self.value(value_node, path, depth + 1, True)))
+        return found
+
     def _mapping(self, node: Any, path: str, depth: int) -> dict[str, Any]:
-        if node.tag != f"{_TAG}map":
-            raise _unknown_tag(node, path)
         tree: dict[str, Any] = {}
         for key_node, value_node in node.value:
             where = path or "the top"

@@ -114,7 +114,8 @@ def _server(quorum: str, server: str) -> str:
         raise _bad_quorum(
             quorum, f"{server!r} is not a server; an IPv6 address stands in brackets: [::1]:2181"
         )
-    port = port or str(_DEFAULT_PORT)
+    if not host.endswith("]"):  # behind an IPv6 address Java wants a number
+        port = port or str(_DEFAULT_PORT)
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise _bad_quorum(quorum, f"{port!r} is not a port")
     return f"{host}:{int(port)}"
