@@ -25,6 +25,7 @@
       RestError                       a JobManager answered with an error
       LabError                        the workbench cannot do what it was asked
         UnknownVerbError              this kind of cluster has no such verb
+        NoTakeoverError               the leader has not changed so often
         WrongArgumentError            a method was called with what it does not take
 
 Messages are one sentence that names the thing, its value and the fix. A notebook shows that
@@ -148,6 +149,10 @@ class LabError(HaworkError):
 
 class UnknownVerbError(LabError, AttributeError):
     """This kind of cluster has no such verb. The message says what there is instead."""
+
+
+class NoTakeoverError(LabError, IndexError):
+    """A change of the leader that has not been was asked for."""
 
 
 class WrongArgumentError(LabError, TypeError):

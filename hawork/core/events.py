@@ -12,6 +12,7 @@ import json
 import os
 import re
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -114,6 +115,15 @@ class Event:
         if self.kind in (EventKind.JOB_ACKNOWLEDGED, EventKind.JOB_STATUS):
             return str(self.facts.get("name") or "") or None
         return None
+
+    def __str__(self) -> str:
+        facts = ", ".join(f"{name}={value}" for name, value in self.facts.items())
+        at = time.strftime("%H:%M:%S", time.localtime(self.wall))
+        return f"{at} {self.process}: {self.kind.value}" + (f" ({facts})" if facts else "")
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What a notebook shows of ``lab.kill("leader")``, where that is a cell's last line."""
+        printer.text(str(self))
 
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = {

@@ -56,6 +56,9 @@ class _Closable(Protocol):
     def close(self) -> None: ...
 
 
+_RESET = "'from hawork.lab import reset; reset()'"
+"""What a lesson's reader can type as it stands: no lesson has a name ``hawork``."""
+
 _lock = threading.Lock()
 _open: list[_Closable] = []
 
@@ -94,7 +97,7 @@ def tell_running(starting: _Closable) -> None:
     sentence = (
         f"This notebook still runs {_labs(len(others))} from before: {labs} "
         f"({len(processes)} processes, {size / 2**20:,.0f} MB). To end all of them run "
-        "hawork.lab.reset(), then this cell again."
+        f"{_RESET}, then this cell again."
     )
     show({"text/plain": sentence})
 
@@ -127,7 +130,7 @@ def reset() -> int:
             failed.append(f"{type(lab).__name__}: {str(error) or type(error).__name__}")
     if failed:
         raise LabError(
-            f"{len(failed)} of {len(labs)} labs are not closed yet ({'; '.join(failed)}): call "
-            "hawork.lab.reset() again"
+            f"{len(failed)} of {len(labs)} labs are not closed yet ({'; '.join(failed)}): run "
+            f"{_RESET} again"
         )
     return len(labs)

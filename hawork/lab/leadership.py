@@ -12,17 +12,23 @@ from hawork.story.terms import Terms
 
 
 class Leadership:
-    """The leader's name; ``retrieve`` gives what leader retrieval says now, never waiting."""
+    """The leader's name; ``retrieve`` gives what leader retrieval says now, never waiting.
+
+    ``check`` raises when no process can become one, ``hindrance`` is the end of a sentence about a
+    leader that did not come.
+    """
 
     def __init__(
         self,
         retrieve: Callable[[], LeaderInformation | None],
         events: Callable[[], list[Event]],
         check: Callable[[], None],
+        hindrance: Callable[[], str] = lambda: "",
     ) -> None:
         self._retrieve = retrieve
         self._events = events
         self._check = check
+        self._hindrance = hindrance
         self._names: dict[str, str] = {}
 
     def information(self) -> LeaderInformation | None:
@@ -50,7 +56,7 @@ class Leadership:
             return None
 
         what = "a leader" if before is None else f"another leader than {before}"
-        return Waiting(what, look, timeout=timeout)
+        return Waiting(what, look, timeout=timeout, state=self._hindrance)
 
     def _is_told(self) -> bool:
         """Whether the events tell of the published leader: who waits for it looks at them next.

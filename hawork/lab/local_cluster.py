@@ -136,7 +136,9 @@ class LocalCluster(ClusterView, Generic[J]):
         self._processes: LabProcesses | None = None
         self._connected: ClusterClient | None = None
         self._connecting = threading.Lock()
-        self._leadership = Leadership(self._retrieve, self._reader.events, self._check_alive)
+        self._leadership = Leadership(
+            self._retrieve, self._reader.events, self._check_alive, self._hindrance
+        )
         self._damage = Damage(
             self._run.storage, self._run.path / "put-aside", self._run.path / "taskmanagers"
         )
@@ -473,6 +475,15 @@ class LocalCluster(ClusterView, Generic[J]):
                 f"no JobManager is running ({reasons or 'none was started'}): start one again, as "
                 "with lab.restart('jm-1')"
             )
+
+    def _hindrance(self) -> str:
+        """Why no leader comes, where each JobManager that is alive stands still."""
+        processes = self._started()
+        states = processes.states()
+        alive = [n for n in processes.names(JOB_MANAGER) if n in states and states[n].alive]
+        if not alive or any(states[name].state != "paused" for name in alive):
+            return ""
+        return f": each JobManager that is alive is paused ({', '.join(alive)}): resume one"
 
     def _wait_until_ready(self, processes: LabProcesses) -> None:
         def ready() -> bool | None:

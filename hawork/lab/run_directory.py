@@ -131,7 +131,7 @@ class RunDirectory:
             if owner == str(os.getpid()):
                 raise LabError(
                     f"run directory {self.path} is used by another lab of this notebook: close "
-                    "that lab, or all of them with hawork.lab.reset()"
+                    "that lab, or all of them with 'from hawork.lab import reset; reset()'"
                 ) from None
             raise LabError(
                 f"run directory {self.path} is used by another lab (process {owner}): close that "

@@ -97,7 +97,7 @@ def answer(
     if given is ... or (given is None and right is not None) or _is_blank(given):
         return f"{question}: no answer yet; {hint}", False
     if right is ...:
-        return f"{question}: {given!r} is a guess; {hint}", False
+        return f"{question}: {given!r} cannot be judged yet; {hint}", False
     if _same(given, right, means or {}):
         return f"{question}: {right!r}", True
     return f"{question}: not {given!r}; {hint}", False
@@ -150,8 +150,9 @@ def answers_of(given: Any, questions: Iterable[str]) -> tuple[Mapping[str, Any],
 
 
 def _unknown(key: Any, names: list[str]) -> str:
-    close = difflib.get_close_matches(str(key).strip().casefold(), names, n=1)
-    meant = f"did you mean {close[0]!r}?" if close else f"write one of {', '.join(names)}"
+    word = str(key).strip().casefold()
+    close = difflib.get_close_matches(word, names, n=1) or [each for each in names if word in each]
+    meant = f"did you mean {close[0]!r}?" if len(close) == 1 else f"write one of {', '.join(names)}"
     return f"{key!r} is not a question here: {meant}"
 
 

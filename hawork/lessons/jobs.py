@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hawork.core.events import Event, EventKind
@@ -156,12 +156,20 @@ def check_restart(lab: LabCluster, job: Job | None, answers: Mapping[str, Any] |
     return Check(
         (
             (f"the job was submitted again{because(problem)}", not problem),
-            ("a TaskManager that ran it was killed", bool(killed) and not problem),
+            _lost(told, bool(killed) and not problem),
             end_of(told),
             *(answer(each, given.get(each, ...), right[each], _CHANGES[each]) for each in right),
             *unknown,
         )
     )
+
+
+def _lost(told: Sequence[Event], lost: bool) -> Point:
+    """The point that a TaskManager was killed; which would have been one, where it was not."""
+    wish = "a TaskManager that ran it was killed"
+    tasks = [event for event in told if event.kind is EventKind.TASK_STATUS]
+    ran = sorted({str(event.facts.get("taskmanager")) for event in tasks})
+    return (wish if lost or not ran else f"{wish}: it runs, or ran, on {' and '.join(ran)}"), lost
 
 
 @safe

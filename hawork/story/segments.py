@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import SupportsIndex, overload
+
+from hawork.core.errors import NoTakeoverError
 
 STANDBY = "standby"
 TAKING_OVER = "taking over"
@@ -65,6 +68,35 @@ class Takeover:
         return self.published_at - self.lost_at
 
 
+class Takeovers(tuple[Takeover, ...]):
+    """The changes of the leader, in their order. One that has not been is told in a sentence.
+
+    >>> Takeovers()[-1:]
+    ()
+    """
+
+    __slots__ = ()
+
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> Takeover: ...
+
+    @overload
+    def __getitem__(self, index: slice, /) -> tuple[Takeover, ...]: ...
+
+    def __getitem__(self, index: SupportsIndex | slice, /) -> Takeover | tuple[Takeover, ...]:
+        try:
+            return super().__getitem__(index)
+        except IndexError:
+            raise NoTakeoverError(
+                f"the leader has changed {_times(len(self))}: let it go first, as with "
+                "lab.kill('leader'), and wait for another one"
+            ) from None
+
+
+def _times(number: int) -> str:
+    return {0: "not yet", 1: "once"}.get(number, f"{number} times")
+
+
 @dataclass(frozen=True, slots=True)
 class Lanes:
     """All of a timeline that can be drawn; times in seconds since ``started``.
@@ -76,7 +108,7 @@ class Lanes:
     lanes: tuple[str, ...]
     segments: tuple[Segment, ...]
     marks: tuple[Mark, ...]
-    takeovers: tuple[Takeover, ...]
+    takeovers: Takeovers
     started: float
     end: float
     begin: float = 0.0

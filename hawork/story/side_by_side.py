@@ -6,7 +6,7 @@ import html
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from hawork.story.segments import Mark
+from hawork.story.segments import Mark, Takeovers
 from hawork.story.timeline import Timeline, as_text, mimebundle
 
 _MARGIN = 2.0  # seconds before the first fault
@@ -60,5 +60,5 @@ def _shown(timeline: Timeline, length: float) -> Timeline:
             if each.end > begin
         ),
         marks=tuple(mark for mark in timeline.marks if mark.time >= begin),
-        takeovers=tuple(each for each in timeline.takeovers if each.published_at > begin),
+        takeovers=Takeovers(each for each in timeline.takeovers if each.published_at > begin),
     )

@@ -17,7 +17,7 @@ from hawork.story.beliefs import Beliefs
 from hawork.story.display import clock_time, html_table, in_notebook, show
 from hawork.story.picture import as_png
 from hawork.story.recovery import Recoveries, recoveries_of
-from hawork.story.segments import LEADER_LANE, LEADING, SILENT, STILL, Lanes
+from hawork.story.segments import LEADER_LANE, LEADING, SILENT, STILL, Lanes, Takeovers
 from hawork.story.timeline_builder import TimelineBuilder
 
 
@@ -33,7 +33,7 @@ class Timeline(Lanes):
         if until is not None:
             events = [event for event in events if event.monotonic <= until]
         if not events:
-            return cls((), (), (), (), 0.0, 0.0)
+            return cls((), (), (), Takeovers(), 0.0, 0.0)
         builder, beliefs = TimelineBuilder(), Beliefs()
         for event in events:
             builder.see(event)
@@ -45,7 +45,7 @@ class Timeline(Lanes):
             lanes=builder.lanes(),
             segments=tuple(sorted(segments, key=lambda each: (each.start, each.lane))),
             marks=tuple(builder.marks),
-            takeovers=tuple(builder.takeovers),
+            takeovers=Takeovers(builder.takeovers),
             started=started,
             end=end,
             wall=events[0].wall,

@@ -15,7 +15,7 @@ from hawork.story.display import clock_time
 from hawork.story.hearing import unheard_since
 from hawork.story.rules import RULES, Rule, Violation
 from hawork.story.rules.history import History
-from hawork.story.segments import LEADER_LANE, STORE_LANE
+from hawork.story.segments import LEADER_LANE, STORE_LANE, Takeovers
 from hawork.story.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ def part_of(timeline: Timeline, start: float, end: float, lanes: Iterable[str]) 
         marks=tuple(
             each for each in timeline.marks if each.lane in kept and start <= each.time <= end
         ),
-        takeovers=(),
+        takeovers=Takeovers(),
         begin=start,
         end=end,
     )

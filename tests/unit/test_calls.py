@@ -208,7 +208,7 @@ def test_a_second_lab_is_told_of_the_first(monkeypatch: pytest.MonkeyPatch) -> N
     assert (
         "still runs 1 lab from before: SimpleNamespace (7 processes, 210 MB)" in told["text/plain"]
     )
-    assert "hawork.lab.reset()" in told["text/plain"]
+    assert "from hawork.lab import reset; reset()" in told["text/plain"]
     monkeypatch.setattr(closing, "_open", [second])
     closing.tell_running(second)
     assert len(shown) == 1

@@ -6,9 +6,11 @@ import errno
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
+from IPython.lib.pretty import pretty
 
 from hawork.core.events import Event, EventKind, EventLog, read_event_file, read_events
 from hawork.testing import ManualClock
@@ -23,6 +25,13 @@ def test_events_read_back_as_they_were_written(tmp_path: Path) -> None:
     assert event == log.recent()[0]
     assert event.facts == {"facts_of": [1, "a"]}
     assert event.monotonic == clock.monotonic()
+
+
+def test_an_event_in_a_notebook_is_one_line_that_can_be_read() -> None:
+    event = Event(EventKind.FAULT, "lab", 0.0, 0.0, facts={"verb": "kill", "target": "jm-1"})
+    at = time.strftime("%H:%M:%S", time.localtime(0.0))
+    assert pretty(event) == f"{at} lab: fault (verb=kill, target=jm-1)"
+    assert pretty(Event(EventKind.PROCESS_STARTED, "jm-1", 0.0, 0.0)).endswith("process.started")
 
 
 def test_an_incomplete_last_line_and_unknown_kinds_are_skipped(tmp_path: Path) -> None:

@@ -81,13 +81,18 @@ def test_a_dead_task_manager_restarts_the_job_and_nothing_else() -> None:
 def test_another_process_is_no_task_manager_of_the_job() -> None:
     check = check_restart(lab_of(lost_task_manager(killed="jm-2")), JOB_OF_STORY, ANSWERS)
     assert right(check)[:3] == [True, False, True]
+    assert "✗ a TaskManager that ran it was killed: it runs, or ran, on tm-1 and tm-2" in str(check)
+    short = {"restarts": 1}
+    assert "'restarts' is not a question here: did you mean 'restarts of the job'?" in str(
+        check_restart(lab_of(lost_task_manager()), JOB_OF_STORY, short)
+    )
 
 
 @pytest.mark.parametrize("ended", [None, "CANCELED"])
 def test_answers_before_the_end_are_guesses(ended: str | None) -> None:
     check = check_restart(lab_of(lost_task_manager(ended=ended)), JOB_OF_STORY, ANSWERS)
     assert right(check) == [True, True, False, False, False, False]
-    assert "✗ restarts of the job: 1 is a guess; " in str(check)
+    assert "✗ restarts of the job: 1 cannot be judged yet; " in str(check)
 
 
 def test_a_restart_that_nobody_has_tried() -> None:

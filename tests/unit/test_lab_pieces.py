@@ -26,9 +26,11 @@ from hawork.inspect.decode import StoreRow, decoded
 from hawork.inspect.entries import Entry
 from hawork.inspect.files import job_results, kind_of_file, storage_tree
 from hawork.inspect.store import store_frame
+from hawork.lab import LabCluster
 from hawork.lab.artifacts import find_source, written_artifacts
 from hawork.lab.faults import Faults
 from hawork.lab.job import Job
+from hawork.lab.leadership import Leadership
 from hawork.lab.magic import write_artifact
 from hawork.lab.steps import ArmedSteps
 from hawork.panels.store_rows import MOST_ROWS, StoreRows
@@ -145,6 +147,22 @@ def test_a_held_step_is_seen_and_goes_on(tmp_path: Path) -> None:
     assert not thread.is_alive()
     assert steps.held() == []
     log.close()
+
+
+def test_a_leader_that_cannot_come_is_told_with_what_stands_still() -> None:
+    """The cell that pauses the leader was run three times."""
+    states = {name: ProcessState(name, 1, "paused") for name in ("jm-1", "jm-2")}
+    states["jm-3"] = ProcessState("jm-3", 1, "exited")
+    processes: Any = SimpleNamespace(states=lambda: states, names=lambda role: [*states])
+    lab: Any = object.__new__(LabCluster)
+    lab._started = lambda: processes
+    leadership = Leadership(lambda: None, list, lambda: None, lab._hindrance)
+    told = r"a leader after 0 s: each JobManager that is alive is paused \(jm-1, jm-2\): resume one"
+    with pytest.raises(LabError, match=told):
+        leadership.wait(None, 0).wait()
+    states["jm-2"] = ProcessState("jm-2", 1, "running")
+    with pytest.raises(LabError, match=r"a leader after 0 s$"):
+        leadership.wait(None, 0).wait()
 
 
 def test_a_step_that_no_job_is_left_to_reach_is_told_and_disarmed(

@@ -12,6 +12,7 @@ from lab_story import SESSIONS, Story, killed_leader, paused_leader
 from matplotlib import image
 from matplotlib.axes import Axes
 
+from hawork.core.errors import NoTakeoverError
 from hawork.core.events import EventKind
 from hawork.story.beliefs import BELIEF_LANE
 from hawork.story.facts import Facts
@@ -45,6 +46,17 @@ def test_nothing_happened_yet() -> None:
     timeline = Timeline.of([])
     assert str(timeline) == "nothing happened yet"
     assert as_png(timeline).startswith(b"\x89PNG")
+
+
+def test_a_change_of_the_leader_that_has_not_been_is_told_in_a_sentence() -> None:
+    """A cell that asks for the last one may be run before the leader was killed."""
+    with pytest.raises(NoTakeoverError, match="the leader has changed not yet: let it go first"):
+        Timeline.of([]).takeovers[-1]
+    takeovers = Timeline.of(killed_leader().events).takeovers
+    assert takeovers[-1].cause == "kill"
+    assert takeovers[-1:] == (takeovers[0],)
+    with pytest.raises(IndexError, match="the leader has changed once"):
+        takeovers[1]
 
 
 def test_the_picture_has_belief_beside_truth_and_stands_on_any_page() -> None:

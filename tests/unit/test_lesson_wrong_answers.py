@@ -367,7 +367,7 @@ WRONG = [
         (lambda: awakening(story=Story().leads(0.5, "jm-1").fault(1, "pause", "jm-2")),
          "the leader was paused: jm-2 was a standby; jm-1 led"),
         (lambda: awakening(story=Story().leads(0.5, "jm-1").fault(1, "pause", "jm-1")),
-         "0.1 is a guess"),
+         "0.1 cannot be judged yet"),
         (lambda: check_awakening("lab", 0.1), "'lab' is not a lab"),
     ),
     *table(

@@ -1,6 +1,13 @@
 // Elements made in one call, and lists that keep their elements, so that focus is never lost.
 
 const SVG = "http://www.w3.org/2000/svg";
+// Each notebook of a JupyterLab has this module to itself, and all of them are one document.
+const MODULE = Math.random().toString(36).slice(2, 10);
+let ids = 0;
+
+export function newId(name) {
+  return `hw-${name}-${MODULE}-${(ids += 1)}`;
+}
 
 export function el(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);

@@ -1,16 +1,14 @@
 // Around the views: tabs where there are many, what was asked for and became of it, the newest
 // news, and the views below them, so that the effect of a button is seen beside it.
 
-import { el, keyed, ownKeys, put, say } from "./dom.js";
+import { el, keyed, newId, ownKeys, put, say } from "./dom.js";
 import { isClosed } from "./state.js";
 
 const MOST_IN_SIGHT = 3;
 const TOGETHER = ["cluster", "timeline"];
 
-let frames = 0;
-
 export function frameOf(views) {
-  const id = `hw-frame-${(frames += 1)}`;
+  const id = newId("frame");
   const answer = el("p", { class: "hw-answer", role: "status" });
   const news = el("ol", { class: "hw-news", "aria-live": "polite", "aria-label": "What happened" });
   const trouble = el("p", { class: "hw-trouble", role: "status" });

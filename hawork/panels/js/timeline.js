@@ -1,6 +1,6 @@
 // The timeline: lanes on one axis, drawn as SVG whose elements are kept between updates.
 
-import { el, keyed, put, say, svg } from "./dom.js";
+import { el, keyed, newId, put, say, svg } from "./dom.js";
 import {
   clock, fit, follow, isCut, laneRows, marksUntil, offset, pan, rebase, rectsOf, scaleOf, seconds, segmentsUntil,
   textFits, thinMarks, tickLabel, ticks, wordsAbove, zoom,
@@ -20,10 +20,8 @@ const FIRST_SPAN = 20000;
 const SHORTEST_PAUSE = 200;
 const DRAW_PAUSE = 200;
 
-let instances = 0;
-
 export function timelineView(send, model) {
-  const id = `hw-timeline-${(instances += 1)}`;
+  const id = newId("timeline");
   const bands = svg("g", {});
   const grid = svg("g", { class: "hw-grid" });
   const bars = svg("g", {});

@@ -268,3 +268,14 @@ test("what a browser lacks is named", () => {
   delete whole.structuredClone;
   assert.match(outdated(missing({ ...whole, String, Element })), /^This browser has no structuredClone, /);
 });
+
+test("two notebooks of one JupyterLab give their parts different ids", async () => {
+  const source = script.replace("export default { render };", "export { newId };");
+  const ids = new Set();
+  for (const notebook of ["one", "other"]) {
+    const code = Buffer.from(`${source}\n// ${notebook}`).toString("base64");
+    const { newId } = await import(`data:text/javascript;base64,${code}`);
+    ids.add(newId("timeline")).add(newId("timeline"));
+  }
+  assert.equal(ids.size, 4, [...ids].join(" "));
+});
