@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hawork import moved
 from hawork.core.errors import RestError
 from hawork.core.one_sentence import tell_interrupt
 from hawork.core.types import JobID
+from hawork.story.display import in_notebook, show
 
 J = TypeVar("J")
+
+_SILENT = 3.0
+"""Seconds without an answer, until a notebook is told of the step at which a process stands."""
 
 
 def send(
     submit: Callable[[bool], JobID],
     sent: Future[JobID],
     *,
-    held: Callable[[], object] = lambda: False,
+    held: Callable[[], Sequence[object]] = tuple,
 ) -> None:
     """Call ``submit`` on a thread of its own; ``sent`` has its answer, or raises its error.
 
@@ -52,7 +57,7 @@ def send_and_wait(
     name: str,
     nevertheless: str,
     *,
-    held: Callable[[], object] = lambda: False,
+    held: Callable[[], Sequence[object]] = tuple,
 ) -> JobID:
     """Send it and wait for the answer. An interrupt ends the wait, and not the submission.
 
@@ -60,10 +65,25 @@ def send_and_wait(
     """
     try:
         send(submit, sent, held=held)
+        try:
+            return sent.result(_SILENT)
+        except FutureTimeoutError:
+            if not sent.done():
+                _tell_held(held())
         return sent.result()
     except KeyboardInterrupt as interrupt:
         tell_interrupt(interrupt, f"waiting until job {name} is accepted", nevertheless)
         raise
+
+
+def _tell_held(standing: Sequence[object]) -> None:
+    """Tell a notebook why a submission gets no answer: its cell would run for ever."""
+    if standing and in_notebook():
+        where = "; ".join(map(str, standing))
+        show({"text/plain": (
+            f"No answer yet: {where}. To let it go on, press Continue in the panel Stepper, or "
+            "interrupt this cell and run lab.proceed()."
+        )})  # fmt: skip
 
 
 def submitted(
@@ -74,7 +94,7 @@ def submitted(
     sent: Future[JobID],
     *,
     wait: bool,
-    held: Callable[[], object] = lambda: False,
+    held: Callable[[], Sequence[object]] = tuple,
 ) -> J:
     """Send ``job``, as one of ``jobs``: also when the wait for its answer is interrupted.
 

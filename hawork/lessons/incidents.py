@@ -120,15 +120,19 @@ def make_incident(lab: LabCluster, seed: int) -> Incident:
     since = lab.event_list()[-1].monotonic
     control = lab._started().control  # the lab's own verbs would write a fault down
     control.signal(process, "STOP")  # so that it writes nothing while we are at it
-    damaged = _damage_newest(lab, job) if damage else None
-    found = _find(lab, job)
-    if what == KILLED:
-        control.signal(process, "KILL")
-    if role == "leader":
-        lab.wait_for_leader(other_than=process).wait()
-    _wait_for_restore(lab, job, since)
+    try:
+        damaged = _damage_newest(lab, job) if damage else None
+        found = _find(lab, job)
+        if what == KILLED:
+            control.signal(process, "KILL")
+        if role == "leader":
+            lab.wait_for_leader(other_than=process).wait()
+        _wait_for_restore(lab, job, since)
+    finally:  # an interrupt must leave none that stands still
+        with contextlib.suppress(LabError):  # it ends just now
+            if lab.processes[process].alive:
+                control.signal(process, "CONT")
     if what == PAUSED:
-        control.signal(process, "CONT")
         _wait_for_revocation(lab, process, since)
     return Incident(lab, job, found, HINTS, process, what, damaged, since)
 

@@ -57,6 +57,21 @@ def test_an_incident_that_was_interrupted_can_be_made_again(
         assert incident.exact()
 
 
+def test_an_incident_that_was_interrupted_leaves_no_process_that_stands_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was found beside the one of the next incident, and answered the questions wrongly."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with LabCluster(2, 2) as lab:
+        monkeypatch.setattr("hawork.lessons.incidents._wait_for_restore", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            make_incident(lab, seed=2)  # which pauses the leader
+        assert {each.state for each in lab.processes.values()} == {"running"}
+
+
 def check_traces(incident: Incident) -> None:
     """It can be found out from the events, and no fault among them gives it away."""
     answers, events = incident.answers(), incident.lab.event_list()

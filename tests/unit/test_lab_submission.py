@@ -18,7 +18,7 @@ from hawork.lab import LabCluster
 from hawork.lab.damage import Damage
 from hawork.lab.flink.attached import AttachedCluster
 from hawork.lab.stores.kubernetes import KubernetesStore
-from hawork.lab.submission import send, submitted
+from hawork.lab.submission import send, send_and_wait, submitted
 from hawork.lessons.labs import cancel_earlier
 
 JOB = JobID("a" * 32)
@@ -86,6 +86,27 @@ def test_an_interrupted_submission_goes_on_and_its_job_is_there(tmp_path: Path) 
         assert job.acknowledged().wait() == job.job_id
         assert job.wait(30, progress=False).status is JobStatus.FINISHED
         assert job.output()["count"].sum() == 30
+
+
+def test_a_notebook_is_told_for_what_a_submission_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step had been armed twice, and the cell that submitted next ran for ever."""
+    told: list[Any] = []
+    go_on = threading.Event()
+
+    def show(thing: dict[str, str]) -> None:
+        told.append(thing["text/plain"])
+        go_on.set()
+
+    monkeypatch.setattr("hawork.lab.submission.show", show)
+    monkeypatch.setattr("hawork.lab.submission.in_notebook", lambda: True)
+    monkeypatch.setattr("hawork.lab.submission._SILENT", 0.01)
+
+    def submit(_: bool) -> JobID:
+        assert go_on.wait(30)
+        return JOB
+
+    send_and_wait(submit, Future(), "mine", "", held=lambda: ["jm-1 stands at a step"])
+    assert "No answer yet: jm-1 stands at a step. To let it go on, press Continue" in told[0]
 
 
 def test_so_does_one_to_an_attached_cluster(

@@ -56,6 +56,7 @@ function card(name, send) {
       const value = all.find(([each]) => each === key)[1];
       say(element.lastChild, key === "session id" ? `${short(value)}…` : value);
       put(element.lastChild, "title", value);
+      put(element, "data-fact", key);
     });
     keyed(row, shown.buttons.map(([verb]) => verb), (verb) => {
       const label = shown.buttons.find(([each]) => each === verb)[1];
