@@ -6,6 +6,7 @@ Exit statuses: see ``EXIT_STATUSES``. Set ``HAWORK_DEBUG=1`` to see tracebacks.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import signal
@@ -133,6 +134,11 @@ def _sentence_of(error: BaseException) -> str:
         return " ".join(str(error).split())
     if isinstance(error, ModuleNotFoundError):
         return _not_installed(error.name or "")
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return (
+            f"{error.filename or 'a file'} cannot be opened: {error.strerror}; run 'ulimit -n 512' "
+            "before"
+        )
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or type(error).__name__}: {error.strerror}"
     return (

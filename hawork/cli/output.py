@@ -61,8 +61,14 @@ def show(text: str, *, on_error: bool = False) -> None:
     """
     stream = _stream(on_error)
     encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-    stream.flush()
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        name = "error" if on_error else "output"
+        raise OSError(error.errno, error.strerror, f"standard {name}") from None
 
 
 def is_terminal(*, on_error: bool = False) -> bool:

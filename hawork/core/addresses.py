@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import urllib.parse
 from typing import NamedTuple
 
@@ -28,6 +29,32 @@ class RestAddress(NamedTuple):
         return f"{self.scheme}://{in_brackets(self.host)}:{self.port}{self.path}"
 
 
+_NO_LETTERS_OF_HOSTS = set("/\\?#@<>{}|^`'\"$,;&!()=*[] ")
+
+
+def why_not_a_host(host: str) -> str | None:
+    """Why no host can be called so, as a part of a sentence; ``None`` for what may be one.
+
+    What a resolver is asked for all the same ends in an ``UnicodeError``, or is waited for.
+
+    >>> why_not_a_host("zk..example")
+    'a part between its dots is empty or longer than 63 letters'
+    """
+    if any(c in _NO_LETTERS_OF_HOSTS or not c.isprintable() for c in host):
+        return "it holds a character that no host name has"
+    if ":" in host:
+        try:
+            ipaddress.IPv6Address(host)
+        except ValueError:
+            return "it is neither a name nor an IPv6 address, and a port stands elsewhere"
+        return None
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return "a part between its dots is empty or longer than 63 letters"
+    return None if host else "it is empty"
+
+
 def rest_address(address: str) -> RestAddress:
     """The parts of ``http://host:port/path``; ``RestError`` when it is none.
 
@@ -36,16 +63,26 @@ def rest_address(address: str) -> RestAddress:
     """
     try:
         url = urllib.parse.urlsplit(address)
-        port = _PORTS[url.scheme] if url.port is None else url.port
-        if not url.hostname or not port:
-            raise ValueError("no host, or the port 0, at which nothing listens")
+        standard = _PORTS[url.scheme]
+        port = standard if url.port is None else url.port
+        host = url.hostname or ""
+        # The zone of a link-local IPv6 address stands behind %25 in a URL (RFC 6874), or behind %.
+        host = host.replace("%25", "%") if ":" in host else host
+        reason = why_not_a_host(host) or (None if port else "nothing listens at port 0")
     except (KeyError, ValueError):  # a port that is not a number, or none that can be
+        reason = "it has another scheme or none, or what follows the host is not a port"
+    if reason:
+        shown = address.rpartition("@")[2]  # what stands before it may be a password
         raise RestError(
-            f"{address} is not an address of a REST endpoint: write http://host:port, or https://"
-        ) from None
-    # The zone of a link-local IPv6 address stands behind %25 in a URL (RFC 6874), or behind %.
-    host = url.hostname.replace("%25", "%") if ":" in url.hostname else url.hostname
-    return RestAddress(url.scheme, host, port, url.path.rstrip("/"))
+            f"{shown} is not an address of a REST endpoint ({reason}): write http://host:port, or "
+            "https://"
+        )
+    if url.username is not None:
+        raise RestError(
+            f"the address of {url.scheme}://{in_brackets(host)}:{port} holds a login, which hawork "
+            "does not send: leave it out"
+        )
+    return RestAddress(url.scheme, host, port, urllib.parse.quote(url.path.rstrip("/"), "/%:;,@"))
 
 
 def in_brackets(host: str) -> str:

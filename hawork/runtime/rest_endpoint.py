@@ -23,8 +23,8 @@ import tornado.web
 
 from hawork.client.tls import server_context
 from hawork.core import options
-from hawork.core.addresses import in_brackets
-from hawork.core.configuration import Configuration
+from hawork.core.addresses import in_brackets, why_not_a_host
+from hawork.core.configuration import Configuration, Option
 from hawork.core.errors import (
     ArtifactError,
     ConfigurationError,
@@ -35,6 +35,7 @@ from hawork.core.errors import (
     PossibleInconsistentStateError,
     StoreUnavailableError,
 )
+from hawork.core.units import JAVA_BLANKS
 from hawork.runtime.dispatcher import Dispatcher
 from hawork.runtime.rest_access import RestAccess
 
@@ -56,11 +57,11 @@ class RestEndpoint:
 
     def __init__(self, config: Configuration) -> None:
         self._tls = server_context(config)
+        host = _host(config, options.REST_ADDRESS)
         self._socket = _listen(
-            config.get_option(options.REST_BIND_ADDRESS), config.get_option(options.REST_BIND_PORT)
+            _host(config, options.REST_BIND_ADDRESS), config.get_option(options.REST_BIND_PORT)
         )
         bound, self.port, *_ = self._socket.getsockname()
-        host = config.get_option(options.REST_ADDRESS)
         if (
             not config.contains(options.REST_ADDRESS)
             and not ipaddress.ip_address(bound).is_unspecified
@@ -102,6 +103,18 @@ class RestEndpoint:
         else:
             self._server.stop()  # closes the sockets, which have to be open
             await self._server.close_all_connections()
+
+
+def _host(config: Configuration, option: Option[str]) -> str:
+    """A host, without the brackets that an IPv6 address may have; ``ConfigurationError``."""
+    written = config.get_option(option).strip(JAVA_BLANKS)
+    host = written[1:-1] if written.startswith("[") and written.endswith("]") else written
+    if reason := why_not_a_host(host):
+        raise ConfigurationError(
+            f"option {option.key} is {written!r}: {reason}; write a host name or an address, "
+            "without scheme and port"
+        )
+    return host
 
 
 def _listen(host: str, ports: tuple[int, ...]) -> socket.socket:

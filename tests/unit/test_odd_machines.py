@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import re
@@ -372,3 +373,22 @@ def test_a_place_for_no_folder_is_told_before_a_watch_says_that_it_records(
     said = capsys.readouterr()
     assert not said.out
     assert re.fullmatch(rf"hawork: .*{place} .*: .*\n", said.err) and "chmod" not in said.err
+
+
+def test_a_standard_output_that_cannot_be_written_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A full disk behind ``hawork manifests > file``: it had been *OSError: No space left*."""
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        monkeypatch.setattr(doctor, "examine", lambda: [doctor.Diagnosis("x", True, "y")])
+        assert main(["doctor"]) == 1
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):
+            full.close()
+    assert capsys.readouterr().err == "hawork: standard output: No space left on device\n"
+
+
+def test_too_few_descriptors_are_told_with_what_gives_more() -> None:
+    said = sentence_of(OSError(24, "Too many open files", "/a"))
+    assert said.startswith("/a cannot be opened: ") and "run 'ulimit -n 512' before" in said

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from hawork.client.tls import SYSTEM_TRUST
-from hawork.core.addresses import RestAddress, rest_address
+from hawork.core.addresses import RestAddress, rest_address, why_not_a_host
 from hawork.core.errors import ConfigurationError, RestError
 from hawork.core.options import checked
 from hawork.runtime.rest_endpoint import RestEndpoint
@@ -106,8 +106,56 @@ def test_the_zone_of_a_link_local_address(written: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["gateway:8081", "http://gateway:0", "http://::1:8081", "http://"]
+    "address",
+    [
+        "gateway:8081",
+        "http://gateway:0",
+        "http://::1:8081",
+        "http://",
+        "ftp://gateway:1",
+        "http://a b:1",
+        "http://a..b:1",
+        f"http://{'a' * 64}:1",
+        "http://$HOST:1",
+        "http://gateway: 8081",
+        "http://[::1",
+        "https://me:SECRET@a b:1",
+        "https://me:SECRET@[::1",
+    ],
 )
 def test_what_is_no_address_is_one_sentence(address: str) -> None:
-    with pytest.raises(RestError, match="write http://host:port"):
+    with pytest.raises(RestError, match="write http://host:port") as caught:
         rest_address(address)
+    assert "SECRET" not in str(caught.value)
+
+
+def test_a_login_in_an_address_is_told_and_not_dropped() -> None:
+    """It had been left out silently, and the gateway answered 401."""
+    with pytest.raises(RestError, match="https://gateway:443 holds a login") as caught:
+        rest_address("https://me:SECRET@gateway/team")
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"), [("/é", "/%C3%A9"), ("/a b", "/a%20b"), ("/%20", "/%20")]
+)
+def test_a_path_that_http_does_not_take_as_it_is(path: str, sent: str) -> None:
+    """It had been "answered with no JSON" without having been asked."""
+    assert rest_address(f"http://gateway{path}").path == sent
+
+
+@pytest.mark.parametrize("option", ["rest.address", "rest.bind-address"])
+@pytest.mark.parametrize("host", ["http://x", "x:8081", "a b", "a..b", "$POD_IP", "*", "[a]:1"])
+def test_a_host_that_is_none_is_refused(option: str, host: str) -> None:
+    """It was published, for clients to fail at; of ``a..b`` there was a ``UnicodeError``."""
+    with pytest.raises(ConfigurationError, match=rf"option {option} is '.*; write a host name"):
+        RestEndpoint(checked({option: host}))
+
+
+@pytest.mark.parametrize(
+    ("host", "may_be"),
+    [("job_manager", True), ("é.example", True), ("gateway.", True), ("fe80::1%eth0", True),
+     ("127.1", True), ("::ffff:10.0.0.1", True), ("", False), ("[::1]", False), ("a\tb", False)],
+)  # fmt: skip
+def test_what_may_be_a_host(host: str, may_be: bool) -> None:
+    assert (why_not_a_host(host) is None) == may_be

@@ -24,6 +24,7 @@ from typing import Any
 import yaml
 
 from hawork.core.clock import SYSTEM_CLOCK
+from hawork.core.printable import printable
 from hawork.core.redaction import Redaction
 from hawork.core.user_files import is_there
 
@@ -144,6 +145,11 @@ def _start(
     except (FileNotFoundError, PermissionError) as error:
         if isinstance(error, PermissionError) and _is_found(arguments[0], environment):
             raise ExecPluginError(name, f"it cannot be run ({error})") from None
+        if os.sep in arguments[0] and is_there(arguments[0]):
+            raise ExecPluginError(
+                name, "it cannot be run (the program that its first line names is not there; that "
+                "line may end as on Windows)",
+            ) from None  # fmt: skip
         hinted = f" ({' '.join(hint.split())[:_LONGEST_QUOTE]})" if hint.split() else ""
         raise ExecPluginError(name, f"it is not installed, or not in PATH{hinted}") from None
     except (OSError, ValueError) as error:
@@ -199,9 +205,11 @@ def _credential(name: str, said: str, errors: str, version: str) -> ExecCredenti
             name, f"it answered something that is not an ExecCredential{_quoted(errors or said)}"
         ) from None
     if kind != "ExecCredential" or answered != version:
-        raise ExecPluginError(name, f"it answered a {kind} of {answered}, not of {version}")
+        raise ExecPluginError(name, f"it answered {kind} of {answered}, not of {version}")
     status = status if isinstance(status, Mapping) else {}
     token = status.get("token")
+    if isinstance(token, (Mapping, list)):
+        raise ExecPluginError(name, "it answered a token that is not a text")
     certificate, key = status.get("clientCertificateData"), status.get("clientKeyData")
     if not token and not (certificate and key):
         raise ExecPluginError(
@@ -237,7 +245,7 @@ def _quoted(text: str) -> str:
         "..." if len(word) > _LONGEST_WORD and not word.startswith(("https://", "/")) else word
         for word in _without_answer(text).split()
     ]
-    said = Redaction().text(" ".join(words))[:_LONGEST_QUOTE]
+    said = printable(Redaction().text(" ".join(words)))[:_LONGEST_QUOTE]
     return f" and said: {said}" if said else ""
 
 

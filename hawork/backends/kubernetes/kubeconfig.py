@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from hawork.core.addresses import why_not_a_host
 from hawork.core.user_files import absolute, is_file
 from hawork.ha import core_schema
 
@@ -262,11 +263,14 @@ def _cluster(found: Mapping[str, Any], directory: str) -> ClusterEntry:
         # Without what stands before an @: it may be a password.
         shown = written if "@" not in written else f"...@{written.rpartition('@')[2]}"
         raise KubeconfigError(f"server is {shown[:_SHOWN]!r}: write https://host:port")
+    name = _text(found, "tls-server-name")
+    if name and (reason := why_not_a_host(name)):
+        raise KubeconfigError(f"tls-server-name is {name[:_SHOWN]!r}: {reason}")
     return ClusterEntry(
         server,
         _material(found, "certificate-authority", directory),
         str(found.get("insecure-skip-tls-verify")).lower() == "true",
-        _text(found, "tls-server-name"),
+        name,
         _text(found, "proxy-url"),
         found,
     )
@@ -277,9 +281,9 @@ def _is_address(server: str) -> bool:
         url = urlsplit(server)
         if url.scheme not in ("https", "http") or not url.hostname or url.port == 0:
             return False
-        if ":" not in url.hostname:  # each part of a name, as the resolver takes it
-            url.hostname.encode("idna")
-    except ValueError:  # a port that is none, or a part of a name that is empty or too long
+    except ValueError:  # a port that is none
+        return False
+    if ":" not in url.hostname and why_not_a_host(url.hostname):
         return False
     return _ONE_WORD.fullmatch(server) is not None and "@" not in url.netloc
 

@@ -16,6 +16,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from hawork.core.addresses import why_not_a_host
+
 _SCHEMES = ("http", "https")
 _PORTS = {"http": 80, "https": 443}
 
@@ -51,24 +53,33 @@ def proxy_for(server: str, proxy_url: str | None, kubeconfig: str) -> Proxy | No
 
 def _proxy(written: str, named_by: str) -> Proxy:
     text = written.strip()
-    url = urlsplit(text if "://" in text else f"http://{text}")
+    whole = text if "://" in text else f"http://{text}"
     try:
-        host, port = url.hostname, url.port
-    except ValueError:
-        host, port = None, None
-    if url.scheme.lower() not in _SCHEMES:
+        url = urlsplit(whole)
+        host, port = url.hostname or "", url.port
+    except ValueError:  # brackets that do not close, a port that is none
+        raise _not_a_proxy(named_by) from None
+    if url.scheme and url.scheme.lower() not in _SCHEMES:
         raise UnusableProxyError(
             f"{named_by} names a proxy of the kind {url.scheme}, and only http and https are "
             "supported: name such a one, or except the API server with NO_PROXY"
         )
-    if not host:
-        raise UnusableProxyError(f"{named_by} is not a URL of a proxy: write http://host:port")
+    known = host.replace("%25", "%") if ":" in host else host
+    # Of "http:/host" the scheme would pass for the host.
+    cut_short = whole is not text and url.path.strip("/")
+    if not url.scheme or cut_short or port == 0 or why_not_a_host(known):
+        raise _not_a_proxy(named_by)
     login = None
     if url.username is not None:
         login = f"{unquote(url.username)}:{unquote(url.password or '')}"
     address = f"[{host}]" if ":" in host else host
     scheme = url.scheme.lower()
     return Proxy(f"{scheme}://{address}:{port or _PORTS[scheme]}", named_by, login)
+
+
+def _not_a_proxy(named_by: str) -> UnusableProxyError:
+    # Without what stands there, which may hold a password.
+    return UnusableProxyError(f"{named_by} is not a URL of a proxy: write http://host:port")
 
 
 def _is_spared(server: SplitResult, no_proxy: str | None) -> bool:

@@ -78,6 +78,12 @@ class _Connection(HTTPConnection):
 
 
 class _SecureConnection(HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        # The kubeconfig says whether a certificate is looked at: urllib3 would warn of each request
+        # to a server whose certificate is not, and end it where warnings are errors.
+        self.is_verified = True
+
     def request(self, *args: Any, **named: Any) -> None:
         _request.get().about_to_send()
         super().request(*args, **named)

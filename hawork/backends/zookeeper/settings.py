@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hawork.core import options
+from hawork.core.addresses import why_not_a_host
 from hawork.core.configuration import Configuration, Option
 from hawork.core.errors import ConfigurationError
 from hawork.core.user_files import why_not_a_file
@@ -106,7 +107,7 @@ def _server(quorum: str, server: str) -> str:
     host, colon, port = server.rpartition(":")
     if not colon or server.endswith("]"):
         host, port = server, str(_DEFAULT_PORT)
-    if not host or any(c.isspace() for c in host):
+    if not host:
         raise _bad_quorum(quorum, f"{server!r} is not a server")
     if any(c in host for c in "${}<>"):
         raise _bad_quorum(quorum, f"{host!r} is a placeholder that nothing has filled in")
@@ -114,6 +115,8 @@ def _server(quorum: str, server: str) -> str:
         raise _bad_quorum(
             quorum, f"{server!r} is not a server; an IPv6 address stands in brackets: [::1]:2181"
         )
+    if not host.endswith("]") and (reason := why_not_a_host(host)):
+        raise _bad_quorum(quorum, f"{server!r} is not a server: {reason}")
     if not host.endswith("]"):  # behind an IPv6 address Java wants a number
         port = port or str(_DEFAULT_PORT)
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):

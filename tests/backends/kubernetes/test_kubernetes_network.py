@@ -126,11 +126,44 @@ def test_the_kubeconfig_names_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["socks5://p:1080", "socks5h://p", "ftp://p", "http://", "http://p:x"]
+    "url",
+    [
+        "socks5://p:1080",
+        "socks5h://p",
+        "ftp://p",
+        "http://",
+        "http://p:x",
+        "http://[::1:3128",
+        "http://u:SECRET@[::1:3128",
+        "http://p:0",
+        "http://p:99999",
+        "http:/p:3128",
+        "http//p:3128",
+        "//p:3128",
+        '"http://p:3128"',
+        "http://p .example:3128",
+        "http://p..example:3128",
+        "http://$PROXY:3128",
+        "http://u:S#ECRET@p:3128",
+        "http://p:3128,http://q:3128",
+        "2001:db8::1",
+        "''",
+        f"http://{'p' * 64}:3128",
+    ],
 )
-def test_proxies_that_cannot_be_used(url: str) -> None:
-    with pytest.raises(UnusableProxyError, match=r"^proxy-url in kubeconfig x (names|is no)"):
-        proxy_for(REMOTE, url, "kubeconfig x")
+@pytest.mark.parametrize("place", ["proxy-url in kubeconfig x", "HTTPS_PROXY"])
+def test_proxies_that_cannot_be_used(url: str, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of brackets that do not close there had been a ``ValueError`` (python/cpython 103848)."""
+    monkeypatch.setenv("HTTPS_PROXY", url)
+    given = None if place == "HTTPS_PROXY" else url
+    with pytest.raises(UnusableProxyError, match=rf"^{place} (names a|is not a)") as caught:
+        proxy_for(REMOTE, given, "kubeconfig x")
+    assert "ECRET" not in str(caught.value) and "kind ," not in str(caught.value)
+
+
+def test_a_proxy_at_a_link_local_address() -> None:
+    found = proxy_for(REMOTE, "http://[fe80::1%25eth0]:3128/", "kubeconfig x")
+    assert found is not None and found.url == "http://[fe80::1%25eth0]:3128"
 
 
 # --- through a proxy ------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -254,3 +255,42 @@ def test_a_token_that_looks_like_a_number_is_sent_as_it_stands(
     file = server.kubeconfig({"token": "XX"})
     file.write_text(file.read_text().replace("token: XX", f"token: {token}"))
     assert open_client(file).may("get") and sent(server) == f"Bearer {token}"
+
+
+def test_a_certificate_that_nobody_looks_at_is_no_warning(
+    server: FakeApiServer, open_client: Any
+) -> None:
+    """urllib3 warns of each request, and ends it where warnings are errors (PYTHONWARNINGS)."""
+    file = server.kubeconfig({"token": "t"}, insecure_skip_tls_verify=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert open_client(file).may("get")
+
+
+@pytest.mark.parametrize("name", ["a..b", "https://api.example", "a b", "a" * 64])
+def test_a_tls_server_name_that_is_none(server: FakeApiServer, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="tls-server-name is '"):
+        client(server.kubeconfig(tls_server_name=name))
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        (credential(token=["SECRET"]), "it answered a token that is not a text"),
+        (credential(token={"a": "SECRET"}), "it answered a token that is not a text"),
+        (credential("client.authentication.k8s.io/v1beta1", token="SECRET"), "answered ExecCred"),
+        ("printf '\\033]0;x\\007\\033[31mno\\r\\n' >&2; exit 1\n", r"said: \x1b]0;x\x07\x1b[31mno"),
+    ],
+)
+def test_what_a_plugin_answers_is_a_text(server: FakeApiServer, script: str, says: str) -> None:
+    with pytest.raises(AccessDeniedError) as caught:
+        client(server.kubeconfig(server.plugin(script)))
+    assert says in str(caught.value) and "SECRET" not in str(caught.value)
+
+
+def test_a_plugin_whose_first_line_ends_as_on_windows(server: FakeApiServer) -> None:
+    """It had been *not installed, or not in PATH*."""
+    user = server.plugin("exit 0\n")
+    Path(user["exec"]["command"]).write_bytes(b"#!/bin/sh\r\nexit 0\r\n")
+    with pytest.raises(AccessDeniedError, match="its first line names is not there"):
+        client(server.kubeconfig(user))

@@ -70,6 +70,13 @@ def test_bad_quorums(quorum: str) -> None:
         settings(ZK_QUORUM=quorum)
 
 
+@pytest.mark.parametrize("host", ["zk..a", "a" * 64, "zk@a", ".zk", "zk|a", "a b", "a\tb"])
+def test_a_host_that_no_resolver_takes_is_refused(host: str) -> None:
+    """kazoo's thread ended in a ``UnicodeError``, with its traceback, and the start waited."""
+    with pytest.raises(ConfigurationError, match=r"is not a server: (it holds|a part)"):
+        settings(ZK_QUORUM=f"zk-1:2181,{host}:2181")
+
+
 def test_an_unbracketed_ipv6_address_is_told_how_to_be_written() -> None:
     with pytest.raises(ConfigurationError, match=r"in brackets: \[::1\]:2181"):
         settings(ZK_QUORUM="::1:2181")
