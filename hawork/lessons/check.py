@@ -19,6 +19,8 @@ __all__ = ["UNKNOWN", "Check", "answer", "answers_of", "because", "called", "num
 P = ParamSpec("P")
 Point = tuple[str, bool]
 
+_PROCESS = re.compile(r"(?:jm|tm)-\d+")
+
 UNKNOWN = "?"
 """The answer of a reader who does not know yet, where ``None`` would be an answer."""
 
@@ -112,9 +114,12 @@ def _same(given: Any, right: Any, means: Mapping[str, Any]) -> bool:
     if isinstance(word, str) and word in means:
         word = means[word]
     if right is None:
-        return word is None or (isinstance(word, str) and word in ("none", "nothing"))
+        return word is None or (isinstance(word, str) and word in ("none", "nothing", "no"))
     if isinstance(right, str):
-        return isinstance(word, str) and word.casefold() == right.casefold()
+        wanted = right.casefold()
+        if _PROCESS.fullmatch(wanted) and isinstance(word, str):
+            word, wanted = re.sub(r"[\s_-]", "", word), wanted.replace("-", "")
+        return isinstance(word, str) and word.casefold() == wanted
     number = number_of(word)
     return number is not None and number == right
 

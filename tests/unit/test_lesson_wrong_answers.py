@@ -440,6 +440,7 @@ ALIKE = [
     lambda: submission(counted=1),
     lambda: incident(what=" Paused", restored="4", process="JM-1"),
     lambda: incident(what="pause", restored="checkpoint 4", damaged="None"),
+    lambda: incident(process="jm1", damaged="no"),
     lambda: once(),
     lambda: check_results(lab_of(cleaned()), THE_JOB),
     lambda: timeouts(lease_duration=timedelta(seconds=9), renew_deadline="8000 ms"),
