@@ -10,6 +10,7 @@ import contextlib
 import errno
 import hashlib
 import importlib.metadata
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,8 +79,9 @@ def bring_along(source: Path, folder: Path) -> Iterator[str]:
         try:
             for file in (path for kind in _BROUGHT for path in sorted(source.glob(kind))):
                 name = str(file.relative_to(source))
+                there = is_there(folder / name)
                 told = _bring(file, folder / name, known.get(name))
-                if told and not first:
+                if told and (there or not first):
                     yield told
                 known[name] = _sha256(file)
             for name in [name for name in known if not is_there(source / name)]:
@@ -116,10 +118,21 @@ def _bring(notebook: Path, target: Path, delivered: str | None) -> str | None:
     if _sha256(target) == delivered:
         _write(target, notebook.read_bytes())
         return f"Newer: {target.name}."
-    beside = target.with_name(f"{target.stem} ({hawork.__version__}){target.suffix}")
+    beside = _beside(target, newest)
     if not beside.exists():
         _write(beside, notebook.read_bytes())
     return f"{target.name} is yours and stays; the newer one is {beside.name}."
+
+
+def _beside(target: Path, newest: str) -> Path:
+    """Where the newest of a changed notebook is, or has room: one version may bring several, where
+    hawork is installed from its sources again and again."""
+    for number in itertools.count(1):
+        more = f", {number}" if number > 1 else ""
+        beside = target.with_name(f"{target.stem} ({hawork.__version__}{more}){target.suffix}")
+        if not beside.exists() or _sha256(beside) == newest:
+            break
+    return beside
 
 
 def _write(target: Path, content: bytes) -> None:

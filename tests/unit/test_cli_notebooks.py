@@ -79,8 +79,28 @@ def test_without_its_memory_nothing_of_a_learner_is_replaced(
     list(bring_along(source, folder))
     (folder / DELIVERED).write_text(damaged)
     (folder / TOUR).write_text("mine")
-    list(bring_along(source, folder))
+    told = list(bring_along(source, folder))
     assert read(folder)[TOUR] == "mine"
+    # It had come beside the learner's own in silence.
+    assert told[1:] == [f"{TOUR} is yours and stays; the newer one is 00_tour (0.1.0).ipynb."]
+
+
+def test_one_version_may_bring_several(source: Path, tmp_path: Path) -> None:
+    """Installed from its sources again: the first of them had passed for the newest."""
+    folder = tmp_path / FOLDER
+    list(bring_along(source, folder))
+    (folder / TOUR).write_text("mine")
+    for number in (1, 2, 2):
+        (source / TOUR).write_text(f"tour of commit {number}")
+        told = list(bring_along(source, folder))
+        name = "00_tour (0.1.0" + (", 2" if number > 1 else "") + ").ipynb"
+        assert (folder / name).read_text() == f"tour of commit {number}"
+    assert told == []
+    (folder / DELIVERED).unlink()
+    assert list(bring_along(source, folder))[1:] == [
+        f"{TOUR} is yours and stays; the newer one is 00_tour (0.1.0, 2).ipynb."
+    ]
+    assert len(read(folder)) == 4
 
 
 def test_a_disk_that_is_full_leaves_no_half_notebook(
