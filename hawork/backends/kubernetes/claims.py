@@ -41,8 +41,9 @@ from hawork.core.types import JobID, LeaderSessionID
 
 _AT_ONCE = 8
 """Claims in flight: enough for the API server to write several to disk together."""
-_AFTER_TAKEOVER = 2.0
-"""Seconds after which what no leader claims is removed: a takeover needs the connections itself."""
+_AFTER_TAKEOVER = (2.0, 4.0, 8.0, 16.0)
+"""Seconds before each try to remove what no leader claims: a takeover needs the connections itself,
+and a server that refuses once may go on for a while. What is left then is the next takeover's."""
 
 
 class Claims:
@@ -105,20 +106,24 @@ class Claims:
                 pass
         return listed
 
-    def remove_unclaimed(self, listed: Mapping[JobID, ConfigMap] | None) -> None:
+    def remove_unclaimed(self, listed: Mapping[JobID, ConfigMap] | None) -> bool:
         """Remove what leaders made and came too late to claim, of ``listed`` or of all there is.
 
         Nothing that changed since it was listed; and of a job that is noted after that the map may
-        be about to be claimed.
+        be about to be claimed. Whether the server refused none of it.
         """
         listed = self._list() if listed is None else listed
         alone = {job_id: each for job_id, each in listed.items() if is_unclaimed(each)}
+        refused = False
         if alone:
             cluster = self.cluster.read()
             noted = set() if cluster is None else set(jobs_of(cluster.data))
             for job_id in alone.keys() - noted:
-                with contextlib.suppress(HighAvailabilityError):  # the next takeover's, then
+                try:
                     self._client.delete(alone[job_id])
+                except HighAvailabilityError:  # costs none of the others
+                    refused = True
+        return not refused
 
     def begin(self, session_id: LeaderSessionID, done: Callable[[], object]) -> Future[None]:
         """``claim_all`` on a thread of its own; ``done`` is called when it has ended.
@@ -136,12 +141,20 @@ class Claims:
             except Exception as error:  # noqa: BLE001 - told to the caller that asks for the result
                 ended.set_exception(error)
             done()
-            if ended.exception() is None and not self._closed.wait(_AFTER_TAKEOVER):
-                with contextlib.suppress(HighAvailabilityError):
-                    self.remove_unclaimed(listed)
+            if ended.exception() is None:
+                self._remove_later(listed)
 
         threading.Thread(target=run, name="kubernetes-claims", daemon=True).start()
         return ended
+
+    def _remove_later(self, listed: Mapping[JobID, ConfigMap] | None) -> None:
+        for pause in _AFTER_TAKEOVER:
+            if self._closed.wait(pause):
+                return
+            with contextlib.suppress(HighAvailabilityError):
+                if self.remove_unclaimed(listed):
+                    return
+            listed = None
 
     def ensure(self, job_id: JobID, session_id: LeaderSessionID) -> None:
         """Have the job's ConfigMap, claimed by a leadership. ``LeadershipLostError``."""

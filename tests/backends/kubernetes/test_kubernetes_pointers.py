@@ -11,7 +11,7 @@ import pytest
 
 from hawork.backends.kubernetes import claims
 from hawork.backends.kubernetes.answers import ConfigMap, OutcomeUnknownError
-from hawork.backends.kubernetes.client import METADATA
+from hawork.backends.kubernetes.client import METADATA, KubernetesClient
 from hawork.backends.kubernetes.guarded_map import LARGEST, size_of
 from hawork.backends.kubernetes.layout import CLAIMED_BY, MADE_BY
 from hawork.core.errors import (
@@ -206,7 +206,7 @@ def test_a_map_that_was_made_too_late_goes_with_the_next_takeover(
     cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch, jobs: bool
 ) -> None:
     """Its maker died, or was refused as it removed it; Flink makes such maps, too."""
-    monkeypatch.setattr(claims, "_AFTER_TAKEOVER", 0.0)
+    monkeypatch.setattr(claims, "_AFTER_TAKEOVER", (0.0, 0.0))
     first = cluster.contender()
     old = first.wait_for_grant()
     if jobs:
@@ -220,6 +220,28 @@ def test_a_map_that_was_made_too_late_goes_with_the_next_takeover(
     eventually(lambda: cluster.get(late) is None)
     assert cluster.get(of_flink) is not None
     assert (cluster.get(cluster.names.job_map(JOB)) is not None) is jobs
+
+
+def test_a_map_that_was_made_too_late_goes_when_the_server_refuses_once(
+    cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had stayed until the takeover after that. Found by the simulation, twice in 100,000."""
+    monkeypatch.setattr(claims, "_AFTER_TAKEOVER", (0.0, 0.0))
+    refused: list[str] = []
+    delete = KubernetesClient.delete
+
+    def refuse_once(client: KubernetesClient, found: ConfigMap) -> None:
+        if not refused:
+            refused.append(found.name)
+            raise StoreUnavailableError("the server is asked to wait")
+        delete(client, found)
+
+    monkeypatch.setattr(KubernetesClient, "delete", refuse_once)
+    late = cluster.names.job_map(JobID("e" * 32))
+    cluster.create(late, {MADE_BY: "a leader of before"})
+    cluster.contender().wait_for_grant()
+    eventually(lambda: cluster.get(late) is None)
+    assert refused == [late]
 
 
 def test_a_map_deleted_under_its_leader_is_restored(cluster: ClusterUnderTest) -> None:
