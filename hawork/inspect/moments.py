@@ -82,7 +82,7 @@ def mark_moments(cluster: Cluster) -> None:
     went_on = any(_went_on(cluster, job, numbered[job.job_id]) for job in running)
     newest = max((file.modified or 0.0 for file in cluster.files), default=0.0)
     for job in running:
-        _mark_later_than(cluster, job, newest)
+        _mark_after(cluster, job, newest)
         if pointers := numbered[job.job_id]:
             _of_job(cluster, job, pointers, went_on=went_on)
         elif known := _known(cluster, job):
@@ -123,23 +123,29 @@ def _mark_end(cluster: Cluster, job: JobView) -> None:
         _end(job)
 
 
-def _mark_later_than(cluster: Cluster, job: JobView, newest: float) -> None:
-    """Pointers that came after the newest file of all: the storage was copied before the store.
+def _mark_after(cluster: Cluster, job: JobView, newest: float) -> None:
+    """Pointers that came when the storage had been copied: it has nothing as new of their job.
 
-    Not by more than a minute or two: a storage may have been put back to what it was before.
+    Either they are younger than the newest file of all, not by more than a minute or two since a
+    storage may have been put back to what it was before; or there still are as many files of
+    checkpoints that they replaced.
     """
-    if not cluster.original_times:
-        return
-    known = max(_known(cluster, job), default=-1)
+    folders, loose = _folders(cluster, job), _loose(cluster, job)
+    oldest = min((each.checkpoint_id or 0 for each in job.checkpoints), default=0)
+    replaced = sum(each < oldest for each in loose) if folders else 0
+    known = max(folders | loose, default=-1)
     least = known + 1
     for stored in (*job.graphs, *reversed(job.checkpoints)):
-        born = _born(cluster, job, stored)
+        born = _born(cluster, job, stored) if cluster.original_times else None
+        after = born is not None and 0 < born - newest <= _APART
         gone = stored.file is not None and stored.file.missing
         if isinstance(stored, Checkpoint):
-            gone &= stored.checkpoint_id is not None and stored.checkpoint_id >= least
-        if gone and born is not None and 0 < born - newest <= _APART:
+            gone &= (stored.checkpoint_id or 0) >= least
+            after |= replaced > 0
+        if gone and after:
             stored.moment = "after its files"
             least = known  # its _metadata may have been copied, and its file not yet
+            replaced -= isinstance(stored, Checkpoint)
 
 
 def _end(job: JobView) -> None:
@@ -250,7 +256,7 @@ def _of_job(
     cluster: Cluster, job: JobView, pointers: Mapping[int, Checkpoint], *, went_on: bool
 ) -> None:
     folders, loose = _folders(cluster, job), _loose(cluster, job)
-    oldest, newest = min(pointers), max(pointers)
+    newest = max(pointers)
     newer = {each for each in folders | loose if each > newest}
     surplus = max(0, len(pointers) - (cluster.settings.retained or len(pointers)))
     if newer:
@@ -269,14 +275,6 @@ def _of_job(
         if (at < len(newer) or going) and (checkpoint.marked or gone_with_it):
             checkpoint.moment = "before its files"
             job.replaced_by = max(newer, default=newest)
-    gone = []
-    for number, checkpoint in reversed(list(pointers.items())):
-        if checkpoint.file is None or not checkpoint.file.missing or number in folders:
-            break
-        gone.append(checkpoint)
-    if folders and len(gone) <= sum(each < oldest for each in loose):
-        for checkpoint in gone:
-            checkpoint.moment = "after its files"
 
 
 def _known(cluster: Cluster, job: JobView) -> set[int]:
