@@ -157,6 +157,8 @@ class _Machine:
                 )  # fmt: skip
             elif job.dirty is not None and not job.dirty.error:
                 found[job.job_id] = self._cleaned_up(job, job.dirty.object)
+                if graphs and cluster.backend == "zookeeper":
+                    self._job_graph(job, graphs[-1])  # its watcher takes it for a new one
             elif graphs:
                 outcome = self._job_graph(job, graphs[-1])
                 if outcome is not None and self._is_written_again(job, graphs[-1]):
