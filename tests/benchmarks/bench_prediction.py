@@ -1,7 +1,7 @@
 """Real Flink on broken HA data against what ``hawork inspect`` predicts: the whole table.
 
 Every kind of damage on both services with the installed Flink; a smaller set on other versions,
-and across upgrades. Takes an hour on two cores.
+and across upgrades. Takes three hours on two cores.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pytest
 from hawork.lab.flink.distribution import FlinkDistribution
 from tests.contract.kubernetes_server import shared_control_plane
 from tests.contract.zookeeper_harness import shared_servers
+from tests.interop import broken_neighbours
 from tests.interop.broken_flink import (
     COUNTED,
     SQL,
@@ -38,6 +39,7 @@ OFTEN = (
     "clean_result_with_graph", "pointer_to_another_job", "graph_pointer_gone", "graphs_gone",
     "job_gone", "lock_record_is_not_json", "lock_record_has_whole_seconds",
     "lock_record_is_of_client_go", "lock_record_has_seconds",
+    *(name for name, kind in KINDS.items() if kind.break_.__module__ == broken_neighbours.__name__),
 )  # fmt: skip
 """What is tried on versions besides the installed one."""
 UPGRADES = (

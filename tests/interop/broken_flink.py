@@ -159,9 +159,13 @@ class Case:
             outcome = watch(processes, self.jobs)
             also(processes)
         for name, (said, _) in outcome.jobs.items():
-            results = self.root.glob(f"ha/job-result-store/*/{self.jobs[name]}.json")
-            if said == "not-recovered" and outcome.jobmanager == "starts" and any(results):
+            kept = {path.name for path in self.root.glob("ha/job-result-store/*/*.json")}
+            if outcome.jobmanager != "starts":
+                continue
+            if said == "not-recovered" and f"{self.jobs[name]}.json" in kept:
                 outcome.jobs[name] = ("cleaned-up", None)  # a restarted Flink forgets such a job
+            elif said == "cleaned-up" and f"{self.jobs[name]}_DIRTY.json" in kept:
+                outcome.jobs[name] = ("fails", None)  # REST tells its end all the same
         return outcome
 
 

@@ -26,6 +26,7 @@ Entries = list[dict[str, Any]]
 SESSION_SECONDS = 4.0
 GRAPHS = ("jobgraphs", "execution-plans")  # the second since Flink 2.0
 GRAPH_KEYS = ("jobGraph-", "executionPlan-")
+LEADER_KEY = "org.apache.flink.k8s.leader."
 _MARK = 206  # where Flink's delete marker stands in a pointer on Kubernetes
 
 
@@ -280,6 +281,16 @@ class KubernetesStore:
         place = f"{self._collection}/{self.map_name(job)}"
         self._admin.must("PATCH", place, {"metadata": {"finalizers": ["hawork.test/keeps"]}})
         self._admin.must("DELETE", place)
+
+    def remove_data(self, job: str | None = None) -> None:
+        """All keys of the ConfigMap of a job, or of the cluster."""
+        place = f"{self._collection}/{self.map_name(job)}"
+        self._admin.must("PATCH", place, {"data": None})
+
+    def unreadable_leader_keys(self) -> None:
+        keys = [key for key in self._map(self.map_name())["data"] if key.startswith(LEADER_KEY)]
+        for key in keys:
+            self._patch(Entry(self.map_name(), key), "not a session, not an address")
 
     def _map(self, name: str) -> Any:
         return self._admin.must("GET", f"{self._collection}/{name}")

@@ -400,15 +400,31 @@ def test_several_faults_at_once_are_all_told(cluster: str) -> None:
 
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_what_ended_is_not_loaded_and_so_stops_nothing(cluster: str) -> None:
-    """A job with a dirty result: its checkpoints are loaded for its cleanup only."""
+    """Its cleanup fails once on a checkpoint that cannot be read, and the next attempt does not
+    load it: real Flink 1.20.5, on both stores.
+    """
     made = copy.deepcopy(CLUSTERS[cluster])
     newest_file_missing(made, "inlined")
     dirty_result(made, "inlined")
     found = made.look()
     assert found.recovery.jobmanager == "starts"
+    assert found.recovery.jobs[made.jobs["inlined"]].outcome == "cleaned-up"
+    assert {(each.name, each.severity) for each in found.alarms} == {
+        ("checkpoint-file-missing", "warning"), ("dirty-result", "warning"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("cluster", ["zk119", "zk120"])
+def test_a_lock_that_does_not_go_keeps_a_job_dirty_for_ever(cluster: str) -> None:
+    made = copy.deepcopy(CLUSTERS[cluster])
+    dirty_result(made, "inlined")
+    lock = f"{made.graph('inlined')[1]}/locks/9a0e059e-3407-4858-97f0-d91b208eb3eb"
+    made.put(("znode", lock, None), b"127.0.0.1")
+    found = made.look()
+    assert found.recovery.jobmanager == "starts"
     assert found.recovery.jobs[made.jobs["inlined"]].outcome == "fails"
     assert {(each.name, each.severity) for each in found.alarms} == {
-        ("checkpoint-file-missing", "stuck"), ("dirty-result", "stuck"),
+        ("persistent-lock", "stuck"), ("dirty-result", "stuck"),
     }  # fmt: skip
 
 

@@ -33,14 +33,9 @@ def _place(facts: Facts) -> str:
     return "ConfigMap" if on_kubernetes(facts) else "znode below /jobs"
 
 
-def _severity(facts: Facts, job: JobView, checkpoint: Checkpoint) -> Severity:
-    """How bad a checkpoint that cannot be loaded is for this job."""
-    if facts.ends_it(checkpoint):
-        return "fatal"
-    outcome = facts.recovery.jobs.get(job.job_id)
-    fails = outcome is not None and outcome.outcome == "fails"
-    loaded = facts.fate(checkpoint) in ("read", "fatal")
-    return "stuck" if loaded and (fails or job.dirty is not None) else "warning"
+def _severity(facts: Facts, checkpoint: Checkpoint) -> Severity:
+    """How bad a checkpoint that cannot be loaded is: of a job that ended its files are left."""
+    return "fatal" if facts.ends_it(checkpoint) else "warning"
 
 
 def _has_ended(job: JobView) -> bool:
@@ -84,7 +79,7 @@ def checkpoint_files(facts: Facts) -> Iterator[Finding]:
             if checkpoint is not job.checkpoints[-1]:
                 which = "it is not the newest, and stops recovery all the same"
             yield Finding(
-                name, _severity(facts, job, checkpoint), questions,
+                name, _severity(facts, checkpoint), questions,
                 (checkpoint.entry.object, file.object, job.object),
                 f"the file of checkpoint {number} of {what} is {how}",
                 (evidence, which), _FATAL_CAUSE,
@@ -103,7 +98,7 @@ def checkpoint_pointers(facts: Facts) -> Iterator[Finding]:
             newest = all(_unread(facts, other) for other in _later(job, checkpoint))
             severity: Severity = "data-loss" if newest and job.dirty is None else "warning"
             if fatal:
-                severity = _severity(facts, job, checkpoint)
+                severity = _severity(facts, checkpoint)
             files = [file for file in loose_checkpoints(facts.cluster, job.job_id)
                      if file.checkpoint_id == checkpoint.checkpoint_id]  # fmt: skip
             how = (
