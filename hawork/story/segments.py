@@ -88,13 +88,13 @@ class Takeovers(tuple[Takeover, ...]):
             return super().__getitem__(index)
         except IndexError:
             raise NoTakeoverError(
-                f"the leader has changed {_times(len(self))}: let it go first, as with "
+                f"the leader has {_times(len(self))}: let it go first, as with "
                 "lab.kill('leader'), and wait for another one"
             ) from None
 
 
 def _times(number: int) -> str:
-    return {0: "not yet", 1: "once"}.get(number, f"{number} times")
+    return {0: "not changed yet", 1: "changed once"}.get(number, f"changed {number} times")
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def test_nothing_happened_yet() -> None:
 
 def test_a_change_of_the_leader_that_has_not_been_is_told_in_a_sentence() -> None:
     """A cell that asks for the last one may be run before the leader was killed."""
-    with pytest.raises(NoTakeoverError, match="the leader has changed not yet: let it go first"):
+    with pytest.raises(NoTakeoverError, match="the leader has not changed yet: let it go first"):
         Timeline.of([]).takeovers[-1]
     takeovers = Timeline.of(killed_leader().events).takeovers
     assert takeovers[-1].cause == "kill"
