@@ -108,7 +108,8 @@ def _mark_end(cluster: Cluster, job: JobView) -> None:
         pointers = (*job.graphs, *job.checkpoints)
         if (
             job.graphs
-            and _was_written_to(cluster)
+            # A leader certainly went on: something is younger than the store's dump.
+            and any(_is_as_young(cluster, each.modified, 0.0) for each in cluster.files or ())
             and all(each.file is not None and each.file.missing for each in pointers)
         ):
             _end(job)
@@ -116,7 +117,7 @@ def _mark_end(cluster: Cluster, job: JobView) -> None:
     if result.dirty and result.error:
         return
     folders = _folders(cluster, job)
-    if result.modified is not None and _is_as_young(cluster, result.modified):
+    if _is_as_young(cluster, result.modified):
         folders = set()
     gone = [*job.graphs, *(each for each in job.checkpoints if each.checkpoint_id not in folders)]
     if any(each.file is not None and each.file.missing for each in gone):
@@ -154,16 +155,6 @@ def _end(job: JobView) -> None:
         checkpoint.moment = "before its files"
 
 
-def _was_written_to(cluster: Cluster) -> bool:
-    """Whether a leader certainly went on: a file of a job is younger than the store's dump."""
-    read = cluster.store_read
-    return (
-        read is not None
-        and cluster.original_times
-        and any(file.modified is not None and file.modified > read for file in cluster.files or ())
-    )
-
-
 def mark_later(cluster: Cluster) -> None:
     """Say of files of jobs that the store does not know that they came after it was dumped."""
     if not is_led(cluster):
@@ -174,8 +165,7 @@ def mark_later(cluster: Cluster) -> None:
         if file.job_id and file.job_id not in stored:
             by_job.setdefault(file.job_id, []).append(file)
     for files in by_job.values():
-        times = [file.modified for file in files]
-        if all(time is not None and _is_as_young(cluster, time) for time in times):
+        if all(_is_as_young(cluster, file.modified) for file in files):
             for file in files:
                 file.later = True
 
@@ -208,21 +198,24 @@ def _was_under_way(
     """Whether its checkpoint files, or those of ``ids``, may be younger than the store's dump."""
     if job.never_pointed:
         return True
-    times = [file.modified for file in cluster.loose_of(job.job_id, graphs=False)
-             if ids is None or file.checkpoint_id in ids]  # fmt: skip
-    return all(time is not None and _is_as_young(cluster, time, margin) for time in times)
+    return all(
+        _is_as_young(cluster, file.modified, margin)
+        for file in cluster.loose_of(job.job_id, graphs=False)
+        if ids is None or file.checkpoint_id in ids
+    )
 
 
 def _has_just_come(cluster: Cluster, checkpoint: Checkpoint) -> bool:
     """Whether the file of a checkpoint came when the store was dumped."""
-    file = None if checkpoint.file is None or cluster.files is None else (
-        cluster.files.get(checkpoint.file.name))  # fmt: skip
-    return file is not None and file.modified is not None and _is_as_young(cluster, file.modified)
+    if checkpoint.file is None or cluster.files is None:
+        return False
+    file = cluster.files.get(checkpoint.file.name)
+    return file is not None and _is_as_young(cluster, file.modified)
 
 
-def _is_as_young(cluster: Cluster, time: float, margin: float = _UNDER_WAY) -> bool:
+def _is_as_young(cluster: Cluster, time: float | None, margin: float = _UNDER_WAY) -> bool:
     """Whether what was written then may have come while, or after, the store was dumped."""
-    if cluster.store_read is None or not cluster.original_times:
+    if time is None or cluster.store_read is None or not cluster.original_times:
         return False
     return time >= cluster.store_read - margin
 
