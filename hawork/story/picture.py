@@ -36,6 +36,7 @@ from hawork.story.segments import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 GREEN, YELLOW, BLUE, SKY = "#009E73", "#F0E442", "#0072B2", "#56B4E9"
 ORANGE, VERMILION, PURPLE, GREY = "#E69F00", "#D55E00", "#CC79A7", "#D9D9D9"
@@ -93,8 +94,19 @@ _AT_THE_END = 0.83
 """Share of the width after which a label stands to the left of what it names."""
 
 
+_PAD = 3.5
+"""Points between a lane and its name."""
+
+
 def as_png(timeline: Lanes) -> bytes:
     """The picture. ``ImportError`` when matplotlib is not installed."""
+    out = io.BytesIO()
+    as_figure(timeline).savefig(out, format="png")
+    return out.getvalue()
+
+
+def as_figure(timeline: Lanes) -> Figure:
+    """The picture before it is stored. ``ImportError`` when matplotlib is not installed."""
     import_whole("matplotlib.backends.backend_agg", "matplotlib.figure")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -136,9 +148,13 @@ def as_png(timeline: Lanes) -> bytes:
         text.set_text(printable(text.get_text()))
         # One that sticks out, as at the very end, must not take the room of the picture.
         text.set_in_layout(False)
-    out = io.BytesIO()
-    figure.savefig(out, format="png")
-    return out.getvalue()
+    for lane in timeline.beside:  # takes the room of its name, and shows nothing
+        axes.annotate(
+            printable(lane), (0, 0.5), (-_PAD, 0), "axes fraction", "offset points",
+            ha="right", va="center", alpha=0.0, parse_math=False,
+        )  # fmt: skip
+    axes.tick_params(axis="y", pad=_PAD)
+    return figure
 
 
 def _lanes(timeline: Lanes) -> list[str]:

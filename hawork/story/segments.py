@@ -116,6 +116,8 @@ class Lanes:
     """The clock at ``started``, in seconds since 1970."""
     beliefs: tuple[Segment, ...] = ()
     """Who holds the lock, who thinks it leads, and what a client sees: see ``story.beliefs``."""
+    beside: tuple[str, ...] = ()
+    """The lanes of pictures that this one stands above or below: it leaves room for their names."""
 
     def of_lane(self, lane: str) -> list[Segment]:
         return [segment for segment in self.segments if segment.lane == lane]

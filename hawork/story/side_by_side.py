@@ -30,10 +30,12 @@ class SideBySide:
 
     def _repr_html_(self) -> str:
         longest = max((_length(each) for each in self.timelines.values()), default=0.0)
-        return "".join(
-            f"<h4>{html.escape(name)}</h4>{mimebundle(_shown(timeline, longest))['text/html']}"
+        names = tuple({lane for each in self.timelines.values() for lane in each.lanes})
+        faces = {
+            name: mimebundle(_shown(timeline, longest, names))["text/html"]
             for name, timeline in self.timelines.items()
-        )
+        }
+        return "".join(f"<h4>{html.escape(name)}</h4>{face}" for name, face in faces.items())
 
 
 def _start(timeline: Timeline) -> float:
@@ -45,14 +47,19 @@ def _length(timeline: Timeline) -> float:
     return timeline.end - _start(timeline)
 
 
-def _shown(timeline: Timeline, length: float) -> Timeline:
-    """The part that matters; the shorter run leaves room at its end."""
+def _shown(timeline: Timeline, length: float, names: tuple[str, ...] = ()) -> Timeline:
+    """The part that matters; the shorter run leaves room at its end.
+
+    All of them have room for the ``names`` of all lanes, so that a second is as wide, and begins
+    at the same place, in each.
+    """
     if not timeline.lanes:
         return timeline
     begin = _start(timeline)
     return replace(
         timeline,
         begin=begin,
+        beside=names,
         end=begin + length,
         segments=tuple(
             replace(each, start=max(each.start, begin))

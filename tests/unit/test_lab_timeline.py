@@ -18,7 +18,7 @@ from hawork.story.beliefs import BELIEF_LANE
 from hawork.story.facts import Facts
 from hawork.story.frames import events_frame
 from hawork.story.job_lanes import JobLanes
-from hawork.story.picture import DPI, as_png
+from hawork.story.picture import DPI, as_figure, as_png
 from hawork.story.picture import _lanes as drawn_lanes
 from hawork.story.segments import (
     DOWN,
@@ -32,6 +32,7 @@ from hawork.story.segments import (
     Mark,
     Segment,
 )
+from hawork.story.side_by_side import _shown
 from hawork.story.timeline import Timeline, as_table, as_text, mimebundle
 from hawork.story.timeline_builder import TimelineBuilder
 
@@ -57,6 +58,34 @@ def test_a_change_of_the_leader_that_has_not_been_is_told_in_a_sentence() -> Non
     assert takeovers[-1:] == (takeovers[0],)
     with pytest.raises(IndexError, match="the leader has changed once"):
         takeovers[1]
+
+
+def test_pictures_that_stand_above_each_other_begin_at_the_same_place() -> None:
+    """A second was as wide in both, and stood elsewhere: one had a job with a long name."""
+    short = killed_leader().events
+    long = (
+        killed_leader()
+        .add(
+            9.0,
+            "jm-2",
+            EventKind.JOB_STATUS,
+            job_id="j",
+            status="RUNNING",
+            name="departure-delays-2013",
+        )
+        .events
+    )
+    both = [Timeline.of(events) for events in (short, long)]
+    names = tuple({lane for each in both for lane in each.lanes})
+
+    def margins(*shown: Timeline) -> set[float]:
+        figures = [as_figure(each) for each in shown]
+        for figure in figures:
+            figure.draw_without_rendering()
+        return {round(figure.axes[0].get_position().x0, 3) for figure in figures}
+
+    assert len(margins(*both)) == 2
+    assert len(margins(*(_shown(each, 10.0, names) for each in both))) == 1
 
 
 def test_the_picture_has_belief_beside_truth_and_stands_on_any_page() -> None:
