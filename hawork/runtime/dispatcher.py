@@ -33,6 +33,7 @@ from hawork.core.types import JobID
 from hawork.ha.cleanup import cleanup_strategy
 from hawork.ha.damage import in_words
 from hawork.ha.serialized_throwable import failure_cause
+from hawork.runtime.checkpoint_coordinator import CheckpointStatistics
 from hawork.runtime.job_master import JobMaster
 from hawork.runtime.messages import ReportTaskEvent
 from hawork.runtime.retry_pause import RetryPause
@@ -54,8 +55,8 @@ class Dispatcher:
         self._recovered: list[JobGraph] = []
         self._set_aside: dict[str, str] = {}
         self._submissions = Submissions(term, self._spawn)
-        self._ended_meanwhile: dict[JobID, JobGraph] = {}
-        """Of those that are being submitted again: what has run and ended since that began."""
+        self._ended_meanwhile: dict[JobID, JobGraph | None] = {}
+        """Of each job that is being submitted: what has run and ended under its id since then."""
         self._background: set[asyncio.Task[None]] = set()
         self._cleaning: set[JobID] = set()
         self._closed = False
@@ -157,7 +158,7 @@ class Dispatcher:
             known = self._jobs.get(job_id)
             if known is not None:
                 return self._acknowledge_again(known.graph, graph)
-            self._ended_meanwhile.pop(job_id, None)
+            self._ended_meanwhile[job_id] = None
             try:
                 return await self._store_and_start(graph, artifact)
             except LeadershipLostError:
@@ -165,6 +166,8 @@ class Dispatcher:
             except Exception:
                 self._submissions.clear_up(job_id)
                 raise
+            finally:
+                del self._ended_meanwhile[job_id]
 
     async def _store_and_start(self, graph: JobGraph, artifact: bytes) -> JobID:
         stores, job_id = self._term.stores, graph.job_id
@@ -198,7 +201,7 @@ class Dispatcher:
         if done is None:
             return job_id
         stored, recovered = done
-        if recovered and job_id in self._ended_meanwhile:
+        if recovered and self._ended_meanwhile[job_id] is not None:
             return job_id  # found before it ended: its result is the answer
         self._start(stored, recovered=recovered)
         if stores.job_graphs.is_marked(job_id):
@@ -267,7 +270,7 @@ class Dispatcher:
         del self._jobs[job_id]
         self._recovered = [each for each in self._recovered if each.job_id != job_id]
         self._set_aside.pop(job_id, None)
-        if self._submissions.is_under_way(job_id):
+        if job_id in self._ended_meanwhile:
             self._ended_meanwhile[job_id] = graph
 
     async def _decide(self, result: JobResult) -> JobResult:
@@ -342,7 +345,10 @@ class Dispatcher:
         return running + list(reversed(self._ended.values()))
 
     async def details(self, job_id: JobID) -> JobDetails:
-        """``JobNotFoundError`` when neither this term nor the JobResultStore knows the job."""
+        """``JobNotFoundError`` when neither this term nor the JobResultStore knows the job.
+
+        ``LeadershipLostError`` where the next leader may know it.
+        """
         job = self._jobs.get(job_id)
         if job is not None:
             return _details_of(job, self._shortage(job))
@@ -352,18 +358,19 @@ class Dispatcher:
             if graph.job_id == job_id:
                 return JobDetails.of_graph(graph)
         result = await self._term.run_io(lambda: self._term.stores.job_results.result(job_id))
-        if result is None and (reason := self._set_aside.get(job_id)) is not None:
+        if result is not None:
+            return JobDetails.of_result(result)
+        await self._check_leads()
+        if (reason := self._set_aside.get(job_id)) is not None:
             raise JobNotFoundError(
                 f"job {job_id} is stored and cannot be run, because its job graph cannot be read "
                 f"({reason}): repair it, and it runs"
             )
-        if result is None:
-            raise JobNotFoundError(
-                f"job {job_id} is not known: 'hawork list' shows the jobs; the result of an ended "
-                f"job is kept for {options.JOB_RESULT_EXPIRATION.key}, and longer only with "
-                "job-result-store.delete-on-commit: false"
-            )
-        return JobDetails.of_result(result)
+        raise JobNotFoundError(
+            f"job {job_id} is not known: 'hawork list' shows the jobs; the result of an ended "
+            f"job is kept for {options.JOB_RESULT_EXPIRATION.key}, and longer only with "
+            "job-result-store.delete-on-commit: false"
+        )
 
     def running(self, job_id: JobID) -> JobMaster:
         """The job, if it has not ended; ``JobNotFoundError`` otherwise."""
@@ -372,15 +379,34 @@ class Dispatcher:
             raise JobNotFoundError(f"job {job_id} is not running: 'hawork list' shows the jobs")
         return job
 
+    async def checkpoints(self, job_id: JobID) -> CheckpointStatistics:
+        """Those of a job that has not ended; errors as those of ``details``."""
+        if job_id not in self._jobs:
+            await self._check_leads()
+        return self.running(job_id).statistics
+
     async def cancel(self, job_id: JobID) -> None:
-        """Cancel a job; canceling one that has ended changes nothing."""
+        """Cancel a job; canceling one that has ended changes nothing.
+
+        ``LeadershipLostError`` where the next leader may run it.
+        """
         for graph in self._recovered:  # the address is published, and it is restored next
             if graph.job_id == job_id:
                 self._start(graph, recovered=True)
         if job_id in self._jobs:
             self._jobs[job_id].cancel()
+            await self._check_leads()
         else:
             await self.details(job_id)
+
+    async def _check_leads(self) -> None:
+        """``LeadershipLostError`` in a deposed leader, which may not have noticed it yet.
+
+        And in one that gives its leadership up: its jobs are suspended, the next leader has them.
+        """
+        await self._term.run_io(self._term.stores.job_graphs.check_leads)
+        if self._closed:
+            raise LeadershipLostError("this JobManager gives its leadership up: ask the next one")
 
     def task_event(self, message: ReportTaskEvent) -> None:
         """An event of a subtask, from its TaskManager; ignored for jobs that are gone."""

@@ -216,11 +216,11 @@ class Savepoints(Handler):
 
 
 class JobCheckpoints(Reading):
-    def get(self, job_id: str) -> None:
+    async def get(self, job_id: str) -> None:
         dispatcher = self.leading()
         if dispatcher is None:
             return
-        statistics = dispatcher.running(JobID(job_id)).statistics
+        statistics = await dispatcher.checkpoints(JobID(job_id))
         self.answer(
             {
                 "counts": {

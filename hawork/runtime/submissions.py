@@ -31,10 +31,6 @@ class Submissions:
         self._left: dict[JobID, None] = {}
         """Jobs beside which a submission may have left something in storageDir, in turn."""
 
-    def is_under_way(self, job_id: JobID) -> bool:
-        """Whether the job is being submitted, or what an earlier try left is removed."""
-        return job_id in self._under_way
-
     @contextlib.asynccontextmanager
     async def alone(self, job_id: JobID) -> AsyncIterator[None]:
         """Wait until no other try of this job is under way, and keep the next one waiting."""

@@ -222,6 +222,59 @@ def test_a_deposed_leader_does_not_acknowledge_what_the_next_one_has_stored(
     play(io, story)
 
 
+@pytest.mark.parametrize("how", ["deposed", "closing"])
+def test_a_leader_that_leads_no_more_says_of_no_job_that_it_is_not_known(
+    io: ThreadPoolExecutor, how: str
+) -> None:
+    """It had stood still, or was told to end, and answered what came meanwhile.
+
+    The job is stored, and the next leader runs it: its client is to ask that one.
+    """
+
+    async def story(stage: Stage) -> None:
+        there, old = stage.world.lead(), stage.dispatcher
+        if how == "closing":
+            old = Dispatcher(stage.world.term(io))
+            await old.submit(submission(), ARTIFACT)
+            await old.close()
+        else:
+            handle = there.blobs.put(JOB, ARTIFACT)
+            there.job_graphs.put(replace(submission(), artifact=handle))
+        for ask in (old.details, old.cancel, old.checkpoints):
+            with pytest.raises(LeadershipLostError):
+                await ask(JOB)
+
+    play(io, story)
+
+
+def test_a_deposed_leader_acknowledges_no_cancel(io: ThreadPoolExecutor) -> None:
+    """Its job is suspended next, and the next leader restores it."""
+
+    async def story(stage: Stage) -> None:
+        await stage.dispatcher.submit(submission(), ARTIFACT)
+        stage.world.lead()
+        with pytest.raises(LeadershipLostError):
+            await stage.dispatcher.cancel(JOB)
+        with pytest.raises(JobNotFoundError):
+            await Dispatcher(stage.world.term(io)).checkpoints(OTHER_JOB)
+
+    play(io, story)
+
+
+def test_a_job_that_ends_while_its_mark_is_removed_is_not_kept(io: ThreadPoolExecutor) -> None:
+    """Its graph was, until that id was submitted again."""
+
+    async def story(stage: Stage) -> None:
+        await stage.dispatcher.submit(submission(), ARTIFACT)
+        async with stage.dispatcher._submissions.alone(JOB):
+            await stage.dispatcher.cancel(JOB)
+            while stage.stored():
+                await asyncio.sleep(0.01)
+        assert not stage.dispatcher._ended_meanwhile
+
+    play(io, story)
+
+
 def test_another_job_does_not_replace_one_that_is_not_started_yet(io: ThreadPoolExecutor) -> None:
     """The address is published, the recovered jobs are started next."""
     world = World()

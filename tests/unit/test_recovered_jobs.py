@@ -71,6 +71,7 @@ def test_a_job_that_ends_while_it_is_submitted_again_does_not_run_again(
         found, ended = threading.Event(), threading.Event()
 
         def slow() -> None:
+            monkeypatch.undo()
             found.set()
             assert ended.wait(20.0)
 
