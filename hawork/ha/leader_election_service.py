@@ -72,6 +72,8 @@ class DefaultLeaderElectionService:
         self._issued: LeaderSessionID | None = None
         self._corrector: LeaderInformationCorrector | None = None
         self._closed = False
+        self._ends = False
+        """Whether no election may begin any more."""
         # Only the executor's thread touches these two.
         self._driver: LeaderElectionDriver | None = None
         self._listener: _DriverListener | None = None
@@ -104,7 +106,7 @@ class DefaultLeaderElectionService:
             raise LeaderElectionError(self._process.excludes("leader election"))
         component_id = registration.component_id
         with self._lock:
-            if self._closed:
+            if self._ends or self._closed:
                 raise LeaderElectionError("leader election is closed: open the HA services again")
             if component_id in self._registrations:
                 raise LeaderElectionError(
@@ -124,8 +126,12 @@ class DefaultLeaderElectionService:
             raise
 
     def deregister_all(self) -> None:
-        """What closing every election does; before the service itself is closed."""
+        """What closing every election does; before the service itself is closed.
+
+        None begins after it: a process that is told to end may be about to take part.
+        """
         with self._lock:
+            self._ends = True
             registrations = list(self._registrations.values())
         for registration in registrations:
             self.deregister(registration)

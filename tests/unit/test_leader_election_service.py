@@ -64,6 +64,20 @@ def test_a_component_id_is_free_again_after_close(setup: Setup) -> None:
     setup.start("dispatcher")
 
 
+def test_none_begins_to_take_part_once_the_service_ends(setup: Setup) -> None:
+    """A JobManager was told to end while a thread of it took part, one component after the other.
+
+    The last one came between the two halves of the end: the process died of that, and left its lock
+    to time out. Found by the simulation, as kubernetes:156.
+    """
+    setup.start("dispatcher")
+    late = setup.service.leader_election("rest_server")
+    setup.service.deregister_all()
+    with pytest.raises(LeaderElectionError, match="leader election is closed"):
+        late.start(RecordingContender())
+    setup.service.close()
+
+
 def test_closing_and_granting_at_once_do_not_deadlock() -> None:
     lock, held, closing = threading.Lock(), threading.Event(), threading.Event()
 
