@@ -30,18 +30,16 @@ class StorageRoot:
     def seen(self) -> None:
         """It is there."""
         if not self._seen:
-            real = Path(os.path.realpath(self._path))
-            mount = next(each for each in (real, *real.parents) if os.path.ismount(each))
-            self._mount = None if mount == mount.parent else mount
+            self._mount = _mount_point_of(self._path)
             self._seen = True
 
     def check_mounted(self) -> None:
         """``StoreUnavailableError`` when the file system that it was on is not mounted."""
         mount = self._mount
-        if mount is None or os.path.ismount(mount):
+        if mount is None or _is_mounted(mount):
             return
-        self._exists()  # on the way to it an automounter mounts what it had unmounted
-        if not os.path.ismount(mount):
+        _exists(self._path)  # on the way to it an automounter mounts what it had unmounted
+        if not _is_mounted(mount):
             raise StoreUnavailableError(
                 f"{mount} is not mounted any more: mount it again, or start this process again if "
                 "that was meant"
@@ -50,7 +48,7 @@ class StorageRoot:
     def check(self) -> None:
         """``StoreUnavailableError`` when it is not there, and has to be."""
         self.check_mounted()
-        if self._exists():
+        if _exists(self._path):
             return
         if self._seen:
             raise StoreUnavailableError(
@@ -63,5 +61,17 @@ class StorageRoot:
                 "file system, or make it if it was removed on purpose"
             )
 
-    def _exists(self) -> bool:
-        return os.path.exists(self._path)  # noqa: PTH110 - raises nothing
+
+def _mount_point_of(path: Path) -> Path | None:
+    """``None`` where that is the root of all."""
+    real = Path(os.path.realpath(path))
+    mount = next(each for each in (real, *real.parents) if _is_mounted(each))
+    return None if mount == mount.parent else mount
+
+
+def _is_mounted(path: Path) -> bool:
+    return os.path.ismount(path)
+
+
+def _exists(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - raises nothing

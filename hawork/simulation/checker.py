@@ -8,7 +8,7 @@ import re
 from hawork.core.jobs import ApplicationStatus
 from hawork.core.types import JobID
 from hawork.ha.job_result_json import decode_job_result
-from hawork.simulation.cluster import Cluster
+from hawork.simulation.cluster import Cluster, Submission
 
 _JOB = re.compile(r"[0-9a-f]{32}")
 
@@ -20,6 +20,9 @@ def check(cluster: Cluster, settled: bool) -> list[str]:
         found += _unsettled(cluster)
         return found
     for job in cluster.jobs:
+        if job.job_id in cluster.world.robbed:
+            found += _kept(cluster, job)
+            continue
         problem = cluster.task_manager.output.problem(job.job_id, job.parallelism, job.records)
         if problem is not None:
             found.append(f"the output of job {job.job_id} is not exact: {problem}")
@@ -45,6 +48,8 @@ def _unsettled(cluster: Cluster) -> list[str]:
     if cluster.store.leading() is None:
         found.append("no JobManager leads long after the last fault")
     for job in cluster.jobs:
+        if job.job_id in cluster.world.robbed:
+            continue
         if not job.acknowledged:
             answers = "; ".join(dict.fromkeys(job.refusals)) or "no answer"
             found.append(f"job {job.job_id} was never acknowledged: {answers}")
@@ -74,12 +79,28 @@ def _results(cluster: Cluster, job_id: JobID) -> list[str]:
     return []
 
 
+def _kept(cluster: Cluster, job: Submission) -> list[str]:
+    """What is in doubt is kept: of a job whose pointer was taken before it had ended.
+
+    As long as its mark is there it cannot be told from a submission that was never acknowledged.
+    """
+    if not job.acknowledged or job.job_id in cluster.world.decided | cluster.given_away:
+        return []
+    files = cluster.files.files
+    return [
+        f"a pointer of job {job.job_id} was taken, and then its {what} was removed"
+        for what in ("blob/", "submittedJobGraph")
+        if not any(name.startswith(f"jobs/{job.job_id}/{what}") for name in files)
+    ]
+
+
 def _leftovers(cluster: Cluster) -> list[str]:
-    found = [f"pointer {name} is left over" for name in cluster.store.pointers_left()]
-    found += [f"file {name} is left over" for name in cluster.files.files]
+    left = cluster.not_robbed
+    found = [f"pointer {name} is left over" for name in left(cluster.store.pointers_left())]
+    found += [f"file {name} is left over" for name in left(cluster.files.files)]
     found += [
         f"file {name} is left over"
-        for name in cluster.result_files.files
+        for name in left(cluster.result_files.files)
         if not name.startswith("ended/")
         and not (cluster.keeps_results and _JOB.fullmatch(name.removesuffix(".json")))
     ]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -19,7 +21,7 @@ from hawork.core.events import EventKind, NullEventSink
 from hawork.core.options import checked
 from hawork.core.types import REST_SERVER, JobID, LeaderInformation
 from hawork.ha import services
-from hawork.simulation import job_manager
+from hawork.simulation import job_manager, storage
 from hawork.simulation.audit import AuditedBackend, Grants
 from hawork.simulation.faults import WRITES, Faults
 from hawork.simulation.job_manager import JobManager
@@ -48,6 +50,9 @@ _RESTART = 0.7, 5.0
 """Seconds until a dead JobManager is started again, at least: in half of the clusters soon."""
 _LATER = 0.0, 3.5
 """Seconds by which the second job comes later than the first: with it, or after a takeover."""
+_JOB = re.compile(r"[0-9a-f]{32}")
+_ROBBED = 6.0
+"""Seconds for which it is looked what becomes of the others when a pointer was taken."""
 _PATIENCE = 2.5
 """Seconds for which the client waits for an answer before it sends the submission again."""
 
@@ -103,6 +108,7 @@ class Cluster:
         self.world = world = World(random, faults)
         self.store = open_store(world)
         world.leading = self.store.leading
+        world.take_pointer = self._take_pointer_soon
         self.files = InMemoryStorage()
         self.result_files = InMemoryStorage()
         self.grants = Grants(world)
@@ -128,6 +134,9 @@ class Cluster:
         self._is_restarted = True
         """Whether a JobManager that died is started again."""
         self._look_again = 0.0
+        self._robbed_until = 0.0
+        self.given_away: set[str] = set()
+        """Jobs of which a pointer was taken while the mark of their submission was there."""
         self._takeover_after = 0
         self._open = len(self.jobs)
         """Jobs that are not acknowledged."""
@@ -158,16 +167,20 @@ class Cluster:
         def open_backend(_: Scheduler, *args: Any) -> AuditedBackend:
             return AuditedBackend(real(*args), self.world, self.grants)
 
-        def open_storage(_: Scheduler, url: str, *__: object) -> SimulatedStorage:
+        def open_storage(
+            _: Scheduler, url: str, expected: Callable[[], bool] = bool
+        ) -> SimulatedStorage:
+            files, touches = self.files, (lambda path: None)
             if "job-result-store" in url:
-                return SimulatedStorage(self.world, self.result_files, self._touches_result)
-            return SimulatedStorage(self.world, self.files, lambda path: None)
+                files, touches = self.result_files, self._touches_result
+            return SimulatedStorage(self.world, Path(url), files, touches, expected)
 
         return {
             (options, "checked"): lambda _, config: config,  # it was, for all processes
             (registry, "open_backend"): open_backend,
             (services, "open_storage"): open_storage,
             **job_manager.substitutes(self.world),
+            **storage.substitutes(self.world),
             **self.store.substitutes(),
         }
 
@@ -182,10 +195,12 @@ class Cluster:
         A JobManager that is about to be started again is not waited for, as long as one runs.
         """
         scheduler = self.world.scheduler
-        if self._open or scheduler.now < scheduler.thawed_at + _AWAKE:
+        if self._open or scheduler.now < max(scheduler.thawed_at + _AWAKE, self._robbed_until):
             return False
-        return self._all_take_part() and (
-            self._job_ids <= self.world.cleaned or self._looks_clean()
+        return (
+            self._all_take_part()
+            and not self.world.is_unmounted
+            and (self._job_ids <= self.world.cleaned | self.world.robbed or self._looks_clean())
         )
 
     def _all_take_part(self) -> bool:
@@ -212,7 +227,7 @@ class Cluster:
             or any(
                 name.startswith(_PROBE) for name in (*self.files.files, *self.result_files.files)
             )
-            or (bool(self.files.files) and self._wrote_late())
+            or (bool(self.not_robbed(self.files.files)) and self._wrote_late())
         )
 
     def _has_late_marks(self) -> bool:
@@ -293,9 +308,31 @@ class Cluster:
         self._look_again = now + 1.0
         return (
             self.store.leading() is not None
-            and not self.store.pointers_left()
-            and (not self.files.files or self._has_late_marks())
+            and not self.not_robbed(self.store.pointers_left())
+            and (not self.not_robbed(self.files.files) or self._has_late_marks())
         )
+
+    # --- another hand -----------------------------------------------------------------------
+
+    def _take_pointer_soon(self) -> None:
+        self.world.scheduler.at(0.0, self._take_pointer)
+
+    def _take_pointer(self) -> None:
+        words = self.store.take_away(self.world.random)
+        if words is not None:
+            jobs = set(_JOB.findall(words))
+            self.world.robbed |= jobs
+            self.given_away |= {
+                job_id
+                for job_id in jobs
+                if any(f"{job_id}/_SUBMITTING-" in name for name in self.files.files)
+            }
+            self._robbed_until = self.world.scheduler.now + _ROBBED
+            self.world.record("simulation", EventKind.ERROR, message=f"{words} was taken")
+
+    def not_robbed(self, names: Iterable[str]) -> list[str]:
+        """Of what is left over: that of jobs of which no pointer was taken."""
+        return [each for each in names if not self.world.robbed.intersection(_JOB.findall(each))]
 
     # --- JobManagers ------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from hawork.core.steps import STEPS
 
 KINDS = (
     "crash", "crash-after", "pause", "long-pause", "pause-after", "long-pause-after",
-    "refused", "lost", "delay", "cut", "stop", "no-tasks", "hang",
+    "refused", "lost", "delay", "cut", "stop", "no-tasks", "hang", "unmount", "taken",
 )  # fmt: skip
 """What may happen to a JobManager at a point of its way.
 
@@ -22,10 +22,11 @@ KINDS = (
 it lands, and its answer does not come. ``delay``: both take long. ``cut``: nothing gets through
 for a while. ``stop``: SIGTERM. ``no-tasks``: its TaskManager is lost, with its tasks and with what
 is under way to them, and comes back. ``hang``: storageDir does not answer this request for longer
-than a leader may wait for it; elsewhere it is a delay. A fault that a point does not know is a
-pause there.
+than a leader may wait for it; elsewhere it is a delay. ``unmount``: storageDir is not mounted for a
+while, for all. ``taken``: another hand takes a pointer out of the HA store. A fault that a point
+does not know is a pause there.
 """
-_WEIGHTS = (4, 3, 1, 4, 1, 3, 2, 5, 2, 2, 1, 2, 1)
+_WEIGHTS = (4, 3, 1, 4, 1, 3, 2, 5, 2, 2, 1, 2, 1, 1, 1)
 _AT_STEPS = ("crash", "long-pause", "pause", "stop", "no-tasks")
 _ORDER = re.compile(r"(>?)([a-z-]+)@([a-z]+[.a-z_]*)(?:/([a-z]+\.[a-z_]+))?(?:#([0-9]{1,4}))?")
 WRITES = (

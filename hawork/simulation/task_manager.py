@@ -88,7 +88,7 @@ class Task:
         if restored:
             self._begin = int(restored["position"])
             for name in keep:
-                if not self._output.commit(name):
+                if not self._output.commit(name) and job_id not in self._world.robbed:
                     self._world.violated(
                         f"the output {name} that checkpoint of job {job_id} names is gone"
                     )
@@ -307,7 +307,7 @@ class TaskManager:
             return
         if message["type"] == "deploy_task":
             key = message["attempt"], message["index"]
-            if message["job_id"] in self.world.decided:
+            if message["job_id"] in self.world.decided - self.world.robbed:
                 self.world.violated(
                     f"job {message['job_id']} runs again, although it is decided how it ended"
                 )

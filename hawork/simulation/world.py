@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
@@ -28,6 +29,8 @@ DELAY = 0.8
 HANG = 16.0
 """Seconds; longer than ``hawork.storage.timeout`` and the pause between two looks at it."""
 CUT = 3.5
+UNMOUNTED = 9.0
+"""Seconds for which storageDir is not mounted, at most."""
 
 _Recorded = tuple[float, str, EventKind, object, str | None, str | None, dict[str, Any]]
 
@@ -67,6 +70,14 @@ class World:
         """Told of a process that stood still and goes on."""
         self.cut_off: Callable[[str], None] = lambda name: None
         """Told the name of a process that nothing reaches from here on."""
+        self.take_pointer: Callable[[], None] = lambda: None
+        """Takes a pointer out of the HA store, as another hand does."""
+        self.robbed: set[str] = set()
+        """Jobs of which a pointer was taken: what becomes of them is not asked."""
+        self._directories: set[Path] = set()
+        self._unmounted_until = 0.0
+        self._is_made_anew = False
+        """Whether root has made the directories below the mount point, too, which are empty."""
         self._cut: dict[str, tuple[float, float]] = {}
         self._until_deposed: list[SimulatedProcess] = []
         """Processes that stand still until soon after another one was granted."""
@@ -140,6 +151,24 @@ class World:
         sleepers, self._until_deposed = self._until_deposed, []
         for process in sleepers:
             self.scheduler.thaw_in(process, self.random.random() ** 2 * _SOON)
+
+    # --- storageDir -------------------------------------------------------------------------
+
+    @property
+    def is_unmounted(self) -> bool:
+        """Whether the file system of storageDir is not mounted now."""
+        return self._unmounted_until > self.scheduler.now
+
+    def is_there(self, directory: Path) -> bool:
+        if self.is_unmounted:
+            return self._is_made_anew
+        return directory in self._directories
+
+    def make_directory(self, directory: Path) -> None:
+        """``StoreUnavailableError`` while the place belongs to root, who mounts there."""
+        if self.is_unmounted:
+            raise StoreUnavailableError(f"{directory} could not be written: Permission denied")
+        self._directories.add(directory)
 
     # --- points where something may happen --------------------------------------------------
 
@@ -263,6 +292,13 @@ class World:
                 stop()
         elif fault == "no-tasks":
             self.lose_tasks()
+        elif fault == "unmount":
+            seconds = UNMOUNTED * self.random.random()
+            self._unmounted_until = scheduler.now + seconds
+            self._is_made_anew = self.random.random() < 0.5
+            scheduler.at(seconds, partial(self._undone, "heal", process))
+        elif fault == "taken":
+            self.take_pointer()
         else:
             is_long = fault.startswith("long")
             seconds = LONG_PAUSE if is_long else PAUSE
@@ -294,12 +330,12 @@ _BESIDES = {
     )
 }  # fmt: skip
 """Threads that work whatever step the process has come to: what they do is not told apart by it."""
-_BEFORE = frozenset({"crash", "pause", "long-pause", "cut", "stop", "no-tasks"})
+_BEFORE = frozenset({"crash", "pause", "long-pause", "cut", "stop", "no-tasks", "unmount", "taken"})
 _AFTER = frozenset({"crash-after", "pause-after", "long-pause-after"})
 _VERBS = {
     "crash": "kill", "crash-after": "kill", "pause": "pause", "long-pause": "pause",
     "pause-after": "pause", "long-pause-after": "pause", "delay": "delay", "cut": "partition",
-    "stop": "terminate", "no-tasks": "kill",
+    "stop": "terminate", "no-tasks": "kill", "unmount": "unmount", "taken": "take",
 }  # fmt: skip
 
 

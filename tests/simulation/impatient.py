@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
-from hawork.core.errors import AlreadyExistsError, DuplicateJobSubmissionError
+from hawork.core.errors import AlreadyExistsError, DuplicateJobSubmissionError, JobNotFoundError
 from hawork.core.jobs import ApplicationStatus
 from hawork.core.types import JobID, LeaderInformation
 from hawork.ha.job_result_json import decode_job_result
@@ -60,9 +60,15 @@ class ImpatientCluster(Cluster):
         if manager is None or not manager.running:
             return
 
+        known = job.acknowledged
+
         def answered(found: Any) -> None:
+            if job.job_id in self.world.robbed:
+                return
             if isinstance(found, DuplicateJobSubmissionError | AlreadyExistsError):
                 self.world.violated(f"the same submission, repeated, was refused: {found}")
+            if isinstance(found, JobNotFoundError) and known:
+                self.world.violated(f"a job that was acknowledged is unknown: {found}")
 
         if what == _CANCEL:
             manager.ask(lambda dispatcher: dispatcher.cancel(job.job_id), answered)

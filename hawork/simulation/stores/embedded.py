@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from hawork.backends.embedded import (
@@ -149,6 +150,15 @@ class EmbeddedStore(Store):
             f"{namespace} {name}"
             for namespace, name in self.file.execute("SELECT namespace, name FROM pointer")
         ]
+
+    def take_away(self, random: Random) -> str | None:
+        rows = self.file.execute("SELECT namespace, name FROM pointer ORDER BY 1, 2").fetchall()
+        if not rows:
+            return None
+        row = random.choice(rows)
+        self.file.execute("DELETE FROM pointer WHERE namespace = ? AND name = ?", row)
+        self.committed()
+        return " ".join(row)
 
     def process_died(self, process: SimulatedProcess) -> None:
         """Its locks go with it, see ``abandoned`` and ``_is_dead``; who watches it hears of it."""

@@ -11,6 +11,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from random import Random
 from typing import Any
 
 import urllib3
@@ -38,6 +39,8 @@ _OPTIONS = {
 _SLOWNESS = (1, 1, 30, 200)
 """How many times longer than a request the changes take that a watch tells of."""
 _SLOWEST = 1.5  # seconds
+_WHOLE = 0.3
+"""How often another hand that takes a pointer of a job takes the job's whole ConfigMap."""
 _BREAKS = 0.3
 """Seconds after which a connection that breaks says so, where it does not just stay silent."""
 
@@ -92,6 +95,23 @@ class KubernetesStore(Store):
             for key in found["data"] or ({"itself"} if name != self.names.cluster_map else ())
             if name != self.names.cluster_map or key.startswith(OURS)
         ]
+
+    def take_away(self, random: Random) -> str | None:
+        keys = [
+            (name, key)
+            for name, found in sorted(self.server.maps.items())
+            for key in sorted(found["data"])
+            if key.startswith(OURS)
+        ]
+        if not keys:
+            return None
+        name, key = random.choice(keys)
+        path = f"/configmaps/{name}"
+        if name != self.names.cluster_map and random.random() < _WHOLE:
+            self.server.handle("DELETE", path, {"preconditions": {}}, "")
+        else:
+            self.server.handle("PATCH", path, {"data": {key: None}}, "")
+        return f"{name} {key}"
 
     def has_late_marks(self) -> bool:
         return any(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import Any, ClassVar
 
 from hawork.simulation.scheduler import SimulatedProcess
@@ -32,6 +33,10 @@ class Store(ABC):
     def has_late_marks(self) -> bool:
         """Whether a deposed leader has left what the next takeover removes."""
         return False
+
+    @abstractmethod
+    def take_away(self, random: Random) -> str | None:
+        """Another hand removes a pointer; which one, in words. ``None`` when there is none."""
 
     @abstractmethod
     def expire(self) -> None:

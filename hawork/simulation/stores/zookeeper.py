@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from random import Random
 from typing import Any
 
 from hawork.backends.zookeeper import client as zk
@@ -79,6 +80,16 @@ class ZooKeeperStore(Store):
             for path in self.server.nodes
             if path.startswith(top) and "/" in path.removeprefix(top)
         ]
+
+    def take_away(self, random: Random) -> str | None:
+        top = f"{self.paths.pointers}/"
+        nodes = self.server.nodes.items()
+        paths = [path for path, node in nodes if path.startswith(top) and not node.children]
+        if not paths:
+            return None
+        path = random.choice(sorted(paths))
+        self.server.take_away(path)
+        return path
 
     def process_died(self, process: SimulatedProcess) -> None:
         """The connection is closed; the session lasts until its timeout."""

@@ -152,6 +152,10 @@ class ZooKeeperServer:
                 self.apply(Operation("create", ancestor), session)
         return True
 
+    def take_away(self, path: str) -> None:
+        """Another client removes a znode."""
+        self._delete(path)
+
     def _check(self, operation: Operation, pending: dict[str, bool]) -> None:
         """Raise what the operation would, after those before it in its transaction.
 
