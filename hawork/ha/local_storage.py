@@ -27,9 +27,15 @@ _MOST_FOUND = 10_000
 
 _OF_THE_FILE = frozenset(
     {errno.EACCES, errno.EPERM, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO,
-     errno.ENODEV, errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.EOVERFLOW}
+     errno.ENODEV, errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.EOVERFLOW, errno.EBADMSG,
+     errno.EILSEQ, *(getattr(errno, name) for name in ("EUCLEAN", "ENODATA", "ENOKEY", "EREMOTEIO")
+                     if hasattr(errno, name))}
 )  # fmt: skip
-"""Errors of reading that may be those of one file, while all others are well."""
+"""Errors of reading that may be those of one file, while all others are well.
+
+ext4 and XFS say EUCLEAN or EBADMSG of a file whose own metadata is damaged, ENOKEY of one that is
+encrypted with a key that is not there.
+"""
 
 
 class LocalStateStorage:

@@ -220,7 +220,10 @@ def test_what_is_no_regular_file_is_not_read_and_nothing_waits_for_it(
     assert storage.read("jobs/a/good") == b"good"
 
 
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ENAMETOOLONG])
+@pytest.mark.parametrize(
+    "number",
+    [errno.EACCES, errno.EIO, errno.ENAMETOOLONG, errno.EBADMSG, getattr(errno, "EUCLEAN", 5)],
+)
 def test_one_file_that_cannot_be_opened_is_told_from_a_directory_that_cannot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
