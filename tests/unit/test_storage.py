@@ -108,6 +108,13 @@ def test_paths_cannot_leave_the_storage(storage: StateStorage, path: str) -> Non
         storage.rename("x", path)
 
 
+def test_a_probe_that_cannot_be_removed_keeps_no_process_from_beginning(tmp_path: Path) -> None:
+    (tmp_path / ".probe-of-another-hand").mkdir()
+    storage = LocalStateStorage(tmp_path)
+    check_storage(storage, str(tmp_path))
+    assert storage.list("", unfinished=True) == [".probe-of-another-hand"]
+
+
 def test_check_storage_leaves_nothing_behind(storage: StateStorage) -> None:
     check_storage(storage, "file:/x")
     assert list(storage.list("")) == []
