@@ -165,7 +165,18 @@ class FsspecStateStorage:
             # Of a write it is the place that is not there: a bucket, say, or its folder just now.
             if done in ("read", "renamed") and isinstance(error, _ABSENT):
                 raise NotExistError(f"file {path} does not exist in {self._url}") from error
-            reason = str(error) or type(error).__name__
-            raise StoreUnavailableError(
-                f"file {path} of {self._url} could not be {done}: {reason}"
-            ) from error
+            reason = f"file {path} of {self._url} could not be {done}: "
+            reason += str(error) or type(error).__name__
+            if done == "read" and isinstance(error, PermissionError) and self._is_listed():
+                raise CorruptStateError(
+                    f"{reason}: give this process the right to read it, or remove it"
+                ) from error
+            raise StoreUnavailableError(reason) from error
+
+    def _is_listed(self) -> bool:
+        """Whether the store lets us in, so that what it refuses is of one object."""
+        try:
+            self._fs.ls(self._root, detail=False)
+        except Exception:  # noqa: BLE001 - every driver of fsspec has exceptions of its own
+            return False
+        return True

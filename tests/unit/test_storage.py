@@ -266,6 +266,25 @@ def test_what_the_process_has_run_out_of_is_not_the_file_s_fault(
         storage.read("x")
 
 
+def test_one_object_that_may_not_be_read_is_told_from_a_store_that_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another owner, or encrypted with a key that is not ours: no takeover came to an end."""
+    from hawork.ha.fsspec_storage import FsspecStateStorage
+
+    def refuse(*_: object, **__: object) -> bytes:
+        raise PermissionError("Access Denied")
+
+    storage = FsspecStateStorage(f"memory://{tmp_path}/root")
+    storage.write("jobs/a/x", b"1")
+    monkeypatch.setattr(storage._fs, "cat_file", refuse)
+    with pytest.raises(CorruptStateError, match="Access Denied: give this process the right"):
+        storage.read("jobs/a/x")
+    monkeypatch.setattr(storage._fs, "ls", refuse)
+    with pytest.raises(StoreUnavailableError, match="Access Denied"):
+        storage.read("jobs/a/x")
+
+
 def test_nothing_is_listed_or_deleted_through_a_link(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
