@@ -83,8 +83,9 @@ class AttachedCluster(ClusterView):
     The store goes on naming a leader that is dead, so its address is asked all the time, and what
     was told last is shown with its age: ``heard()``. Nothing here waits unless a ``timeout`` (in
     seconds) is given: a store that is away is connected to once it answers, and ``silence()``
-    says so until then. After ``attach`` alone a first question waits for the first look at the
-    store, for three seconds at most.
+    says so until then. So it does for a store that does not let us in, and the rest is shown:
+    logs, storageDir, and REST at ``rest.address`` if the configuration has it. After ``attach``
+    alone a first question waits for the first look at the store, for three seconds at most.
 
     It only reads, unless ``read_only=False``: then jobs can be submitted and canceled, with
     Flink's own client of the version in ``flink_home`` (the cluster's own; default: the
@@ -139,7 +140,7 @@ class AttachedCluster(ClusterView):
         self._told = FlinkEvents(directory)
         self._watch = FlinkWatch(
             self.config, self._told, address=self._url, own=self._events, trust=self.trust,
-            beside=beside, known=self._reader.events,
+            beside=beside, known=self._reader.events, patient=True,
         )  # fmt: skip
         self._shutdown.first(self._close_client, self._watch.close, self._told.close)
         try:
@@ -157,12 +158,15 @@ class AttachedCluster(ClusterView):
     def rest_address(self) -> str | None:
         """Where jobs are asked for: the leader's address, or the URL; ``None`` without a leader.
 
+        Where the store does not tell who leads, ``rest.address`` and ``rest.port`` of the
+        configuration are asked, if it has them.
+
         >>> view.rest_address()                                            # doctest: +SKIP
         'http://10.0.3.7:8081'
         """
         if self._url is not None:
             return self._url
-        information = self._watch.leader
+        information = self._watch.asked
         return information.address if information else None
 
     def leader(self, timeout: float = 0.0) -> str:
@@ -412,7 +416,7 @@ class AttachedCluster(ClusterView):
         if self._url is not None:
             return self._url
         self._wait_for_first_look()
-        information = self._watch.leader
+        information = self._watch.asked
         if information is None:
             raise RestError(self._no_leader())
         return information.address
@@ -422,7 +426,7 @@ class AttachedCluster(ClusterView):
         while self._url is None and not self._watch.looked.wait(0.02):
             found = self._watch.election
             none = found is not None and (found.missing or found.contenders == 0)
-            if none or time.monotonic() > end:
+            if none or self._watch.denied or time.monotonic() > end:
                 return
 
     def _no_leader(self) -> str:

@@ -16,10 +16,17 @@ from typing import Any
 import hawork
 from hawork.backends.registry import release_leadership
 from hawork.client.tls import SYSTEM_TRUST, RestTrust
-from hawork.core.addresses import host_and_port
+from hawork.core import options
+from hawork.core.addresses import host_and_port, in_brackets, rest_address
 from hawork.core.configuration import Configuration
 from hawork.core.connection import ConnectionState
-from hawork.core.errors import ConfigurationError, HaworkError, NotAllowedError, RestError
+from hawork.core.errors import (
+    ConfigurationError,
+    HaworkError,
+    NotAllowedError,
+    RestError,
+    StoreUnavailableError,
+)
 from hawork.core.events import Event, EventKind, EventSink, NullEventSink
 from hawork.core.types import (
     DISPATCHER,
@@ -52,6 +59,7 @@ _OPEN_SECONDS = 0.5
 """A connection to a store that answers is open by then; another goes on in the background."""
 _RIGHTS_SECONDS = 5.0
 """Between two tries of one whom the store does not let in."""
+_FLINKS_PORT = 8081
 _UNKNOWN_SECONDS = 2.0
 """How long the log may lag behind the published address before the address names the process."""
 
@@ -99,6 +107,9 @@ class FlinkWatch:
         """Who leads the REST endpoint, as leader retrieval sees it now."""
         if address is not None:
             self.leader = LeaderInformation(NO_LEADERSHIP, address)
+        self._named = _named_endpoint(config)
+        self._hindrance = self._found_hindrance = ""
+        self._retrieval: Any = None
         self.looked = threading.Event()
         """Set once leader retrieval has told something."""
         self.election: Election | None = None
@@ -121,6 +132,8 @@ class FlinkWatch:
         self._ha: Any = None
         self.store_trouble = ""
         """Why there is no connection to the store of a cluster that is not ours."""
+        self.denied = False
+        """Whether that is for want of rights or of credentials: it is tried again, more rarely."""
         self.refused: ConfigurationError | None = None
         """The same, where it will never be any better."""
         self._settled = threading.Event()  # it is open, or will never be
@@ -155,7 +168,11 @@ class FlinkWatch:
             return
         try:
             for component in COMPONENTS:
-                ha.leader_retrieval(component, _Listener(component, self._heard))
+                made = ha.leader_retrieval(
+                    component, _Listener(component, self._heard, self._hindered)
+                )
+                if component == REST_SERVER:
+                    self._retrieval = made
         except BaseException:
             ha.close()  # to be opened again
             raise
@@ -167,6 +184,8 @@ class FlinkWatch:
             except ConfigurationError as error:
                 self.store_trouble = str(error)
                 if self._patient and isinstance(error, NotAllowedError):
+                    self.denied = True
+                    self._turn.set()
                     self._done.wait(_RIGHTS_SECONDS)
                     continue
                 self.refused = error
@@ -175,7 +194,9 @@ class FlinkWatch:
                 self._done.wait(_OPEN_SECONDS)
                 continue
             else:
-                self.store_trouble = ""
+                self.denied = False
+                if not self._hindrance:
+                    self.store_trouble = ""
             self._settled.set()
             return
 
@@ -198,8 +219,25 @@ class FlinkWatch:
         """Whether our own connection to the HA store can be used."""
         return self._own.usable
 
+    @property
+    def asked(self) -> LeaderInformation | None:
+        """Whom REST is asked of: the leader; where the store does not tell, as it is away or does
+        not let us in, the endpoint that the configuration names."""
+        return self.leader or (self._named if self.store_trouble else None)
+
     # --- leaders -------------------------------------------------------------------------
+    def _hindered(self, component: str, error: Exception) -> None:
+        """Leader retrieval goes on by itself, and tells why it cannot say who leads."""
+        if component == REST_SERVER:
+            self._hindrance = self.store_trouble = str(error)
+            self.denied = isinstance(error, StoreUnavailableError)
+            self.looked.set()
+            self._turn.set()
+
     def _heard(self, component: str, information: LeaderInformation | None) -> None:
+        if component == REST_SERVER and self._hindrance:
+            self._hindrance = self.store_trouble = ""
+            self.denied = False
         if component == REST_SERVER:
             self.looked.set()
             self._turn.set()
@@ -305,7 +343,7 @@ class FlinkWatch:
             if self._done.is_set():
                 return
             began = time.monotonic()
-            leader = self.leader
+            leader = self.asked
             if leader is None:
                 continue
             session_id = str(leader.session_id) if leader.session_id != NO_LEADERSHIP else None
@@ -332,10 +370,22 @@ class FlinkWatch:
                             EventKind.ELECTION_SEEN, CLIENT, standbys=found.standbys,
                             contenders=found.contenders, missing=found.missing,
                         )  # fmt: skip
+                self._look_for_hindrance()
                 if self._done.wait(_ELECTION_SECONDS):
                     return
         finally:
             reader.close()
+
+    def _look_for_hindrance(self) -> None:
+        """What a closed znode lacks passes for absent: that no leader is told may be for that."""
+        if self._retrieval is None or self.leader is not None:
+            return
+        why = self._retrieval.hindrance() or ""
+        if why == self._found_hindrance:
+            return
+        if why or self._hindrance == self._found_hindrance:
+            self._hindrance = self.store_trouble = why
+        self._found_hindrance = why
 
     def _knock(self) -> None:
         assert self._foreign is not None
@@ -359,16 +409,33 @@ class _Publication:
 
 class _Listener:
     def __init__(
-        self, component: str, heard: Callable[[str, LeaderInformation | None], None]
+        self,
+        component: str,
+        heard: Callable[[str, LeaderInformation | None], None],
+        hindered: Callable[[str, Exception], None],
     ) -> None:
         self._component = component
-        self._heard = heard
+        self._heard, self._hindered = heard, hindered
 
     def notify_leader(self, information: LeaderInformation | None) -> None:
         self._heard(self._component, information)
 
     def handle_error(self, error: Exception) -> None:
-        """Retrieval goes on by itself; what it cannot read is not an address."""
+        self._hindered(self._component, error)
+
+
+def _named_endpoint(config: Configuration | None) -> LeaderInformation | None:
+    """The REST endpoint that a configuration names by itself; ``None``: it leaves that out."""
+    if config is None or not config.contains(options.REST_ADDRESS):
+        return None
+    host = in_brackets(config.get_option(options.REST_ADDRESS).strip())
+    port = config.get_option(options.REST_PORT) or _FLINKS_PORT
+    scheme = "https" if config.get_option(options.SSL_REST_ENABLED) else "http"
+    try:
+        known = rest_address(f"{scheme}://{host}:{port}")
+    except RestError:
+        return None
+    return LeaderInformation(NO_LEADERSHIP, known.url)
 
 
 class Turns:

@@ -24,8 +24,9 @@ from kazoo.security import make_digest_acl
 from hawork.backends.zookeeper.client import _Handler
 from hawork.core import options
 from hawork.core.errors import ConfigurationError, StoreUnavailableError
-from hawork.core.types import LeaderInformation
+from hawork.core.types import REST_SERVER, LeaderInformation
 from hawork.ha.pointer_store import JOB_GRAPHS
+from hawork.lab import FlinkCluster
 from hawork.servers.machine import HOST, free_ports
 from hawork.servers.zookeeper.ensemble import ZooKeeperServers
 from hawork.testing import eventually
@@ -58,6 +59,17 @@ def test_creator_keeps_everybody_else_out(cluster: ClusterUnderTest) -> None:
     other = cluster.contend(stranger, wait=False)
     other.wait(lambda me: "error" in me.kinds())
     assert "no rights" in str(other.calls[0][1])
+    # A view of it says so, of an address that is there and of one that is not; "no leader" would be
+    # as good as a dead cluster.
+    with FlinkCluster.attach(dict(cluster.config(ZK_ROOT=root))) as view:
+        eventually(lambda: "ZooKeeper gives us no rights on" in view.silence())
+    contender.driver.publish_leader_information(
+        REST_SERVER, LeaderInformation(session_id, "http://127.0.0.1:1")
+    )
+    with FlinkCluster.attach(dict(cluster.config(ZK_ROOT=root))) as view:
+        eventually(lambda: "ZooKeeper gives us no rights on" in view.silence())
+    with FlinkCluster.attach(dict(cluster.config(**ours))) as view:
+        eventually(lambda: "no rights" not in view.silence() and view._watch.looked.is_set())
 
     # A second member with the same credentials takes part.
     second = cluster.contend(cluster.open(**ours), wait=False)
