@@ -15,10 +15,20 @@ BEYOND = 1 << 23
 """Process ids that no process has."""
 
 
+def _noted(verb: str) -> Any:
+    def note(self: PaperCluster, *arguments: str) -> None:
+        self.__getattr__(verb)(*arguments)
+
+    return note
+
+
 class PaperCluster:
     """Notes what is done to it; its processes are names."""
 
     absent: dict[str, str] = {}
+    # By name, since a check of a protocol does not ask ``__getattr__`` from Python 3.12 on.
+    block, kill_task = _noted("block"), _noted("kill_task")
+    clear_scratch, move_clock = _noted("clear_scratch"), _noted("move_clock")
 
     def __init__(self, storage: Path) -> None:
         self.done: list[tuple[str, ...]] = []

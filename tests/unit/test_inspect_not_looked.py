@@ -25,6 +25,7 @@ from hawork.inspect.report import headline
 from hawork.inspect.sources import Sources
 from hawork.inspect.storage import StoredFile
 from hawork.inspect.stored_files import StoredFiles
+from tests.flink_vectors import FILTER
 
 CLUSTERS = clusters()
 MAPPING = {"file:/srv/flink": "."}
@@ -102,7 +103,7 @@ def test_the_files_of_a_folder_that_is_there_and_empty_are_missing(
     found = case(tmp_path)
     storage = without_files(found, "checkpoints/", folders, tmp_path / "emptied.tar")
     if unpacked:
-        shutil.unpack_archive(storage, tmp_path / "emptied")
+        shutil.unpack_archive(storage, tmp_path / "emptied", **FILTER)
         storage = tmp_path / "emptied"
     answer = look(found, storage)
     assert {each.name for each in answer.alarms} == {"state-file-missing", "metadata-file-missing"}
@@ -241,7 +242,7 @@ def test_an_empty_version_is_none() -> None:
 def linked(found: ha_cases.Case, wanted: str, to: str) -> Path:
     """The storage, unpacked, with links in place of the files or folders that begin so."""
     storage = found.directory / "unpacked"
-    shutil.unpack_archive(found.storage, storage)
+    shutil.unpack_archive(found.storage, storage, **FILTER)
     (found.directory / "elsewhere").mkdir()
     for number, each in enumerate(storage.glob(f"{wanted}*")):
         place = found.directory / "elsewhere" / f"{number}"
