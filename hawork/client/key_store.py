@@ -41,7 +41,13 @@ class KeyStore:
         if data.startswith(b"0"):  # an ASN.1 sequence
             return self._of_pkcs12(data)[0]
         if data.startswith(_JKS):
-            return "".join(map(ssl.DER_cert_to_PEM_cert, self._of_jks(data)))
+            found = "".join(map(ssl.DER_cert_to_PEM_cert, self._of_jks(data)))
+            if not found:
+                raise self._refused(
+                    "it holds private keys and no certificate that is trusted by itself: name a "
+                    "trust store, into which 'keytool -importcert' has put its authority"
+                )
+            return found
         return self._pem(data, "CERTIFICATE")
 
     def key_and_certificates(self) -> str:
@@ -90,6 +96,11 @@ class KeyStore:
         try:
             found = pkcs12.load_pkcs12(data, (self.password or "").encode() or None)
         except ValueError as error:
+            if "password" not in str(error):
+                raise self._refused(
+                    "it is not a PEM, PKCS12 or JKS file, or is cut off; of a certificate in DER "
+                    f"'openssl x509 -inform der -in {self.path} -out {self.path}.pem' makes PEM"
+                ) from None
             raise self._refused(
                 f"{_lower(error)}; its password is that of {self.option}-password"
             ) from None

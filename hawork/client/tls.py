@@ -18,6 +18,7 @@ from hawork.core.addresses import rest_address
 from hawork.core.configuration import Configuration, Option
 from hawork.core.errors import ConfigurationError, RestError
 from hawork.core.tls_failures import Trouble, trouble_of
+from hawork.core.user_files import temporary_directory
 
 UNTRUSTED = 495
 """The status of a ``RestError`` for a certificate that is not trusted, as in nginx."""
@@ -141,7 +142,7 @@ def _show(context: ssl.SSLContext, config: Configuration) -> None:
         )
     password = config.get_option(options.SSL_REST_KEY_PASSWORD)
     # Python reads a key from a file only; this one is ours alone, and gone at once.
-    descriptor, name = tempfile.mkstemp(prefix="hawork-key-")
+    descriptor, name = tempfile.mkstemp(prefix="hawork-key-", dir=temporary_directory())
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(store.key_and_certificates())

@@ -161,6 +161,38 @@ def test_a_store_that_is_of_no_use(tmp_path: Path, content: bytes | None, said: 
     assert f"security.ssl.rest.truststore is {str(path)!r}" in str(refused.value)
 
 
+def test_a_key_store_is_no_trust_store(tmp_path: Path) -> None:
+    """Of a JKS with private keys alone there had been a ``ValueError``: Empty certificate data."""
+    store = tmp_path / "keys.jks"
+    keytool("-genkeypair", "-keystore", str(store), "-storetype", "JKS", "-alias", "rest",
+            "-dname", "CN=x", "-keyalg", "EC", "-keypass", PASSWORD)  # fmt: skip
+    for password in (PASSWORD, None):
+        with pytest.raises(ConfigurationError, match="private keys and no certificate that is"):
+            trusting(store, password).context()
+
+
+def test_a_certificate_in_der_is_not_told_to_have_another_password(
+    authority: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "ca.crt"
+    store.write_bytes(ssl.PEM_cert_to_DER_cert(authority.read_text()))
+    with pytest.raises(ConfigurationError, match=r"openssl x509 -inform der -in .*/ca.crt"):
+        trusting(store, PASSWORD).context()
+
+
+def test_a_key_cannot_be_read_where_no_file_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had been a ``FileNotFoundError``, as if the key store were missing."""
+    pem = tmp_path / "rest.pem"
+    AUTHORITY.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(pem))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: ["/proc"])
+    config = checked({"security.ssl.rest.enabled": "true", "security.ssl.rest.keystore": str(pem)})
+    with pytest.raises(ConfigurationError, match="no directory for temporary files"):
+        server_context(config)
+
+
 def test_what_python_cannot_read_comes_with_the_command_that_converts_it(tmp_path: Path) -> None:
     path = tmp_path / "key.jks"
     path.write_bytes(b"\xfe\xed\xfe\xed" + bytes(28))
