@@ -379,7 +379,8 @@ def _two_moments(
 ) -> Finding:  # fmt: skip
     return Finding(
         "dump-of-two-moments", "info", questions, (*places, job.object), title, (evidence,), cause,
-        safe="stop the JobManagers, or look at the living cluster, to see one moment",
+        safe="stop the JobManagers, or look at the living cluster, to see one moment; where none "
+        "ran in between (on Kubernetes --at says that its lease was over), what is missing is lost",
         unsafe=f"{unsafe} because of it", job_id=job.job_id,
     )  # fmt: skip
 
