@@ -107,7 +107,7 @@ class FlinkWatch:
         """Who leads the REST endpoint, as leader retrieval sees it now."""
         if address is not None:
             self.leader = LeaderInformation(NO_LEADERSHIP, address)
-        self._named = _named_endpoint(config)
+        self._named = _named_endpoint(config if logs is None else None)
         self._hindrance = self._found_hindrance = ""
         self._retrieval: Any = None
         self.looked = threading.Event()
