@@ -122,13 +122,14 @@ def test_a_repair_whose_answer_does_not_come_is_in_doubt() -> None:
 
 
 def test_each_of_several_servers_is_named() -> None:
-    with (
-        served() as silent,
-        served(ACCEPTED) as later,
-        pytest.raises(StoreUnavailableError) as caught,
-    ):
-        open_to_look(config(f"{silent},{later},127.0.0.1:1"), seconds=1.5)
-    said = str(caught.value)
+    """Of those that there was time for: a busy machine comes to the third one in 1.5 s or not."""
+    with served() as silent, served(ACCEPTED) as later:
+        for seconds in (1.5, 6.0, 24.0):
+            with pytest.raises(StoreUnavailableError) as caught:
+                open_to_look(config(f"{silent},{later},127.0.0.1:1"), seconds=seconds)
+            said = str(caught.value)
+            if said.count("nothing answered") == 2:
+                break
     assert f"{silent}: the connection was taken, but nothing answered" in said
     assert f"{later}: a session was opened, but then nothing answered" in said
     assert "127.0.0.1:1: [Errno" in said
