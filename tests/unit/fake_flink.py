@@ -113,7 +113,7 @@ class FakeDiscovery:
             self._listeners[component].notify_leader(LeaderInformation(session_id, address))
         return session_id
 
-    def nobody(self) -> None:
+    def without_leader(self) -> None:
         for listener in self._listeners.values():
             listener.notify_leader(None)
 

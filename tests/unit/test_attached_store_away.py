@@ -140,7 +140,7 @@ def test_why_leader_retrieval_cannot_read_is_told(
     monkeypatch.setattr(hawork, "open_ha_services", discovery.open)
     with FlinkCluster.attach(options) as view:
         eventually(lambda: REST_SERVER in discovery._listeners)
-        discovery.nobody()
+        discovery.without_leader()
         assert view.silence().startswith("the HA store names no leader now")
         for error in (
             StoreUnavailableError("ZooKeeper gives us no rights on /flink"),
@@ -150,5 +150,5 @@ def test_why_leader_retrieval_cannot_read_is_told(
             assert str(error) in view.silence()
         discovery.publish(manager)
         assert view.leader() == manager.address.removeprefix("http://")
-        discovery.nobody()
+        discovery.without_leader()
         assert "holds no leader" not in view.silence()

@@ -179,24 +179,35 @@ def test_a_cell_that_is_run_again_takes_the_slots_of_its_earlier_jobs() -> None:
     assert [job.canceled for job in jobs] == [False, False, False, True]
 
 
-def test_a_disk_whose_freeing_was_interrupted_is_freed_by_the_next(tmp_path: Path) -> None:
+def test_a_disk_whose_freeing_was_interrupted_is_freed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The one who filled it was forgotten first, and the disk stayed full."""
+    ends: list[Path] = []
 
     class Filler:
-        ends = 0
+        def __init__(self, file: Path) -> None:
+            self.file = file
+
+        def fill(self) -> None:
+            """Fills nothing."""
+
+        start = fill
 
         def end(self) -> None:
-            self.ends += 1
-            if self.ends == 1:
+            ends.append(self.file)
+            if len(ends) == 1:
                 raise KeyboardInterrupt
 
+    monkeypatch.setattr("hawork.lab.damage._Filler", Filler)
+    monkeypatch.setattr(Damage, "has_own_disk", lambda _, disk: True)
     damage = Damage(tmp_path, tmp_path / "aside", tmp_path / "scratch")
-    damage._fillers["storageDir"] = filler = Filler()  # type: ignore[assignment]
+    damage.prepared_filling("storageDir")()
     with pytest.raises(KeyboardInterrupt):
         damage.prepared_freeing("storageDir")()
     damage.prepared_freeing("storageDir")()
     damage.prepared_freeing("storageDir")()
-    assert filler.ends == 2
+    assert len(ends) == 2
 
 
 def test_a_cut_that_was_interrupted_is_healed(

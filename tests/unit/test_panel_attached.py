@@ -118,7 +118,7 @@ def test_the_leader_is_marked_and_moves(
     until(lambda: ["slots", "2"] in state(view)["cluster"]["cards"][TASKS]["facts"])
     until(lambda: state(view)["jobs"]["jobs"][JOB]["name"] == "flights")
 
-    discovery.nobody()
+    discovery.without_leader()
     until(lambda: state(view)["cluster"]["leader"] == "")
     until(lambda: "the HA store names no leader now" in state(view)["jobs"]["note"])
     row = state(view)["jobs"]["jobs"][JOB]
@@ -247,12 +247,12 @@ def test_a_store_that_is_away_says_nothing_about_the_leader(
     until(lambda: state(view)["cluster"]["leader"] == managers[0].name)
     assert discovery.own is not None
     discovery.own.emit(EventKind.STORE_CONNECTION, state="SUSPENDED")
-    discovery.nobody()
+    discovery.without_leader()
     until(lambda: state(view)["cluster"]["store"]["state"] == "suspended")
     assert state(view)["cluster"]["leader"] == managers[0].name
     discovery.own.emit(EventKind.STORE_CONNECTION, state="RECONNECTED")
     discovery.publish(managers[0], session_id)
-    discovery.nobody()
+    discovery.without_leader()
     discovery.publish(managers[0], session_id)
     until(lambda: state(view)["cluster"]["leader"] == managers[0].name)
     kinds = [event.kind for event in view.event_list()]

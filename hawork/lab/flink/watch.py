@@ -60,6 +60,7 @@ _OPEN_SECONDS = 0.5
 _RIGHTS_SECONDS = 5.0
 """Between two tries of one whom the store does not let in."""
 _FLINKS_PORT = 8081
+"""Flink's default of ``rest.port`` (``RestOptions``); hawork's own is any that is free."""
 _UNKNOWN_SECONDS = 2.0
 """How long the log may lag behind the published address before the address names the process."""
 
